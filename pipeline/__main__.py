@@ -1,0 +1,5 @@
+"""``python -m pipeline`` is ``xlmr``."""
+
+from pipeline.cli import entry
+
+entry()

@@ -1,0 +1,223 @@
+"""``xlmr``: run, plan, status, inspect, report, and each room's own commands.
+
+Nothing heavy is imported here: ``xlmr --help`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+import pipeline
+from pipeline.dag import Dag
+from pipeline.errors import UsageError, XlmrError, explain_os_error
+from pipeline.stage import Room, Stage
+
+Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+Flag = Annotated[bool, Parameter(negative="")]
+
+EPILOGUE = "Any setting of the YAML file can be given as --section.field VALUE."
+
+
+def build_app(dag: Dag) -> App:
+    """The whole command line, made from the DAG."""
+    app = App(name="xlmr", help=_HELP, version=pipeline.__version__, help_epilogue=EPILOGUE, result_action="return_value")
+    for command in (_run, _plan, _status, _inspect, _report):
+        app.command(command(dag), name=command.__name__[1:])
+    for room in dag.rooms:
+        app.command(_room_app(dag, room))
+    return app
+
+
+_HELP = "From a raw web crawl to a fine-tuned multilingual encoder, as one DAG of stages."
+
+
+def _run(dag: Dag) -> Callable[..., None]:
+    def run(
+        config: Path,
+        *settings: Settings,
+        from_: Annotated[str | None, Parameter(name="--from")] = None,
+        until: str | None = None,
+        only: str | None = None,
+        force: tuple[str, ...] = (),
+        verify: Flag = False,
+    ) -> None:
+        """Run every stage that is not fresh.
+
+        Parameters
+        ----------
+        config
+            YAML file of the run, as configs/demo.yaml.
+        from_
+            Start at this stage or room; what it is made from must be fresh.
+        until
+            End with this stage or room.
+        only
+            This stage or room alone; what it is made from must be fresh.
+        force
+            Run this stage or room even if it is fresh (may be repeated).
+        verify
+            Compare the checksum of every file, not only its size and time.
+        """
+        from pipeline.runner import Selection, run
+
+        chosen = Selection(start=from_, until=until, only=only, force=force)
+        plan = run(dag, dag.load_config(config, settings), chosen, verify=verify)
+        last = plan[chosen.stages(dag)[-1]]
+        print(last.output / "report.html" if last.stage.name == "report" else last.output)
+
+    return run
+
+
+def _plan(dag: Dag) -> Callable[..., None]:
+    def plan(config: Path, *settings: Settings, verify: Flag = False) -> None:
+        """Say of each stage whether it is fresh, missing or stale, and why.
+
+        Parameters
+        ----------
+        config
+            YAML file of the run.
+        verify
+            Compare the checksum of every file, not only its size and time.
+        """
+        from pipeline.plan import make_plan
+
+        made = make_plan(dag, dag.load_config(config, settings), verify=verify)
+        width = max(map(len, made))
+        for name, stage in made.items():
+            print(f"{name:{width}}  {stage.line()}")
+
+    return plan
+
+
+def _status(dag: Dag) -> Callable[..., None]:
+    del dag
+
+    def status(run: Path = Path("runs")) -> None:
+        """Say what ran, when, for how long, and what went in and out.
+
+        Parameters
+        ----------
+        run
+            Folder of one run, or of all runs.
+        """
+        from pipeline.status import describe_runs
+
+        for line in describe_runs(run):
+            print(line)
+
+    return status
+
+
+def _inspect(dag: Dag) -> Callable[..., None]:
+    del dag
+
+    def inspect(path: Path, *, records: int = 3) -> None:
+        """Show rows, schema, a few records, and what was dropped and why.
+
+        Parameters
+        ----------
+        path
+            An output folder, its manifest, or a file in it (Arrow, Parquet, JSON lines, NumPy, text).
+        records
+            How many records to show.
+        """
+        from pipeline.inspect import describe
+
+        for line in describe(path, records):
+            print(line)
+
+    return inspect
+
+
+def _report(dag: Dag) -> Callable[..., None]:
+    def report(config: Path, *settings: Settings, output: Path | None = None) -> None:
+        """Draw the HTML page about everything that has run so far.
+
+        Parameters
+        ----------
+        config
+            YAML file of the run.
+        output
+            Where to write it; runs/<project>/report.html if not given.
+        """
+        from pipeline.dag import project_folder
+        from pipeline.plan import make_plan
+        from pipeline.report import write_report
+
+        loaded = dag.load_config(config, settings)
+        plan = make_plan(dag, loaded)
+        outputs = {n: p.output for n, p in plan.items() if p.manifest is not None and n != "report"}
+        path = output or project_folder(loaded) / "report.html"
+        write_report(dag.rooms, outputs, path)
+        print(path)
+
+    return report
+
+
+def _room_app(dag: Dag, room: Room) -> App:
+    app = App(name=room.name, help=f"The stages of {room.name}/ each alone, and its tools.", help_epilogue=EPILOGUE)
+    for stage in room.stages:
+        app.command(_stage_command(dag, stage), name=stage.name.partition(".")[2].replace("_", "-"))
+    for name, import_string in room.tools.items():
+        app.command(import_string, name=name)
+    return app
+
+
+def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
+    def command(config: Path, *settings: Settings, force: Flag = False) -> None:
+        from pipeline.runner import Selection, run
+
+        forced = (stage.name,) if force else ()
+        plan = run(dag, dag.load_config(config, settings), Selection(only=stage.name, force=forced))
+        print(plan[stage.name].output)
+
+    command.__doc__ = f"""Stage: {stage.summary}.
+
+        Parameters
+        ----------
+        config
+            YAML file of the run.
+        force
+            Run it even if it is fresh.
+        """
+    return command
+
+
+def main(words: list[str] | None = None) -> int:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
+    words = sys.argv[1:] if words is None else words
+    debug = "--debug" in words
+    try:
+        app = build_app(Dag.of_house())
+        app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(UsageError(" ".join(str(error).split()), "see xlmr --help"), debug)
+    except XlmrError as error:
+        return _fail(error, debug)
+    except OSError as error:
+        return _fail(explain_os_error(error) or XlmrError(str(error)), debug)
+    except KeyboardInterrupt:
+        return _fail(XlmrError("stopped", "the same command goes on from here"), debug)
+    except Exception as error:
+        line = XlmrError(f"{type(error).__name__}: {error}", "this is a fault of xlmr; --debug shows where")
+        line.__cause__ = error
+        return _fail(line, debug)
+    return 0
+
+
+def _fail(error: XlmrError, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(f"xlmr: {' '.join(str(error).split())}", file=sys.stderr)
+    return error.exit_code
+
+
+def entry(argv: Any = None) -> None:
+    """Console script."""
+    sys.exit(main(argv))

@@ -1,0 +1,40 @@
+"""Errors meant for a person: one line that says what is wrong, and the mend."""
+
+from __future__ import annotations
+
+import errno
+
+
+class XlmrError(Exception):
+    """Something that the person can mend. Exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        self.problem = problem
+        self.mend = mend
+        super().__init__(problem, mend)
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.mend}" if self.mend else self.problem
+
+
+class UsageError(XlmrError):
+    """A wrong command or configuration. Exit code 2."""
+
+    exit_code = 2
+
+
+def explain_os_error(error: OSError) -> XlmrError | None:
+    """The person's line for the operating system's common refusals, or None where there is no better line."""
+    name = error.filename or "the output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return XlmrError(
+            f"{name}: the disk is full",
+            "free some space and run the same command again: what is complete is kept",
+        )
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return XlmrError(f"{name}: no such file", "check the path in the configuration")
+    if isinstance(error, PermissionError) and error.filename:
+        return XlmrError(f"{name}: permission denied", "check who owns it, or choose another run.directory")
+    return None

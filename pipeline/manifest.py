@@ -1,0 +1,139 @@
+"""manifest.json: written last, atomically. No manifest, no stage.
+
+It records what a stage was made from, what it made (size and checksum of every file), what it counted and cost.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import XlmrError
+from pipeline.stage import Counts
+from pipeline.storage import read_json, sha256_of_file, write_json
+
+MANIFEST = "manifest.json"
+
+PACKAGES = (
+    "apache-beam", "deepspeed", "fasttext", "fastwarc", "kenlm", "numpy", "prefect", "pyarrow", "sentencepiece", "torch",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of an output: bytes, SHA-256, and the modification time that spares reading it again."""
+
+    size: int
+    sha256: str
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileRecord:
+        """Read the file at ``path``."""
+        status = path.stat()
+        return cls(status.st_size, sha256_of_file(path), status.st_mtime_ns)
+
+    def fault(self, path: Path, *, verify: bool = False) -> str | None:
+        """What is wrong with the file now, or None. Reads it only if it looks touched or ``verify`` is set."""
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return "is missing"
+        if status.st_size != self.size:
+            return f"has {status.st_size:,} bytes, not {self.size:,}"
+        if (verify or status.st_mtime_ns != self.mtime_ns) and sha256_of_file(path) != self.sha256:
+            return "was changed"
+        return None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in manifest.json. ``build`` names this very run of the stage: what hangs on it quotes it."""
+
+    stage: str
+    version: int
+    key: str
+    build: str
+    config: dict[str, Any]
+    inputs: dict[str, dict[str, str]]
+    outside: dict[str, str]
+    counts: Counts
+    files: dict[str, FileRecord]
+    started: str
+    seconds: float
+    peak_memory_bytes: int
+    git_commit: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def write(self, output: Path) -> None:
+        """Mark ``output`` as complete."""
+        write_json(output / MANIFEST, asdict(self))
+
+    def faults(self, output: Path, *, verify: bool = False) -> Iterator[str]:
+        """What is wrong with the files of ``output``, a line each."""
+        for name, record in sorted(self.files.items()):
+            fault = record.fault(output / name, verify=verify)
+            if fault:
+                yield f"{output / name} {fault}"
+
+
+def read_manifest(output: Path) -> Manifest | None:
+    """The manifest of an output folder; None where there is none. Errors: XlmrError where it is unreadable."""
+    path = output / MANIFEST
+    if not path.exists():
+        return None
+    values = read_json(path)
+    try:
+        files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
+        return Manifest(files=files, **values)
+    except (KeyError, TypeError, AttributeError):
+        raise XlmrError(f"{path}: not a manifest of this version", "delete it and run the stage again") from None
+
+
+def list_files(output: Path) -> Iterator[Path]:
+    """Every file of an output but the manifest and the hidden working files, sorted."""
+    for folder, folders, names in os.walk(output):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not name.startswith(".") and path != output / MANIFEST:
+                yield path
+
+
+def record_files(output: Path, known: Mapping[str, FileRecord] | None = None) -> dict[str, FileRecord]:
+    """A record of every file; ``known`` ones (just checked by their shard) are not read again."""
+    known = known or {}
+    names = (path.relative_to(output).as_posix() for path in list_files(output))
+    return {name: known.get(name) or FileRecord.of(output / name) for name in names}
+
+
+def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """The versions of the packages that do the work, those installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@cache
+def git_commit() -> str:
+    """The commit of the code that runs, with ``+changes`` where the tree is not clean; empty outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,175 @@
+"""Freshness: what would run, and why. Decided from keys and files alone, and always explained.
+
+key = sha256(name, version, settings that change the result, keys of the inputs, checksums of outside files)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.config import Section, fingerprint, flatten
+from pipeline.dag import Dag, project_folder
+from pipeline.errors import XlmrError
+from pipeline.manifest import Manifest, read_manifest
+from pipeline.shards import MARKS
+from pipeline.stage import Stage
+from pipeline.storage import ChecksumCache, canonical_json, expand
+
+KEY_LENGTH = 8
+
+
+class State(StrEnum):
+    """Whether a stage has to run."""
+
+    FRESH = "fresh"
+    MISSING = "missing"
+    STALE = "stale"
+
+
+@dataclass
+class StagePlan:
+    """One stage as it stands: its key, where its output is or will be, its state and the reasons for it."""
+
+    stage: Stage
+    config: Section
+    key: str
+    output: Path
+    outside: dict[str, str]
+    input_keys: dict[str, str]
+    state: State
+    reasons: list[str] = field(default_factory=list)
+    manifest: Manifest | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Nothing to do."""
+        return self.state is State.FRESH
+
+    def line(self) -> str:
+        """The state and the reasons, as ``xlmr plan`` says them."""
+        if self.fresh:
+            return "fresh"
+        return f"{self.state} because {'; '.join(self.reasons)}" if self.reasons else str(self.state)
+
+
+Plan = dict[str, StagePlan]
+
+
+def make_plan(
+    dag: Dag, config: Section, *, verify: bool = False, force: Collection[str] = (), only: Collection[str] | None = None
+) -> Plan:
+    """The state of every stage, in the order of running.
+
+    ``verify``  read every file again and compare checksums, instead of trusting size and modification time.
+    ``force``   stages that are to run whatever their state.
+    ``only``    plan these and what they are made from; other stages are left out.
+    """
+    project = project_folder(config)
+    checksums = ChecksumCache(project / ".checksums.json")
+    wanted = dag.ancestors(only) if only is not None else set(dag.stages)
+    plan: Plan = {}
+    for name, stage in dag.stages.items():
+        if name in wanted:
+            settings = dag.stage_config(stage, config)
+            outside = _outside_checksums(stage, settings, checksums, verify)
+            plan[name] = _plan_stage(stage, settings, outside, plan, project, verify, name in force)
+    if project.exists():
+        checksums.save()
+    return plan
+
+
+def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache, verify: bool) -> dict[str, str]:
+    found = {}
+    for pattern, setting_name in stage.outside(settings).items():
+        try:
+            for address in expand(pattern):
+                found[address] = checksums.checksum(address, verify=verify)
+        except (XlmrError, OSError) as error:
+            problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
+            raise XlmrError(problem, f"it is named by {stage.room}.{setting_name}: mend the setting or put it there") from None
+    return found
+
+
+def _plan_stage(
+    stage: Stage, settings: Section, outside: dict[str, str], above: Plan, project: Path, verify: bool, forced: bool
+) -> StagePlan:
+    input_keys = {name: above[name].key for name in stage.inputs}
+    files = sorted([PurePosixPath(address).name, checksum] for address, checksum in outside.items())
+    parts = [stage.name, stage.version, fingerprint(settings), input_keys, files]
+    key = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    output = project / stage.name / key[:KEY_LENGTH]
+    plan = StagePlan(stage, settings, key, output, outside, input_keys, State.STALE)
+    plan.manifest = read_manifest(output)
+    if plan.manifest is None:
+        plan.state, plan.reasons = _why_not_made(plan)
+        return plan
+    plan.reasons = list(_why_stale(plan, plan.manifest, above, verify))
+    if forced:
+        plan.reasons.insert(0, "it is forced")
+    plan.state = State.STALE if plan.reasons else State.FRESH
+    return plan
+
+
+def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan, verify: bool) -> Iterator[str]:
+    again = [name for name in plan.stage.inputs if not above[name].fresh]
+    if again:
+        yield f"{', '.join(again)} {'runs' if len(again) == 1 else 'run'} again"
+    for name in plan.stage.inputs:
+        source = above[name].manifest
+        if name not in again and source is not None and manifest.inputs[name]["build"] != source.build:
+            yield f"{name} was made again since"
+    faults = list(manifest.faults(plan.output, verify=verify))
+    yield from faults[:3]
+    if len(faults) > 3:
+        yield f"and {len(faults) - 3} more files"
+
+
+def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
+    started = plan.output.exists()
+    previous = _latest_manifest(plan.output.parent)
+    if previous is not None and not started:
+        return State.STALE, list(_differences(plan, previous))
+    marks = len(list((plan.output / MARKS).glob("*.json")))
+    if marks:
+        return State.MISSING, [f"an earlier run was interrupted; {marks} shards are complete"]
+    return State.MISSING, ["an earlier run was interrupted"] if started else []
+
+
+def _latest_manifest(folder: Path) -> Manifest | None:
+    manifests = sorted(folder.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    return read_manifest(manifests[-1].parent) if manifests else None
+
+
+def _differences(plan: StagePlan, previous: Manifest) -> Iterator[str]:
+    """What changed since ``previous``: settings, files, the stage's own version, or what it is made from."""
+    name = plan.stage.name
+    yield from (f"{name}: {line}" for line in _changed(previous.config, fingerprint(plan.config)))
+    before, after = previous.outside, plan.outside
+    for address in sorted(before.keys() | after.keys()):
+        if address not in after:
+            yield f"{address} is gone"
+        elif address not in before:
+            yield f"{address} is new"
+        elif before[address] != after[address]:
+            yield f"{address} was changed"
+    if previous.version != plan.stage.version:
+        yield f"{name} is at version {plan.stage.version}, was {previous.version}"
+    changed = [i for i, key in plan.input_keys.items() if previous.inputs.get(i, {}).get("key") != key]
+    if changed:
+        yield f"{', '.join(changed)} changed"
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    old, new = dict(flatten(before)), dict(flatten(after))
+    for name in sorted(old.keys() | new.keys()):
+        if name not in new:
+            yield f"{name} is gone"
+        elif name not in old:
+            yield f"{name} is new"
+        elif old[name] != new[name]:
+            yield f"{name} {old[name]} → {new[name]}"

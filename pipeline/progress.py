@@ -1,0 +1,76 @@
+"""Progress of long tasks: a bar on a terminal, a plain line every few seconds elsewhere, events in the log always."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pipeline.log import EventLog
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+PLAIN_SECONDS = 5.0
+
+
+class Progress:
+    """Count up to ``total`` units (None when unknown) with a note beside it. Used as a context manager."""
+
+    def __init__(self, label: str, total: float | None, unit: str, log: EventLog) -> None:
+        self._label, self._total, self._unit, self._log = label, total, unit, log
+        self._done = 0.0
+        self._note = ""
+        self._last = self._start = time.monotonic()
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar = _make_bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=self._total, unit=self._unit, note="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif kind is None and self._last > self._start:
+            self._print()
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        """Say that ``amount`` more units are done."""
+        self._done += amount
+        self._note = note or self._note
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, note=self._note)
+        if time.monotonic() - self._last >= PLAIN_SECONDS:
+            self._last = time.monotonic()
+            self._log.event("progress", task=self._label, done=self._done, total=self._total, note=self._note)
+            if self._bar is None:
+                self._print()
+
+    def _print(self) -> None:
+        of = f" of {self._total:,.0f}" if self._total is not None else ""
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        note = f" · {self._note}" if self._note else ""
+        print(f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}", file=sys.stderr, flush=True)
+
+
+def _make_bar() -> Any:
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("  {task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.completed:,.0f}"),
+        progress.TextColumn("{task.fields[unit]}"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )

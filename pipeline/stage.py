@@ -1,0 +1,89 @@
+"""Stage and Room: what a room hands to the spine. Frozen records, so that the DAG can be read as data."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import Section
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
+
+Counts = dict[str, Any]
+"""What a stage or shard counted: names to numbers, or to further counts (``{"dropped": {"too short": 3}}``)."""
+
+Inputs = Mapping[str, Path]
+"""The output folder of each input stage, by stage name."""
+
+RunFunction = Callable[[Any, Inputs, Path, "Context"], Counts]
+
+
+def no_outside_files(config: Any) -> dict[str, str]:
+    """The default of ``Stage.outside``: nothing outside the run is read."""
+    del config
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the DAG.
+
+    ``name``       ``room.step``; also the folder of its outputs.
+    ``version``    raised by hand when the code changes the result.
+    ``config``     a Section whose fields are sections of the room's configuration: the stage sees these and no others.
+    ``inputs``     names of the stages that it reads.
+    ``run``        import string ``module:function`` of ``run(config, inputs, output, context) -> Counts``; loaded only
+                   when the stage runs, so that listing stages imports nothing heavy.
+    ``outside``    config -> {address pattern: setting that named it}, the files from outside whose content counts.
+    ``resumable``  what an interrupted run left in the output folder may be used again (shards, checkpoints);
+                   otherwise the folder is emptied first.
+    """
+
+    name: str
+    version: int
+    config: type[Section]
+    run: str
+    summary: str
+    inputs: tuple[str, ...] = ()
+    outside: Callable[[Any], Mapping[str, str]] = no_outside_files
+    resumable: bool = False
+
+    @property
+    def room(self) -> str:
+        """The room that it belongs to."""
+        return self.name.partition(".")[0]
+
+    def config_from(self, room_config: Section) -> Section:
+        """The part of the room's configuration that this stage reads."""
+        return self.config.model_construct(**{n: getattr(room_config, n) for n in self.config.model_fields})
+
+    def load(self) -> RunFunction:
+        """Import the function that does the work."""
+        function: RunFunction = load_object(self.run)
+        return function
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one room offers: its configuration, its stages, its report sections and its tools.
+
+    ``report``  import string of ``sections(outputs: Mapping[str, Path]) -> list[ReportSection]``; outputs holds only
+                the stages that have run.
+    ``tools``   command name -> import string, offered as ``xlmr <room> <name>``.
+    """
+
+    name: str
+    config: type[Section]
+    stages: tuple[Stage, ...]
+    report: str | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_object(import_string: str) -> Any:
+    """The object that ``module:name`` names."""
+    module, _, name = import_string.partition(":")
+    return getattr(importlib.import_module(module), name)

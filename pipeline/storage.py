@@ -1,0 +1,134 @@
+"""Files: atomic writes, checksums, and reading from any fsspec address.
+
+Outside files (crawl shards, models, labelled data) may live at any address fsspec knows. What a run writes lives in
+a POSIX folder, because Arrow, KenLM and SentencePiece map files into memory and because renaming must be atomic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.errors import XlmrError
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the renames inside ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Put a finished temporary file in its place: fsync, rename, fsync of the folder."""
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(final)
+    fsync_folder(final.parent)
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears at ``path`` only when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with temporary.open(mode, encoding=encoding) as handle:
+            yield handle
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` atomically, readable by people and the same bytes for the same value."""
+    with atomic_write(path, "w") as handle:
+        json.dump(value, handle, indent=1, sort_keys=True, ensure_ascii=False)
+        handle.write("\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a file that is not JSON gets one line that names it."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise XlmrError(f"{path}: not readable as JSON ({error})", "delete it and run the stage again") from None
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a local file, read in a stream."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is a plain path on this machine."""
+    return "://" not in address and "::" not in address
+
+
+def expand(address: str) -> list[str]:
+    """The addresses that a pattern names, sorted; a folder or file without wildcards names itself.
+
+    Errors: XlmrError when nothing is there.
+    """
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(address)
+    wildcard = any(sign in path for sign in "*?[")
+    found = sorted(filesystem.glob(path)) if wildcard else [path] if filesystem.exists(path) else []
+    if not found:
+        raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
+    if is_local(address):
+        # fsspec makes local paths absolute; a key must not depend on where the checkout lies.
+        here = Path.cwd()
+        absolute = Path(address).is_absolute()
+        return [p if absolute or not Path(p).is_relative_to(here) else str(Path(p).relative_to(here)) for p in found]
+    return [filesystem.unstrip_protocol(name) for name in found]
+
+
+class ChecksumCache:
+    """SHA-256 of outside files, remembered by (size, modification time) so that a plan costs no reading.
+
+    Remote files are known by what their file system calls a checksum (an ETag, usually).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
+        self._changed = False
+
+    def checksum(self, address: str, *, verify: bool = False) -> str:
+        """The checksum of the file at ``address``; reads it again when ``verify`` is set or it looks touched."""
+        if not is_local(address):
+            import fsspec
+
+            filesystem, path = fsspec.core.url_to_fs(address)
+            return str(filesystem.checksum(path))
+        status = Path(address).stat()
+        stamp = [status.st_size, status.st_mtime_ns]
+        entry = self._known.get(address)
+        if verify or entry is None or entry[:2] != stamp:
+            entry = [*stamp, sha256_of_file(Path(address))]
+            self._known[address] = entry
+            self._changed = True
+        return str(entry[2])
+
+    def save(self) -> None:
+        """Write what was learnt, if anything was."""
+        if self._changed:
+            write_json(self._path, self._known)
+            self._changed = False
