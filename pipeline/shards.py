@@ -88,6 +88,7 @@ def map_shards(
     Errors: XlmrError at the end, listing the shards that failed; the others are kept.
     """
     shutil.rmtree(output / WORKSPACES, ignore_errors=True)
+    _forget_others(output, shards)
     done = complete_shards(output, shards)
     waiting = {name: shard for name, shard in shards.items() if name not in done}
     failures: dict[str, _Failure] = {}
@@ -100,6 +101,16 @@ def map_shards(
     shutil.rmtree(output / WORKSPACES, ignore_errors=True)
     if failures:
         raise _as_one_error(failures, len(shards))
+
+
+def _forget_others(output: Path, shards: Mapping[str, Any]) -> None:
+    """Remove what an interrupted run left of shards that are no longer asked for (they were cut otherwise then)."""
+    for path in (output / MARKS).glob("*.json"):
+        if path.stem not in shards:
+            mark = ShardMark.read(path)
+            for name in mark.files if mark else ():
+                (output / name).unlink(missing_ok=True)
+            path.unlink()
 
 
 def _in_this_process(

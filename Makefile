@@ -1,0 +1,89 @@
+# `make` alone lists the targets. Everything installs into .venv; nothing needs root.
+
+CONFIG ?= configs/demo.yaml
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+LOCKS   := requirements/runtime.txt requirements/dev.txt
+FOLDERS := $(wildcard pipeline corpus tokenizer pretrain finetune flows)
+SOURCES := $(FOLDERS) $(wildcard samples scripts tests benchmarks)
+SHELLS  := .ci/run $(wildcard infra/*.sh infra/*/*.sh infra/*/*.sbatch scripts/*.sh)
+
+# The stamps of a finished set-up, one for each thing that makes a part of it out of date.
+DEPENDENCIES := $(VENV)/.dependencies-done
+KENLM        := $(VENV)/.kenlm-done
+PROJECT      := $(VENV)/.project-done
+SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow report test lint format lock clean distclean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@echo; echo "CONFIG=$(CONFIG) names the run; PYTHON=$(PYTHON) makes the environment."
+
+setup: $(SETUP)  ## make .venv: locked packages, this project, KenLM's programs
+	@echo "set-up is done; the command is $(BIN)/xlmr"
+
+demo: $(SETUP)  ## the whole pipeline on the sample crawl; the last line is the report's path
+	@$(BIN)/xlmr run $(CONFIG)
+
+corpus tokenizer pretrain finetune: $(SETUP)
+	@$(BIN)/xlmr run $(CONFIG) --until $@
+corpus:     ## run CONFIG up to the corpus
+tokenizer:  ## … up to the tokenizer
+pretrain:   ## … up to the pretrained model
+finetune:   ## … up to the fine-tuned models
+
+flow: $(SETUP)  ## the same run as a Prefect flow
+	@$(BIN)/python -m flows.full $(CONFIG)
+
+report: $(SETUP)  ## write the HTML report of CONFIG
+	@$(BIN)/xlmr report $(CONFIG)
+
+test: $(SETUP)  ## all tests, the slow ones too
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(SETUP)  ## every checker
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(FOLDERS) scripts
+	$(BIN)/hadolint infra/Dockerfile
+	$(BIN)/shellcheck $(SHELLS)
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec infra/compose.yaml
+
+format: $(SETUP)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: $(DEPENDENCIES)  ## resolve pyproject.toml anew into requirements/
+	$(BIN)/python scripts/lock.py
+
+clean:  ## remove runs/ and caches
+	rm -rf runs build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	rm -rf $(VENV) *.egg-info
+
+$(DEPENDENCIES): $(LOCKS)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; install it or give PYTHON=…" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed, and $(PYTHON) is not; give PYTHON=…" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv $(VENV); } \
+	  || { rm -rf $(VENV); echo "$(PYTHON) has no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "installing the locked packages, some minutes the first time"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(LOCKS:%=-r %)
+	@$(BIN)/python -m pip check --quiet
+	@touch $@
+
+$(PROJECT): pyproject.toml $(DEPENDENCIES)
+	@echo "installing the project itself, editable"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(KENLM): scripts/build_kenlm.py requirements/build.txt $(DEPENDENCIES)
+	@echo "building KenLM's lmplz and build_binary"
+	@$(BIN)/python scripts/build_kenlm.py
+	@touch $@
