@@ -60,19 +60,18 @@ format: $(SETUP)  ## let ruff rewrite what it can
 lock: $(DEPENDENCIES)  ## resolve pyproject.toml anew into requirements/
 	$(BIN)/python scripts/lock.py
 
-clean:  ## remove runs/ and caches
-	rm -rf runs build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the demo's runs and caches; other runs are yours
+	rm -rf runs/demo runs/ci build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove .venv too
 	rm -rf $(VENV) *.egg-info
 
 $(DEPENDENCIES): $(LOCKS)
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; install it or give PYTHON=…" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or later is needed, and $(PYTHON) is not; give PYTHON=…" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv $(VENV); } \
-	  || { rm -rf $(VENV); echo "$(PYTHON) has no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null \
+	  || { echo "set-up cannot start: no Python 3.11; install it or give PYTHON=…" >&2; exit 1; }
+	@"$(PYTHON)" scripts/check_machine.py
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv $(VENV); }
 	@echo "installing the locked packages, some minutes the first time"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(LOCKS:%=-r %)
 	@$(BIN)/python -m pip check --quiet

@@ -48,10 +48,13 @@ def run(config: CutoffsStage, inputs: Inputs, output: Path, context: Context) ->
 def read_cutoffs(path: Path) -> dict[str, list[float]]:
     """A table {language: [head, middle]}. Errors: XlmrError naming the file and the language."""
     table: Any = read_json(path)
-    for language, pair in table.items() if isinstance(table, dict) else [("the file", None)]:
+    mend = 'write {"de": [310.5, 620.1], …}'
+    if not isinstance(table, dict):
+        raise XlmrError(f"{path}: not a table of cut-offs", mend)
+    for language, pair in table.items():
         numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
-        if not numbers or not LABEL.fullmatch(language) or pair[0] > pair[1]:
-            raise XlmrError(f"{path}: {language} has no two rising numbers", 'write {"de": [310.5, 620.1], …}')
+        if not numbers or not LABEL.fullmatch(language) or sorted(pair) != pair:
+            raise XlmrError(f"{path}: {language} has no two rising numbers", mend)
     return {language: [float(n) for n in pair] for language, pair in table.items()}
 
 

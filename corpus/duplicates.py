@@ -52,7 +52,10 @@ def run(config: DuplicatesStage, inputs: Inputs, output: Path, context: Context)
     }
     counts = sum_counts(context.map_shards(_find_in_partition, partitions))
     index = [
-        {"shards": [file.stem for file in window], "parts": [s for s, p in partitions.items() if p.files == window]}
+        {
+            "shards": [file.stem for file in window],
+            "parts": [s for s, p in partitions.items() if p.files == window],
+        }
         for window in windows
     ]
     write_json(output / WINDOWS, index)
@@ -64,9 +67,7 @@ def cut(window: tuple[Path, ...], number: int, memory_bytes: int) -> Iterator[Pa
     hashes = sum(len(np.load(file, mmap_mode="r", allow_pickle=False)) for file in window)
     bits = max(0, int(np.ceil(np.log2(max(hashes, 1) * BYTES_PER_HASH / memory_bytes))))
     if bits > 24:
-        raise XlmrError(
-            f"{hashes:,} hashes would need {2**bits:,} partitions", "raise corpus.duplicates.memory_bytes"
-        )
+        raise XlmrError(f"{hashes:,} hashes would need {2**bits:,} partitions", "raise corpus.duplicates.memory_bytes")
     for part in range(2**bits):
         yield Partition(window, bits, part, f"window-{number:05d}-part-{part:05d}")
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from corpus.language import LABEL
 from corpus.normalise import normalise_for_language_model
@@ -99,24 +99,31 @@ def _write_normalised(documents: Iterable[str], path: Path) -> int:
 
 
 def _train_pieces(settings: LanguageModels, text: Path, model: Path, address: str) -> None:
-    import sentencepiece
-
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(text),
-            model_prefix=str(model.with_suffix("")),
-            model_type="unigram",
-            vocab_size=settings.vocabulary_size,
-            hard_vocab_limit=False,  # little text makes fewer pieces
-            character_coverage=settings.character_coverage,
-            max_sentence_length=LONGEST_LINE,
-            num_threads=1,  # workers are the parallelism; and the result does not depend on their number
-            minloglevel=2,
-        )
+        # Streams, not paths: a model that was given paths carries them, and would differ from folder to folder.
+        with text.open(encoding="utf-8", newline="\n") as lines, model.open("wb") as out:
+            _train(settings, lines, out)
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise XlmrError(f"{address}: no SentencePiece model can be made of it ({reason})", "give it more text") from None
-    model.with_suffix(".vocab").unlink()
+        raise XlmrError(
+            f"{address}: no SentencePiece model can be made of it ({reason})", "give it more text"
+        ) from None
+
+
+def _train(settings: LanguageModels, lines: Iterable[str], out: IO[bytes]) -> None:
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line.rstrip("\n") for line in lines),
+        model_writer=out,
+        model_type="unigram",
+        vocab_size=settings.vocabulary_size,
+        hard_vocab_limit=False,  # little text makes fewer pieces
+        character_coverage=settings.character_coverage,
+        max_sentence_length=LONGEST_LINE,
+        num_threads=1,  # workers are the parallelism; and the result does not depend on their number
+        minloglevel=2,
+    )
 
 
 def _write_pieces(model: Path, text: Path, path: Path) -> int:
@@ -137,8 +144,10 @@ def _train_ngrams(settings: LanguageModels, scratch: Path, binary: Path, address
     lmplz = [find_tool("lmplz"), "-o", str(settings.order), "-S", settings.sort_memory, "-T", str(scratch)]
     lmplz += ["--vocab_estimate", str(settings.vocabulary_size), "--discount_fallback"]
     with (scratch / "pieces.txt").open("rb") as pieces, arpa.open("wb") as out:
-        _check(subprocess.run(lmplz, stdin=pieces, stdout=out, stderr=subprocess.PIPE), address)
-    _check(subprocess.run([find_tool("build_binary"), str(arpa), str(binary)], capture_output=True), address)
+        _check(subprocess.run(lmplz, stdin=pieces, stdout=out, stderr=subprocess.PIPE, check=False), address)
+    _check(
+        subprocess.run([find_tool("build_binary"), str(arpa), str(binary)], capture_output=True, check=False), address
+    )
 
 
 def _check(done: subprocess.CompletedProcess[bytes], address: str) -> None:

@@ -7,6 +7,7 @@ gathered by language, so that each Arrow record batch holds one language and cor
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -134,10 +135,8 @@ def _with_hashes(config: MineStage, shard: MineShard, tally: Tally) -> Iterator[
         raise XlmrError(f"{shard.name}: its files changed after they were hashed", "run the same command again")
 
 
-def deduplicate(
-    documents: Sequence[Document], hashes: Hashes, drops: Hashes, counts: MineCounts
-) -> list[Kept]:
-    """Leave out lines whose hash is in ``drops`` (sorted) and repeats inside a document; then documents without text."""
+def deduplicate(documents: Sequence[Document], hashes: Hashes, drops: Hashes, counts: MineCounts) -> list[Kept]:
+    """Leave out lines whose hash is in ``drops`` (sorted) and repeats in a document; then documents without text."""
     lengths = [len(document.lines) for document in documents]
     owner = np.repeat(np.arange(len(documents)), lengths)
     duplicate = is_in(hashes, drops)
@@ -192,7 +191,7 @@ def score(kept: Sequence[Kept], models: Path, modelled: set[str]) -> None:
         model = load_language_model(models, language)
         values = model.perplexities(["\n".join(one.lines) for one in group]).tolist()
         for one, value in zip(group, values, strict=True):
-            one.perplexity = None if value != value else value
+            one.perplexity = None if math.isnan(value) else value
 
 
 class RecordWriter:

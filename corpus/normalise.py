@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from functools import cache
 
 # fmt: off
 ASCII_LOOK_ALIKES = {
     "，": ",", "。": ".", "、": ",", "„": '"', "”": '"', "“": '"', "«": '"', "»": '"', "１": '"', "」": '"', "「": '"',
-    "《": '"', "》": '"', "´": "'", "∶": ":", "：": ":", "？": "?", "！": "!", "（": "(", "）": ")", "；": ";", "–": "-",
-    "—": " - ", "．": ". ", "～": "~", "’": "'", "…": "...", "━": "-", "〈": "<", "〉": ">", "【": "[", "】": "]",
+    "《": '"', "》": '"', "´": "'", "∶": ":", "：": ":", "？": "?", "！": "!", "（": "(", "）": ")", "；": ";",
+    "–": "-", "—": " - ", "．": ". ", "～": "~", "’": "'", "…": "...", "━": "-", "〈": "<", "〉": ">", "【": "[", "】": "]",
     "％": "%", "►": "-",
 }
 # fmt: on
@@ -28,14 +29,14 @@ _CONTROL = re.compile(f"[{re.escape(_CONTROLS)}]+")
 _PUNCTUATION = re.compile(f"[{''.join(ASCII_LOOK_ALIKES)}]")
 
 
-def _nonspacing_marks() -> str:
+@cache
+def _nonspacing_marks() -> re.Pattern[str]:
+    """All characters of category Mn. It takes 0.3 s to find them: only when there is text to be normalised."""
     marks = [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Mn"]
     starts = [code for code in marks if unicodedata.category(chr(code - 1)) != "Mn"]
     ends = [code for code in marks if code == sys.maxunicode or unicodedata.category(chr(code + 1)) != "Mn"]
-    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
-
-
-_NONSPACING_MARK: re.Pattern[str] | None = None
+    ranges = (f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
+    return re.compile(f"[{''.join(ranges)}]+")
 
 
 def normalise_lines_for_hash(lines: str) -> str:
@@ -52,12 +53,9 @@ def normalise_for_language_model(document: str) -> str:
 
     Newlines are controls: a document becomes one line, its lines glued together.
     """
-    global _NONSPACING_MARK
     text = document.strip().lower()
     if not text.isascii():
-        if _NONSPACING_MARK is None:  # 0.3 s to find them all: only when there is text to be normalised
-            _NONSPACING_MARK = re.compile(f"[{_nonspacing_marks()}]+")
-        text = _NONSPACING_MARK.sub("", unicodedata.normalize("NFD", text))
+        text = _nonspacing_marks().sub("", unicodedata.normalize("NFD", text))
     text = _DIGIT.sub("0", text)
     if not text.isascii():
         text = _PUNCTUATION.sub(lambda match: ASCII_LOOK_ALIKES[match[0]], text)

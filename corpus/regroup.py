@@ -81,7 +81,11 @@ def regroup_language(settings: Regroup, shard: LanguageShard, workspace: Path) -
 
 
 def _add(counts: Counts, bucket: str, rows: pa.RecordBatch, row_bytes: pa.Array) -> None:
-    sums = {"documents": rows.num_rows, "characters": pc.sum(rows.column("length")).as_py(), "bytes": pc.sum(row_bytes).as_py()}
+    sums = {
+        "documents": rows.num_rows,
+        "characters": pc.sum(rows.column("length")).as_py(),
+        "bytes": pc.sum(row_bytes).as_py(),
+    }
     for what, number in sums.items():
         counts[what][bucket] = counts[what].get(bucket, 0) + number
 
@@ -95,7 +99,7 @@ def _read(shard: LanguageShard) -> Iterator[pa.RecordBatch]:
 
 
 def bucket_of(perplexity: pa.Array, cutoffs: tuple[float, float] | None) -> pa.Array:
-    """head < first cut-off ≤ middle < second ≤ tail; all where there is no perplexity. Source: cc_net perplexity.py."""
+    """Cut: head < first cut-off ≤ middle < second ≤ tail; all without perplexity. Source: cc_net perplexity.py."""
     if cutoffs is None:
         return pa.array(["all"] * len(perplexity), pa.string())
     head, middle = cutoffs

@@ -34,7 +34,10 @@ class Duplicates(Section):
     """Exact deduplication of lines."""
 
     window: int | None = setting(
-        None, "shards that are held against each other; None: all of them", ge=1, source=f"{CC_NET} hash_in_mem, 50"
+        None,
+        "shards that are held against each other; None: all of them",
+        ge=1,
+        source=f"{CC_NET} hash_in_mem, 50",
     )
     memory_bytes: int = setting(
         2**30, "memory of one worker for one partition of the hashes", ge=2**16, affects_result=False
@@ -45,17 +48,25 @@ class LanguageId(Section):
     """Which language a document is in."""
 
     model: str = setting(BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us")
-    threshold: float = setting(0.5, "documents with a lower score are dropped", ge=0, le=1, source=f"{CC_NET} lang_threshold")
+    threshold: float = setting(
+        0.5, "documents with a lower score are dropped", ge=0, le=1, source=f"{CC_NET} lang_threshold"
+    )
 
 
 class LanguageModels(Section):
     """A SentencePiece and a 5-gram model for each language, from clean text."""
 
     text: str = setting(
-        "samples/clean/*.txt.xz", "files <language>.txt[.xz|.gz|.zst], a document a line", source=f"{CC_NET}: Wikipedia"
+        "samples/clean/*.txt.xz",
+        "files <language>.txt[.xz|.gz|.zst], a document a line",
+        source=f"{CC_NET}: Wikipedia",
     )
-    documents: int = setting(1_000_000, "documents of each language at the most", ge=1, source=f"{CC_NET} get_wiki_cirrus")
-    vocabulary_size: int = setting(65_536, "pieces of each language; fewer where there is little text", ge=64, source=CC_NET)
+    documents: int = setting(
+        1_000_000, "documents of each language at the most", ge=1, source=f"{CC_NET} get_wiki_cirrus"
+    )
+    vocabulary_size: int = setting(
+        65_536, "pieces of each language; fewer where there is little text", ge=64, source=CC_NET
+    )
     character_coverage: float = setting(0.9995, "share of characters that get a piece", gt=0, le=1, source=CC_NET)
     order: int = setting(5, "length of the longest n-gram", ge=2, le=6, source=CC_NET)
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)
@@ -66,7 +77,9 @@ class Perplexity(Section):
 
     head_percentile: float = setting(30.0, "the best documents, in percent", ge=0, le=100, source=CC_NET)
     middle_percentile: float = setting(60.0, "head and middle together, in percent", ge=0, le=100, source=CC_NET)
-    sample: int = setting(1_000_000, "perplexities of each language that the percentiles are taken over", ge=1, source=CC_NET)
+    sample: int = setting(
+        1_000_000, "perplexities of each language that the percentiles are taken over", ge=1, source=CC_NET
+    )
     cutoffs: str | None = setting(None, "a JSON file {language: [head, middle]} that is used instead of percentiles")
 
 
@@ -74,7 +87,10 @@ class Regroup(Section):
     """The files of the corpus."""
 
     file_bytes: int = setting(
-        512 * 2**20, "text of one Arrow file, in bytes of UTF-8 before compression", ge=2**16, source="our choice; cc_net 4 GB"
+        512 * 2**20,
+        "text of one Arrow file, in bytes of UTF-8 before compression",
+        ge=2**10,
+        source="our choice; cc_net 4 GB",
     )
     compression: Literal["zstd", "lz4"] = setting("zstd", "compression of the Arrow buffers")
 

@@ -39,7 +39,7 @@ class Damage:
 def open_address(address: str) -> IO[bytes]:
     """Open a local path or any fsspec address for reading bytes. Seekable."""
     if is_local(address):
-        return open(address, "rb", buffering=1 << 20)  # noqa: PTH123, SIM115 - the caller closes it
+        return open(address, "rb", buffering=1 << 20)  # noqa: PTH123 - the caller closes it
     import fsspec
 
     stream: IO[bytes] = fsspec.open(address, "rb").open()

@@ -43,9 +43,7 @@ class Tally:
             self.named.append(f"{file}: {problem} (byte {position:,}); left out")
 
 
-def read_documents(
-    files: Sequence[str], min_characters: int, max_bytes: int, tally: Tally
-) -> Iterator[Document]:
+def read_documents(files: Sequence[str], min_characters: int, max_bytes: int, tally: Tally) -> Iterator[Document]:
     """The documents of some WET files that have ``min_characters`` or more, in order.
 
     Records that are damaged, are not UTF-8 or lack a header are left out and counted in ``tally``.

@@ -26,7 +26,13 @@ EPILOGUE = "Any setting of the YAML file can be given as --section.field VALUE."
 
 def build_app(dag: Dag) -> App:
     """The whole command line, made from the DAG."""
-    app = App(name="xlmr", help=_HELP, version=pipeline.__version__, help_epilogue=EPILOGUE, result_action="return_value")
+    app = App(
+        name="xlmr",
+        help=_HELP,
+        version=pipeline.__version__,
+        help_epilogue=EPILOGUE,
+        result_action="return_value",
+    )
     for command in (_run, _plan, _status, _inspect, _report):
         app.command(command(dag), name=command.__name__[1:])
     for room in dag.rooms:

@@ -40,7 +40,7 @@ def setting(
 
     ``affects_result=False`` keeps it out of the stage's key: workers, intervals, log levels.
     """
-    extra = {"source": source, "affects_result": affects_result}
+    extra: dict[str, Any] = {"source": source, "affects_result": affects_result}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 

@@ -1,4 +1,4 @@
-"""``xlmr inspect PATH``: what is in an output folder or a file, in words: rows, schema, a few records, what was dropped."""
+"""``xlmr inspect PATH``: what is in an output folder or a file, in words: rows, schema, records, what was dropped."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         owner = _read_owner(self._path)
@@ -51,7 +53,12 @@ class Lease:
 
     def _create(self) -> bool:
         # Written aside and linked into place, so that nobody ever reads a lease without its owner.
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "born": _birth(os.getpid()), "token": self._token}
+        owner = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "born": _birth(os.getpid()),
+            "token": self._token,
+        }
         draft = self._path.with_name(f".{self._path.name}.{self._token}")
         draft.write_text(json.dumps(owner), encoding="utf-8")
         try:

@@ -21,7 +21,8 @@ from pipeline.storage import read_json, sha256_of_file, write_json
 MANIFEST = "manifest.json"
 
 PACKAGES = (
-    "apache-beam", "deepspeed", "fasttext", "fastwarc", "kenlm", "numpy", "prefect", "pyarrow", "sentencepiece", "torch",
+    "apache-beam", "deepspeed", "fasttext", "fastwarc", "kenlm", "numpy", "prefect", "pyarrow", "sentencepiece",
+    "torch",
 )  # fmt: skip
 
 
@@ -76,12 +77,10 @@ class Manifest:
         """Mark ``output`` as complete."""
         write_json(output / MANIFEST, asdict(self))
 
-    def faults(self, output: Path, *, verify: bool = False) -> Iterator[str]:
-        """What is wrong with the files of ``output``, a line each."""
-        for name, record in sorted(self.files.items()):
-            fault = record.fault(output / name, verify=verify)
-            if fault:
-                yield f"{output / name} {fault}"
+    def faults(self, output: Path, *, verify: bool = False) -> dict[Path, str]:
+        """What is wrong with the files of ``output``, for each that is not as it was written."""
+        found = {output / name: record.fault(output / name, verify=verify) for name, record in self.files.items()}
+        return {path: fault for path, fault in sorted(found.items()) if fault is not None}
 
 
 def read_manifest(output: Path) -> Manifest | None:
@@ -130,9 +129,11 @@ def git_commit() -> str:
     """The commit of the code that runs, with ``+changes`` where the tree is not clean; empty outside a checkout."""
     here = Path(__file__).parent
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=False
+        )
         changes = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, timeout=10
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

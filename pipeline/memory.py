@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-SAMPLE_SECONDS = 1.0
+SAMPLE_SECONDS = 0.25
 
 
 class PeakMemory:
@@ -21,7 +21,9 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         self._sample()

@@ -44,6 +44,7 @@ class StagePlan:
     state: State
     reasons: list[str] = field(default_factory=list)
     manifest: Manifest | None = None
+    faults: dict[Path, str] = field(default_factory=dict)
 
     @property
     def fresh(self) -> bool:
@@ -61,7 +62,12 @@ Plan = dict[str, StagePlan]
 
 
 def make_plan(
-    dag: Dag, config: Section, *, verify: bool = False, force: Collection[str] = (), only: Collection[str] | None = None
+    dag: Dag,
+    config: Section,
+    *,
+    verify: bool = False,
+    force: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> Plan:
     """The state of every stage, in the order of running.
 
@@ -91,12 +97,20 @@ def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache
                 found[address] = checksums.checksum(address, verify=verify)
         except (XlmrError, OSError) as error:
             problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
-            raise XlmrError(problem, f"it is named by {stage.room}.{setting_name}: mend the setting or put it there") from None
+            raise XlmrError(
+                problem, f"it is named by {stage.room}.{setting_name}: mend the setting or put it there"
+            ) from None
     return found
 
 
 def _plan_stage(
-    stage: Stage, settings: Section, outside: dict[str, str], above: Plan, project: Path, verify: bool, forced: bool
+    stage: Stage,
+    settings: Section,
+    outside: dict[str, str],
+    above: Plan,
+    project: Path,
+    verify: bool,
+    forced: bool,
 ) -> StagePlan:
     input_keys = {name: above[name].key for name in stage.inputs}
     files = sorted([PurePosixPath(address).name, checksum] for address, checksum in outside.items())
@@ -108,14 +122,15 @@ def _plan_stage(
     if plan.manifest is None:
         plan.state, plan.reasons = _why_not_made(plan)
         return plan
-    plan.reasons = list(_why_stale(plan, plan.manifest, above, verify))
+    plan.faults = plan.manifest.faults(output, verify=verify)
+    plan.reasons = list(_why_stale(plan, plan.manifest, above))
     if forced:
         plan.reasons.insert(0, "it is forced")
     plan.state = State.STALE if plan.reasons else State.FRESH
     return plan
 
 
-def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan, verify: bool) -> Iterator[str]:
+def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan) -> Iterator[str]:
     again = [name for name in plan.stage.inputs if not above[name].fresh]
     if again:
         yield f"{', '.join(again)} {'runs' if len(again) == 1 else 'run'} again"
@@ -123,10 +138,10 @@ def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan, verify: bool) -
         source = above[name].manifest
         if name not in again and source is not None and manifest.inputs[name]["build"] != source.build:
             yield f"{name} was made again since"
-    faults = list(manifest.faults(plan.output, verify=verify))
-    yield from faults[:3]
-    if len(faults) > 3:
-        yield f"and {len(faults) - 3} more files"
+    lines = [f"{path} {fault}" for path, fault in plan.faults.items()]
+    yield from lines[:3]
+    if len(lines) > 3:
+        yield f"and {len(lines) - 3} more files"
 
 
 def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:

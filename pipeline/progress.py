@@ -34,7 +34,9 @@ class Progress:
             self._task = self._bar.add_task(self._label, total=self._total, unit=self._unit, note="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None and self._last > self._start:
@@ -56,7 +58,11 @@ class Progress:
         of = f" of {self._total:,.0f}" if self._total is not None else ""
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         note = f" · {self._note}" if self._note else ""
-        print(f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}", file=sys.stderr, flush=True)
+        print(
+            f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _make_bar() -> Any:

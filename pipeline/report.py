@@ -39,7 +39,13 @@ def _cell(value: Any) -> Any:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.3g}" if isinstance(value, float) and abs(value) < 10 else f"{value:,.1f}" if isinstance(value, float) else value
+    return (
+        f"{value:,.3g}"
+        if isinstance(value, float) and abs(value) < 10
+        else f"{value:,.1f}"
+        if isinstance(value, float)
+        else value
+    )
 
 
 def write_report(rooms: Iterable[Room], outputs: Mapping[str, Path], path: Path) -> None:
@@ -68,7 +74,13 @@ def _earliest(manifests: Mapping[str, Manifest]) -> str:
 
 def _stages_section(manifests: Mapping[str, Manifest]) -> ReportSection:
     rows = [
-        (name, m.seconds, m.peak_memory_bytes / 1e9, sum(f.size for f in m.files.values()) / 1e6, summary_of(m))
+        (
+            name,
+            m.seconds,
+            m.peak_memory_bytes / 1e9,
+            sum(f.size for f in m.files.values()) / 1e6,
+            summary_of(m),
+        )
         for name, m in manifests.items()
     ]
     headers = ("stage", "seconds", "peak memory, GB", "output, MB", "counts")

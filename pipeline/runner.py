@@ -64,7 +64,12 @@ def open_log(config: Section) -> Any:
 
 
 def run(
-    dag: Dag, config: Section, selection: Selection, *, verify: bool = False, say: Callable[[str], None] | None = None
+    dag: Dag,
+    config: Section,
+    selection: Selection,
+    *,
+    verify: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Plan:
     """Run the selected stages that are not fresh, and give the plan as it then stands.
 
@@ -149,7 +154,7 @@ def _builds(plan: StagePlan, inputs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
-    """Leave in the output only what this run may use: nothing, or the shards of an interrupted run on the same inputs."""
+    """Leave in the output what this run may use: nothing, or the shards of an interrupted run on the same inputs."""
     forced = plan.reasons[:1] == ["it is forced"]
     record = plan.output / MADE_FROM
     reusable = plan.stage.resumable and not forced and record.exists() and read_json(record) == dict(builds)
@@ -157,6 +162,8 @@ def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
         shutil.rmtree(plan.output, ignore_errors=True)
     plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / MANIFEST).unlink(missing_ok=True)
+    for path in plan.faults:  # so that nothing takes them for whole: the plan may have looked closer than shards do
+        path.unlink(missing_ok=True)
     write_json(record, dict(builds))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -126,22 +126,26 @@ def _in_processes(
 ) -> Iterator[tuple[str, ShardReport | _Failure]]:
     attempts = dict.fromkeys(shards, 0)
     waiting = dict(shards)
+    alone = False
     while waiting:
-        # After a worker was killed, one at a time: the shard that needs too much memory then falls alone.
-        several = max(attempts[name] for name in waiting) == 0
-        finished = yield from _one_pool(function, waiting, output, workers if several else 1)
+        finished = yield from _one_pool(function, waiting, output, 1 if alone else workers)
         for name in finished:
             del waiting[name]
-        for name in list(waiting):
+        # A worker was killed. Which shard it had is known only where one runs at a time, in order: so do from now on.
+        for name in list(waiting)[: 1 if alone else None]:
             attempts[name] += 1
             if attempts[name] == ATTEMPTS:
                 del waiting[name]
-                yield name, _Failure(f"its worker was killed {ATTEMPTS} times, probably for want of memory", "")
+                yield (
+                    name,
+                    _Failure(f"its worker was killed {ATTEMPTS} times, probably for want of memory", ""),
+                )
+        alone = True
 
 
 def _one_pool(
     function: ShardFunction, shards: Mapping[str, Any], output: Path, workers: int
-) -> Iterator[tuple[str, ShardReport | _Failure]]:
+) -> Generator[tuple[str, ShardReport | _Failure], None, set[str]]:
     """Run until all is done or the pool breaks; return the names of the shards that were answered."""
     finished: set[str] = set()
     with ProcessPoolExecutor(min(workers, len(shards)), mp_context=get_context("spawn")) as pool:

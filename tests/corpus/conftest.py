@@ -1,0 +1,84 @@
+"""A small crawl cut out of the embedded one, models for two of its languages, and the DAG of this room alone."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from corpus.stages import ROOM
+from pipeline.dag import Dag
+from pipeline.plan import make_plan
+from pipeline.runner import Selection, run
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 150
+"""Of each file; a gzip member each."""
+
+
+def members(path: Path) -> list[bytes]:
+    """The gzip members of a file."""
+    content = path.read_bytes()
+    starts = [i for i in range(len(content)) if content[i : i + 10] == content[:10]]
+    return [content[start:stop] for start, stop in zip(starts, [*starts[1:], len(content)], strict=True)]
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with crawl/*.warc.wet.gz (3 files) and clean/{de,en}.txt.xz."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "crawl").mkdir()
+    (folder / "clean").mkdir()
+    for path in sorted((ROOT / "samples/crawl").glob("*.warc.wet.gz"))[:3]:
+        # Pages by themselves rarely meet in so small a part of the crawl: the second file repeats some of the first.
+        records = members(path)[: RECORDS + 1]
+        (folder / "crawl" / path.name).write_bytes(b"".join(records))
+    first, second, _ = sorted((folder / "crawl").iterdir())
+    second.write_bytes(second.read_bytes() + b"".join(members(first)[1:20]))
+    for language in ("de", "en"):
+        text = lzma.decompress((ROOT / f"samples/clean/{language}.txt.xz").read_bytes()).decode()
+        (folder / "clean" / f"{language}.txt.xz").write_bytes(
+            lzma.compress("".join(text.splitlines(True)[:60]).encode())
+        )
+    return folder
+
+
+class CorpusRun:
+    """The corpus stages on the small crawl, under a folder."""
+
+    def __init__(self, small: Path, folder: Path) -> None:
+        self.dag = Dag([ROOM])
+        self.folder = folder
+        self.yaml = folder / "run.yaml"
+        self.yaml.write_text(
+            f"run: {{directory: {folder}, project: c, workers: 1}}\n"
+            f"corpus:\n"
+            f"  fetch: {{crawl: '{small}/crawl/*.gz'}}\n"
+            f"  language_models: {{text: '{small}/clean/*.xz', vocabulary_size: 500}}\n"
+        )
+        self.said: list[str] = []
+
+    def config(self, *words: str):
+        return self.dag.load_config(self.yaml, words)
+
+    def run(self, *words: str, until: str = "corpus", **options):
+        self.said = []
+        return run(self.dag, self.config(*words), Selection(until=until, **options), say=self.said.append)
+
+    def output(self, stage: str, *words: str) -> Path:
+        return make_plan(self.dag, self.config(*words))[stage].output
+
+
+@pytest.fixture(scope="session")
+def done(small: Path, tmp_path_factory: pytest.TempPathFactory) -> CorpusRun:
+    """A complete run with one worker, shared by the tests that only look at it."""
+    made = CorpusRun(small, tmp_path_factory.mktemp("done"))
+    made.run()
+    return made
+
+
+@pytest.fixture
+def fresh(small: Path, tmp_path: Path) -> CorpusRun:
+    """A run of one's own, nothing done yet."""
+    return CorpusRun(small, tmp_path)

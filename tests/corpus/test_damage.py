@@ -1,0 +1,139 @@
+# ruff: noqa: E501 - one case a line
+"""Damaged input: the good records are kept, the bad ones are counted and named, and nothing else happens."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from corpus_crawl import wet_file, wet_record
+
+from corpus.wet import Tally, read_documents
+from pipeline.errors import XlmrError
+
+GOOD = [wet_record(n, f"title {n}\n" + f"line of number {n} that says something\n" * 5) for n in range(6)]
+BAD_TEXT = b"title\n" + b"\xff\xfe is not UTF-8 " * 20
+
+
+def packed(*records: bytes) -> bytes:
+    return b"".join(gzip.compress(record) for record in records)
+
+
+def flipped(content: bytes) -> bytes:
+    """Damaged in the middle of its fourth member."""
+    place = len(packed(*GOOD[:3])) + 60
+    return content[:place] + bytes(b ^ 0xFF for b in content[place : place + 20]) + content[place + 20 :]
+
+
+CASES = {
+    "whole": (packed(*GOOD), [0, 1, 2, 3, 4, 5], 0, ""),
+    "one member": (gzip.compress(b"".join(GOOD)), [0, 1, 2, 3, 4, 5], 0, ""),
+    "not compressed": (b"".join(GOOD), [0, 1, 2, 3, 4, 5], 0, ""),
+    "empty": (b"", [], 1, "the file is empty"),
+    "an empty member": (gzip.compress(b""), [], 0, ""),
+    "not gzip": (b"<html>404 not found</html>" * 20, [], 1, "neither gzip nor a WARC file"),
+    "cut in a member": (packed(*GOOD)[:-80], [0, 1, 2, 3, 4], 1, ""),
+    "cut between members": (packed(*GOOD[:4]), [0, 1, 2, 3], 0, ""),
+    "damaged in the middle": (flipped(packed(*GOOD)), [0, 1, 2, 4, 5], 1, "data error"),
+    "garbage between": (packed(*GOOD[:2]) + b"garbage" * 9 + packed(*GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "data error"),
+    "bad header": (packed(*GOOD[:2], wet_record(9, "x" * 99, version="WRONG/1.0"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header"),
+    "length too small": (packed(*GOOD[:2], wet_record(9, "x" * 500, 100), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
+    "length too large": (packed(*GOOD[:2], wet_record(9, "x" * 500, 900), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
+    "length no number": (packed(*GOOD[:2], wet_record(9, "x" * 500, "ten"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header says none"),
+    "length negative": (packed(*GOOD[:2], wet_record(9, "x" * 500, -5), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header says none"),
+    "not UTF-8": (packed(*GOOD[:2], wet_record(9, BAD_TEXT), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "example.org/9 is not UTF-8"),
+    "record too large": (packed(*GOOD[:2], wet_record(9, "x" * 9000), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "over the limit of 5,000"),
+    "damage twice": (
+        packed(GOOD[0], wet_record(9, BAD_TEXT), *GOOD[1:4]) + b"garbage" * 9 + packed(*GOOD[4:]), [0, 1, 2, 3, 4, 5], 2, "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_good_records_are_kept_and_bad_ones_are_named(tmp_path, case):
+    content, good, bad, words = CASES[case]
+    path = tmp_path / "shard.warc.wet.gz"
+    path.write_bytes(content)
+    tally = Tally()
+    documents = list(read_documents([str(path)], 10, 5000, tally))
+    assert [int(document.url.rsplit("/")[-1]) for document in documents] == good
+    assert all(len(document.lines) == 5 for document in documents)
+    assert tally.bad == bad == len(tally.named)
+    assert all(line.startswith(f"{path}: ") and words in line for line in tally.named)
+
+
+def test_a_run_over_damaged_files_goes_through_and_says_so(fresh, small, tmp_path):
+    crawl = tmp_path / "crawl"
+    crawl.mkdir()
+    first, second, _ = sorted((small / "crawl").iterdir())
+    (crawl / "a.gz").write_bytes(first.read_bytes()[:-1000])
+    (crawl / "b.gz").write_bytes(b"")
+    (crawl / "c.gz").write_bytes(b"no gzip at all, but long enough")
+    (crawl / "d.gz").write_bytes(second.read_bytes())
+    words = ("--corpus.fetch.crawl", f"{crawl}/*.gz")
+    plan = fresh.run(*words, until="corpus.hash")
+    manifest = plan["corpus.hash"].manifest
+    assert manifest.counts["bad_records"] == 3
+    assert [line.split(":")[0][-4:] for line in manifest.warnings] == ["a.gz", "b.gz", "c.gz"]
+    assert manifest.counts["documents"] > 100
+    assert any("warning" in line and "b.gz" in line for line in fresh.said)
+
+
+def test_a_crawl_that_changes_between_stages_is_noticed(fresh, small, tmp_path):
+    """The plan sees it first; a file that changes while the run goes on is caught by the walk along the hashes."""
+    from corpus.mine import MineShard, mine_shard
+
+    fresh.run()
+    path = wet_file(tmp_path / "other.gz", *GOOD)
+    shard = MineShard(
+        "shard-00000", [str(path)], fresh.output("corpus.hash") / "lines" / "shard-00000.npy",
+        fresh.output("corpus.duplicates"), fresh.output("corpus.language_models"),
+    )  # fmt: skip
+    config = fresh.dag.stage_config(fresh.dag.stages["corpus.mine"], fresh.config("--corpus.read.min_characters", "10"))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(XlmrError, match="its files changed after they were hashed"):
+        mine_shard(config, shard, tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--corpus.fetch.shards", "9"], "3 files cannot fill 9 shards; set corpus.fetch.shards lower"),
+        (["--corpus.language_id.model", "{small}/crawl"], "corpus.language_id.model"),
+        (["--corpus.language_models.text", "{small}/clean/nothing*"], "named by corpus.language_models.text"),
+        (["--corpus.perplexity.cutoffs", "{small}/cutoffs.json"], "de has no two rising numbers"),
+    ],
+)
+def test_mistakes_get_one_line(fresh, small, words, line):
+    (small / "cutoffs.json").write_text('{"de": [5, 3]}')
+    with pytest.raises(XlmrError, match=line):
+        fresh.run(*[word.format(small=small) for word in words])
+
+
+def test_a_file_that_is_no_fasttext_model(tmp_path):
+    from corpus.language import LanguageIdentifier
+
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"not a model" * 100)
+    with pytest.raises(XlmrError, match=r"model.bin: not a fastText model"):
+        LanguageIdentifier(path)
+
+
+def test_languages_without_a_model_go_to_the_bucket_all(done):
+    folder = done.output("corpus.regroup")
+    assert [path.name for path in (folder / "fr").iterdir()] == ["all-00000.arrow"]
+    assert sorted(path.name.split("-")[0] for path in (folder / "de").iterdir()) == ["head", "middle", "tail"]
+    warnings = done.run()["corpus.mine"].manifest.warnings
+    assert any("have no language model" in line and " fr" in line for line in warnings)
+
+
+def test_clean_text_with_an_odd_name(tmp_path, fresh):
+    (tmp_path / "..nasty.txt").write_text("text")
+    with pytest.raises(XlmrError, match="is not a language code"):
+        fresh.run("--corpus.language_models.text", f"{tmp_path}/*nasty.txt", until="corpus.language_models")
+
+
+def test_clean_text_that_is_empty(tmp_path, fresh):
+    (tmp_path / "xx.txt").write_text("\n\n")
+    with pytest.raises(XlmrError, match=r"xx\.txt: holds no text"):
+        fresh.run("--corpus.language_models.text", f"{tmp_path}/xx.txt", until="corpus.language_models")

@@ -1,0 +1,76 @@
+"""The same bytes whatever the number of workers, and after any kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.manifest import read_manifest
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("fetch", "hash", "duplicates", "language_models", "mine", "cutoffs", "regroup")
+
+
+def checksums(run, *words: str) -> dict[str, dict[str, str]]:
+    """The checksum of every file of every stage."""
+    manifests = {name: read_manifest(run.output(f"corpus.{name}", *words)) for name in STAGES}
+    return {name: {file: record.sha256 for file, record in m.files.items()} for name, m in manifests.items()}
+
+
+@pytest.mark.slow
+def test_one_worker_and_four_give_identical_bytes(done, fresh):
+    fresh.run("--run.workers", "4")
+    assert checksums(fresh) == checksums(done)
+    assert sum(map(len, checksums(done).values())) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["hash", "language_models", "mine", "regroup"])
+def test_kill_in_the_middle_of_a_stage_and_resume(done, fresh, stage):
+    """kill -9 as soon as the first shard of ``stage`` is complete, then the same command."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from corpus.stages import ROOM\n"
+        "from pipeline.dag import Dag; from pipeline.runner import Selection, run\n"
+        "if __name__ == '__main__':\n"
+        "    dag = Dag([ROOM]); run(dag, dag.load_config(Path(sys.argv[2])), Selection(until='corpus'))\n"
+    )
+    before = [name for name in STAGES[: STAGES.index(stage)] if name != "regroup"]
+    for name in before:
+        fresh.run(until=f"corpus.{name}")
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(ROOT), str(fresh.yaml)],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    output = fresh.output(f"corpus.{stage}")
+    end = time.monotonic() + 60
+    while not list((output / ".shards").glob("*.json")) and child.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    fresh.run()
+    assert checksums(fresh) == checksums(done)
+
+
+def test_files_of_the_corpus_have_the_size_that_was_asked_for(fresh):
+    words = ("--corpus.regroup.file_bytes", str(2**12))
+    fresh.run(*words)
+    sizes = {}
+    for path in sorted(fresh.output("corpus.regroup", *words).rglob("*.arrow")):
+        with pa.memory_map(str(path)) as source:
+            texts = pa.ipc.open_file(source).read_all().column("raw_content").to_pylist()
+        sizes.setdefault((path.parent.name, path.name.rsplit("-")[0]), []).append([len(t.encode()) for t in texts])
+    assert max(map(len, sizes.values())) > 1
+    for files in sizes.values():
+        for rows, following in pairwise(files):
+            assert sum(rows) <= 2**12 or len(rows) == 1
+            assert sum(rows) + following[0] > 2**12, "the next document would have fitted"

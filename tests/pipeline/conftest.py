@@ -1,0 +1,56 @@
+"""A toy run in a folder of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy_room
+
+from pipeline.dag import Dag
+from pipeline.plan import Plan, make_plan
+from pipeline.runner import Selection, run
+
+
+class Toy:
+    """Runs and plans the toy DAG under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.dag = Dag([toy_room.ROOM])
+        self.yaml = folder / "toy.yaml"
+        self.yaml.write_text(f"run: {{directory: {folder / 'runs'}, project: t}}\n")
+        self.said: list[str] = []
+
+    def config(self, *words: str):
+        return self.dag.load_config(self.yaml, words)
+
+    def run(self, *words: str, verify: bool = False, **selection) -> Plan:
+        self.said = []
+        selection.setdefault("until", "toy")
+        return run(self.dag, self.config(*words), Selection(**selection), verify=verify, say=self.said.append)
+
+    def ran(self) -> list[str]:
+        """The stages that the last run ran."""
+        return [line.split()[1].rstrip(":") for line in self.said if line.startswith("[")]
+
+    def plan(self, *words: str, **options) -> dict[str, str]:
+        return {n: p.line() for n, p in make_plan(self.dag, self.config(*words), **options).items() if n != "report"}
+
+    def output(self, stage: str, *words: str) -> Path:
+        return make_plan(self.dag, self.config(*words))[stage].output
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path)
+
+
+@pytest.fixture
+def in_child() -> Callable[[str], list[str]]:
+    """The command that runs Python code with the toy room importable."""
+    here, root = Path(__file__).parent, Path(__file__).parents[2]
+    prelude = f"import sys; sys.path[:0] = [{str(here)!r}, {str(root)!r}]\n"
+    return lambda code: [sys.executable, "-c", prelude + code]

@@ -1,0 +1,83 @@
+# ruff: noqa: E501 - one case a line
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "torch",
+    "pyarrow",
+    "numpy",
+    "prefect",
+    "apache_beam",
+    "deepspeed",
+    "sentencepiece",
+    "fasttext",
+    "matplotlib",
+)
+
+
+def test_help_imports_nothing_heavy():
+    code = f"import sys, pipeline.cli as c; c.main(['--help']); print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in (
+        "run",
+        "plan",
+        "status",
+        "inspect",
+        "report",
+        "corpus",
+        "tokenizer",
+        "pretrain",
+        "finetune",
+    ):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["run", "configs/nothing.yaml"], 2, "xlmr: configs/nothing.yaml: no such configuration; look in configs/"),
+        (["run", "configs/demo.yaml", "--corpus.fetch.crwl", "x"], 2, "did you mean crawl?"),
+        (["run", "configs/demo.yaml", "--only", "corpus.mien"], 2, "corpus.mien: no such stage"),
+        (["plan", "configs/demo.yaml", "--corpus.fetch.crawl", "nowhere/*"], 1, "nowhere/*: no such file; it is named by corpus.fetch.crawl"),
+        (["plan", "configs/demo.yaml", "--corpus.language_id.model", "gone.bin"], 1, "it is named by corpus.language_id.model"),
+        (["rnu"], 2, "xlmr:"),
+        (["inspect", "nowhere"], 1, "xlmr: nowhere: no such file; xlmr status lists the outputs"),
+        (["status", "nowhere"], 1, "nowhere: nothing has run there; xlmr run configs/demo.yaml"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line_and_an_exit_code(words, code, line, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(words) == code
+    err = capsys.readouterr().err.strip()
+    assert line in err
+    assert "\n" not in err
+
+
+def test_inspect_shows_counts_and_records(toy, capsys):
+    toy.run()
+    assert main(["inspect", str(toy.output("toy.power"))]) == 0
+    out = capsys.readouterr().out
+    assert "toy.power (version 1)" in out
+    assert "power  36" in out
+    assert main(["inspect", str(toy.output("toy.sum") / "sum.txt")]) == 0
+    assert "  6" in capsys.readouterr().out
+
+
+def test_status_lists_what_ran(toy, capsys):
+    toy.run()
+    assert main(["status", str(toy.folder / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-3].split("/")[-2] if "toy" in line else "" for line in lines]
+    assert len(lines) == 3
+    assert "sum 6" in "\n".join(lines)

@@ -1,0 +1,85 @@
+"""Configuration: precedence, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import fingerprint, parse_overrides
+from pipeline.dag import ROOMS, Dag
+from pipeline.errors import UsageError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+def test_order_of_precedence(toy, monkeypatch):
+    assert toy.config().toy.numbers.count == 4
+    toy.yaml.write_text("toy: {numbers: {count: 5, factor: 5}}")
+    monkeypatch.setenv("XLMR_TOY__NUMBERS__COUNT", "6")
+    config = toy.config("--toy.numbers.factor", "7")
+    assert (config.toy.numbers.count, config.toy.numbers.factor) == (6, 7)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words", "line"),
+    [
+        ("toy: {numbers: {cuont: 5}}", [], r"toy.numbers.cuont is not a setting; did you mean count\?"),
+        ("toys: {}", [], r"toys is not a setting; did you mean toy\?"),
+        (
+            "toy: {numbers: {count: many}}",
+            [],
+            "toy.numbers.count: input should be a valid integer.*got 'many'",
+        ),
+        (
+            "toy: {numbers: {count: -1}}",
+            [],
+            "toy.numbers.count: input should be greater than or equal to 0, got -1",
+        ),
+        ("toy: [", [], "not readable as YAML"),
+        ("just words", [], "holds no sections"),
+        ("run: {project: ../up}", [], "run.project: string should match pattern"),
+        ("", ["--toy.numbers.count"], "--toy.numbers.count: has no value"),
+        ("", ["count", "5"], "count: not understood; settings are given as --section.field VALUE"),
+        ("", ["--toy.numbers.cuont", "5"], r"toy.numbers.cuont is not a setting; did you mean count\?"),
+    ],
+)
+def test_mistakes_get_one_line(toy, yaml, words, line):
+    toy.yaml.write_text(yaml)
+    with pytest.raises(UsageError, match=line) as caught:
+        toy.config(*words)
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_are_read_as_yaml():
+    words = ["--a.b", "0.5", "--a.c=[de, fr]", "--a.some-name", "null", "--a.d", "x: y: z"]
+    assert dict(parse_overrides(words)) == {
+        "a.b": 0.5,
+        "a.c": ["de", "fr"],
+        "a.some_name": None,
+        "a.d": "x: y: z",
+    }
+
+
+def test_only_settings_that_change_the_result_are_in_the_key(toy):
+    assert fingerprint(toy.config().toy.numbers).keys() == {"count", "factor", "bad", "file"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_of_the_house_is_whole(path):
+    assert len(ROOMS) == 4
+    Dag.of_house().load_config(path)
+
+
+def test_every_setting_of_the_house_says_what_it_is_and_where_it_comes_from():
+    def walk(model, name):
+        for field_name, field in model.model_fields.items():
+            here = f"{name}.{field_name}"
+            assert field.description, f"{here} has no description"
+            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+                walk(field.annotation, here)
+            else:
+                assert field.json_schema_extra["source"], f"{here} has no source"
+
+    for room in Dag.of_house().rooms:
+        walk(room.config, room.name)
