@@ -1,0 +1,122 @@
+"""Training: the same bytes each time, refusals in one line with the mend, the log understood."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import XlmrError
+from tokenizer.pieces import Tokenizer
+from tokenizer.stages import TokenizerSettings
+from tokenizer.train import TrainerLog
+
+
+def text_folder(folder: Path, *lines: str) -> Path:
+    (folder / "text" / "en").mkdir(parents=True)
+    (folder / "text" / "en" / "head-00000.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def test_what_it_makes(trained: Path, tokenizer: Tokenizer) -> None:
+    rows = [line.split("\t") for line in (trained / "vocabulary.tsv").read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["id", "piece", "score"]
+    assert [row[1] for row in rows[1:]] == tokenizer.vocabulary
+    assert [int(row[0]) for row in rows[1:]] == list(range(702))
+    assert "EM sub_iter" in (trained / "trainer.log").read_text(encoding="utf-8")
+
+
+def test_same_model_each_time_and_nothing_of_the_place_in_it(
+    corpus: Path, trained: Path, run_stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, tmp_path / "elsewhere" / "sample", workers=2)
+    monkeypatch.chdir(tmp_path)
+    counts, _ = run_stage(
+        "tokenizer.train",
+        {"train": {"vocabulary_size": 700}},
+        {"tokenizer.sample": Path("elsewhere/sample")},
+        Path("elsewhere/train"),
+    )
+    model = (tmp_path / "elsewhere" / "train" / "sentencepiece.bpe.model").read_bytes()
+    assert model == (trained / "sentencepiece.bpe.model").read_bytes()
+    assert b"elsewhere" not in model
+    assert counts["pieces"] == 702
+
+
+def test_too_little_text_for_the_vocabulary(run_stage: Any, tmp_path: Path) -> None:
+    inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", "a few words only, and a few more words")}
+    with pytest.raises(
+        XlmrError, match=r"give at most (\d+) pieces, not 250,000; lower .*vocabulary_size to \d+,"
+    ) as e:
+        run_stage("tokenizer.train", {}, inputs, tmp_path / "out")
+    assert "\n" not in str(e.value)
+    most = int(str(e.value).partition("at most ")[2].partition(" ")[0])
+    counts, _ = run_stage("tokenizer.train", {"train": {"vocabulary_size": most}}, inputs, tmp_path / "again")
+    assert counts["pieces"] == most + 2
+
+
+def test_too_many_characters_for_the_vocabulary(run_stage: Any, tmp_path: Path) -> None:
+    signs = "".join(chr(code) for code in range(0x4E00, 0x4E40))
+    inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *[signs] * 5)}
+    with pytest.raises(XlmrError, match=r"has 6\d characters that each need a piece, .* raise .*vocabulary_size"):
+        run_stage("tokenizer.train", {"train": {"vocabulary_size": 32}}, inputs, tmp_path / "out")
+
+
+def test_no_text(run_stage: Any, tmp_path: Path) -> None:
+    with pytest.raises(XlmrError, match="there is no text to learn from"):
+        run_stage("tokenizer.train", {}, {"tokenizer.sample": text_folder(tmp_path / "s")}, tmp_path / "out")
+
+
+def test_reserved_character_is_told(run_stage: Any, tmp_path: Path) -> None:
+    lines = [f"this is line {number} of some" for number in range(30)]
+    inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *lines, "a bar ▅ of a chart")}
+    _, context = run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "out")
+    assert context.warnings == ["1 lines hold a character that SentencePiece reserves (U+2585): dropped"]
+
+
+def test_progress_out_of_the_log() -> None:
+    log = TrainerLog(16_000, 8_000_000)
+    seen = []
+    for line in (
+        "I0000 trainer_interface.cc:446] Loaded all 5715 sentences",
+        "I0000 trainer_interface.cc:601] Alphabet size=2203",
+        "I0000 unigram_model_trainer.cc:514] Initialized 360313 seed pieces",
+        "I0000 unigram_model_trainer.cc:903] EM sub_iter=0 size=117540 obj=16.5791 num_tokens=1266063",
+        "I0000 unigram_model_trainer.cc:903] EM sub_iter=1 size=18678 obj=17.0883 num_tokens=1742130",
+        "I0000 trainer_interface.cc:755] Saving model: ",
+    ):
+        log.read(line)
+        seen.append(log.done)
+    assert seen == sorted(seen)
+    assert len(set(seen)) == len(seen)
+    assert seen[-1] == 100
+    assert (log.lines, log.alphabet) == (5715, 2203)
+
+
+def test_a_killed_trainer_is_told(tmp_path: Path) -> None:
+    error = TrainerLog(100, 1).explain(-9, tmp_path / "trainer.log")
+    assert "was killed, probably for want of memory" in str(error)
+    assert "tokenizer.sample.bytes" in str(error)
+
+
+def test_the_paper_configuration_is_the_default() -> None:
+    settings = TokenizerSettings()
+    assert (settings.sample.alpha, settings.train.vocabulary_size, settings.encode.sample_length) == (
+        0.3,
+        250_000,
+        512,
+    )
+    assert (settings.train.character_coverage, settings.train.normalisation) == (0.9995, "nmt_nfkc")
+
+
+def test_room_is_light() -> None:
+    import subprocess
+    import sys
+
+    heavy = "('numpy', 'pyarrow', 'sentencepiece')"
+    code = f"import sys, tokenizer.stages; print([m for m in {heavy} if m in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"

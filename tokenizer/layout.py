@@ -1,0 +1,101 @@
+"""Streams cut into samples: rows of <s> and pieces, written as they fill up, in memory that does not grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenizer.pieces import BOS, PAD, Ids
+
+Lengths = NDArray[np.int64]
+
+
+def piece_type(vocabulary_size: int) -> np.dtype:
+    """The smallest little-endian type that holds every id: uint16, or uint32 for a vocabulary over 65,536."""
+    return np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<u4")
+
+
+class SampleWriter:
+    """Takes a stream of documents, writes samples [length] to one file: ``<s>``, then length - 1 pieces.
+
+    ``complete=False`` is fairseq's "none": pieces follow one another without regard to documents.
+    ``complete=True`` is its "complete": a document that does not fit in what is left of a sample begins the
+    next one, the gap is ``<pad>``; one longer than a sample is cut. The last sample is padded. A stream
+    without pieces makes no file.
+    """
+
+    def __init__(self, path: Path, length: int, dtype: np.dtype, *, complete: bool = False) -> None:
+        self.samples = 0
+        self._path, self._dtype, self._complete = path, dtype, complete
+        self._room = length - 1
+        self._rest: Ids = np.empty(0, dtype=np.int32)
+        self._rest_lengths: Lengths = np.empty(0, dtype=np.int64)
+        self._file: IO[bytes] | None = None
+
+    def add(self, stream: Ids, lengths: Lengths) -> None:
+        """Append documents: their pieces one after the other, ``</s>`` included, and the number of each."""
+        stream = np.concatenate([self._rest, stream])
+        if self._complete:
+            lengths = np.concatenate([self._rest_lengths, lengths])
+            starts = complete_starts(lengths, self._room)
+            # The last sample may still have room for the next document: it is laid out again, with that.
+            kept = starts[-1] if len(starts) else 0
+            self._write(stream[:kept], starts)
+            self._rest_lengths = _lengths_from(lengths, kept)
+        else:
+            kept = len(stream) // self._room * self._room
+            self._write(stream[:kept], np.arange(0, kept + 1, self._room))
+        self._rest = stream[kept:]
+
+    def close(self) -> None:
+        """Write what is left as the last sample."""
+        if len(self._rest):
+            self._write(self._rest, np.array([0, len(self._rest)]))
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, stream: Ids, bounds: NDArray[np.int64]) -> None:
+        """Write the samples stream[bounds[i]:bounds[i + 1]]."""
+        sizes = np.diff(bounds)
+        if not len(sizes):
+            return
+        rows = np.full((len(sizes), self._room + 1), PAD, dtype=self._dtype)
+        rows[:, 0] = BOS
+        rows[:, 1:][np.arange(self._room) < sizes[:, None]] = stream
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("wb")
+        self._file.write(rows.tobytes())
+        self.samples += len(rows)
+
+
+def complete_starts(lengths: Lengths, room: int) -> NDArray[np.int64]:
+    """Where samples of at most ``room`` pieces begin, when documents of these lengths are not broken if they
+    fit.
+
+    A step a document, not a piece: a document of n pieces takes the room that is left, or begins a sample
+    and, where n > room, more of them.
+    """
+    starts: list[NDArray[np.int64]] = []
+    position = used = 0
+    for length in lengths.tolist():
+        if used == 0 or used + length > room:
+            starts.append(np.arange(position, position + length, room))
+            used = (length - 1) % room + 1
+        else:
+            used += length
+        position += length
+    return np.concatenate(starts) if starts else np.empty(0, dtype=np.int64)
+
+
+def _lengths_from(lengths: Lengths, start: int) -> Lengths:
+    """The lengths of the documents from ``start`` of the stream on; the first may be the rest of one."""
+    left = np.cumsum(lengths) - start
+    first = int(np.searchsorted(left, 0, side="right"))
+    rest = lengths[first:].copy()
+    if len(rest):
+        rest[0] = left[first]
+    return rest

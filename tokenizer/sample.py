@@ -1,0 +1,151 @@
+"""The stage tokenizer.sample: lines drawn from the corpus, one a line, files mirroring the corpus's.
+
+Whether a line is drawn depends on its document's digest, its place there and the seed alone, so the text is
+the same whatever the number of workers, and no line is drawn twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.context import Context, ShardReport, sum_counts
+from pipeline.errors import XlmrError
+from pipeline.stage import Counts, Inputs
+from pipeline.storage import write_json
+from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
+from tokenizer.shares import drawn_fractions, smoothed_shares
+from tokenizer.stages import SampleSettings, SampleStage
+
+LANGUAGES = "languages.json"
+TEXT = "text"
+"""Folder of the drawn text inside the output."""
+
+
+@dataclass(frozen=True)
+class SampleShard:
+    """One corpus file and the fraction of its lines to draw."""
+
+    file: CorpusFile
+    fraction: float
+
+
+def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> Counts:
+    """Draw the text and write the table of languages."""
+    settings = config.sample
+    corpus = inputs["corpus.regroup"]
+    files = corpus_files(corpus, settings.buckets)
+    characters = read_counts(corpus, "characters", settings.buckets)
+    sizes = read_counts(corpus, "bytes", settings.buckets)
+    unknown = sorted({file.language for file in files} - characters.keys())
+    if unknown:
+        raise XlmrError(f"{corpus / 'counts.json'}: does not count {', '.join(unknown)}", "run corpus.regroup again")
+    fractions = drawn_fractions(characters, sizes, settings.alpha, settings.bytes)
+    if sum(sizes.values()) <= settings.bytes:
+        context.warn(
+            f"the corpus has {sum(sizes.values()):,} bytes, not more than sample.bytes={settings.bytes:,}: "
+            "all of it is taken, and alpha changes nothing"
+        )
+    shards = {file.name: SampleShard(file, fractions[file.language]) for file in files if fractions[file.language] > 0}
+    counts = context.map_shards(partial(draw_shard, settings), shards)
+    drawn: dict[str, list[Counts]] = {}
+    for name, shard in shards.items():
+        drawn.setdefault(shard.file.language, []).append(counts[name])
+    totals = {language: sum_counts(parts) for language, parts in sorted(drawn.items())}
+    write_json(output / LANGUAGES, language_table(settings, characters, sizes, fractions, totals))
+    return {"languages": len(totals), **sum_counts(totals)}
+
+
+def language_table(
+    settings: SampleSettings,
+    characters: Mapping[str, int],
+    sizes: Mapping[str, int],
+    fractions: Mapping[str, float],
+    totals: Mapping[str, Counts],
+) -> dict[str, dict[str, Any]]:
+    """A row a language: what there was, the share asked for, the share and amounts drawn."""
+    natural = smoothed_shares(characters, 1.0)
+    target = smoothed_shares(characters, settings.alpha)
+    nothing: Counts = {"bytes": 0, "characters": 0, "lines": 0, "cuts": 0}
+    all_drawn = sum(total["characters"] for total in totals.values()) or 1
+    table = {}
+    for language, available in characters.items():
+        drawn = totals.get(language, nothing)
+        table[language] = {
+            "available_characters": available,
+            "available_bytes": sizes[language],
+            "natural_share": natural[language],
+            "target_share": target[language],
+            "drawn_share": drawn["characters"] / all_drawn,
+            "fraction": fractions[language],
+            **{f"drawn_{name}": drawn[name] for name in ("characters", "bytes", "lines")},
+        }
+    return table
+
+
+def draw_shard(settings: SampleSettings, shard: SampleShard, workspace: Path) -> ShardReport:
+    """Draw from one corpus file into ``text/<language>/<bucket>-<number>.txt``, if anything."""
+    counts = {"bytes": 0, "characters": 0, "lines": 0, "cuts": 0}
+    path = workspace / TEXT / shard.file.language / f"{shard.file.path.stem}.txt"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as text:
+        for batch in read_batches(shard.file.path, ("digest", "url", "raw_content")):
+            lines = draw_lines(batch, shard.fraction, settings.seed)
+            whole = [
+                piece
+                for line in lines.cast(pa.large_binary()).to_pylist()
+                for piece in cut(line, settings.longest_line)
+            ]
+            text.writelines(b"%b\n" % line for line in whole)
+            counts["characters"] += pc.sum(pc.utf8_length(lines)).as_py() or 0
+            counts["bytes"] += pc.sum(pc.binary_length(lines)).as_py() or 0
+            counts["lines"] += len(whole)
+            counts["cuts"] += len(whole) - len(lines)
+    if not counts["lines"]:
+        path.unlink()
+    return ShardReport(counts)
+
+
+def draw_lines(batch: pa.RecordBatch, fraction: float, seed: int) -> pa.Array:
+    """The drawn lines of the documents of ``batch``, stripped, empty ones left out."""
+    split = pc.split_pattern(batch.column("raw_content"), "\n")
+    lines = pc.list_flatten(split)
+    if fraction < 1:
+        document = pc.list_parent_indices(split).to_numpy().astype(np.int64)
+        first = np.searchsorted(document, np.arange(len(batch)))
+        position = np.arange(len(document)) - first[document]
+        chance = uniform(document_hashes(batch, f"sample {seed}")[document] + position.astype(np.uint64))
+        lines = lines.filter(pa.array(chance < fraction))
+    lines = pc.utf8_trim_whitespace(lines)
+    return lines.filter(pc.greater(pc.binary_length(lines), 0))
+
+
+def uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """A number in [0, 1) for each key: 53 bits of SplitMix64 (Steele, Lea and Flood 2014)."""
+    mixed = keys + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def cut(line: bytes, longest: int) -> Iterator[bytes]:
+    """``line`` in parts of at most ``longest`` bytes, cut at a space if there is one, else a character."""
+    start, size = 0, len(line)
+    while size - start > longest:
+        end = line.rfind(b" ", start + 1, start + longest + 1)
+        if end < 0:
+            end = start + longest
+            while line[end] & 0xC0 == 0x80:  # inside a character of UTF-8
+                end -= 1
+        yield line[start:end]
+        start = end + (line[end : end + 1] == b" ")
+    yield line[start:]
