@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from corpus.cutoffs import CUTOFFS, HISTOGRAMS
 from corpus.records import BUCKETS
 from corpus.regroup import COUNTS
-from pipeline.charts import bars, chart, side_by_side
+from pipeline.charts import COLOURS, MUTED, bars, chart, legend, side_by_side, stack
 from pipeline.manifest import read_manifest
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
+from pipeline.words import size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
     from pipeline.stage import Counts
 
 HISTOGRAMS_SHOWN = 12
-BUCKET_COLOURS = {"head": "#1b7837", "middle": "#7fbf7b", "tail": "#af8dc3"}
+LANGUAGES_IN_TABLE = 30
+BINS_AT_ONCE = 2
+"""Bins of a histogram that are drawn as one: the charts are small."""
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
@@ -43,94 +49,122 @@ def _counts(output: Path) -> Counts:
 
 def _amount_section(counts: Counts) -> ReportSection:
     sizes = {language: sum(row.values()) for language, row in counts["bytes"].items()}
-    order = sorted(sizes, key=lambda language: -sizes[language])
-    rows = [(language, sizes[language], _kilobytes(sizes[language])) for language in order]
+    order = sorted(sizes, key=lambda language: (-sizes[language], language))
     documents = {language: sum(counts["documents"][language].values()) for language in order}
-    total = _kilobytes(sum(sizes.values()))
+    total = sum(sizes.values())
     lead = (
-        f"{total} of text in {sum(documents.values()):,} documents and {len(order)} languages. "
-        "Bars are on a log scale, as in Figure 1 of the XLM-R paper."
+        f"{size(total)} of text in {sum(documents.values()):,} documents and {len(order)} languages, largest first. "
+        "Bytes of UTF-8 on a log scale, as in Figure 1 of the XLM-R paper."
     )
-    head = ("language", "documents", *BUCKETS, "kB of text")
     by_bucket = [
         (
-            lang,
-            documents[lang],
-            *(counts["documents"][lang].get(b, 0) for b in BUCKETS),
-            round(sizes[lang] / 1000),
+            language,
+            documents[language],
+            *(counts["documents"][language].get(bucket, 0) for bucket in BUCKETS),
+            size(sizes[language]),
         )
-        for lang in order[:30]
+        for language in order[:LANGUAGES_IN_TABLE]
     ]
-    body = bars(rows, log=True) + table(head, by_bucket, "Documents by bucket, the 30 largest languages")
-    return ReportSection("Text by language", lead, body)
-
-
-def _kilobytes(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+    title = f"Documents by bucket, the {len(by_bucket)} largest languages"
+    body = bars([(language, sizes[language], size(sizes[language])) for language in order], log=True, amount=size)
+    body += table(("language", "documents", *BUCKETS, "text"), by_bucket, title)
+    figures = [("text kept", size(total)), ("languages", f"{len(order):,}")]
+    return ReportSection("Text by language", lead, body, figures)
 
 
 def _kept_section(hashed: Counts, mined: Counts) -> ReportSection:
     documents, lines, characters = mined["documents"], mined["lines"], mined["characters"]
-    read = characters["read"]
-    rows: list[tuple[Any, ...]] = [
-        ("records that cannot be read", hashed["bad_records"], None, None, None),
-        ("documents that are too short", hashed["too_short"], None, None, None),
-        ("lines that stand in several documents", None, lines["duplicate"], None, None),
-        ("lines repeated in a document", None, lines["repeated in the document"], None, None),
-        (
-            "all of these lines, and documents that have no other",
-            documents.get("dropped: only duplicates", 0),
-            None,
-            read - characters["after deduplication"],
-            None,
-        ),
-        (
-            "documents whose language is unsure",
-            documents.get("dropped: language unsure", 0),
-            None,
-            characters.get("language unsure", 0),
-            None,
-        ),
-        ("kept", documents["kept"], lines["kept"], characters["kept"], None),
+    read, kept = max(characters["read"], 1), characters["kept"]
+    duplicate = characters["read"] - characters["after deduplication"]
+    unsure = characters.get("language unsure", 0)
+    text = [
+        ("kept", kept, f"{kept / read:.1%}", "accent"),
+        ("lines that stand in two documents or more, or twice in one", duplicate, f"{duplicate / read:.1%}", "quiet"),
+        ("documents whose language is unsure", unsure, f"{unsure / read:.1%}", "second"),
     ]
-    shown = [(*row[:4], f"{row[3] / read:.1%}" if row[3] is not None else None) for row in rows]
+    only_duplicates = documents.get("dropped: only duplicates", 0)
+    unsure_documents = documents.get("dropped: language unsure", 0)
+    records = [
+        ("kept", documents["kept"], "accent"),
+        ("too short", hashed["too_short"], "tail"),
+        ("nothing but duplicate lines", only_duplicates, "quiet"),
+        ("language unsure", unsure_documents, "second"),
+        ("cannot be read", hashed["bad_records"], "contrast"),
+    ]
+    rows = [
+        ("records in the crawl", hashed["records"], None, None),
+        ("cannot be read", hashed["bad_records"], None, None),
+        ("too short", hashed["too_short"], None, None),
+        ("documents read", documents["read"], lines["read"], characters["read"]),
+        ("lines that stand in two documents or more", None, lines["duplicate"], None),
+        ("lines repeated in a document", None, lines["repeated in the document"], None),
+        ("nothing but such lines", only_duplicates, None, None),
+        ("after deduplication", documents["read"] - only_duplicates, None, characters["after deduplication"]),
+        ("language unsure", unsure_documents, None, unsure),
+        ("kept", documents["kept"], lines["kept"], kept),
+    ]
     lead = (
-        f"Of {hashed['records']:,} records, {documents['kept']:,} documents with {characters['kept'] / read:.0%} of "
-        "their characters were kept. Every copy of a line that stands in two documents is dropped, as in CCNet."
+        f"Of {hashed['records']:,} records in the crawl, {documents['kept']:,} documents were kept, and of the text in "
+        f"the {documents['read']:,} that were long enough {kept / read:.0%}. Every copy of a line that stands in two "
+        "documents is dropped, the first too, as in CCNet."
     )
-    headers = ("what", "documents", "lines", "characters", "share of characters")
-    return ReportSection("What was kept, and why the rest went", lead, table(headers, shown))
+    body = _heading("Characters of the documents that were read") + stack(text)
+    body += _heading("Records of the crawl") + stack([(what, n, f"{n:,}", colour) for what, n, colour in records])
+    body += table(("step by step", "documents", "lines", "characters"), rows)
+    figures = [("of the characters read were kept", f"{kept / read:.0%}"), ("documents", f"{documents['kept']:,}")]
+    return ReportSection("What was kept, and why the rest went", lead, body, figures)
+
+
+def _heading(text: str) -> Markup:
+    return Markup("<h3>{}</h3>").format(text)
 
 
 def _perplexity_section(output: Path) -> ReportSection:
     cutoffs, histograms = read_json(output / CUTOFFS), read_json(output / HISTOGRAMS)
-    largest = sorted(histograms, key=lambda language: -sum(histograms[language]["counts"]))[:HISTOGRAMS_SHOWN]
-    charts = [_histogram(language, histograms[language], cutoffs.get(language)) for language in sorted(largest)]
+    order = sorted(histograms, key=lambda language: (-sum(histograms[language]["counts"]), language))
+    charts = [
+        _histogram(language, histograms[language], cutoffs.get(language)) for language in order[:HISTOGRAMS_SHOWN]
+    ]
     lead = (
-        "Perplexity of documents under their language's model (log scale), and the cut-offs between head (dark "
-        f"green), middle (light green) and tail (purple). The {len(charts)} languages with most documents."
+        "Documents by perplexity under the model of their language, and the cut-offs between the buckets. Log scale, "
+        f"another one for each language: models of two languages cannot be compared. The {len(charts)} languages with "
+        f"most documents, of {len(histograms)} with a model."
     )
-    return ReportSection("Perplexity", lead, side_by_side(charts))
+    keys = legend([("head", "head"), ("middle", "middle"), ("tail", "tail")])
+    rows = [(language, sum(histograms[language]["counts"]), *cutoffs.get(language, (None, None))) for language in order]
+    body = keys + side_by_side(charts)
+    body += table(("language", "documents", "head below", "middle below"), rows, "Cut-offs of every language")
+    return ReportSection("Perplexity", lead, body)
 
 
-def _histogram(language: str, histogram: Mapping[str, Any], cutoffs: list[float] | None) -> Any:
+def _histogram(language: str, histogram: Mapping[str, Any], cutoffs: list[float] | None) -> Markup:
+    counts = [sum(histogram["counts"][n : n + BINS_AT_ONCE]) for n in range(0, len(histogram["counts"]), BINS_AT_ONCE)]
+    edges = [10**edge for edge in [*histogram["log10_edges"][:-1:BINS_AT_ONCE], histogram["log10_edges"][-1]]]
+
     def draw(axes: Axes) -> None:
-        edges = [10**edge for edge in histogram["log10_edges"]]
-        middles = [(low * high) ** 0.5 for low, high in pairwise(edges)]
-        widths = [high - low for low, high in pairwise(edges)]
         head, middle = cutoffs or (0.0, 0.0)
+        middles = [(low * high) ** 0.5 for low, high in pairwise(edges)]
         names = ["head" if m < head else "middle" if m < middle else "tail" for m in middles]
-        axes.bar(
-            edges[:-1],
-            histogram["counts"],
-            widths,
-            align="edge",
-            color=[BUCKET_COLOURS[name] for name in names],
-        )
+        widths = [high - low for low, high in pairwise(edges)]
+        axes.bar(edges[:-1], counts, widths, align="edge", color=[COLOURS[name] for name in names])
         for cutoff in cutoffs or ():
-            axes.axvline(cutoff, color="#333", linewidth=0.8)
+            axes.axvline(cutoff, color=MUTED, linewidth=0.9)
         axes.set_xscale("log")
-        axes.set_title(language, fontsize=9, loc="left")
-        axes.tick_params(labelsize=7)
+        axes.minorticks_off()
+        ticks = round_numbers(edges[0], edges[-1])
+        axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+        axes.locator_params(axis="y", nbins=3, integer=True)
+        axes.set_title(language, loc="left", fontweight="bold")
+        axes.tick_params(labelsize=8)
 
-    return chart(draw, title=f"Perplexities of {language}", width=2.3, height=1.5)
+    return chart(draw, title=f"Perplexities of {language}", width=1.8, height=1.4, caption=False)
+
+
+def round_numbers(low: float, high: float, most: int = 3) -> list[float]:
+    """Numbers 1, 2, 5, 10, 20, … from ``low`` to ``high``; where those are too many, only the powers of ten."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
+        if len(found) <= most:
+            return found
+    return found

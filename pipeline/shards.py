@@ -9,8 +9,9 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -136,10 +137,7 @@ def _in_processes(
             attempts[name] += 1
             if attempts[name] == ATTEMPTS:
                 del waiting[name]
-                yield (
-                    name,
-                    _Failure(f"its worker was killed {ATTEMPTS} times, probably for want of memory", ""),
-                )
+                yield name, _Failure(f"its worker was killed {ATTEMPTS} times, probably for want of memory", "")
         alone = True
 
 
@@ -149,21 +147,14 @@ def _one_pool(
     """Run until all is done or the pool breaks; return the names of the shards that were answered."""
     finished: set[str] = set()
     with ProcessPoolExecutor(min(workers, len(shards)), mp_context=get_context("spawn")) as pool:
-        pending: dict[Future[ShardReport | _Failure], str] = {}
-        try:
+        names: dict[Future[ShardReport | _Failure], str] = {}
+        with suppress(BrokenProcessPool):  # the pool may break while shards are still handed in
             for name, shard in shards.items():
-                pending[pool.submit(_do_shard, function, name, shard, output)] = name
-            while pending:
-                ready, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    outcome = future.result()
-                    name = pending.pop(future)
-                    finished.add(name)
-                    yield name, outcome
-        except BrokenProcessPool:
-            pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                names[pool.submit(_do_shard, function, name, shard, output)] = name
+        for future in as_completed(names):  # when the pool breaks, those that have no answer complete too
+            if not isinstance(future.exception(), BrokenProcessPool):
+                finished.add(names[future])
+                yield names[future], future.result()
     return finished
 
 

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.charts import chart
+from pipeline.charts import bars
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
+from pipeline.words import short_number, size
 from tokenizer.encode import SAMPLES
 from tokenizer.sample import LANGUAGES
 from tokenizer.train import SCRIPTS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "my_zaw", "th", "wuu", "yue", "zh", "zh-Hans", "zh-Hant"})
 """Languages that do not write spaces between words: a count of words means nothing there."""
 
 SHOWN = 40
 """Languages in a chart, the largest: more would not be legible on a phone. The tables have them all."""
-
-BEFORE, AFTER = "#b0b7bf", "#2b6cb0"
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
@@ -42,10 +38,12 @@ def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection:
     """The table by language, and its shares before and after the smoothing."""
     rows = sorted(languages.items(), key=lambda item: -item[1]["available_characters"])
     percent = [(code, 100 * row["natural_share"], 100 * row["drawn_share"]) for code, row in rows[:SHOWN]]
-    body = chart(
-        lambda axes: _shares(axes, percent),
-        title="Share of the largest languages in the corpus and in the text that the vocabulary is learnt from",
-    ) + table(
+    body = bars(
+        [(code, drawn, f"{drawn:.2f} %") for code, _, drawn in percent],
+        marks=[corpus for _, corpus, _ in percent],
+        legend=("share of the text that the vocabulary is learnt from", "share of the corpus"),
+    )
+    body += table(
         (
             "language",
             "corpus, characters",
@@ -73,39 +71,23 @@ def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection:
         "and the others share what it lacks.",
     )
     drawn = sum(row["drawn_bytes"] for _, row in rows)
-    lead = f"{drawn / 1e6:,.1f} MB of text in {len(rows)} languages, shares smoothed by p ∝ (n/N)^α."
+    whole = all(row["fraction"] >= 1 for _, row in rows)
+    how = "all that the corpus has" if whole else "with shares smoothed by p ∝ (n/N)^α"
+    lead = f"{size(drawn)} of text in {len(rows)} languages, {how}. {_shown(len(percent), len(rows))}"
     return ReportSection("Text for the vocabulary", lead, body)
-
-
-def _shares(axes: Axes, rows: list[tuple[str, float, float]]) -> None:
-    places = range(len(rows))
-    axes.bar([place - 0.2 for place in places], [row[1] for row in rows], 0.4, color=BEFORE, label="corpus")
-    axes.bar([place + 0.2 for place in places], [row[2] for row in rows], 0.4, color=AFTER, label="drawn")
-    axes.set_xticks(list(places), [row[0] for row in rows], rotation=90, fontsize=7)
-    axes.margins(x=0.01)
-    axes.set_ylabel("% of characters")
-    axes.legend(frameon=False)
 
 
 def vocabulary(scripts: dict[str, int]) -> ReportSection:
     """The vocabulary by script."""
     total = sum(scripts.values())
     rows = sorted(scripts.items(), key=lambda item: (-item[1], item[0]))
-    top = rows[:15]
-    body = chart(
-        lambda axes: _scripts(axes, top),
-        title="Pieces of the vocabulary by script",
-        height=max(1.5, 0.24 * len(top) + 0.6),
-    ) + table(
+    body = bars([(name, count, f"{count:,}") for name, count in rows], log=True)
+    body += table(
         ("script", "pieces", "% of the vocabulary"),
         [(name, count, 100 * count / total) for name, count in rows],
+        caption="Pieces by script",
     )
     return ReportSection("Vocabulary", f"{total:,} pieces by the script of their first letter.", body)
-
-
-def _scripts(axes: Axes, rows: list[tuple[str, int]]) -> None:
-    axes.barh([name for name, _ in rows][::-1], [count for _, count in rows][::-1], color=AFTER)
-    axes.set_xlabel("pieces")
 
 
 def segmentation(listing: dict[str, Any]) -> ReportSection:
@@ -114,11 +96,8 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
     rates = {code: _rates(code, of) for code, of in merged.items() if of["pieces"] > of["documents"]}
     largest = sorted(rates, key=lambda code: -merged[code]["pieces"])
     spaced = sorted([(rates[code][0] or 0.0, code) for code in largest if code not in UNSPACED][:SHOWN])
-    body = chart(
-        lambda axes: _fertility(axes, spaced),
-        title="Pieces per word, the largest languages that write spaces",
-        height=2.6,
-    ) + table(
+    body = bars([(code, rate, f"{rate:.2f}") for rate, code in spaced])
+    body += table(
         (
             "language",
             "pieces per word",
@@ -143,11 +122,20 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
         caption="Words are what white space parts. All encoded text counts, without </s>.",
     )
     samples = sum(entry["train"]["samples"] for entry in listing["languages"].values())
+    pieces = sum(of["pieces"] for of in merged.values())
     lead = (
-        f"{sum(of['pieces'] for of in merged.values()):,} pieces in {samples:,} training samples of "
-        f"{listing['sample_length']}; a vocabulary of {listing['vocabulary_size']:,}."
+        f"{pieces:,} pieces in all and {samples:,} training samples of "
+        f"{listing['sample_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
+        f"Bars: pieces per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
     )
-    return ReportSection("Pieces", lead, body)
+    figures = [("vocabulary", f"{listing['vocabulary_size']:,}"), ("pieces of text", short_number(pieces))]
+    return ReportSection("Pieces per word", lead, body, figures)
+
+
+def _shown(shown: int, of: int, which: str = "") -> str:
+    """Which languages a chart shows, in words."""
+    largest = " ".join(("largest languages", which)).strip()
+    return f"Shown: the {shown} {largest}." if shown < of else f"Shown: all {of} languages."
 
 
 def _together(entry: dict[str, Any]) -> dict[str, int]:
@@ -159,10 +147,3 @@ def _rates(code: str, of: dict[str, int]) -> tuple[float | None, float]:
     """Pieces per word (None where words are not parted by spaces) and pieces per character."""
     pieces = of["pieces"] - of["documents"]
     return None if code in UNSPACED else pieces / max(of["words"], 1), pieces / max(of["characters"], 1)
-
-
-def _fertility(axes: Axes, rows: list[tuple[float, str]]) -> None:
-    axes.bar([code for _, code in rows], [rate for rate, _ in rows], color=AFTER)
-    axes.tick_params(axis="x", rotation=90, labelsize=7)
-    axes.margins(x=0.01)
-    axes.set_ylabel("pieces per word")

@@ -1,0 +1,44 @@
+"""Sequence classification: the head of RoBERTa and XLM-R on the vector of <s>."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.model import Encoder, ModelConfig
+
+HEAD_DEVIATION = 0.02
+"""Of the head's first weights: RoBERTa's and XLM-R's practice."""
+
+
+class ClassificationHead(nn.Module):
+    """dropout → dense → tanh → dropout → out, on the vector of <s>."""
+
+    def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(config.width, config.width)
+        self.out_proj = nn.Linear(config.width, classes)
+        for layer in (self.dense, self.out_proj):
+            nn.init.normal_(layer.weight, std=HEAD_DEVIATION)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[batch, length, width] -> scores [batch, classes]."""
+        first = self.dropout(hidden[:, 0])
+        scores: Tensor = self.out_proj(self.dropout(torch.tanh(self.dense(first))))
+        return scores
+
+
+class SequenceClassifier(nn.Module):
+    """An encoder with the head."""
+
+    def __init__(self, encoder: Encoder, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = ClassificationHead(encoder.config, classes, dropout)
+
+    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Ids [batch, length] -> scores [batch, classes]; ``keep`` is False at padding."""
+        scores: Tensor = self.head(self.encoder(ids, keep))
+        return scores

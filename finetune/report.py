@@ -1,0 +1,216 @@
+"""The room's part of the report: accuracy by language, from pretrained and from random weights, and by majority.
+
+Every sentence is computed from results.json; what lost is said as plainly as what won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from finetune.protocol import Spread, chosen_runs, difference, over_seeds
+from pipeline.charts import chart
+from pipeline.report import ReportSection, table
+from pipeline.storage import read_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Results = dict[str, Any]
+Runs = dict[str, list[Mapping[str, Any]]]
+"""Initialisation -> its chosen runs, by seed."""
+
+NAMES = {"pretrained": "pretrained", "random": "random weights"}
+COLOURS = {"pretrained": "#2b6cb0", "random": "#b0b7bf"}
+
+
+def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
+    """The section about the help pages; none when the stage has not run."""
+    if "finetune.help_pages" not in outputs:
+        return []
+    results = read_json(outputs["finetune.help_pages"] / "results.json")
+    encoded = outputs.get("tokenizer.encode")
+    seen = read_json(encoded / "samples.json")["languages"] if encoded is not None else {}
+    runs = chosen_runs(results["runs"])
+    body = chart(
+        lambda axes: _draw(axes, results, runs),
+        title="Accuracy by language",
+        height=1.2 + 0.26 * len(_languages(results)),
+    )
+    body += _paragraph(verdict(results, runs))
+    body += transfer_table(results, runs, seen)
+    body += _runs_table(results)
+    title = "Fine-tuning: what is a help page about?"
+    return [ReportSection(title, lead(results, runs), body, figures(results, runs))]
+
+
+def figures(results: Results, runs: Runs) -> list[tuple[str, str]]:
+    """The mean over the languages that were not trained on, of each initialisation; none where there are no such."""
+    away = unseen(results)
+    where = f"accuracy in {len(away)} languages not trained on, "
+    return [
+        (where + NAMES[name], f"{over_seeds(found, away).mean * 100:.1f} %") for name, found in runs.items() if away
+    ]
+
+
+def lead(results: Results, runs: Runs) -> str:
+    """What was trained, chosen and tested on what."""
+    texts = {split: _texts(results, split) for split in ("train", "dev", "test")}
+    seeds = len(next(iter(runs.values())))
+    return (
+        f"One of {len(results['labels'])} modules for each page. Trained on {texts['train']:,} texts in"
+        f" {', '.join(results['trained_on'])}; epoch and learning rate chosen on {texts['dev']:,} texts in"
+        f" {', '.join(results['chosen_on'])}; tested once on {texts['test']:,} texts in"
+        f" {len(_languages(results))} languages, {len(unseen(results))} of them not trained on."
+        f" Every initialisation has the same recipe and {_seeds(seeds)}."
+    )
+
+
+def verdict(results: Results, runs: Runs) -> str:
+    """The comparison over the languages that were not trained on, in words."""
+    away = unseen(results)
+    if not away:
+        return "Every tested language was trained on, so this says nothing about transfer."
+    majority = Spread.of([results["majority"]["test"][language]["accuracy"] for language in away]).mean
+    said = [f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items()]
+    text = (
+        f"Mean accuracy over the {len(away)} languages not trained on: {', '.join(said)}, and always saying"
+        f" “{results['majority']['label']}” {100 * majority:.1f} %."
+    )
+    if runs.keys() >= {"pretrained", "random"}:
+        text += " " + _compared(runs["pretrained"], runs["random"], away)
+    return text
+
+
+def _compared(pretrained: list[Mapping[str, Any]], random: list[Mapping[str, Any]], away: list[str]) -> str:
+    # Rounded, for sums of equal accuracies may differ in the last bit, and that is no win.
+    gains = [round(difference(pretrained, random, [language]).mean, 9) for language in away]
+    ahead, behind = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    level = len(gains) - ahead - behind
+    gain = difference(pretrained, random, away)
+    text = (
+        f"Pretraining wins on {ahead} of {len(away)} languages, loses on {behind}"
+        + (f" and is level on {level}" if level else "")
+        + f"; the difference is {100 * gain.mean:+.1f} ± {100 * gain.deviation:.1f} points over"
+        f" {_seeds(len(pretrained))}, and from {100 * min(gains):+.1f} to {100 * max(gains):+.1f} by language."
+    )
+    if len(pretrained) > 1 and abs(gain.mean) <= 2 * gain.deviation / len(pretrained) ** 0.5:
+        text += " That is within two standard errors of the seeds: no difference is shown."
+    elif gain.mean <= 0:
+        text += " Pretraining did not help here."
+    return text
+
+
+def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Markup:
+    """A row a language, those trained on first, then the mean over the others."""
+    both = runs.keys() >= {"pretrained", "random"}
+    headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs), "majority, %"]
+    headers += ["difference, points"] * both + ["pieces a text", "unknown pieces, %"]
+    headers += ["pretraining pieces"] * bool(seen)
+    rows = []
+    for language in _languages(results):
+        file = results["files"][f"test.{language}"]
+        trained = " (trained on)" if language in results["trained_on"] else ""
+        row: list[Any] = [f"{language}{trained}", file["texts"], *_accuracies(results, runs, [language])]
+        row += [file["pieces"] / file["texts"], 100 * file["unknown"] / max(1, file["pieces"])]
+        rows.append(row + [_pretraining_pieces(seen, language)] * bool(seen))
+    away = unseen(results)
+    if away:
+        total = sum(results["files"][f"test.{language}"]["texts"] for language in away)
+        rows.append([f"mean of {len(away)} not trained on", total, *_accuracies(results, runs, away), None, None])
+        rows[-1] += [None] * bool(seen)
+    caption = "Accuracy; mean ± standard deviation over seeds. Pieces are counted after cutting long texts."
+    return table(headers, rows, caption=caption, folded=False)
+
+
+def _accuracies(results: Results, runs: Runs, languages: list[str]) -> list[Any]:
+    majority = [results["majority"]["test"][language]["accuracy"] for language in languages]
+    cells: list[Any] = [str(over_seeds(found, languages)) for found in runs.values()]
+    cells.append(f"{100 * Spread.of(majority).mean:.1f}")
+    if runs.keys() >= {"pretrained", "random"}:
+        gain = difference(runs["pretrained"], runs["random"], languages)
+        cells.append(f"{100 * gain.mean:+.1f} ± {100 * gain.deviation:.1f}")
+    return cells
+
+
+def _runs_table(results: Results) -> Markup:
+    headers = [
+        "run",
+        "learning rate",
+        "kept",
+        "best epoch",
+        "epochs",
+        "dev accuracy, %",
+        "dev loss",
+        "macro F1, %",
+    ]
+    languages = unseen(results) or _languages(results)
+    rows = []
+    for run in results["runs"]:
+        kept = results["learning_rates"][run["initialisation"]] == run["learning_rate"]
+        row = [
+            f"{NAMES[run['initialisation']]}, seed {run['seed']}",
+            f"{run['learning_rate']:g}",
+            kept,
+            run["epoch"],
+        ]
+        row += [len(run["history"]), 100 * run["dev_accuracy"], run["dev_loss"]]
+        rows.append([*row, 100 * over_seeds([run], languages, "macro_f1").mean])
+    caption = "Every run. Macro F1 is a mean over the languages not trained on. The model/ folder is of the best " + (
+        f"run on dev, {results['model']}."
+    )
+    return table(headers, rows, caption=caption)
+
+
+def _draw(axes: Axes, results: Results, runs: Runs) -> None:
+    languages = _languages(results)[::-1]
+    height = 0.8 / len(runs)
+    for number, (name, found) in enumerate(runs.items()):
+        spreads = [over_seeds(found, [language]) for language in languages]
+        places = [place + 0.4 - height * (number + 0.5) for place in range(len(languages))]
+        axes.barh(
+            places,
+            [100 * spread.mean for spread in spreads],
+            height,
+            xerr=[100 * spread.deviation for spread in spreads],
+            color=COLOURS[name],
+            error_kw={"lw": 0.8},
+            label=NAMES[name],
+        )
+    majority = [100 * results["majority"]["test"][language]["accuracy"] for language in languages]
+    axes.scatter(majority, range(len(languages)), marker="|", s=110, color="#c53030", zorder=3, label="majority")
+    axes.set_yticks(range(len(languages)), languages)
+    axes.set_xlabel("accuracy, %")
+    axes.set_ylim(-0.6, len(languages) - 0.4)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+
+
+def unseen(results: Results) -> list[str]:
+    """The tested languages that were not trained on, sorted."""
+    return [language for language in _languages(results) if language not in results["trained_on"]]
+
+
+def _languages(results: Results) -> list[str]:
+    """Those trained on first, the others by name."""
+    return sorted(results["majority"]["test"], key=lambda language: (language not in results["trained_on"], language))
+
+
+def _texts(results: Results, split: str) -> int:
+    return sum(file["texts"] for name, file in results["files"].items() if name.startswith(f"{split}."))
+
+
+def _pretraining_pieces(seen: Mapping[str, Any], language: str) -> int:
+    """Pieces of pretraining text in the language; zh stands for zh-Hans and zh-Hant together."""
+    codes = [code for code in seen if code == language or code.startswith(f"{language}-")]
+    return sum(seen[code]["train"]["pieces"] for code in codes)
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' * (number != 1)}"
+
+
+def _paragraph(text: str) -> Markup:
+    return Markup("<p>") + escape(text) + Markup("</p>")

@@ -1,0 +1,115 @@
+"""What the finetune room offers to the spine: settings, one stage a task, report, tools. Light: nothing heavy here.
+
+pretrain.export's folder + labelled files -> finetune.<task> (results, predictions, the best model's folder).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from pipeline.config import Section, setting
+from pipeline.stage import Room, Stage
+
+XNLI = "XLM-R's known XNLI recipe"
+
+
+class LabelledFiles(Section):
+    """A classification task: files named <split>.<language>.jsonl or .tsv, plain or .gz; * stands for languages.
+
+    Training on one language and testing on all is cross-lingual transfer; training on all, translate-train-all.
+    """
+
+    train: str = setting("samples/task/train.en.jsonl.gz", "files to train on")
+    dev: str = setting("samples/task/dev.en.jsonl.gz", "files to choose epoch and learning rate on; several are joint")
+    test: str = setting("samples/task/test.*.jsonl.gz", "files to test on; nothing is chosen on them")
+    id_column: str = setting("id", "column with a text's name; empty counts rows instead")
+    text_column: str = setting("text", "column with the text")
+    label_column: str = setting("label", "column with the label")
+
+    def addresses(self) -> dict[str, str]:
+        """Split -> address pattern."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+
+class Recipe(Section):
+    """How every run is fine-tuned, from pretrained and from random weights alike."""
+
+    longest: int = setting(512, "pieces of a text, <s> and </s> included; the rest is cut", source="XLM-R", ge=3)
+    batch: int = setting(32, "texts an update", source="XL paper, section 3", ge=1)
+    epochs: int = setting(10, "passes over the training texts", source="XL paper, section 3", ge=1)
+    patience: int = setting(5, "epochs without a better dev score after which a run stops", source=XNLI, ge=1)
+    learning_rates: tuple[float, ...] = setting(
+        (5e-6,),
+        "peaks to try; each initialisation keeps the one with the best mean dev score",
+        source=f"{XNLI}: 2e-6, 5e-6, 7.5e-6, 1e-5",
+        min_length=1,
+    )
+    warmup: float = setting(0.06, "share of the updates to warm up in", source="RoBERTa, GLUE", ge=0, lt=1)
+    betas: tuple[float, float] = setting((0.9, 0.98), "of Adam", source="RoBERTa")
+    epsilon: float = setting(1e-6, "of Adam", source="RoBERTa", gt=0)
+    weight_decay: float = setting(0.1, "decoupled; not on biases and norms", source="RoBERTa, GLUE", ge=0)
+    clip: float = setting(1.0, "largest norm of the gradient", gt=0)
+    dropout: float = setting(0.1, "in the head, before both matrices", source="RoBERTa", ge=0, lt=1)
+    dtype: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic of the matrix products; auto is bf16 where the processor has it, else fp32"
+    )
+    threads: int = setting(1, "threads of each run; part of the result, for sums are added in another order", ge=1)
+
+
+class Protocol(Section):
+    """What is compared."""
+
+    seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "one run each", source="XLM-R: mean of 5 seeds", min_length=1)
+    initialisations: tuple[Literal["pretrained", "random"], ...] = setting(
+        ("pretrained", "random"),
+        "where the encoder's weights come from; random is the same network untrained",
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Protocol:
+        for values in (self.seeds, self.initialisations):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{values} names something twice")
+        return self
+
+
+class FinetuneConfig(Section):
+    """The room's settings."""
+
+    help_pages: LabelledFiles = setting(default_factory=LabelledFiles, description="which module a help page is about")
+    recipe: Recipe = setting(default_factory=Recipe, description="the optimisation")
+    protocol: Protocol = setting(default_factory=Protocol, description="the comparison")
+
+
+class HelpPagesConfig(Section):
+    """What ``finetune.help_pages`` reads."""
+
+    help_pages: LabelledFiles
+    recipe: Recipe
+    protocol: Protocol
+
+
+def _help_pages_files(config: Any) -> dict[str, str]:
+    return {address: f"help_pages.{split}" for split, address in config.help_pages.addresses().items()}
+
+
+ROOM = Room(
+    name="finetune",
+    config=FinetuneConfig,
+    stages=(
+        Stage(
+            name="finetune.help_pages",
+            version=1,
+            config=HelpPagesConfig,
+            run="finetune.help_pages:run",
+            summary="tell what a help page is about, in languages never trained on",
+            inputs=("pretrain.export",),
+            outside=_help_pages_files,
+            resumable=True,
+        ),
+    ),
+    report="finetune.report:sections",
+    tools={"predict": "finetune.predict:predict"},
+)

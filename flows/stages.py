@@ -1,0 +1,132 @@
+"""Stages as Prefect tasks: one task a stage, with the DAG's arrows between them and an artifact from each.
+
+A task asks the spine whether its stage is fresh, and runs it if not. Tasks run one after the other in this process:
+each stage uses all the workers of the run itself, and an interrupt stops it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import State, get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, Field
+
+from pipeline.config import Section, flatten
+from pipeline.dag import Dag
+from pipeline.errors import XlmrError, explain_os_error
+from pipeline.manifest import Manifest
+from pipeline.plan import Plan, StagePlan, make_plan
+from pipeline.runner import Selection, run
+
+
+class StageChoice(BaseModel):
+    """Which stages a flow run is about. Each name is a stage or a room."""
+
+    start: str | None = Field(None, description="Start at this stage or room; what it is made from must be fresh.")
+    until: str | None = Field(None, description="End with this stage or room.")
+    only: str | None = Field(None, description="This stage or room alone; what it is made from must be fresh.")
+    force: list[str] = Field(default_factory=list, description="Run these even if they are fresh.")
+
+    def selection(self) -> Selection:
+        """The spine's word for it."""
+        return Selection(self.start, self.until, self.only, tuple(self.force))
+
+
+def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
+    """Run the chosen stages as tasks of the current flow; give the flow's final state.
+
+    A stage that fails leaves what is made from it not ready; stages that do not hang on it still run.
+    """
+    try:
+        selection = choice.selection()
+        chosen = selection.stages(dag)
+        forced = selection.forced(dag) & set(chosen)
+        _show_plan(make_plan(dag, config, only=chosen, force=forced))
+    except XlmrError as error:
+        return Failed(message=str(error))
+    states: dict[str, State[Any]] = {}
+    for name in chosen:
+        above = [states[source] for source in dag.stages[name].inputs if source in states]
+        stage_task = _stage_task.with_options(name=name, description=dag.stages[name].summary)
+        states[name] = stage_task(dag, config, name, name in forced, wait_for=above, return_state=True)
+    return _outcome(states)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any]:
+    # Failures that a person can mend come back as states: one line, where an exception would print a traceback.
+    log = get_run_logger()
+    try:
+        before = make_plan(dag, config, only=[name], force=[name] if forced else [])[name]
+        if before.fresh:
+            _show_stage(before)
+            return Completed(name="Cached", message="fresh: nothing to do")
+        after = run(dag, config, Selection(only=name, force=(name,) if forced else ()), say=log.info)[name]
+        _show_stage(after)
+    except XlmrError as error:
+        return Failed(message=str(error))
+    except OSError as error:
+        line = explain_os_error(error)
+        if line is None:
+            raise
+        return Failed(message=f"{name}: {line}")
+    return Completed(message=f"{after.manifest.seconds:,.1f} s" if after.manifest else None)
+
+
+def _outcome(states: dict[str, State[Any]]) -> State[Any]:
+    wrong = {name: state for name, state in states.items() if not state.is_completed()}
+    if not wrong:
+        made = sum(state.name != "Cached" for state in states.values())
+        return Completed(message=f"{made} of {len(states)} stages ran, the others were fresh")
+    name, first = next(iter(wrong.items()))
+    line = first.message or f"{name} failed"
+    return Failed(message=line if name in line else f"{name}: {line}")
+
+
+def _show_plan(plan: Plan) -> None:
+    rows = [{"stage": name, "state": str(p.state), "why": "; ".join(p.reasons)} for name, p in plan.items()]
+    create_table_artifact(rows, key="plan", description="What would run, and why")
+
+
+def _show_stage(plan: StagePlan) -> None:
+    if plan.manifest is None:
+        return
+    key = artifact_key(plan.stage.name)
+    create_markdown_artifact(describe_stage(plan, plan.manifest), key=key, description=plan.stage.summary)
+    for page in sorted(plan.output.glob("*.html")):
+        create_link_artifact(page.resolve().as_uri(), key=f"{key}-page", link_text=str(page))
+
+
+def artifact_key(stage: str) -> str:
+    """The stage's name in the letters that Prefect allows: lower case, digits, dashes."""
+    return stage.lower().replace(".", "-").replace("_", "-")
+
+
+def describe_stage(plan: StagePlan, manifest: Manifest) -> str:
+    """Markdown: where the output is, what it cost, what it counted, and its warnings."""
+    megabytes = sum(record.size for record in manifest.files.values()) / 1e6
+    facts = [
+        ("output", f"`{plan.output}`"),
+        ("key", f"`{plan.key}`"),
+        ("started", manifest.started[:19]),
+        ("seconds", f"{manifest.seconds:,.1f}"),
+        ("peak memory", f"{manifest.peak_memory_bytes / 1e9:.2f} GB"),
+        ("files", f"{len(manifest.files):,}, {megabytes:,.1f} MB"),
+    ]
+    counts = [
+        (name, f"{value:,}" if isinstance(value, int | float) else value) for name, value in flatten(manifest.counts)
+    ]
+    lines = [f"# {plan.stage.name}", plan.stage.summary, *_markdown_table(("what", "is"), facts)]
+    if counts:
+        lines += _markdown_table(("count", "value"), counts[:200])
+    lines += [f"- warning: {line}" for line in manifest.warnings[:20]]
+    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
+
+
+def _markdown_table(headers: tuple[str, str], rows: Sequence[tuple[str, object]]) -> list[str]:
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (headers, ("---", "---"), *rows)]
+    return [f"| {first} | {second} |" for first, second in cells] + [""]

@@ -1,0 +1,30 @@
+"""Stage pretrain.export: the last checkpoint in Hugging Face's layout, with its tokenizer beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.context import Context
+from pipeline.errors import XlmrError
+from pipeline.stage import Counts, Inputs
+from pretrain.checkpoint import CheckpointFolder
+from pretrain.folder import PIECES, save_model
+from pretrain.model import MaskedLanguageModel, count_parameters
+from pretrain.stages import ExportConfig
+from pretrain.train import CHECKPOINTS
+
+
+def run(config: ExportConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
+    """The stage. Errors: XlmrError when there is no whole checkpoint, or the tokenizer is not the model's."""
+    del config
+    checkpoint, faults = CheckpointFolder(inputs["pretrain.train"] / CHECKPOINTS).newest()
+    for line in faults:
+        context.warn(f"{line}; the checkpoint before it is exported")
+    if checkpoint is None:
+        raise XlmrError(f"{inputs['pretrain.train']}: no checkpoint", "run pretrain.train first")
+    model = MaskedLanguageModel(checkpoint.architecture)
+    weights = checkpoint.load_weights()
+    weights["head.weight"] = weights["encoder.embeddings.pieces.weight"]
+    model.load_state_dict(weights)
+    save_model(model, output, inputs["tokenizer.train"] / PIECES)
+    return {"parameters": count_parameters(model), "updates": checkpoint.progress.update}

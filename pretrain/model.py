@@ -1,0 +1,223 @@
+"""XLM-R's encoder and masked language model: piece ids in, hidden vectors or piece scores out.
+
+Post-LN is Base and Large (RoBERTa's layout), pre-LN is XL and XXL. This file is mathematics only: it knows no
+process group, no optimiser and no file, and its shapes follow from the weights that it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+PAD = 1
+"""Id of ``<pad>``; the first position of a sample has the row PAD + 1, as in fairseq."""
+
+EPSILON = 1e-5
+"""Of every LayerNorm."""
+
+INITIAL_DEVIATION = 0.02
+"""Of every matrix at the start."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture. ``vocabulary_rows`` counts the embedding table's rows, padding rows included."""
+
+    vocabulary_rows: int
+    layers: int
+    width: int
+    heads: int
+    feed_forward: int
+    positions: int = 514
+    norm: Literal["post", "pre"] = "post"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+
+    @property
+    def longest_sample(self) -> int:
+        """Pieces that a sample may have: two rows of the position table are not used."""
+        return self.positions - PAD - 1
+
+
+PRESETS = {
+    "base": ModelConfig(250_002, layers=12, width=768, heads=12, feed_forward=3072),
+    "large": ModelConfig(250_002, layers=24, width=1024, heads=16, feed_forward=4096),
+    "xl": ModelConfig(250_880, layers=36, width=2560, heads=32, feed_forward=10240, norm="pre"),
+    "xxl": ModelConfig(250_880, layers=48, width=4096, heads=32, feed_forward=16384, norm="pre"),
+}
+"""XLM-R paper, section 3 and appendix B; XL paper, section 2."""
+
+
+class Embeddings(nn.Module):
+    """Piece + position, normalised in post-LN models only."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.pieces = nn.Embedding(config.vocabulary_rows, config.width, padding_idx=PAD)
+        self.positions = nn.Embedding(config.positions, config.width, padding_idx=PAD)
+        self.norm = nn.LayerNorm(config.width, EPSILON) if config.norm == "post" else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[batch, length] -> [batch, length, width]."""
+        present = ids.ne(PAD)
+        positions = present.cumsum(1) * present + PAD  # padding keeps PAD's row, wherever it stands
+        hidden: Tensor = self.dropout(self.norm(self.pieces(ids) + self.positions(positions)))
+        return hidden
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention. Query, key and value stand in one matrix: [3 × heads × head width, width]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_width = config.width // config.heads
+        self.dropout = config.attention_dropout
+        self.query_key_value = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
+        """[batch, length, width] -> the same; ``keep`` [batch, 1, 1, length] is False where nobody may look."""
+        heads = self.query_key_value(hidden).unflatten(-1, (3, -1, self.head_width)).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)
+        dropout = self.dropout if self.training else 0.0
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=dropout)
+        out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return out
+
+
+class FeedForward(nn.Module):
+    """Two matrices with the exact (erf) GELU between them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.width, config.feed_forward)
+        self.down = nn.Linear(config.feed_forward, config.width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[batch, length, width] -> the same."""
+        out: Tensor = self.down(F.gelu(self.up(hidden)))
+        return out
+
+
+class PostNormLayer(nn.Module):
+    """Base and Large: normalise after each residual sum."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.attention_norm = nn.LayerNorm(config.width, EPSILON)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.width, EPSILON)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
+        """[batch, length, width] -> the same."""
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, keep)))
+        out: Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
+        return out
+
+
+class PreNormLayer(PostNormLayer):
+    """XL and XXL: the same parts, normalised before each branch; the residual stream is never normalised."""
+
+    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
+        """[batch, length, width] -> the same."""
+        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), keep))
+        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+class Encoder(nn.Module):
+    """The Transformer without any head. ``recompute`` trades a second forward pass for activation memory."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        layer = PostNormLayer if config.norm == "post" else PreNormLayer
+        self.config = config
+        self.recompute = False
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, EPSILON) if config.norm == "pre" else nn.Identity()
+        self.apply(_initialise)
+
+    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
+        """[batch, length] int64 -> [batch, length, width].
+
+        ``keep`` [batch, length] is False at positions that nobody may look at; None when there are none.
+        """
+        hidden = self.embeddings(ids)
+        spread = keep[:, None, None, :] if keep is not None else None
+        for layer in self.layers:
+            if self.recompute and self.training:
+                hidden = checkpoint(layer, hidden, spread, use_reentrant=False)
+            else:
+                hidden = layer(hidden, spread)
+        out: Tensor = self.norm(hidden)
+        return out
+
+
+class Head(nn.Module):
+    """Dense -> GELU -> LayerNorm -> scores of all pieces, by the embedding table itself."""
+
+    def __init__(self, config: ModelConfig, pieces: nn.Embedding) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width, EPSILON)
+        self.weight = pieces.weight
+        self.bias = nn.Parameter(torch.zeros(config.vocabulary_rows))
+        _initialise(self.dense)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[…, width] -> [n, vocabulary rows]."""
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), self.weight, self.bias)
+
+
+class MaskedLanguageModel(nn.Module):
+    """Encoder and tied head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.head = Head(config, self.encoder.embeddings.pieces)
+
+    def forward(
+        self,
+        ids: Tensor,
+        keep: Tensor | None = None,
+        where: Tensor | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor:
+        """Scores [n, vocabulary rows] at ``where``, or with ``targets`` [n] their summed cross-entropy (a scalar).
+
+        ``where`` [n] int64 indexes the flattened [batch × length] positions; None means all, [batch, length, rows].
+        The head costs more than the encoder of Base, so training asks for the masked positions alone.
+        """
+        hidden = self.encoder(ids, keep)
+        if where is not None:
+            hidden = hidden.flatten(0, 1).index_select(0, where)
+        scores: Tensor = self.head(hidden)
+        if targets is None:
+            return scores
+        return F.cross_entropy(scores.float(), targets, reduction="sum")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Numbers to learn, a tied one once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _initialise(module: nn.Module) -> None:
+    """N(0, 0.02) for matrices, zero for biases and for the padding rows (RoBERTa, section 2; fairseq)."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        with torch.no_grad():
+            module.weight[module.padding_idx].zero_()

@@ -1,0 +1,106 @@
+"""The room's part of the report: how the loss fell, how far in each language, and what the run was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from pipeline.charts import MUTED, bars, chart
+from pipeline.manifest import read_manifest
+from pipeline.report import ReportSection, table
+from pipeline.storage import read_json
+from pipeline.words import short_number
+from pretrain.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Records = list[dict[str, Any]]
+
+
+def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
+    """The sections about pretraining; none when it has not run."""
+    folder = outputs.get("pretrain.train")
+    if folder is None:
+        return []
+    records = read_metrics(folder / "metrics.jsonl")
+    baselines = read_json(folder / "baselines.json") if (folder / "baselines.json").exists() else {}
+    training = [r for r in records if "loss" in r and r["loss"] is not None]
+    validations = [r for r in records if "validation_loss" in r and r["validation_loss"] is not None]
+    body = chart(lambda axes: _draw_loss(axes, training, validations, baselines), title="Loss by update")
+    if validations and baselines:
+        body += _languages(validations[-1]["by_language"], baselines)
+    body += table(("what", "value"), _facts(folder, training, baselines), caption="The run in numbers")
+    return [ReportSection("Pretraining", _lead(validations, baselines), body, _figures(folder, validations))]
+
+
+def _figures(folder: Path, validations: Records) -> list[tuple[str, str]]:
+    manifest = read_manifest(folder)
+    figures = [] if manifest is None else [("parameters", short_number(manifest.counts["parameters"]))]
+    if validations:
+        figures.append(("validation loss, nats a masked piece", f"{validations[-1]['validation_loss']:.2f}"))
+    return figures
+
+
+def _lead(validations: Records, baselines: Mapping[str, Any]) -> str:
+    if not validations or not baselines:
+        return "Masked language modelling on the samples of all languages."
+    return (
+        f"After the last update the model pays {validations[-1]['validation_loss']:.2f} nats for a masked piece that"
+        f" it has not seen. Guessing evenly would cost {baselines['uniform']:.2f}, knowing how often each piece occurs"
+        f" {baselines['unigram']['overall']:.2f}, knowing that for the right language"
+        f" {baselines['language_unigram']['overall']:.2f}."
+    )
+
+
+def _draw_loss(axes: Axes, training: Records, validations: Records, baselines: Mapping[str, Any]) -> None:
+    axes.plot([r["update"] for r in training], [r["loss"] for r in training], lw=0.8, label="training")
+    axes.plot(
+        [r["update"] for r in validations], [r["validation_loss"] for r in validations], "o-", ms=3, label="validation"
+    )
+    if baselines:
+        lines = (
+            ("even guess, ln V", baselines["uniform"], ":"),
+            ("piece frequencies", baselines["unigram"]["overall"], "--"),
+            ("… by language", baselines["language_unigram"]["overall"], "-."),
+        )
+        for label, value, style in lines:
+            axes.axhline(value, ls=style, lw=0.8, color=MUTED, label=label)
+    axes.set_xlabel("update")
+    axes.set_ylabel("nats per masked piece")
+    axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.8)
+
+
+def _languages(losses: Mapping[str, float], baselines: Mapping[str, Any]) -> Markup:
+    """The last validation loss of each language, lowest first, beside what the piece frequencies would pay there."""
+    order = sorted(losses, key=lambda language: (losses[language], language))
+    own = baselines["language_unigram"]["by_language"]
+    return Markup("<h3>Validation loss by language</h3>") + bars(
+        [(language, losses[language], f"{losses[language]:.2f}") for language in order],
+        marks=[own[language] for language in order],
+        legend=("model, nats a masked piece", "knowing how often each piece occurs in the language"),
+    )
+
+
+def _facts(folder: Path, training: Records, baselines: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    manifest = read_manifest(folder)
+    facts: list[tuple[str, Any]] = []
+    if manifest is not None:
+        model, train = manifest.config["model"], manifest.config["train"]
+        facts += [
+            ("architecture", f"{model['layers']} layers × {model['width']}, {model['norm']}-LN"),
+            ("samples an update", train["global_batch"]),
+            *((name.replace("_", " "), value) for name, value in manifest.counts.items()),
+        ]
+    if training:
+        facts += [("epochs begun", training[-1]["epoch"] + 1), ("hours", training[-1]["seconds"] / 3600)]
+    if baselines:
+        facts += [
+            ("even guess, nats", baselines["uniform"]),
+            ("piece frequencies, nats", baselines["unigram"]["overall"]),
+            ("piece frequencies by language, nats", baselines["language_unigram"]["overall"]),
+        ]
+    return facts

@@ -1,0 +1,120 @@
+"""What the pretrain room offers: its settings, its two stages, its report and its tool. Light: nothing heavy here.
+
+tokenizer.encode's samples -> pretrain.train (checkpoints, metrics) -> pretrain.export (Hugging Face's layout).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from pipeline.config import Section, setting
+from pipeline.stage import Room, Stage
+
+ROBERTA = "RoBERTa's practice; unpublished for XLM-R"
+
+
+class ModelSettings(Section):
+    """The architecture. The defaults are XLM-R Base."""
+
+    layers: int = setting(12, "Transformer layers", source="XLM-R paper, section 3", ge=1)
+    width: int = setting(768, "size of the hidden vectors", source="XLM-R paper, section 3", ge=8)
+    heads: int = setting(12, "attention heads; they divide the width", source="XLM-R paper, section 3", ge=1)
+    feed_forward: int = setting(3072, "inner size of the feed-forward layers", source="XLM-R paper", ge=8)
+    norm: Literal["post", "pre"] = setting(
+        "post", "LayerNorm after each sum (Base, Large) or before each branch (XL, XXL)", source="XL paper, section 2"
+    )
+    positions: int = setting(514, "rows of the position table: the longest sample + 2", source="fairseq", ge=4)
+    dropout: float = setting(0.1, "dropout on hidden vectors", source="RoBERTa", ge=0, lt=1)
+    attention_dropout: float = setting(0.1, "dropout on attention weights", source="RoBERTa", ge=0, lt=1)
+    rows_multiple_of: int = setting(
+        1, "the embedding table gets rows up to a multiple of this (XL, XXL: 1024)", source="XL's released table", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModelSettings:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class DataSettings(Section):
+    """Which samples are seen, in which order, with which masks."""
+
+    alpha: float = setting(
+        0.3, "languages are drawn with p ∝ (n/N)^alpha, n in samples", source="XLM-R paper, section 3", gt=0, le=1
+    )
+    seed: int = setting(1, "of the weights, the order of samples, the masks and the dropout", ge=0)
+    mask_rate: float = setting(0.15, "share of positions to predict", source="BERT, RoBERTa", gt=0, lt=1)
+    validation_samples: int = setting(16, "validation samples of each language that are scored", ge=1)
+
+
+class TrainSettings(Section):
+    """How the model is trained. The defaults are XLM-R Base's, at a global batch of 8,192 samples."""
+
+    updates: int = setting(1_500_000, "optimiser updates in all", source="XLM-R paper, section 4", ge=1)
+    global_batch: int = setting(8192, "samples an update, over all ranks", source="XLM-R paper, section 4", ge=1)
+    micro_batch: int = setting(32, "samples that go through the model at once on one rank", affects_result=False, ge=1)
+    peak_learning_rate: float = setting(6e-4, "reached after the warm-up", source=ROBERTA, gt=0)
+    warmup: int = setting(24_000, "updates of linear warm-up; linear decay to 0 follows", source=ROBERTA, ge=0)
+    betas: tuple[float, float] = setting((0.9, 0.98), "of Adam", source=ROBERTA)
+    epsilon: float = setting(1e-6, "of Adam", source=ROBERTA, gt=0)
+    weight_decay: float = setting(0.01, "decoupled, on all parameters", source=ROBERTA, ge=0)
+    clip: float = setting(1.0, "largest norm of the gradient; 0 does not clip", ge=0)
+    dtype: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic of the matrix products; auto is bf16 where the processor has it, else fp32"
+    )
+    zero_stage: Literal[0, 1, 2] = setting(0, "DeepSpeed ZeRO; at least 1 on a GPU with bf16", affects_result=False)
+    start_from_frequencies: bool = setting(
+        False, "the head's bias starts at ln of the pieces' frequencies; short runs need not learn them first"
+    )
+    recompute: bool = setting(False, "recompute activations instead of keeping them", affects_result=False)
+    threads: int = setting(0, "threads of a CPU rank; 0 leaves it to PyTorch", affects_result=False, ge=0)
+    max_skipped: int = setting(20, "non-finite updates in a row after which the run stops", affects_result=False, ge=1)
+    log_every: int = setting(10, "updates between two lines of metrics.jsonl", affects_result=False, ge=1)
+    evaluate_every: int = setting(1000, "updates between two validations", affects_result=False, ge=1)
+    checkpoint_every: int = setting(1000, "updates between two checkpoints", affects_result=False, ge=1)
+    checkpoint_seconds: float = setting(
+        1800, "seconds after which a checkpoint is due anyway", affects_result=False, gt=0
+    )
+    keep: int = setting(2, "checkpoints kept", affects_result=False, ge=1)
+
+
+class PretrainConfig(Section):
+    """The room's settings."""
+
+    model: ModelSettings = setting(default_factory=ModelSettings, description="the architecture")
+    data: DataSettings = setting(default_factory=DataSettings, description="samples and masks")
+    train: TrainSettings = setting(default_factory=TrainSettings, description="the optimisation")
+
+
+class ExportConfig(Section):
+    """Export has no settings: the checkpoint says what it is."""
+
+
+ROOM = Room(
+    name="pretrain",
+    config=PretrainConfig,
+    stages=(
+        Stage(
+            name="pretrain.train",
+            version=1,
+            config=PretrainConfig,
+            run="pretrain.train:run",
+            summary="train a masked language model on the samples",
+            inputs=("tokenizer.encode",),
+            resumable=True,
+        ),
+        Stage(
+            name="pretrain.export",
+            version=1,
+            config=ExportConfig,
+            run="pretrain.export:run",
+            summary="write the trained model in Hugging Face's layout, with its tokenizer",
+            inputs=("pretrain.train", "tokenizer.train"),
+        ),
+    ),
+    report="pretrain.report:sections",
+    tools={"fill-mask": "pretrain.fill_mask:fill_mask"},
+)

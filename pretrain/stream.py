@@ -1,0 +1,91 @@
+"""The endless stream of global batches: languages drawn with p ∝ (n/N)^alpha, epoch after epoch.
+
+Any batch is found from its number alone, in constant memory, so the position in the stream is one integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import XlmrError
+from pretrain.chance import below, shuffled
+from pretrain.samples import SampleArray
+
+
+def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
+    """How many samples of each language an epoch has, from how many there are; about as many in all.
+
+    p_i ∝ (n_i/N)^alpha, N·p_i samples (Conneau and Lample 2019, section 3.1; fairseq's ResamplingDataset).
+    """
+    weights = (available / available.sum()) ** alpha
+    return np.maximum(1, np.rint(available.sum() * weights / weights.sum())).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of one global batch, or a rank's part of it: ``ids`` [n, length], and their rows in the global batch."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    epoch: int
+
+
+class Stream:
+    """Global batches by number. An epoch has only whole batches; every epoch has an order and draws of its own.
+
+    A language that has more samples than its share gives each at most once an epoch; one that has fewer is drawn
+    from with replacement.
+    """
+
+    def __init__(
+        self, samples: Mapping[str, SampleArray], length: int, batch: int, alpha: float, seed: int,
+        rank: int = 0, world: int = 1,
+    ) -> None:  # fmt: skip
+        self.languages = sorted(samples)
+        self._arrays = [samples[language] for language in self.languages]
+        self._available = np.array([len(array) for array in self._arrays], np.int64)
+        self._shares = epoch_shares(self._available, alpha)
+        self._ends = np.cumsum(self._shares)
+        self._length, self._batch, self._seed = length, batch, seed
+        self._rank, self._world = rank, world
+        self.batches_an_epoch = int(self._ends[-1]) // batch
+        if not self.batches_an_epoch:
+            raise XlmrError(
+                f"an epoch has {self._ends[-1]} samples, a global batch {batch}",
+                "give more text, or lower pretrain.train.global_batch",
+            )
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Samples of each language in an epoch."""
+        return dict(zip(self.languages, self._shares.tolist(), strict=True))
+
+    def batch(self, number: int) -> Drawn:
+        """This rank's part of global batch ``number`` (from 0): every world-th sample of it."""
+        epoch, turn = divmod(number, self.batches_an_epoch)
+        rows = np.arange(self._rank, self._batch, self._world)
+        place = shuffled(turn * self._batch + rows, int(self._ends[-1]), self._seed, epoch)
+        language = np.searchsorted(self._ends, place, side="right")
+        within = place - (self._ends - self._shares)[language]
+        ids = np.empty((len(rows), self._length), np.int64)
+        for code in np.unique(language):
+            chosen = np.flatnonzero(language == code)
+            self._read(int(code), within[chosen], epoch, ids, chosen)
+        return Drawn(ids, rows, epoch)
+
+    def _read(
+        self, code: int, within: NDArray[np.int64], epoch: int, ids: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
+        available = int(self._available[code])
+        draw = (self._seed, epoch, code)
+        if self._shares[code] > available:
+            index = below(available, *draw, within)
+        else:
+            index = shuffled(within, available, *draw)
+        samples = np.empty((len(index), self._length), np.int64)
+        self._arrays[code].read(index, samples)
+        ids[rows] = samples

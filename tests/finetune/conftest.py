@@ -1,0 +1,75 @@
+"""A tiny pretrained folder, made in a second: real pieces of real help pages, weights never trained."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sentencepiece
+import torch
+
+from finetune.stages import HelpPagesConfig, LabelledFiles, Protocol, Recipe
+from pipeline.context import Context
+from pipeline.log import EventLog
+from pretrain.folder import save_model
+from pretrain.model import MaskedLanguageModel, ModelConfig
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from toy_task import example_rows, write_jsonl
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "task"
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    with gzip.open(SAMPLES / "dev.en.jsonl.gz", "rt", encoding="utf-8") as handle:
+        texts = [json.loads(line)["text"] for line in handle]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts[:60]),
+        model_prefix=str(folder / "pieces"),
+        vocab_size=300,
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    torch.manual_seed(7)
+    size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model")).vocab_size() + 2
+    config = ModelConfig(size, layers=2, width=32, heads=2, feed_forward=64, positions=66)
+    save_model(MaskedLanguageModel(config), folder, folder / "pieces.model")
+    return folder
+
+
+@pytest.fixture
+def task_files(tmp_path: Path) -> LabelledFiles:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    write_jsonl(folder / "train.en.jsonl.gz", example_rows(60))
+    write_jsonl(folder / "dev.en.jsonl.gz", example_rows(12))
+    write_jsonl(folder / "test.en.jsonl.gz", example_rows(9))
+    write_jsonl(folder / "test.de.jsonl.gz", example_rows(10, 3)[::-1])
+    return LabelledFiles(
+        train=str(folder / "train.en.jsonl.gz"),
+        dev=str(folder / "dev.*.jsonl.gz"),
+        test=str(folder / "test.*.jsonl.gz"),
+    )
+
+
+@pytest.fixture
+def stage_config(task_files: LabelledFiles) -> HelpPagesConfig:
+    recipe = Recipe(longest=16, batch=4, epochs=20, learning_rates=(1e-3,), dtype="fp32")
+    return HelpPagesConfig(help_pages=task_files, recipe=recipe, protocol=Protocol(seeds=(1, 2)))
+
+
+@pytest.fixture
+def context_of(tmp_path: Path) -> Callable[..., Context]:
+    def make(output: Path, workers: int = 1) -> Context:
+        output.mkdir(parents=True, exist_ok=True)
+        return Context("finetune.help_pages", output, workers, EventLog(tmp_path / "log.jsonl"))
+
+    return make

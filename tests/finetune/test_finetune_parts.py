@@ -1,0 +1,185 @@
+"""Metrics, batches, encoding, learning rate, choice and verdict, against values worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_task import example_rows
+
+from finetune.baselines import majority_class, majority_scores
+from finetune.batches import POOL, evaluation_batches, training_batches
+from finetune.encoding import Encoded, encode_examples, read_encoded, write_encoded
+from finetune.loop import rate_factor
+from finetune.metrics import deviation, score
+from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
+from finetune.report import unseen, verdict
+from finetune.stages import Protocol, Recipe
+from finetune.tasks import Example
+from tokenizer.pieces import Tokenizer
+
+CPU = torch.device("cpu")
+
+
+def test_scores_by_hand() -> None:
+    found = score(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 3]))
+    # F1: class 0 2·1·½/1½ = ⅔; class 1 the same; class 2 is never said, 0; class 3 is not in the gold and not counted.
+    assert found["accuracy"] == 0.5
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_deviation_by_hand() -> None:
+    assert deviation([1.0, 3.0]) == pytest.approx(2**0.5)
+    assert deviation([4.0]) == 0.0
+
+
+def test_majority_by_hand() -> None:
+    train = np.array([2, 0, 2, 1])
+    assert majority_class(train) == 2
+    found = majority_scores(train, np.array([2, 2, 0, 1]))
+    assert found["accuracy"] == 0.5
+    assert found["macro_f1"] == pytest.approx((2 / 3) / 3)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=700),
+    size=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+    epoch=st.integers(1, 9),
+)
+def test_every_text_comes_once(lengths: list[int], size: int, seed: int, epoch: int) -> None:
+    array = np.array(lengths)
+    for batches in (training_batches(array, size, seed, epoch), evaluation_batches(array, size)):
+        assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+        assert sum(len(batch) < size for batch in batches) <= 1
+        assert max(map(len, batches)) <= size
+
+
+def test_batches_pad_little_and_change_with_seed_and_epoch() -> None:
+    lengths = np.random.default_rng(0).integers(3, 513, 4000)
+    batches = training_batches(lengths, 16, 1, 1)
+
+    def padded(some: list[Any]) -> float:
+        return 1 - lengths.sum() / sum(lengths[rows].max() * len(rows) for rows in some)
+
+    plain = [np.arange(start, start + 16) for start in range(0, 4000, 16)]
+    assert padded(batches) < 0.06
+    assert padded(plain) > 0.4
+    again = training_batches(lengths, 16, 1, 1)
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+    for other in (training_batches(lengths, 16, 2, 1), training_batches(lengths, 16, 1, 2)):
+        assert any((a != b).any() for a, b in zip(batches, other, strict=True))
+    assert POOL * 16 < 4000
+
+
+def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.load(export)
+    examples = [
+        *(Example(str(r["id"]), str(r["text"]), str(r["label"])) for r in example_rows(7)),
+        Example("u", "☃", "table"),
+    ]
+    labels = ["drawing", "letter", "table"]
+    encoded, counts = encode_examples(examples, labels, tokenizer, 12, 1)
+    write_encoded({"test.en": encoded}, tmp_path / "encoded.npz")
+    encoded = read_encoded(tmp_path / "encoded.npz")["test.en"]
+    whole = [tokenizer.encode_batch([example.text])[0].tolist() for example in examples]
+    expected = [[0, *pieces[:10], 2] for pieces in whole]
+    ids, keep = encoded.batch(np.arange(8), CPU)
+    longest = max(map(len, expected))
+    assert ids.tolist() == [row + [1] * (longest - len(row)) for row in expected]
+    assert keep is not None
+    assert keep.tolist() == [[place < len(row) for place in range(longest)] for row in expected]
+    assert [labels[n] for n in encoded.classes] == [example.label for example in examples]
+    assert counts == {
+        "texts": 8,
+        "pieces": sum(map(len, expected)) - 16,
+        "unknown": sum(row.count(3) for row in expected),
+        "full": sum(len(row) == 12 for row in expected),
+    }
+    assert counts["unknown"] >= 1
+    same, nothing = encoded.batch(np.array([3, 3]), CPU)
+    assert nothing is None
+    assert same.tolist() == [expected[3]] * 2
+    joined = Encoded.joined([encoded, encoded])
+    assert joined.batch(np.array([9]), CPU)[0].tolist() == [expected[1]]
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    factors = [rate_factor(n, 10, 0.2) for n in range(11)]
+    assert factors == pytest.approx([0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0])
+    assert rate_factor(0, 10, 0.0) == 1.0
+
+
+def result(name: str, rate: float, seed: int, dev: float, de: float, ja: float) -> dict[str, Any]:
+    test = {"en": 1.0, "de": de, "ja": ja}
+    return {
+        "name": f"{name}{seed}{rate}",
+        "initialisation": name,
+        "learning_rate": rate,
+        "seed": seed,
+        "dev_accuracy": dev,
+        "dev_loss": 1 - dev,
+        "test": {language: {"accuracy": value, "macro_f1": value} for language, value in test.items()},
+    }
+
+
+RUNS = [
+    result("pretrained", 1e-3, 1, 0.9, 0.8, 0.4),
+    result("pretrained", 1e-3, 2, 0.7, 0.6, 0.4),
+    result("pretrained", 1e-2, 1, 0.95, 0.1, 0.1),
+    result("pretrained", 1e-2, 2, 0.5, 0.1, 0.1),
+    result("random", 1e-2, 1, 0.6, 0.5, 0.5),
+    result("random", 1e-2, 2, 0.6, 0.5, 0.3),
+]
+
+
+def test_choice_is_by_mean_dev_score_for_each_initialisation() -> None:
+    assert choose_learning_rates(RUNS) == {"pretrained": 1e-3, "random": 1e-2}
+    chosen = chosen_runs(RUNS)
+    assert [run["seed"] for run in chosen["pretrained"]] == [1, 2]
+    assert best_run(RUNS, "pretrained")["name"] == "pretrained10.001"
+    spread = over_seeds(chosen["pretrained"], ["de", "ja"])
+    assert (spread.mean, spread.deviation) == pytest.approx((0.55, 0.1 / 2**0.5))
+    gap = difference(chosen["pretrained"], chosen["random"], ["de", "ja"])
+    assert (gap.mean, gap.deviation) == pytest.approx((0.1, 0.0))
+
+
+def test_every_initialisation_gets_the_same_runs() -> None:
+    runs = runs_of(Protocol(seeds=(1, 2)), Recipe(learning_rates=(1e-5, 2e-5)))
+    pairs = {
+        name: {(r.learning_rate, r.seed) for r in runs if r.initialisation == name} for name in ("pretrained", "random")
+    }
+    assert pairs["pretrained"] == pairs["random"]
+    assert len(runs) == len({run.name for run in runs}) == 8
+
+
+def all_results(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    languages = runs[0]["test"]
+    return {
+        "trained_on": ["en"],
+        "majority": {"label": "calc", "test": {language: {"accuracy": 0.25} for language in languages}},
+        "runs": runs,
+    }
+
+
+def test_verdict_counts_wins_over_unseen_languages() -> None:
+    results = all_results(RUNS)
+    assert unseen(results) == ["de", "ja"]
+    said = verdict(results, chosen_runs(RUNS))
+    assert "pretrained 55.0 ± 7.1 %, random weights 45.0 ± 7.1 %" in said
+    assert "“calc” 25.0 %" in said
+    assert "wins on 1 of 2 languages, loses on 0 and is level on 1; the difference is +10.0 ± 0.0 points" in said
+
+
+def test_verdict_tells_a_loss_and_a_draw() -> None:
+    loss = [result("pretrained", 1, s, 0.5, 0.3, 0.3 + s / 100) for s in (1, 2)]
+    loss += [result("random", 1, s, 0.5, 0.6, 0.6 + s / 100) for s in (1, 2)]
+    assert "Pretraining did not help here." in verdict(all_results(loss), chosen_runs(loss))
+    draw = [result("pretrained", 1, s, 0.5, 0.5 + s / 10, 0.5) for s in (-1, 1)]
+    draw += [result("random", 1, s, 0.5, 0.49, 0.5) for s in (-1, 1)]
+    assert "no difference is shown" in verdict(all_results(draw), chosen_runs(draw))

@@ -1,0 +1,216 @@
+"""The flow on a toy DAG, through a real server that lives as long as these tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows
+from pipeline.config import Section, setting
+from pipeline.dag import Dag
+from pipeline.errors import XlmrError
+from pipeline.stage import Room, Stage
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+class Numbers(Section):
+    upto: int = setting(4, "count up to this")
+
+
+class Toy(Section):
+    numbers: Numbers = setting(Numbers(), "numbers")
+    fail: bool = setting(False, "let the second stage fail", affects_result=False)
+
+
+class CountConfig(Section):
+    numbers: Numbers
+
+
+class SumConfig(Section):
+    fail: bool
+
+
+def count(config: CountConfig, inputs: Any, output: Path, context: Any) -> dict[str, Any]:
+    (output / "numbers.txt").write_text("\n".join(map(str, range(config.numbers.upto))))
+    return {"numbers": config.numbers.upto}
+
+
+def total(config: SumConfig, inputs: Any, output: Path, context: Any) -> dict[str, Any]:
+    if config.fail:
+        raise XlmrError("the sum is odd", "even it")
+    numbers = (inputs["toy.count"] / "numbers.txt").read_text().split()
+    (output / "sum.html").write_text(str(sum(map(int, numbers))))
+    return {"sum": sum(map(int, numbers))}
+
+
+@pytest.fixture
+def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
+    functions = {"count": count, "total": total, "aside": count}
+    monkeypatch.setattr(Stage, "load", lambda stage: functions[stage.name.split(".")[1]])
+    stages = (
+        Stage("toy.count", 1, CountConfig, "-", "count up"),
+        Stage("toy.total", 1, SumConfig, "-", "add up", inputs=("toy.count",)),
+        Stage("toy.aside", 1, CountConfig, "-", "count again", inputs=("toy.count",)),
+        Stage("toy.last", 1, CountConfig, "-", "never", inputs=("toy.total",)),
+    )
+    made = Dag([Room("toy", Toy, stages)])
+    monkeypatch.setitem(functions, "last", count)
+    return made
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    assert flows.__name__ == "flows"
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def run_flow(dag: Dag, config: Section, **choice: Any) -> Any:
+    from prefect import flow
+
+    from flows.stages import StageChoice, run_as_tasks
+
+    @flow(name="toy")
+    def toy() -> Any:
+        return run_as_tasks(dag, config, StageChoice(**choice))
+
+    return toy(return_state=True)
+
+
+def settings_of(dag: Dag, folder: Path, **toy: Any) -> Section:
+    return dag.config_model.model_validate({"run": {"directory": folder}, "toy": toy})
+
+
+def task_states(flow_state: Any) -> dict[str, tuple[str, list[str]]]:
+    """Task name -> (state's name, tasks that it waited for), once the server has recorded them all."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import TaskRunSort
+
+    own = FlowRunFilter.model_validate({"id": {"any_": [flow_state.state_details.flow_run_id]}})
+    with get_client(sync_client=True) as client:
+        for _ in range(100):  # task states reach the server's tables through its event stream, some time later
+            runs = client.read_task_runs(flow_run_filter=own, sort=TaskRunSort.END_TIME_DESC, limit=100)
+            if runs and all(run.state_name not in {"Pending", "Running"} for run in runs):
+                break
+            time.sleep(0.2)
+    names = {run.id: run.name.rsplit("-", 1)[0] for run in runs}
+    return {
+        names[run.id]: (str(run.state_name), sorted(names[i.id] for i in run.task_inputs.get("wait_for", [])))
+        for run in runs
+    }
+
+
+def artifacts() -> dict[str, Any]:
+    import asyncio
+
+    from prefect.client.orchestration import get_client
+
+    async def read() -> list[Any]:
+        async with get_client() as client:
+            return await client.read_latest_artifacts()
+
+    return {artifact.key: artifact for artifact in asyncio.run(read())}
+
+
+def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
+    config = settings_of(dag, tmp_path)
+    state = run_flow(dag, config, until="toy.total")
+    assert state.is_completed()
+    assert task_states(state) == {"toy.count": ("Completed", []), "toy.total": ("Completed", ["toy.count"])}
+    pages = list(tmp_path.glob("demo/toy.total/*/sum.html"))
+    assert [page.read_text() for page in pages] == ["6"]
+    shown = artifacts()
+    assert shown["plan"].type == "table"
+    assert "| sum | 6 |" in shown["toy-total"].data
+    assert str(pages[0]) in shown["toy-total-page"].data
+
+    stamp = pages[0].stat().st_mtime_ns
+    again = run_flow(dag, config, until="toy.total")
+    assert {name: s for name, (s, _) in task_states(again).items()} == {
+        "toy.count": "Cached",
+        "toy.total": "Cached",
+    }
+    assert pages[0].stat().st_mtime_ns == stamp
+    assert again.message == "0 of 2 stages ran, the others were fresh"
+
+    forced = run_flow(dag, config, until="toy.total", force=["toy.total"])
+    assert {name: s for name, (s, _) in task_states(forced).items()} == {
+        "toy.count": "Cached",
+        "toy.total": "Completed",
+    }
+
+
+def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
+    state = run_flow(dag, settings_of(dag, tmp_path, fail=True), until="toy")
+    assert state.is_failed()
+    assert state.message == "toy.total: the sum is odd; even it"
+    names = {name: s for name, (s, _) in task_states(state).items()}
+    assert names == {
+        "toy.count": "Completed",
+        "toy.total": "Failed",
+        "toy.aside": "Completed",
+        "toy.last": "NotReady",
+    }
+
+
+def test_unknown_stage_is_one_line(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
+    state = run_flow(dag, settings_of(dag, tmp_path), only="toy.sum")
+    assert state.is_failed()
+    assert state.message.startswith("toy.sum: no such stage")
+
+
+def test_command_says_one_line_and_the_exit_code(
+    prefect_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.full import main
+
+    demo = str(ROOT / "configs" / "demo.yaml")
+    assert main([str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml: no such configuration" in capsys.readouterr().err
+    assert main([demo, "--corpus.fetchh", "1"]) == 2
+    assert "did you mean fetch?" in capsys.readouterr().err
+    where = ["--run.directory", str(tmp_path)]
+    assert main([demo, *where, "--only", "finetune"]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("xlmr: ")]
+    assert len(said) == 1
+    assert "pretrain.export, which is missing" in said[0]
+
+
+def test_real_stage_runs_as_a_task_and_is_then_fresh(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.full import main
+
+    monkeypatch.chdir(ROOT)
+    words = ["configs/demo.yaml", "--run.directory", str(tmp_path), "--until", "corpus.fetch"]
+    assert main(words) == 0
+    (manifest,) = tmp_path.glob("demo/corpus.fetch/*/manifest.json")
+    before = manifest.read_bytes()
+    assert main(words) == 0
+    assert manifest.read_bytes() == before
+
+
+def test_deployments_open_with_a_form_of_every_setting(prefect_server: None) -> None:
+    from flows.deploy import deployments
+    from flows.full import DAG, full
+
+    config = DAG.load_config(ROOT / "configs" / "demo.yaml")
+    made = deployments(config, [room.name for room in DAG.rooms])
+    assert [one.name for one in made] == ["full", "corpus", "tokenizer", "pretrain", "finetune"]
+    assert made[1].parameters["stages"] == {"until": "corpus"}
+    assert DAG.config_model.model_validate(made[0].parameters["config"]) == config
+    form = str(full.parameters.model_dump())
+    assert "Which stages a flow run is about" in form
+    assert "texts an update" in form

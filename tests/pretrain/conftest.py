@@ -1,0 +1,33 @@
+"""Fixtures of the pretrain room's tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.context import Context
+from pipeline.log import EventLog
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests have no packages: helpers are found by their own names
+
+from tiny_corpus import write_samples
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """Two languages, one eight times as large as the other."""
+    return write_samples(tmp_path / "samples", {"aa": 160, "bb": 20})
+
+
+@pytest.fixture
+def make_context(tmp_path: Path) -> Callable[[Path], Context]:
+    """A Context for an output folder."""
+
+    def make(output: Path) -> Context:
+        output.mkdir(parents=True, exist_ok=True)
+        return Context("pretrain.train", output, 1, EventLog(tmp_path / "log.jsonl"))
+
+    return make

@@ -1,0 +1,33 @@
+"""A corpus of samples small enough for a test and regular enough to be learnt in a few updates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+VOCABULARY, LENGTH = 40, 16
+
+
+def write_samples(folder: Path, languages: dict[str, int], vocabulary: int = VOCABULARY, length: int = LENGTH) -> Path:
+    """Samples that repeat one piece, each language in a range of its own; two files where there is enough."""
+    listing: dict[str, object] = {"vocabulary_size": vocabulary, "sample_length": length, "dtype": "uint16"}
+    entries: dict[str, dict[str, dict[str, object]]] = {}
+    span = (vocabulary - 5) // len(languages)
+    for number, (language, count) in enumerate(languages.items()):
+        entries[language] = {}
+        for split, amount in (("train", count), ("validation", 12)):
+            start = np.random.default_rng([number, amount]).integers(0, span, amount)
+            samples = np.repeat(4 + number * span + start[:, None], length, axis=1)
+            samples[:, 0] = 0
+            files = []
+            for part, rows in enumerate(np.array_split(samples.astype("<u2"), min(2, amount))):
+                name = f"{language}/{split}-{part:05d}.bin"
+                (folder / language).mkdir(parents=True, exist_ok=True)
+                rows.tofile(folder / name)
+                files.append(name)
+            entries[language][split] = {"samples": amount, "pieces": amount * (length - 1), "files": files}
+    listing["languages"] = entries
+    (folder / "samples.json").write_text(json.dumps(listing))
+    return folder
