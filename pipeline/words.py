@@ -42,14 +42,14 @@ def column(values: Sequence[Any]) -> list[str]:
     """The cells of one column. Real numbers get equally many decimals, so that their points stand in line.
 
     That is so where most values are real and none is an integer: otherwise each value is written for itself. None
-    from 1,000, one from 100, two from 1 and four under 1, by the largest; what is not zero and would read as zero is
+    from 1,000, one from 100, two from 1 and three under 1, by the largest; what is not zero and would read as zero is
     written ``< 0.01``.
     """
     real = [v for v in values if isinstance(v, float)]
     if 2 * len(real) <= len([v for v in values if v is not None]) or any(isinstance(v, int) for v in values):
         return [cell(v) for v in values]
     largest = max((abs(v) for v in real if math.isfinite(v)), default=0)
-    decimals = 0 if largest >= 1000 else 1 if largest >= 100 else 2 if largest >= 1 or largest == 0 else 4
+    decimals = 0 if largest >= 1000 else 1 if largest >= 100 else 2 if largest >= 1 or largest == 0 else 3
     return [_decimal(v, decimals) if isinstance(v, float) else cell(v) for v in values]
 
 

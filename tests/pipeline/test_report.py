@@ -191,7 +191,7 @@ def test_long_tables_are_folded_and_empty_ones_are_not_a_fault():
 
 
 def test_a_column_of_real_numbers_is_in_line():
-    assert column([0.5, 0.25, 0.00001]) == ["0.5000", "0.2500", "< 0.0001"]
+    assert column([0.5, 0.25, 0.00001]) == ["0.500", "0.250", "< 0.001"]
     assert column([1234.6, 3.0]) == ["1,235", "3"]
     assert column([1.5, -2.25, None, "no spaces"]) == ["1.50", "−2.25", "–", "no spaces"]
     assert column([math.nan, 1.0]) == ["nan", "1.00"]
