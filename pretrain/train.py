@@ -54,6 +54,7 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
         return train(engine, samples, config, output, context)
     finally:
         engine.close()
+        torch.set_flush_denormal(False)  # it holds for the whole process, and what runs after us may count on them
 
 
 def train(engine: Engine, samples: SampleFolder, config: PretrainConfig, output: Path, context: Context) -> Counts:

@@ -24,7 +24,7 @@ from tokenizer.sample import TEXT
 from tokenizer.stages import TrainSettings, TrainStage
 from tokenizer.vocabulary import pieces_by_script, write_table
 
-LOG = "trainer.log"
+LOG = ".trainer.log"  # hidden: its timings differ from run to run, and an output must not
 SCRIPTS = "scripts.json"
 REFUSED = 3
 """Exit code of the child when SentencePiece refuses to train."""

@@ -25,7 +25,7 @@ def test_what_it_makes(trained: Path, tokenizer: Tokenizer) -> None:
     assert rows[0] == ["id", "piece", "score"]
     assert [row[1] for row in rows[1:]] == tokenizer.vocabulary
     assert [int(row[0]) for row in rows[1:]] == list(range(702))
-    assert "EM sub_iter" in (trained / "trainer.log").read_text(encoding="utf-8")
+    assert "EM sub_iter" in (trained / ".trainer.log").read_text(encoding="utf-8")
 
 
 def test_same_model_each_time_and_nothing_of_the_place_in_it(
