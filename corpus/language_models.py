@@ -18,9 +18,11 @@ from typing import IO, TYPE_CHECKING
 from corpus.language import LABEL
 from corpus.normalise import normalise_for_language_model
 from corpus.perplexity import NGRAMS_SUFFIX, PIECES_SUFFIX
-from pipeline.context import Context, ShardReport
+from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import expand
 
 if TYPE_CHECKING:

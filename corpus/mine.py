@@ -27,9 +27,11 @@ from corpus.language import LanguageIdentifier, load_identifier
 from corpus.perplexity import languages_with_models, load_language_model
 from corpus.records import MINED
 from corpus.wet import Document, Tally, read_documents
-from pipeline.context import Context, ShardReport, sum_counts
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import write_json
 
 if TYPE_CHECKING:

@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 
 from corpus.cutoffs import CUTOFFS
 from corpus.records import BUCKETS, CORPUS
-from pipeline.context import Context, ShardReport, sum_counts
-from pipeline.stage import Counts, Inputs
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pipeline.words import size
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pipeline.stage import Counts
+    from pipeline.counts import Counts
 
 HISTOGRAMS_SHOWN = 12
 LANGUAGES_IN_TABLE = 30

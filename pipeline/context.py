@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.counts import Counts
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
 from pipeline.progress import Progress
-from pipeline.shards import ShardFunction, ShardReport, complete_shards, map_shards
-from pipeline.stage import Counts
+from pipeline.shards import ShardFunction, complete_shards, map_shards
 
 
 class Context:
@@ -55,26 +55,3 @@ class Context:
             for line in marks[name].report.warnings:
                 self.warn(line)
         return {name: marks[name].report.counts for name in shards}
-
-
-def sum_counts(parts: Mapping[str, Counts] | list[Counts]) -> Counts:
-    """Add counts up, name by name, nested ones too. Names come out sorted."""
-    total: Counts = {}
-    for part in parts.values() if isinstance(parts, Mapping) else parts:
-        _add(total, part)
-    return _sorted(total)
-
-
-def _add(total: Counts, part: Counts) -> None:
-    for name, value in part.items():
-        if isinstance(value, Mapping):
-            _add(total.setdefault(name, {}), dict(value))
-        else:
-            total[name] = total.get(name, 0) + value
-
-
-def _sorted(counts: Counts) -> Counts:
-    return {k: _sorted(v) if isinstance(v, dict) else v for k, v in sorted(counts.items())}
-
-
-__all__ = ["Context", "ShardReport", "sum_counts"]

@@ -103,7 +103,7 @@ def _closure(names: Iterable[str], arrows: Mapping[str, Iterable[str]]) -> set[s
 def _report_stage(stages: Sequence[Stage]) -> Stage:
     return Stage(
         name="report",
-        version=1,
+        version=2,
         config=ReportConfig,
         run="pipeline.report:run",
         summary="one HTML page about the whole run",

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts
 from pipeline.storage import read_json, sha256_of_file, write_json
 
 MANIFEST = "manifest.json"

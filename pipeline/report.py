@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from pipeline.config import flatten
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.stage import Counts, Inputs, Room, Stage, load_object
+from pipeline.stage import Inputs, Room, Stage, load_object
 from pipeline.stage_graph import draw_graph, reading_order
 from pipeline.status import summary_of
 from pipeline.storage import atomic_write

@@ -17,9 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.manifest import FileRecord, list_files
-from pipeline.stage import Counts
 from pipeline.storage import publish, read_json, write_json
 
 MARKS = ".shards"

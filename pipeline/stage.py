@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Section
+from pipeline.counts import Counts
 
 if TYPE_CHECKING:
     from pipeline.context import Context
-
-Counts = dict[str, Any]
-"""What a stage or shard counted: names to numbers, or to further counts (``{"dropped": {"too short": 3}}``)."""
 
 Inputs = Mapping[str, Path]
 """The output folder of each input stage, by stage name."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pretrain.checkpoint import CheckpointFolder
 from pretrain.folder import PIECES, save_model
 from pretrain.model import MaskedLanguageModel, count_parameters

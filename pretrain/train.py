@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from pretrain.checkpoint import CheckpointFolder, Progress, check_architecture
 from pretrain.engine import Engine

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.context import Context, ShardReport, sum_counts
-from pipeline.stage import Counts, Inputs
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.layout import SampleWriter, piece_type

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.context import Context, ShardReport, sum_counts
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.shares import drawn_fractions, smoothed_shares

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs
+from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.pieces import MODEL_FILE, Tokenizer
 from tokenizer.sample import TEXT

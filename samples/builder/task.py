@@ -34,15 +34,18 @@ class Example:
     label: str
 
 
+Rows = dict[str, list[tuple[Example, float]]]  # by file name: an example, the share of its page that was translated
+
+
 @dataclass
 class Task:
     """Examples by file name, with the share of each page that was translated."""
 
-    examples: dict[str, list[tuple[Example, float]]] = field(default_factory=dict)
+    examples: Rows = field(default_factory=dict)
 
     def add(self, page: Page, part: Part, english: text.EnglishText) -> None:
         """Make an example of what of a page is in its own language, if that is enough."""
-        lines = text.main_lines(page.html, page.source)
+        lines = text.without_missing(text.main_lines(page.html, page.source))
         share = 1.0 if page.is_english else text.translated_share(lines, english)
         own = lines if page.is_english else text.translated(lines, english)
         body = cut(" ".join(own))
@@ -53,10 +56,11 @@ class Task:
 
     def write(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Write one file a split and language; the number and labels of its examples."""
-        spread = Counter(e.id for name, rows in self.examples.items() if name.startswith("test.") for e, _ in rows)
+        examples = _seen_once(self.examples)
+        spread = Counter(e.id for name, rows in examples.items() if name.startswith("test.") for e, _ in rows)
         counts: dict[str, dict[str, Any]] = {}
-        for name in sorted(self.examples):
-            rows = self.examples[name]
+        for name in sorted(examples):
+            rows = examples[name]
             if name.startswith("test."):
                 rows = _balanced(sorted(rows, key=lambda row: (-spread[row[0].id], row[0].id)))[:MAX_TEST]
                 if len(rows) < MIN_TEST:
@@ -66,6 +70,17 @@ class Task:
             (folder / f"{name}.jsonl.gz").write_bytes(gzip_member("".join(lines).encode()))
             counts[name] = _describe(rows)
         return counts
+
+
+def _seen_once(examples: Rows) -> Rows:
+    """The examples without those whose text stands in a split before theirs: train, then dev, then test."""
+    seen: set[str] = set()
+    kept: Rows = {}
+    for split in ("train", "dev", "test"):
+        for name in (name for name in examples if name.startswith(f"{split}.")):
+            kept[name] = [row for row in examples[name] if row[0].text not in seen]
+        seen.update(row[0].text for name, rows in kept.items() if name.startswith(f"{split}.") for row in rows)
+    return kept
 
 
 def _balanced(rows: list[tuple[Example, float]]) -> list[tuple[Example, float]]:

@@ -11,6 +11,8 @@ _BULLET = re.compile(r"^(?:[•◦▪‣·*-]|\d{1,2}\.)\s+")
 # What of a page is not its main content, by source: the frame of the site, menus, links to other pages.
 _MAIN = {"libreoffice": "#DisplayArea"}
 _NOT_MAIN = ".relatedtopics, .related, .howtoget, .docnav, .toc, script, style, pre"
+# What the office suite's help leaves where a part that a page embeds is missing: it names the part's module.
+_MISSING = re.compile(r"(?:D'oh! You found a bug )?[\[(]text/\S+ not found[\])]\.?")
 
 
 def page_lines(html: str) -> list[str]:
@@ -31,6 +33,11 @@ def main_lines(html: str, source: str) -> list[str]:
             node.parent.remove_child(node)
     lines = extract_plain_text(root.html, main_content=False, alt_texts=False, links=False).split("\n")
     return [line for line in (_BULLET.sub("", _squeeze(line)) for line in lines) if line]
+
+
+def without_missing(lines: Iterable[str]) -> list[str]:
+    """The lines without marks like `[text/scalc/01/a.xhp#b not found]`, which stand for a missing part."""
+    return [line for line in (_squeeze(_MISSING.sub(" ", line)) for line in lines) if line]
 
 
 class EnglishText:

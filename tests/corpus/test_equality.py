@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from corpus.duplicates import cut, find_duplicates
 from corpus.hash import first_in_document, hash_lines, sorted_at_most_twice
-from corpus.language import load_identifier, model_path
+from corpus.identifier_file import model_path
+from corpus.language import load_identifier
 from corpus.mine import is_in
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model
 from corpus.records import CORPUS

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.config import Section, setting
-from pipeline.context import Context, ShardReport, sum_counts
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
-from pipeline.stage import Counts, Inputs, Room, Stage
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs, Room, Stage
 
 
 class Numbers(Section):
