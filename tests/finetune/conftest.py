@@ -49,7 +49,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def task_files(tmp_path: Path) -> LabelledFiles:
     folder = tmp_path / "task"
     folder.mkdir()
-    write_jsonl(folder / "train.en.jsonl.gz", example_rows(60))
+    write_jsonl(folder / "train.en.jsonl.gz", example_rows(120))
     write_jsonl(folder / "dev.en.jsonl.gz", example_rows(12))
     write_jsonl(folder / "test.en.jsonl.gz", example_rows(9))
     write_jsonl(folder / "test.de.jsonl.gz", example_rows(10, 3)[::-1])
