@@ -13,8 +13,8 @@ from typing import Any
 from prefect import serve
 
 from flows.full import DAG, full
+from pipeline.cli import exit_code_of
 from pipeline.config import Section
-from pipeline.errors import XlmrError
 
 DEFAULT_CONFIG = Path("configs/demo.yaml")
 
@@ -32,13 +32,13 @@ def deployments(config: Section, rooms: Iterable[str]) -> list[Any]:
 def main(words: list[str] | None = None) -> int:
     """Serve until stopped. One flow run at a time: the stages of a run use the whole machine."""
     words = sys.argv[1:] if words is None else words
-    try:
+
+    def work() -> int:
         config = DAG.load_config(Path(words[0]) if words else DEFAULT_CONFIG, words[1:])
-    except XlmrError as error:
-        print(f"xlmr: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
-    serve(*deployments(config, [room.name for room in DAG.rooms]), limit=1)
-    return 0
+        serve(*deployments(config, [room.name for room in DAG.rooms]), limit=1)
+        return 0
+
+    return exit_code_of(work, "infra/README.md")
 
 
 if __name__ == "__main__":
