@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from corpus.hash import Hashes
 from pipeline.context import Context
@@ -105,11 +106,17 @@ def find_duplicates(slices: Sequence[Hashes]) -> list[Hashes]:
 
 def _common(hashes: Hashes, duplicates: Hashes) -> Hashes:
     """The distinct values of ``hashes`` that are in ``duplicates``; both sorted."""
-    if not len(hashes) or not len(duplicates):
-        return np.empty(0, np.uint64)
-    places = np.searchsorted(duplicates, hashes)
-    found = hashes[duplicates[np.minimum(places, len(duplicates) - 1)] == hashes]
+    found = hashes[is_in(hashes, duplicates)]
     return found[np.concatenate([[True], found[1:] != found[:-1]])] if len(found) else found
+
+
+def is_in(values: Hashes, table: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of ``values`` stand in the sorted ``table``."""
+    if not len(table):
+        return np.zeros(len(values), bool)
+    places = np.searchsorted(table, values)
+    found: npt.NDArray[np.bool_] = table[np.minimum(places, len(table) - 1)] == values
+    return found
 
 
 def read_drops(folder: Path, shard: str) -> Hashes:

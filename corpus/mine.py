@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.duplicates import read_drops
+from corpus.duplicates import is_in, read_drops
 from corpus.fetch import read_shards
 from corpus.hash import DOCUMENTS_AT_ONCE, Hashes, batched, first_in_document
 from corpus.language import LanguageIdentifier, load_identifier
@@ -158,15 +157,6 @@ def deduplicate(documents: Sequence[Document], hashes: Hashes, drops: Hashes, co
         else:
             counts.documents["dropped: only duplicates"] += 1
     return kept
-
-
-def is_in(values: Hashes, table: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of ``values`` stand in the sorted ``table``."""
-    if not len(table):
-        return np.zeros(len(values), bool)
-    places = np.searchsorted(table, values)
-    found: npt.NDArray[np.bool_] = table[np.minimum(places, len(table) - 1)] == values
-    return found
 
 
 def identify(kept: Sequence[Kept], identifier: LanguageIdentifier, threshold: float, counts: MineCounts) -> list[Kept]:

@@ -15,11 +15,10 @@ from corpus_crawl import wet_file, wet_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.duplicates import cut, find_duplicates
+from corpus.duplicates import cut, find_duplicates, is_in
 from corpus.hash import first_in_document, hash_lines, sorted_at_most_twice
 from corpus.identifier_file import model_path
 from corpus.language import load_identifier
-from corpus.mine import is_in
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model
 from corpus.records import CORPUS
 from corpus.regroup import bucket_of
