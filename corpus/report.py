@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from corpus.cutoffs import CUTOFFS, HISTOGRAMS
-from corpus.records import BUCKETS
-from corpus.regroup import COUNTS
+from corpus.output.records import BUCKETS
+from corpus.output.regroup import COUNTS
+from corpus.perplexity.cutoffs import CUTOFFS, HISTOGRAMS
 from pipeline.charts import COLOURS, MUTED, bars, chart, legend, side_by_side, stack
 from pipeline.manifest import read_manifest
 from pipeline.report import ReportSection, table

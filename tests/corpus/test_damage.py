@@ -8,7 +8,7 @@ import gzip
 import pytest
 from corpus_crawl import wet_file, wet_record
 
-from corpus.wet import Tally, read_documents
+from corpus.crawl.wet import Tally, read_documents
 from pipeline.errors import XlmrError
 
 GOOD = [wet_record(n, f"title {n}\n" + f"line of number {n} that says something\n" * 5) for n in range(6)]
@@ -81,7 +81,7 @@ def test_a_run_over_damaged_files_goes_through_and_says_so(fresh, small, tmp_pat
 
 def test_a_crawl_that_changes_between_stages_is_noticed(fresh, small, tmp_path):
     """The plan sees it first; a file that changes while the run goes on is caught by the walk along the hashes."""
-    from corpus.mine import MineShard, mine_shard
+    from corpus.mine.stage import MineShard, mine_shard
 
     fresh.run()
     path = wet_file(tmp_path / "other.gz", *GOOD)
@@ -111,7 +111,7 @@ def test_mistakes_get_one_line(fresh, small, words, line):
 
 
 def test_a_file_that_is_no_fasttext_model(tmp_path):
-    from corpus.language import LanguageIdentifier
+    from corpus.language.identifier import LanguageIdentifier
 
     path = tmp_path / "model.bin"
     path.write_bytes(b"not a model" * 100)

@@ -15,14 +15,14 @@ from corpus_crawl import wet_file, wet_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.duplicates import cut, find_duplicates, is_in
-from corpus.hash import first_in_document, hash_lines, sorted_at_most_twice
-from corpus.identifier_file import model_path
-from corpus.language import load_identifier
+from corpus.crawl.wet import Tally, read_documents, split_lines
+from corpus.duplicates.exact import cut, find_duplicates, is_in
+from corpus.duplicates.hash import first_in_document, hash_lines, sorted_at_most_twice
+from corpus.language.identifier import load_identifier
+from corpus.language.model_file import model_path
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model
-from corpus.records import CORPUS
-from corpus.regroup import bucket_of
-from corpus.wet import Tally, read_documents, split_lines
+from corpus.output.records import CORPUS
+from corpus.output.regroup import bucket_of
 
 SPECIAL = "".join(ASCII_LOOK_ALIKES) + "ΣσςİIıẞßＡ０٣१\x00\x1f\x7f\x85\x9f\u00a0\u2028\u3000é̂가힣"
 texts = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(SPECIAL)), max_size=60)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from fastwarc.warc import WarcRecordType
 
-from corpus.warc import Damage, Record, read_records
+from corpus.crawl.warc import Damage, Record, read_records
 
 NAMED_AT_MOST = 20
 

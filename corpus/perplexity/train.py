@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from corpus.language import LABEL
+from corpus.language.identifier import LABEL
 from corpus.normalise import normalise_for_language_model
-from corpus.perplexity import NGRAMS_SUFFIX, PIECES_SUFFIX
+from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
@@ -26,7 +26,8 @@ from pipeline.stage import Inputs
 from pipeline.storage import expand
 
 if TYPE_CHECKING:
-    from corpus.stages import LanguageModels, LanguageModelsStage
+    from corpus.perplexity.settings import LanguageModels
+    from corpus.stages import LanguageModelsStage
 
 LONGEST_LINE = 1 << 16
 """Bytes of a document that SentencePiece learns from."""

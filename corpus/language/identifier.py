@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from corpus.identifier_file import model_path
+from corpus.language.model_file import model_path
 from pipeline.errors import XlmrError
 
 LABEL = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")

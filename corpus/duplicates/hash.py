@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from corpus.fetch import read_shards
+from corpus.crawl.fetch import read_shards
+from corpus.crawl.wet import Document, Tally, read_documents
 from corpus.normalise import normalise_lines_for_hash
-from corpus.wet import Document, Tally, read_documents
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 
 if TYPE_CHECKING:
-    from corpus.stages import HashStage, Read
+    from corpus.crawl.settings import Read
+    from corpus.stages import HashStage
 
 Hashes = npt.NDArray[np.uint64]
 

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.cutoffs import CUTOFFS
-from corpus.records import BUCKETS, CORPUS
+from corpus.output.records import BUCKETS, CORPUS
+from corpus.perplexity.cutoffs import CUTOFFS
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
@@ -26,7 +26,8 @@ from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
-    from corpus.stages import Regroup, RegroupStage
+    from corpus.output.settings import Regroup
+    from corpus.stages import RegroupStage
 
 COUNTS = "counts.json"
 ROWS_AT_ONCE = 4096

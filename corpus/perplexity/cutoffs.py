@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.language import LABEL
+from corpus.language.identifier import LABEL
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError

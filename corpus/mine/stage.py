@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from corpus.duplicates import is_in, read_drops
-from corpus.fetch import read_shards
-from corpus.hash import DOCUMENTS_AT_ONCE, Hashes, batched, first_in_document
-from corpus.language import LanguageIdentifier, load_identifier
-from corpus.perplexity import languages_with_models, load_language_model
-from corpus.records import MINED
-from corpus.wet import Document, Tally, read_documents
+from corpus.crawl.fetch import read_shards
+from corpus.crawl.wet import Document, Tally, read_documents
+from corpus.duplicates.exact import is_in, read_drops
+from corpus.duplicates.hash import DOCUMENTS_AT_ONCE, Hashes, batched, first_in_document
+from corpus.language.identifier import LanguageIdentifier, load_identifier
+from corpus.output.records import MINED
+from corpus.perplexity.score import languages_with_models, load_language_model
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
