@@ -1,0 +1,161 @@
+"""The file of a fastText classifier, read into arrays. Nothing in it is executed, every length is checked.
+
+Source: facebookresearch/fastText at 1142dc4 (args.cc, dictionary.cc, densematrix.cc, quantmatrix.cc,
+productquantizer.cc).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import XlmrError
+
+Floats = npt.NDArray[np.float32]
+
+END_OF_LINE = b"</s>"
+MAGIC = 793_712_314
+VERSION = 12
+_LOSSES = {1: "hs", 3: "softmax"}
+_SUPERVISED = 3
+_CENTROIDS = 256
+
+
+@dataclass(frozen=True)
+class FastTextFile:
+    """What a classifier's file holds.
+
+    ``words``         the known words; row i of ``input`` is word i.
+    ``end_of_line``   the row of the word that fastText puts at the end of each line, if it is known.
+    ``buckets``       n-grams hash to a number under this; ``ngram_rows`` [buckets] int32 gives its row of ``input``, or
+                      -1 where it was pruned. None: row len(words) + number.
+    ``input``         [rows, dim], dequantised; ``output`` [labels, dim].
+    ``label_counts``  how often each label was seen in training: the tree of the hierarchical softmax follows from it.
+    """
+
+    words: list[bytes]
+    labels: list[str]
+    label_counts: list[int]
+    end_of_line: int | None
+    shortest: int
+    longest: int
+    buckets: int
+    ngram_rows: npt.NDArray[np.int32] | None
+    input: Floats
+    output: Floats
+    loss: Literal["hs", "softmax"]
+
+
+def read_fast_text(path: Path) -> FastTextFile:
+    """Read a ``.bin`` or ``.ftz`` file. Errors: XlmrError for a file that is not there or is no such classifier."""
+    try:
+        return _Reader(np.memmap(path, np.uint8, "r")).read()
+    except FileNotFoundError:
+        raise XlmrError(f"{path}: no such file", "check corpus.language_id.model") from None
+    except (ValueError, struct.error) as error:
+        raise XlmrError(f"{path}: not a fastText classifier ({error})", "check corpus.language_id.model") from None
+
+
+class _Reader:
+    def __init__(self, data: npt.NDArray[np.uint8]) -> None:
+        self._data = data
+        self._place = 0
+
+    def read(self) -> FastTextFile:
+        if self._numbers("<ii") != (MAGIC, VERSION):
+            raise ValueError("its first bytes are another's")
+        dim, _, _, _, _, word_ngrams, loss, model, buckets, shortest, longest, _ = self._numbers("<12i")
+        self._numbers("<d")
+        if model != _SUPERVISED or loss not in _LOSSES or word_ngrams != 1:
+            raise ValueError("only classifiers with (hierarchical) softmax and without word n-grams can be read")
+        words, labels, counts, pruned = self._dictionary()
+        input_, output = self._matrix(), self._matrix()
+        rows = len(words) + (len(pruned) if pruned is not None else buckets if longest else 0)
+        if input_.shape != (rows, dim) or output.shape != (len(labels), dim):
+            raise ValueError("its matrices have the wrong sizes")
+        return FastTextFile(
+            words=words,
+            labels=labels,
+            label_counts=counts,
+            end_of_line=words.index(END_OF_LINE) if END_OF_LINE in words else None,
+            shortest=shortest,
+            longest=longest,
+            buckets=buckets,
+            ngram_rows=_ngram_rows(pruned, buckets, len(words)),
+            input=input_,
+            output=output,
+            loss=_LOSSES[loss],  # type: ignore[arg-type]
+        )
+
+    def _dictionary(self) -> tuple[list[bytes], list[str], list[int], npt.NDArray[np.int32] | None]:
+        size, known, named, _, pruned = self._numbers("<iiiqq")
+        if known + named != size or min(known, named) < 0:
+            raise ValueError("its dictionary has the wrong size")
+        entries, counts = [], []
+        for _ in range(size):
+            entries.append(self._text())
+            count, _ = self._numbers("<qb")
+            counts.append(count)
+        pairs = self._array("<i4", 2 * pruned).reshape(-1, 2) if pruned >= 0 else None
+        return entries[:known], [label.decode() for label in entries[known:]], counts[known:], pairs
+
+    def _matrix(self) -> Floats:
+        (quantised,) = self._numbers("<?")
+        if not quantised:
+            rows, columns = self._numbers("<qq")
+            return self._array("<f4", rows * columns).reshape(rows, columns)
+        with_norms, rows, columns, size = self._numbers("<?qqi")
+        codes = self._array("u1", size).reshape(rows, -1)
+        found = self._dequantise(codes)
+        if with_norms:
+            found *= self._dequantise(self._array("u1", rows)[:, None])
+        if found.shape != (rows, columns):
+            raise ValueError("its quantised matrix has the wrong size")
+        return found
+
+    def _dequantise(self, codes: npt.NDArray[np.uint8]) -> Floats:
+        """Product quantisation: each code of a row names a centroid, a stretch of the row's columns."""
+        dim, parts, width, last = self._numbers("<4i")
+        centroids = self._array("<f4", dim * _CENTROIDS)
+        if codes.shape[1] != parts or width * (parts - 1) + last != dim:
+            raise ValueError("its quantiser has the wrong size")
+        stretches = []
+        for part in range(parts):
+            wide = last if part == parts - 1 else width
+            start = part * _CENTROIDS * width
+            table = centroids[start : start + _CENTROIDS * wide].reshape(_CENTROIDS, wide)
+            stretches.append(table[codes[:, part]])
+        return np.concatenate(stretches, 1)
+
+    def _numbers(self, form: str) -> tuple[Any, ...]:
+        start, self._place = self._place, self._place + struct.calcsize(form)
+        return struct.unpack(form, self._data[start : self._place].tobytes())
+
+    def _array(self, kind: str, count: int) -> Any:
+        start, size = self._place, count * np.dtype(kind).itemsize
+        if count < 0 or start + size > len(self._data):
+            raise ValueError("it is cut short")
+        self._place += size
+        return np.array(self._data[start : start + size]).view(kind)
+
+    def _text(self) -> bytes:
+        most = 1 << 12
+        piece = self._data[self._place : self._place + most].tobytes()
+        end = piece.find(b"\0")
+        if end < 0:
+            raise ValueError("a word has no end")
+        self._place += end + 1
+        return piece[:end]
+
+
+def _ngram_rows(pruned: npt.NDArray[np.int32] | None, buckets: int, words: int) -> npt.NDArray[np.int32] | None:
+    if pruned is None:
+        return None
+    rows = np.full(buckets, -1, np.int32)
+    rows[pruned[:, 0]] = pruned[:, 1] + words
+    return rows
