@@ -48,7 +48,7 @@ test: $(SETUP)  ## all tests, the slow ones too
 lint: $(SETUP)  ## every checker
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy $(FOLDERS) samples scripts
+	$(BIN)/mypy $(FOLDERS) samples scripts benchmarks
 	$(BIN)/hadolint infra/Dockerfile
 	$(BIN)/shellcheck $(SHELLS)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec infra/compose.yaml

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from corpus.crawl.settings import Fetch, Read
-from corpus.duplicates.settings import Duplicates
-from corpus.language.model_file import model_path
+from corpus.duplicates.settings import Duplicates, NearDuplicates
+from corpus.filters.settings import Filters, list_files
 from corpus.language.settings import LanguageId
+from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
-from corpus.perplexity.settings import LanguageModels, Perplexity
+from corpus.perplexity.settings import LanguageModels, Perplexity, Scoring, outside_model_files
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
 
@@ -18,7 +19,11 @@ class CorpusConfig(Section):
     fetch: Fetch = setting(Fetch(), "where the crawl is")
     read: Read = setting(Read(), "how a record becomes a document")
     duplicates: Duplicates = setting(Duplicates(), "exact deduplication of lines")
+    near_duplicates: NearDuplicates = setting(NearDuplicates(), "documents that are nearly the same")
     language_id: LanguageId = setting(LanguageId(), "language identification")
+    mine: Mine = setting(Mine(), "what is decided on: documents or paragraphs")
+    scoring: Scoring = setting(Scoring(), "memory of the models while mining")
+    filters: Filters = setting(Filters(), "rules that drop documents and lines, masks; off unless named")
     language_models: LanguageModels = setting(LanguageModels(), "models for perplexity")
     perplexity: Perplexity = setting(Perplexity(), "buckets by perplexity")
     regroup: Regroup = setting(Regroup(), "the files of the corpus")
@@ -53,6 +58,15 @@ class MineStage(Section):
 
     read: Read
     language_id: LanguageId
+    mine: Mine
+    filters: Filters
+    scoring: Scoring
+
+
+class NearDuplicatesStage(Section):
+    """What corpus.near_duplicates reads."""
+
+    near_duplicates: NearDuplicates
 
 
 class CutoffsStage(Section):
@@ -67,8 +81,14 @@ class RegroupStage(Section):
     regroup: Regroup
 
 
-def _identifier_file(config: MineStage) -> dict[str, str]:
-    return {str(model_path(config.language_id.model)): "language_id.model"}
+def _crawl_files(config: FetchStage) -> dict[str, str]:
+    from corpus.crawl.fetch import outside_files
+
+    return outside_files(config.fetch)
+
+
+def _mining_files(config: MineStage) -> dict[str, str]:
+    return {**config.language_id.files(), **list_files(config.filters)}
 
 
 def _cutoffs_file(config: CutoffsStage) -> dict[str, str]:
@@ -79,14 +99,24 @@ ROOM = Room(
     name="corpus",
     config=CorpusConfig,
     report="corpus.report:sections",
+    tools={
+        "score": "corpus.perplexity.tools:score",
+        "train-lm": "corpus.perplexity.tools:train_lm",
+        "identify": "corpus.language.tools:identify",
+        "train-lid": "corpus.language.tools:train_lid",
+        "export": "corpus.output.export:export",
+        "card": "corpus.output.card:card",
+        "minify": "corpus.output.minify:minify",
+        "reproduce": "corpus.output.reproduce:reproduce",
+    },
     stages=(
         Stage(
             name="corpus.fetch",
-            version=1,
+            version=2,
             config=FetchStage,
             run="corpus.crawl.fetch:run",
             summary="list the files of the crawl and deal them out to shards",
-            outside=lambda config: {config.fetch.crawl: "fetch.crawl"},
+            outside=_crawl_files,
         ),
         Stage(
             name="corpus.hash",
@@ -96,15 +126,17 @@ ROOM = Room(
             run="corpus.duplicates.hash:run",
             summary="hash every line of every document",
             resumable=True,
+            sharded=1,
         ),
         Stage(
             name="corpus.duplicates",
-            version=1,
+            version=2,
             config=DuplicatesStage,
             inputs=("corpus.hash",),
             run="corpus.duplicates.exact:run",
             summary="find the lines that stand in two documents or more",
             resumable=True,
+            sharded=1,
         ),
         Stage(
             name="corpus.language_models",
@@ -112,36 +144,48 @@ ROOM = Room(
             config=LanguageModelsStage,
             run="corpus.perplexity.train:run",
             summary="train a SentencePiece and a 5-gram model for each language",
-            outside=lambda config: {config.language_models.text: "language_models.text"},
+            outside=lambda config: outside_model_files(config.language_models),
             resumable=True,
+            sharded=1,
         ),
         Stage(
             name="corpus.mine",
-            version=1,
+            version=2,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",
             summary="drop duplicates, identify the language, score with its model",
-            outside=_identifier_file,
+            outside=_mining_files,
+            resumable=True,
+            sharded=1,
+        ),
+        Stage(
+            name="corpus.near_duplicates",
+            version=1,
+            config=NearDuplicatesStage,
+            inputs=("corpus.mine",),
+            run="corpus.duplicates.near:run",
+            summary="find documents that are nearly the same (only if near_duplicates.enabled)",
             resumable=True,
         ),
         Stage(
             name="corpus.cutoffs",
-            version=1,
+            version=2,
             config=CutoffsStage,
-            inputs=("corpus.mine",),
+            inputs=("corpus.fetch", "corpus.language_models", "corpus.mine"),
             run="corpus.perplexity.cutoffs:run",
             summary="find each language's cut-offs between head, middle and tail",
             outside=_cutoffs_file,
         ),
         Stage(
             name="corpus.regroup",
-            version=1,
+            version=2,
             config=RegroupStage,
-            inputs=("corpus.mine", "corpus.cutoffs"),
+            inputs=("corpus.mine", "corpus.near_duplicates", "corpus.cutoffs"),
             run="corpus.output.regroup:run",
             summary="write the corpus as Arrow files by language and bucket",
             resumable=True,
+            sharded=2,
         ),
     ),
 )

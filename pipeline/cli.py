@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, and each room's own commands.
+"""``xlmr``: run, plan, status, inspect, report, prune, and each room's own commands.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -33,7 +33,7 @@ def build_app(dag: Dag) -> App:
         help_epilogue=EPILOGUE,
         result_action="return_value",
     )
-    for command in (_run, _plan, _status, _inspect, _report):
+    for command in (_run, _plan, _status, _inspect, _report, _prune):
         app.command(command(dag), name=command.__name__[1:])
     for room in dag.rooms:
         app.command(_room_app(dag, room))
@@ -75,6 +75,8 @@ def _run(dag: Dag) -> Callable[..., None]:
         chosen = Selection(start=from_, until=until, only=only, force=force)
         plan = run(dag, dag.load_config(config, settings), chosen, verify=verify)
         last = plan[chosen.stages(dag)[-1]]
+        if last.manifest is None:
+            return  # other tasks go on with it
         print(last.output / "report.html" if last.stage.name == "report" else last.output)
 
     return run
@@ -166,6 +168,25 @@ def _report(dag: Dag) -> Callable[..., None]:
     return report
 
 
+def _prune(dag: Dag) -> Callable[..., None]:
+    def prune(config: Path, *settings: Settings, dry_run: Flag = False) -> None:
+        """Remove the project's outputs that this configuration does not lead to.
+
+        Parameters
+        ----------
+        config
+            YAML file of the run.
+        dry_run
+            Say what would be removed, and remove nothing.
+        """
+        from pipeline.prune import prune
+
+        for line in prune(dag, dag.load_config(config, settings), dry_run=dry_run):
+            print(line)
+
+    return prune
+
+
 def _room_app(dag: Dag, room: Room) -> App:
     app = App(name=room.name, help=f"The stages of {room.name}/ each alone, and its tools.", help_epilogue=EPILOGUE)
     for stage in room.stages:
@@ -181,7 +202,8 @@ def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
 
         forced = (stage.name,) if force else ()
         plan = run(dag, dag.load_config(config, settings), Selection(only=stage.name, force=forced))
-        print(plan[stage.name].output)
+        if plan[stage.name].manifest is not None:
+            print(plan[stage.name].output)
 
     command.__doc__ = f"""Stage: {stage.summary}.
 

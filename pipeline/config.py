@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -93,9 +94,20 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
         raise UsageError(_explain(model, error, origin)) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without numbers of base sixty: 16:32 is a choice of shards, not 992."""
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, re.compile(rf"(?!.*:)(?:{p.pattern})", p.flags) if tag in _NUMBERS else p) for tag, p in found]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such configuration", "look in configs/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -133,7 +145,7 @@ def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError:
         return text
 

@@ -1,28 +1,63 @@
-"""What a running stage is given: workers, shards, progress, the log."""
+"""What a running stage is given: shards, progress, the log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.adoption import adopt
 from pipeline.counts import Counts
+from pipeline.executors import Executor
+from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
+from pipeline.parts import Sharing
 from pipeline.progress import Progress
-from pipeline.shards import ShardFunction, complete_shards, map_shards
+from pipeline.shards import (
+    WORKSPACES,
+    Shard,
+    ShardFailure,
+    ShardFolder,
+    ShardFunction,
+    ShardMark,
+    ShardWork,
+    as_one_error,
+)
 
 
 class Context:
-    """The spine's side of a running stage."""
+    """The spine's side of a running stage.
 
-    def __init__(self, stage: str, output: Path, workers: int, log: EventLog) -> None:
+    ``identity_of`` completes what a shard's files depend on: (shard's name, what the stage says of it) -> identity.
+    ``sharing`` is there when other tasks work on the same stage.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        output: Path,
+        workers: int,
+        log: EventLog,
+        executor: Executor | None = None,
+        identity_of: Callable[[str, str], str] | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self.stage = stage
         self.output = output
         self.workers = workers
         self.log = log
         self.warnings: list[str] = []
         self.shard_files: dict[str, FileRecord] = {}
+        self._executor = executor or LocalExecutor(workers)
+        self._identity_of = identity_of
+        self._sharing = sharing
+        self._calls = 0
 
     def progress(self, label: str, total: float | None = None, unit: str = "") -> Progress:
         """A progress bar: ``with context.progress("scoring", 10, "documents") as bar: bar.advance(1)``."""
@@ -33,25 +68,119 @@ class Context:
         self.warnings.append(line)
         self.log.event("warning", stage=self.stage, line=line)
 
-    def map_shards(self, function: ShardFunction, shards: Mapping[str, Any]) -> dict[str, Counts]:
-        """Run ``function(shard, workspace)`` over shards in worker processes; give each shard's counts, by name.
+    def map_shards(
+        self, function: ShardFunction, shards: Mapping[str, Any], identity: Mapping[str, str] | None = None
+    ) -> dict[str, Counts]:
+        """Run ``function(shard, workspace)`` over shards by the executor; give each shard's counts, by name.
 
-        Shards that an earlier run completed are not done again. Errors: XlmrError that lists the failed shards.
+        Shards that an earlier run completed are not done again. ``identity`` says what each shard's files depend on
+        besides the stage's settings and the shard's name (checksums of what it reads): then neither are those that
+        another output of this stage has, made from the same. Where several tasks share the stage, its last shared call
+        returns in the one task that finishes it.
+        Errors: XlmrError that lists the failed shards.
         """
-        with self.progress(total=len(shards), label="", unit="shards") as bar:
-            kept = complete_shards(self.output, shards)
-            if kept:
-                bar.advance(len(kept), f"{len(kept)} were complete")
-            self.log.event("shards", stage=self.stage, total=len(shards), kept=len(kept))
-            for name, report in map_shards(function, shards, self.output, self.workers):
-                self.log.event("shard", stage=self.stage, shard=name, counts=report.counts)
-                bar.advance(1)
-        return self._collect(shards)
-
-    def _collect(self, shards: Mapping[str, Any]) -> dict[str, Counts]:
-        marks = complete_shards(self.output, shards)
+        self._calls += 1
+        tasks = [
+            Shard(name, value, self._identity_of(name, identity[name]) if identity and self._identity_of else None)
+            for name, value in shards.items()
+        ]
+        work = ShardWork(function, ShardFolder(self.output, self._calls), self.output / WORKSPACES / _own_name())
+        work.folder.forget_others(shards)
+        with self.progress(total=len(tasks), label="", unit="shards") as bar:
+            doing = _Shards(self, work, tasks, bar)
+            try:
+                doing.look_for_what_is_there()
+                if self._sharing is not None and self._sharing.calls_left:
+                    doing.share(self._sharing, self._executor)
+                else:
+                    doing.do(doing.missing, self._executor)
+            finally:
+                shutil.rmtree(work.workspaces, ignore_errors=True)
+                with suppress(OSError):  # other tasks have theirs beside it
+                    work.workspaces.parent.rmdir()
         for name in shards:
-            self.shard_files.update(marks[name].files)
-            for line in marks[name].report.warnings:
+            self.shard_files.update(doing.marks[name].files)
+            for line in doing.marks[name].report.warnings:
                 self.warn(line)
-        return {name: marks[name].report.counts for name in shards}
+        return {name: doing.marks[name].report.counts for name in shards}
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+class _Shards:
+    """One ``map_shards`` under way: which shards are complete, and the bar that shows it."""
+
+    def __init__(self, context: Context, work: ShardWork, tasks: Sequence[Shard], bar: Progress) -> None:
+        self._context, self._work, self._bar = context, work, bar
+        self._tasks = {task.name: task for task in tasks}
+        self.marks: dict[str, ShardMark] = {}
+        self._documents = 0
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of the shards that are not complete, in order."""
+        return [name for name in self._tasks if name not in self.marks]
+
+    def look_for_what_is_there(self) -> None:
+        """Shards that are complete, and those that a sibling output has."""
+        self.marks = self._work.folder.complete(self._tasks.values())
+        kept = len(self.marks)
+        adopted = adopt(self._work, [self._tasks[name] for name in self.missing])
+        self.marks |= adopted
+        notes = [f"{kept} were complete"] if kept else []
+        notes += [f"{len(adopted)} taken over from an earlier output"] if adopted else []
+        if notes:
+            self._bar.begin_at(len(self.marks), ", ".join(notes))
+        self._context.log.event(
+            "shards", stage=self._context.stage, total=len(self._tasks), kept=kept, adopted=sorted(adopted)
+        )
+
+    def do(self, names: Iterable[str], executor: Executor) -> None:
+        """Do these shards. Errors: XlmrError at the end, listing those that failed; the others are kept."""
+        failures: dict[str, ShardFailure] = {}
+        for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
+            if isinstance(outcome, ShardFailure):
+                failures[name] = outcome
+                self._log("shard_failed", name, problem=outcome.problem, trace=outcome.trace)
+            else:
+                self._done(name, outcome)
+        if failures:
+            raise as_one_error(failures, len(self._tasks))
+
+    def share(self, sharing: Sharing, executor: Executor) -> None:
+        """Do this task's part, and see to it that the others are done."""
+        for names in sharing.parts(list(self._tasks), self._missing_now):
+            try:
+                self.do([name for name in names if name not in self.marks], executor)
+            except Exception as error:
+                sharing.failed(str(error))  # or the stage is finished: then what became of this part does not matter
+                raise
+
+    def _missing_now(self) -> set[str]:
+        """Look for shards that other tasks have completed since."""
+        there = self._work.folder.named()
+        new = self._work.folder.complete(self._tasks[name] for name in self.missing if name in there)
+        self.marks |= new
+        if new:
+            self._bar.begin_at(len(new), "")
+        return set(self.missing)
+
+    def _done(self, name: str, mark: ShardMark) -> None:
+        self.marks[name] = mark
+        self._log("shard", name, seconds=mark.seconds, counts=mark.report.counts)
+        self._documents += documents_in(mark.report.counts)
+        note = f"{self._documents:,} documents, {self._bar.rate_of(self._documents):,.0f}/s" if self._documents else ""
+        self._bar.advance(1, note)
+
+    def _log(self, event: str, name: str, **fields: Any) -> None:
+        self._context.log.event(event, stage=self._context.stage, shard=name, **fields)
+
+
+def documents_in(counts: Counts) -> int:
+    """The documents that a shard says it has gone through; 0 where it does not say."""
+    documents = counts.get("documents", 0)
+    if isinstance(documents, Mapping):
+        documents = documents.get("read", 0)
+    return documents if isinstance(documents, int) else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import create_model
 
@@ -26,6 +26,21 @@ class RunConfig(Section):
     )
     directory: Path = setting(Path("runs"), "folder of all runs", affects_result=False)
     workers: int = setting(2, "processes that work on shards at once", ge=1, affects_result=False)
+    executor: Literal["local", "beam", "slurm"] = setting(
+        "local",
+        "who does the shards: processes here, Apache Beam, tasks of a Slurm array",
+        affects_result=False,
+    )
+    part: str | None = setting(
+        None, "this task's part of every stage, as 3/16: the shards 3::16. None: all, or what Slurm says",
+        pattern=r"^(0|[1-9]\d{0,4})/[1-9]\d{0,4}$", affects_result=False,
+    )  # fmt: skip
+    wait: bool = setting(
+        True, "a task that has done its part waits for the others and goes on with the next stage", affects_result=False
+    )
+    beam: tuple[str, ...] = setting(
+        (), "Beam's own options, as --runner=FlinkRunner; without any: processes here", affects_result=False
+    )
 
 
 class ReportConfig(Section):

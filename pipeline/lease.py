@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
 import threading
-import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,40 +22,62 @@ EXPIRY_SECONDS = 120.0
 
 
 class Lease:
-    """Hold ``path`` while the block runs. Errors: XlmrError when a live owner holds it."""
+    """Hold ``path`` while the block runs. Errors: XlmrError when a live owner holds it.
 
-    def __init__(self, path: Path) -> None:
+    ``tells`` stands in the file for others to read, beside who the owner is.
+    """
+
+    def __init__(self, path: Path, tells: Mapping[str, Any] | None = None) -> None:
         self._path = path
+        self._tells = dict(tells or {})
         self._token = uuid.uuid4().hex
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name=f"lease {path.name}")
 
     def __enter__(self) -> Lease:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        while not self._create():
-            owner = _read_owner(self._path)
-            if owner is not None and _is_alive(self._path, owner):
-                raise XlmrError(
-                    f"{self._path.with_suffix('')} is being written by process {owner['pid']} on {owner['host']}",
-                    "wait for it to end, or stop it and run the same command again",
-                )
-            self._take_from_the_dead()
-        self._thread.start()
+        owner = self.take()
+        if owner is not None:
+            raise XlmrError(
+                f"{self._path.with_suffix('')} is being written by {describe_owner(owner)}",
+                "wait for it to end, or stop it and run the same command again",
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def take(self) -> dict[str, Any] | None:
+        """Take the lease, from a dead owner if need be; give the owner if it is alive."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        while not self._create():
+            owner = _read_owner(self._path)
+            if owner is not None and _is_alive(self._path, owner):
+                return owner
+            if self._path.exists():  # not given back in the meantime
+                self._bury_the_dead()
+        self._thread.start()
+        return None
+
+    def release(self) -> None:
+        """Let others have it."""
         self._stop.set()
         self._thread.join()
-        owner = _read_owner(self._path)
-        if owner is not None and owner["token"] == self._token:
+        if self.is_held():
             self._path.unlink(missing_ok=True)
+
+    def is_held(self) -> bool:
+        """Whether it is still ours: a process that slept too long may have been taken for dead."""
+        owner = _read_owner(self._path)
+        return owner is not None and owner["token"] == self._token
 
     def _create(self) -> bool:
         # Written aside and linked into place, so that nobody ever reads a lease without its owner.
         owner = {
+            **self._tells,
             "host": socket.gethostname(),
+            "space": _process_space(),
             "pid": os.getpid(),
             "born": _birth(os.getpid()),
             "token": self._token,
@@ -69,12 +92,17 @@ class Lease:
             draft.unlink()
         return True
 
-    def _take_from_the_dead(self) -> None:
-        # A rename succeeds for one of several takers only; the others find nothing and try to create again.
-        grave = self._path.with_name(f".{self._path.name}.{self._token}.dead")
-        with contextlib.suppress(FileNotFoundError):
-            self._path.rename(grave)
-            grave.unlink()
+    def _bury_the_dead(self) -> None:
+        # One taker at a time: none may take away what another has just created in the dead one's place.
+        lock = self._path.with_name(f".{self._path.name}.takeover")
+        with lock.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _is_same_file(handle.fileno(), lock):
+                return  # the one who had it before us has removed it: look again
+            owner = _read_owner(self._path)
+            if owner is None or not _is_alive(self._path, owner):
+                self._path.unlink(missing_ok=True)
+            lock.unlink()
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -82,22 +110,58 @@ class Lease:
                 os.utime(self._path)
 
 
+def live_owner(path: Path) -> dict[str, Any] | None:
+    """Who holds the lease at ``path``, if its owner is alive."""
+    owner = _read_owner(path)
+    return owner if owner is not None and _is_alive(path, owner) else None
+
+
+def describe_owner(owner: Mapping[str, Any]) -> str:
+    """``process 4711 on node7``."""
+    return f"process {owner['pid']} on {owner['host']}"
+
+
+def time_of_folder(folder: Path) -> float:
+    """What time it is where ``folder`` is stored: times of files there are compared with this, not with our clock."""
+    probe = folder / f".{uuid.uuid4().hex}.time"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
 def _read_owner(path: Path) -> dict[str, Any] | None:
     try:
         owner: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return owner if {"host", "pid", "born", "token"} <= owner.keys() else None
+    except (FileNotFoundError, ValueError, AttributeError):
         return None
-    return owner
 
 
 def _is_alive(path: Path, owner: dict[str, Any]) -> bool:
-    if owner["host"] == socket.gethostname():
+    if owner["host"] == socket.gethostname() and owner.get("space", _process_space()) == _process_space():
         # The birth time tells the owner from a later process that was given its number.
         return _birth(owner["pid"]) == owner["born"]
     try:
-        return time.time() - path.stat().st_mtime < EXPIRY_SECONDS
+        return time_of_folder(path.parent) - path.stat().st_mtime < EXPIRY_SECONDS
     except FileNotFoundError:
         return False
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _process_space() -> str:
+    """What tells containers on one machine apart, where process numbers mean different processes (Linux)."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def _birth(pid: int) -> float | None:

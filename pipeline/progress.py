@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, label: str, total: float | None, unit: str, log: EventLog) -> None:
         self._label, self._total, self._unit, self._log = label, total, unit, log
-        self._done = 0.0
+        self._done = self._kept = 0.0
         self._note = ""
         self._last = self._start = time.monotonic()
         self._bar: RichProgress | None = None
@@ -42,6 +42,11 @@ class Progress:
         elif kind is None and self._last > self._start:
             self._print()
 
+    def begin_at(self, amount: float, note: str) -> None:
+        """Say that ``amount`` units were done before: they count as done, not into the rate."""
+        self._kept += amount
+        self.advance(amount, note)
+
     def advance(self, amount: float = 1, note: str = "") -> None:
         """Say that ``amount`` more units are done."""
         self._done += amount
@@ -54,15 +59,16 @@ class Progress:
             if self._bar is None:
                 self._print()
 
+    def rate_of(self, amount: float) -> float:
+        """``amount`` a second since the start."""
+        return amount / max(time.monotonic() - self._start, 1e-9)
+
     def _print(self) -> None:
         of = f" of {self._total:,.0f}" if self._total is not None else ""
-        rate = self._done / max(time.monotonic() - self._start, 1e-9)
         note = f" · {self._note}" if self._note else ""
-        print(
-            f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}",
-            file=sys.stderr,
-            flush=True,
-        )
+        rate = self.rate_of(self._done - self._kept)
+        line = f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _make_bar() -> Any:

@@ -9,18 +9,33 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.adoption import identity_of, keep_identified
 from pipeline.config import Section, fingerprint
 from pipeline.context import Context
 from pipeline.dag import Dag, project_folder, run_settings
-from pipeline.errors import XlmrError, explain_os_error
+from pipeline.errors import UsageError, XlmrError, explain_os_error
+from pipeline.executors import make_executor
 from pipeline.lease import Lease
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
 from pipeline.memory import PeakMemory
+from pipeline.parts import (
+    FAILURES,
+    FinishedByOtherError,
+    LeftToOthersError,
+    Part,
+    Sharing,
+    gate_path,
+    part_of,
+    refuse_while_parts_are_done,
+)
 from pipeline.plan import Plan, StagePlan, make_plan
+from pipeline.prune import running_path
+from pipeline.shards import WORKSPACES
 from pipeline.storage import read_json, write_json
 
 MADE_FROM = ".made_from.json"
@@ -53,10 +68,11 @@ class Selection:
 
 
 @contextmanager
-def open_log(config: Section) -> Any:
-    """The log of one command: ``runs/<project>/log/<time>.jsonl``."""
+def open_log(config: Section, part: Part | None = None) -> Any:
+    """The log of one command: ``runs/<project>/log/<time>.jsonl``, with the part in the name where it does one."""
     folder = project_folder(config) / "log"
-    log = EventLog(folder / f"{now().replace(':', '-')}.jsonl")
+    own = f"-part-{part.number}-of-{part.world}" if part else ""
+    log = EventLog(folder / f"{now().replace(':', '-')}{own}.jsonl")
     try:
         yield log
     finally:
@@ -73,24 +89,38 @@ def run(
 ) -> Plan:
     """Run the selected stages that are not fresh, and give the plan as it then stands.
 
+    As one of several tasks (``run.part``), it does its part of each, and may leave before the end: the plan tells.
     Errors: XlmrError when a stage fails, or when something outside the selection would have to run first.
     """
     say = say or _say
+    part = part_of(run_settings(config))
+    make_executor(run_settings(config))  # a wrong option is found before anything is done
     chosen = selection.stages(dag)
     forced = selection.forced(dag) & set(chosen)
+    if part and (forced or verify):
+        raise UsageError("--force and --verify do not go with parts", "use them in a run by itself")
     plan = make_plan(dag, config, verify=verify, force=forced, only=chosen)
     _check_sources(plan, chosen)
     waiting = [name for name in chosen if not plan[name].fresh]
     if not waiting:
         say(f"nothing to do: all {len(chosen)} stages are fresh")
         return plan
-    with open_log(config) as log:
-        log.event("run", stages=waiting, config=fingerprint(config), git_commit=git_commit())
-        for number, name in enumerate(waiting, 1):
-            say(f"[{number}/{len(waiting)}] {name}: {dag.stages[name].summary} ({plan[name].line()})")
-            manifest = run_stage(plan[name], {i: plan[i].output for i in dag.stages[name].inputs}, config, log)
-            plan[name].manifest = manifest
-            _say_outcome(say, name, plan[name], manifest)
+    holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
+    with open_log(config, part) as log, Lease(running_path(project_folder(config)), holds):
+        log.event("run", stages=waiting, config=fingerprint(config), part=str(part or ""), git_commit=git_commit())
+        try:
+            for number, name in enumerate(waiting, 1):
+                say(f"[{number}/{len(waiting)}] {name}: {dag.stages[name].summary} ({plan[name].line()})")
+                inputs = {i: plan[i].output for i in dag.stages[name].inputs}
+                if part:
+                    manifest = _run_with_others(dag, config, plan[name], inputs, part, log, say)
+                else:
+                    manifest = run_stage(plan[name], inputs, config, log)
+                plan[name].manifest = manifest
+                _say_outcome(say, name, plan[name], manifest)
+        except LeftToOthersError as reason:
+            say(f"  {name}: {reason}; leaving")
+            log.event("left", stage=name, reason=str(reason))
         log.event("done")
     return make_plan(dag, config, only=chosen)
 
@@ -107,38 +137,106 @@ def _check_sources(plan: Plan, chosen: Collection[str]) -> None:
 
 def run_stage(plan: StagePlan, inputs: Mapping[str, Path], config: Section, log: EventLog) -> Manifest:
     """Run one stage under its lease and write its manifest. The caller has decided that it has to run."""
-    plan.output.parent.mkdir(parents=True, exist_ok=True)
-    with Lease(plan.output.with_name(f"{plan.output.name}.lease")):
+    with Lease(gate_path(plan.output)) as gate:
+        refuse_while_parts_are_done(plan.output)
         builds = _builds(plan, inputs)
         _prepare(plan, builds)
-        context = Context(plan.stage.name, plan.output, run_settings(config).workers, log)
-        log.event("stage", stage=plan.stage.name, key=plan.key, output=str(plan.output), reasons=plan.reasons)
-        started, clock = now(), time.monotonic()
-        try:
-            with PeakMemory() as peak:
-                counts = plan.stage.load()(plan.config, inputs, plan.output, context)
-            manifest = Manifest(
-                stage=plan.stage.name,
-                version=plan.stage.version,
-                key=plan.key,
-                build=uuid.uuid4().hex,
-                config=fingerprint(plan.config),
-                inputs={name: {"key": plan.input_keys[name], "build": build} for name, build in builds.items()},
-                outside=plan.outside,
-                counts=counts,
-                files=record_files(plan.output, context.shard_files),
-                started=started,
-                seconds=round(time.monotonic() - clock, 3),
-                peak_memory_bytes=peak.bytes,
-                git_commit=git_commit(),
-                packages=package_versions(),
-                warnings=context.warnings,
-            )
-            manifest.write(plan.output)
-        except BaseException as error:
-            log.event("failed", stage=plan.stage.name, error=f"{type(error).__name__}: {error}")
-            raise _named(plan.stage.name, error) from error
-        log.event("finished", stage=plan.stage.name, seconds=manifest.seconds, counts=counts)
+        return _do_stage(plan, inputs, builds, _make_context(plan, config, log), gate.is_held)
+
+
+def _run_with_others(
+    dag: Dag,
+    config: Section,
+    plan: StagePlan,
+    inputs: Mapping[str, Path],
+    part: Part,
+    log: EventLog,
+    say: Callable[[str], None],
+) -> Manifest:
+    """Run one stage as one of several tasks: a part of its shards, or all of it where it has none.
+
+    Errors: LeftToOthersError where the others are to go on.
+    """
+    builds = _builds(plan, inputs)
+
+    def is_finished() -> bool:
+        if _made_from(plan.output) != builds:
+            raise XlmrError(f"{plan.output} was begun anew by another run", "run the same command again")
+        return (plan.output / MANIFEST).exists()
+
+    sharing = Sharing(
+        plan.output, part, plan.stage.sharded, wait=run_settings(config).wait, is_finished=is_finished, say=say
+    )
+    try:
+        gate = sharing.take_gate()
+        plan = make_plan(dag, config, only=[plan.stage.name])[plan.stage.name]  # others may have been here
+        if plan.fresh and plan.manifest is not None:
+            return plan.manifest
+        begun = plan.manifest is None and _made_from(plan.output) == builds
+        if not (begun and plan.stage.sharded):
+            refuse_while_parts_are_done(plan.output)
+            _prepare(plan, builds)
+        if not plan.stage.sharded:
+            return _do_stage(plan, inputs, builds, _make_context(plan, config, log), gate.is_held)
+        sharing.begin_part(part)
+        sharing.let_gate_go()
+        return _do_stage(plan, inputs, builds, _make_context(plan, config, log, sharing), sharing.holds_gate)
+    except FinishedByOtherError:
+        manifest = read_manifest(plan.output)
+        if manifest is None:
+            raise XlmrError(f"{plan.output} was begun anew by another run", "run the same command again") from None
+        return manifest
+    finally:
+        sharing.close()
+
+
+def _make_context(plan: StagePlan, config: Section, log: EventLog, sharing: Sharing | None = None) -> Context:
+    settings, stage = run_settings(config), plan.stage
+    identity = partial(identity_of, stage.name, stage.version, plan.config)
+    return Context(stage.name, plan.output, settings.workers, log, make_executor(settings), identity, sharing)
+
+
+def _do_stage(
+    plan: StagePlan,
+    inputs: Mapping[str, Path],
+    builds: Mapping[str, str],
+    context: Context,
+    is_ours: Callable[[], bool],
+) -> Manifest:
+    """Run the stage's function and write the manifest, if the output is still ours then."""
+    log = context.log
+    log.event("stage", stage=plan.stage.name, key=plan.key, output=str(plan.output), reasons=plan.reasons)
+    started, clock = now(), time.monotonic()
+    try:
+        with PeakMemory() as peak:
+            counts = plan.stage.load()(plan.config, inputs, plan.output, context)
+        manifest = Manifest(
+            stage=plan.stage.name,
+            version=plan.stage.version,
+            key=plan.key,
+            build=uuid.uuid4().hex,
+            config=fingerprint(plan.config),
+            inputs={name: {"key": plan.input_keys[name], "build": build} for name, build in builds.items()},
+            outside=plan.outside,
+            counts=counts,
+            files=record_files(plan.output, context.shard_files),
+            started=started,
+            seconds=round(time.monotonic() - clock, 3),
+            peak_memory_bytes=peak.bytes,
+            git_commit=git_commit(),
+            packages=package_versions(),
+            warnings=context.warnings,
+        )
+        _clear_away(plan.output)
+        if not is_ours():
+            raise XlmrError(f"{plan.output}: another run took it over, as if this one had died", "look at that run")
+        manifest.write(plan.output)
+    except (LeftToOthersError, FinishedByOtherError):
+        raise
+    except BaseException as error:
+        log.event("failed", stage=plan.stage.name, error=f"{type(error).__name__}: {error}")
+        raise _named(plan.stage.name, error) from error
+    log.event("finished", stage=plan.stage.name, seconds=manifest.seconds, counts=counts)
     return manifest
 
 
@@ -154,17 +252,37 @@ def _builds(plan: StagePlan, inputs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
-    """Leave in the output what this run may use: nothing, or the shards of an interrupted run on the same inputs."""
+    """Leave in the output what this run may use: the shards of an interrupted run on the same inputs, and those that
+    say themselves what they depend on; nothing where the stage is forced.
+    """
     forced = plan.reasons[:1] == ["it is forced"]
-    record = plan.output / MADE_FROM
-    reusable = plan.stage.resumable and not forced and record.exists() and read_json(record) == dict(builds)
-    if not reusable:
+    if forced or not plan.stage.resumable:
         shutil.rmtree(plan.output, ignore_errors=True)
+    elif _made_from(plan.output) != builds:
+        keep_identified(plan.output)
     plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / MANIFEST).unlink(missing_ok=True)
+    _clear_away(plan.output)
     for path in plan.faults:  # so that nothing takes them for whole: the plan may have looked closer than shards do
         path.unlink(missing_ok=True)
-    write_json(record, dict(builds))
+    write_json(plan.output / MADE_FROM, dict(builds))
+
+
+def _clear_away(output: Path) -> None:
+    """Remove the workspaces of tasks that were killed, and what parts said of their failures."""
+    shutil.rmtree(output / WORKSPACES, ignore_errors=True)
+    for path in output.glob(FAILURES):
+        path.unlink(missing_ok=True)
+
+
+def _made_from(output: Path) -> dict[str, str] | None:
+    """The builds of the inputs that the output was begun with; None where it was not begun."""
+    path = output / MADE_FROM
+    try:
+        found: dict[str, str] = read_json(path)
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _named(stage: str, error: BaseException) -> BaseException:

@@ -1,19 +1,19 @@
-"""Shards: pure functions from one shard to files, mapped by worker processes, each marked complete when it is.
+"""Shards: pure functions from one shard to files, each shard marked complete when all its files are in their place.
 
 A shard writes into a workspace of its own. When it returns, its files are moved into the output one by one, and then
-the mark is written with their checksums. A rerun does the shards that have no whole mark, whatever the workers' number.
+the mark is written with their checksums. A rerun does the shards that have no whole mark, whatever did the others.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,16 @@ from pipeline.storage import publish, read_json, write_json
 
 MARKS = ".shards"
 WORKSPACES = ".work"
-ATTEMPTS = 3
-"""How often a shard whose worker was killed (by the system, for memory) is tried in all."""
+NAMED_AT_MOST = 3
+"""Shards that one line names for one cause; the log has them all."""
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What a shard function returns: its counts, and a line for everything that the person should know of."""
+    """What a shard function returns: its counts, and a line for everything that the person should know of.
+
+    Progress is told in documents where ``counts["documents"]`` is a number, or has one under ``read``.
+    """
 
     counts: Counts
     warnings: list[str] = field(default_factory=list)
@@ -41,24 +44,34 @@ ShardFunction = Callable[[Any, Path], ShardReport]
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One shard: a name (a plain file name, unique), what the function takes, and what its files depend on.
+
+    ``identity`` is None where the stage does not tell; such a shard is good for its own output only.
+    """
+
+    name: str
+    value: Any
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
 class ShardMark:
-    """The mark of a complete shard: what it counted and the files it made."""
+    """The mark of a complete shard: what it counted, the files it made, what they depend on, the seconds it took."""
 
     report: ShardReport
     files: dict[str, FileRecord]
-
-    def write(self, path: Path) -> None:
-        """Put the mark in its place, atomically."""
-        write_json(path, asdict(self))
+    identity: str | None = None
+    seconds: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> ShardMark | None:
         """The mark at ``path``; None where there is none, or none that can be read."""
         try:
             values = read_json(path)
-            files = {name: FileRecord(**record) for name, record in values["files"].items()}
-            return cls(ShardReport(**values["report"]), files)
-        except (FileNotFoundError, KeyError, TypeError, XlmrError):
+            files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
+            return cls(ShardReport(**values.pop("report")), files, **values)
+        except (FileNotFoundError, KeyError, TypeError, AttributeError, XlmrError):
             return None
 
     def is_whole(self, output: Path) -> bool:
@@ -67,133 +80,148 @@ class ShardMark:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class ShardFailure:
     """What went wrong with a shard, in words, because not every exception survives the way between processes."""
 
     problem: str
-    trace: str
+    trace: str = ""
 
 
-def complete_shards(output: Path, names: Mapping[str, Any]) -> dict[str, ShardMark]:
-    """The shards of ``names`` that are complete and whole."""
-    marks = {name: ShardMark.read(_mark_path(output, name)) for name in names}
-    return {name: mark for name, mark in marks.items() if mark is not None and mark.is_whole(output)}
+Outcome = ShardMark | ShardFailure
 
 
-def map_shards(
-    function: ShardFunction, shards: Mapping[str, Any], output: Path, workers: int
-) -> Iterator[tuple[str, ShardReport]]:
-    """Run ``function`` over the shards that are not complete, and yield (name, report) as each becomes so.
+class ShardFolder:
+    """The shards of one ``map_shards`` of one output: which are complete, and what they left.
 
-    ``shards`` maps a name (a plain file name, unique) to what the function takes.
-    Errors: XlmrError at the end, listing the shards that failed; the others are kept.
+    ``call`` is 1 for the first of a stage, 2 for the second …, so that they do not take each other's shards for old.
     """
-    shutil.rmtree(output / WORKSPACES, ignore_errors=True)
-    _forget_others(output, shards)
-    done = complete_shards(output, shards)
-    waiting = {name: shard for name, shard in shards.items() if name not in done}
-    failures: dict[str, _Failure] = {}
-    runner = _in_this_process if workers == 1 or len(waiting) <= 1 else _in_processes
-    for name, outcome in runner(function, waiting, output, workers):
-        if isinstance(outcome, _Failure):
-            failures[name] = outcome
-        else:
-            yield name, outcome
-    shutil.rmtree(output / WORKSPACES, ignore_errors=True)
-    if failures:
-        raise _as_one_error(failures, len(shards))
+
+    def __init__(self, output: Path, call: int = 1) -> None:
+        self.output = output
+        self.marks = output / MARKS if call == 1 else output / MARKS / str(call)
+
+    @classmethod
+    def at(cls, output: Path, inside: Path) -> ShardFolder:
+        """The shards whose marks lie at ``output / inside``."""
+        folder = cls(output)
+        folder.marks = output / inside
+        return folder
+
+    def path(self, name: str) -> Path:
+        """Where the mark of a shard lies. Errors: ValueError for a name that would lead elsewhere."""
+        if Path(name).name != name or name.startswith("."):
+            raise ValueError(f"not a shard's name: {name!r}")
+        return self.marks / f"{name}.json"
+
+    def named(self) -> set[str]:
+        """The names of all shards that have a mark, whole or not: one listing, no file is opened."""
+        try:
+            return {entry.name.removesuffix(".json") for entry in os.scandir(self.marks) if _is_mark(entry.name)}
+        except FileNotFoundError:
+            return set()
+
+    def complete(self, shards: Iterable[Shard]) -> dict[str, ShardMark]:
+        """The marks of those of ``shards`` that are complete, whole, and made from what they are made from now."""
+        there = self.named()
+        found = {}
+        for shard in shards:
+            path = self.path(shard.name)
+            mark = ShardMark.read(path) if shard.name in there else None
+            same = mark is not None and shard.identity in (None, mark.identity)
+            if mark is not None and same and mark.is_whole(self.output):
+                found[shard.name] = mark
+        return found
+
+    def keep(self, name: str, mark: ShardMark) -> None:
+        """Mark a shard as complete; its files are in their place."""
+        write_json(self.path(name), asdict(mark))
+
+    def forget_others(self, names: Iterable[str]) -> None:
+        """Remove what an interrupted run left of shards that are no longer asked for (they were cut otherwise then)."""
+        for name in self.named().difference(names):
+            self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Remove a shard's files and its mark."""
+        mark = ShardMark.read(self.path(name))
+        for file in mark.files if mark else ():
+            (self.output / file).unlink(missing_ok=True)
+        self.path(name).unlink(missing_ok=True)
 
 
-def _forget_others(output: Path, shards: Mapping[str, Any]) -> None:
-    """Remove what an interrupted run left of shards that are no longer asked for (they were cut otherwise then)."""
-    for path in (output / MARKS).glob("*.json"):
-        if path.stem not in shards:
-            mark = ShardMark.read(path)
-            for name in mark.files if mark else ():
-                (output / name).unlink(missing_ok=True)
-            path.unlink()
+def _is_mark(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
 
 
-def _in_this_process(
-    function: ShardFunction, shards: Mapping[str, Any], output: Path, workers: int
-) -> Iterator[tuple[str, ShardReport | _Failure]]:
-    del workers
-    for name, shard in shards.items():
-        yield name, _do_shard(function, name, shard, output)
+@dataclass(frozen=True)
+class ShardWork:
+    """What is done with each shard and where: an executor takes it to its workers. Picklable.
+
+    ``workspaces`` belongs to this run alone: what another run left or still writes can never get into its shards.
+    """
+
+    function: ShardFunction
+    folder: ShardFolder
+    workspaces: Path
+
+    def do(self, shard: Shard) -> Outcome:
+        """Run the function, put the files in their place, mark the shard. Never raises but for what ends a process."""
+        workspace = self.workspaces / shard.name
+        begun = time.monotonic()
+        try:
+            shutil.rmtree(workspace, ignore_errors=True)
+            workspace.mkdir(parents=True)
+            report = self.function(shard.value, workspace)
+            files = {}
+            for path in list(list_files(workspace)):
+                relative = path.relative_to(workspace)
+                record = FileRecord.of(path)
+                publish(path, self.folder.output / relative)
+                files[relative.as_posix()] = record
+            mark = ShardMark(report, files, shard.identity, round(time.monotonic() - begun, 3))
+            self.folder.keep(shard.name, mark)
+        except XlmrError as error:
+            return ShardFailure(self._plain(str(error), shard), traceback.format_exc())
+        except OSError as error:
+            return ShardFailure(self._plain(str(explain_os_error(error) or error), shard), traceback.format_exc())
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            return ShardFailure(self._plain(problem, shard), traceback.format_exc())
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
+        return mark
+
+    def _plain(self, problem: str, shard: Shard) -> str:
+        """The problem as it would read in the output, not in a workspace that is gone by then."""
+        return problem.replace(str(self.workspaces / shard.name), str(self.folder.output))
 
 
-def _in_processes(
-    function: ShardFunction, shards: Mapping[str, Any], output: Path, workers: int
-) -> Iterator[tuple[str, ShardReport | _Failure]]:
-    attempts = dict.fromkeys(shards, 0)
-    waiting = dict(shards)
-    alone = False
-    while waiting:
-        finished = yield from _one_pool(function, waiting, output, 1 if alone else workers)
-        for name in finished:
-            del waiting[name]
-        # A worker was killed. Which shard it had is known only where one runs at a time, in order: so do from now on.
-        for name in list(waiting)[: 1 if alone else None]:
-            attempts[name] += 1
-            if attempts[name] == ATTEMPTS:
-                del waiting[name]
-                yield name, _Failure(f"its worker was killed {ATTEMPTS} times, probably for want of memory", "")
-        alone = True
-
-
-def _one_pool(
-    function: ShardFunction, shards: Mapping[str, Any], output: Path, workers: int
-) -> Generator[tuple[str, ShardReport | _Failure], None, set[str]]:
-    """Run until all is done or the pool breaks; return the names of the shards that were answered."""
-    finished: set[str] = set()
-    with ProcessPoolExecutor(min(workers, len(shards)), mp_context=get_context("spawn")) as pool:
-        names: dict[Future[ShardReport | _Failure], str] = {}
-        with suppress(BrokenProcessPool):  # the pool may break while shards are still handed in
-            for name, shard in shards.items():
-                names[pool.submit(_do_shard, function, name, shard, output)] = name
-        for future in as_completed(names):  # when the pool breaks, those that have no answer complete too
-            if not isinstance(future.exception(), BrokenProcessPool):
-                finished.add(names[future])
-                yield names[future], future.result()
-    return finished
-
-
-def _do_shard(function: ShardFunction, name: str, shard: Any, output: Path) -> ShardReport | _Failure:
-    workspace = output / WORKSPACES / name
-    try:
-        shutil.rmtree(workspace, ignore_errors=True)
-        workspace.mkdir(parents=True)
-        report = function(shard, workspace)
-        files = {}
-        for path in list(list_files(workspace)):
-            relative = path.relative_to(workspace)
-            record = FileRecord.of(path)
-            publish(path, output / relative)
-            files[relative.as_posix()] = record
-        ShardMark(report, files).write(_mark_path(output, name))
-        shutil.rmtree(workspace, ignore_errors=True)
-    except XlmrError as error:
-        return _Failure(str(error), traceback.format_exc())
-    except OSError as error:
-        return _Failure(str(explain_os_error(error) or error), traceback.format_exc())
-    except Exception as error:
-        return _Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
-    return report
-
-
-def _mark_path(output: Path, name: str) -> Path:
-    if Path(name).name != name or name.startswith("."):
-        raise ValueError(f"not a shard's name: {name!r}")
-    return output / MARKS / f"{name}.json"
-
-
-def _as_one_error(failures: Mapping[str, _Failure], total: int) -> XlmrError:
-    listed = "; ".join(f"{name}: {failure.problem}" for name, failure in sorted(failures.items())[:5])
-    more = f"; and {len(failures) - 5} more" if len(failures) > 5 else ""
+def as_one_error(failures: Mapping[str, ShardFailure], total: int) -> XlmrError:
+    """One line about all shards that failed, one cause once; each one's trace as a note."""
+    causes: dict[str, list[str]] = {}
+    alike = Counter(failure.problem for failure in failures.values())
+    for name, failure in sorted(failures.items()):
+        cause = failure.problem if alike[failure.problem] > 1 else _without_name(failure.problem, name)
+        causes.setdefault(cause, []).append(name)
+    told = sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[1]))
+    listed = [_cause(problem, names, failures, alone=len(told) == 1) for problem, names in told[:5]]
+    more = f"; and {len(told) - 5} other causes" if len(told) > 5 else ""
     error = XlmrError(
-        f"{len(failures)} of {total} shards failed: {listed}{more}",
+        f"{len(failures)} of {total} shards failed{'' if len(told) == 1 else ': '}{'; '.join(listed)}{more}",
         "mend the cause and run the same command: the other shards are kept",
     )
-    for failure in failures.values():
-        error.add_note(failure.trace)
+    for trace in dict.fromkeys(failure.trace for failure in failures.values()):
+        error.add_note(trace)
     return error
+
+
+def _without_name(problem: str, name: str) -> str:
+    """The same text for the same problem of other shards, whose lines name other files."""
+    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "*", problem)
+
+
+def _cause(problem: str, names: Sequence[str], failures: Mapping[str, ShardFailure], *, alone: bool) -> str:
+    if len(names) == 1:
+        problem = failures[names[0]].problem
+    listed = ", ".join([*names[:NAMED_AT_MOST], *(["…"] if len(names) > NAMED_AT_MOST else [])])
+    return f" ({listed}): {problem}" if alone else f"{len(names)} ({listed}): {problem}"

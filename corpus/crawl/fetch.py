@@ -1,10 +1,15 @@
-"""Stage ``corpus.fetch``: the files of the crawl, dealt out to shards. Writes shards.json, what later stages read."""
+"""Stage ``corpus.fetch``: the files of the crawl, dealt out to shards. Writes shards.json, what later stages read.
+
+No file of the crawl is fetched here: whoever reads a shard fetches its files (corpus/crawl/cache.py), so that a dump
+never has to lie on one disk.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from corpus.crawl.dumps import list_file, list_of_files
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
@@ -12,29 +17,71 @@ from pipeline.stage import Inputs
 from pipeline.storage import expand, read_json, write_json
 
 if TYPE_CHECKING:
+    from corpus.crawl.settings import Fetch
     from corpus.stages import FetchStage
 
 SHARDS = "shards.json"
+WITHOUT_DUMP = "shard"
 
 
 def run(config: FetchStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """List the files and deal them out."""
     del inputs, context
-    files = expand(config.fetch.crawl)
-    shards = deal_out(files, config.fetch.shards or len(files))
+    shards = all_shards(config.fetch)
     write_json(output / SHARDS, shards)
-    return {"files": len(files), "shards": len(shards)}
+    return {"files": sum(map(len, shards.values())), "shards": len(shards), "dumps": len(config.fetch.dumps)}
 
 
-def deal_out(files: list[str], shards: int) -> dict[str, list[str]]:
+def outside_files(fetch: Fetch) -> dict[str, str]:
+    """The files whose content counts: those of a pattern; of a dump its list, because a dump does not change."""
+    if fetch.dumps:
+        return {str(list_file(fetch, dump)): "fetch.dumps" for dump in fetch.dumps}
+    return {} if _is_one_url(fetch.crawl) else {fetch.crawl: "fetch.crawl"}
+
+
+def all_shards(fetch: Fetch) -> dict[str, list[str]]:
+    """The files of each shard that is picked, by its name."""
+    if fetch.dumps:
+        sources = {dump: list_of_files(fetch, dump) for dump in fetch.dumps}
+    else:
+        sources = {WITHOUT_DUMP: [fetch.crawl] if _is_one_url(fetch.crawl) else expand(fetch.crawl)}
+    shards: dict[str, list[str]] = {}
+    for name, files in sources.items():
+        dealt = deal_out(files, fetch.shards or len(files), name)
+        picked = list(dealt)[_as_slice(fetch.pick)]
+        if not picked:
+            raise XlmrError(f"pick {fetch.pick} takes none of {len(dealt)} shards", "set corpus.fetch.pick otherwise")
+        shards |= {shard: dealt[shard] for shard in picked}
+    return shards
+
+
+def deal_out(files: list[str], shards: int, name: str = WITHOUT_DUMP) -> dict[str, list[str]]:
     """Shard i of N takes files [i·n//N, (i+1)·n//N). Source: cc_net mine.py. Errors: XlmrError if N > n."""
     if shards > len(files):
         raise XlmrError(f"{len(files)} files cannot fill {shards} shards", "set corpus.fetch.shards lower")
     n = len(files)
-    return {f"shard-{i:05d}": files[i * n // shards : (i + 1) * n // shards] for i in range(shards)}
+    return {f"{name}-{i:05d}": files[i * n // shards : (i + 1) * n // shards] for i in range(shards)}
+
+
+def dump_of(shard: str) -> str:
+    """The dump that a shard is of; ``shard`` for those that are of no named dump."""
+    return shard.rpartition("-")[0]
 
 
 def read_shards(folder: Path) -> dict[str, list[str]]:
     """What corpus.fetch wrote: the files of each shard, by its name, in order."""
     shards: dict[str, Any] = read_json(folder / SHARDS)
     return shards
+
+
+def _as_slice(pick: str | None) -> slice:
+    if pick is None:
+        return slice(None)
+    if ":" not in pick:
+        return slice(int(pick), int(pick) + 1 or None)
+    return slice(*[int(part) if part else None for part in pick.split(":")])
+
+
+def _is_one_url(address: str) -> bool:
+    """Whether it is the address of one file by HTTP, which has no folders to list. It counts by its name alone."""
+    return address.startswith(("http://", "https://")) and "*" not in address

@@ -1,27 +1,30 @@
 """WARC records out of a file that may be damaged: the good ones are given, the bad ones are counted and named.
 
-After damage, reading goes on at the next gzip member (CommonCrawl writes one a record) or, in a file that is not
-compressed, at the next ``WARC/`` at the start of a line.
+Nearly every record is a gzip member of its own, and is cut out of it at once. Whatever does not fit that goes over the
+tape. After damage, reading goes on at the next member that begins with a record, or at the next ``WARC/1.`` that
+begins a line.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from itertools import chain
+from typing import IO, NamedTuple
 
-from fastwarc.warc import ArchiveIterator, WarcRecordType
-
+from corpus.crawl.inflate import Chunk, Limits, Text, UnreadableError
+from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, Tape
 from pipeline.storage import is_local
 
-GZIP_MAGIC = b"\x1f\x8b\x08"
-_LOOK_AHEAD = 1 << 20
+_FOLD = re.compile(r"\r\n[ \t]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One WARC record. ``position`` is the offset in the file (compressed) of the member it stands in."""
+class Record(NamedTuple):
+    """One WARC record, its headers by their names in lower case. ``position`` is the offset of its member in the file.
+
+    Of a file that is not compressed, it is its own offset.
+    """
 
     headers: dict[str, str]
     body: bytes
@@ -39,127 +42,101 @@ class Damage:
 def open_address(address: str) -> IO[bytes]:
     """Open a local path or any fsspec address for reading bytes. Seekable."""
     if is_local(address):
-        return open(address, "rb", buffering=1 << 20)  # noqa: PTH123 - the caller closes it
+        return open(address, "rb", buffering=0)  # noqa: PTH123 - the caller closes it
     import fsspec
 
     stream: IO[bytes] = fsspec.open(address, "rb").open()
     return stream
 
 
-def read_records(address: str, record_type: WarcRecordType, max_bytes: int) -> Iterator[Record | Damage]:
-    """The records of one type in ``address``, and a Damage for every place that could not be read.
+def read_records(
+    stream: IO[bytes], types: Collection[str], max_bytes: int, limits: Limits
+) -> Iterator[Record | Damage]:
+    """The records of some types (``conversion``, ``response``), and a Damage for every place that could not be read.
 
     A record with more than ``max_bytes`` of content is a Damage too; it is never held in memory.
     """
-    with open_address(address) as stream:
-        start = stream.read(len(GZIP_MAGIC))
-        if not start:
-            yield Damage(0, "the file is empty")
-            return
-        if start != GZIP_MAGIC and not start.startswith(b"WAR") and not start.startswith(b"\x28\xb5\x2f"):
-            yield Damage(0, "it is neither gzip nor a WARC file")
-            return
-        yield from _read_past_damage(stream, record_type, max_bytes)
-
-
-def _read_past_damage(stream: IO[bytes], record_type: WarcRecordType, max_bytes: int) -> Iterator[Record | Damage]:
+    text = Text(stream, limits)
+    if not text.start:
+        yield Damage(0, "the file is empty")
+        return
+    if text.format is None and not text.start.startswith(BEGINS[:4]):
+        yield Damage(0, "it is neither gzip, zstd nor a WARC file")
+        return
     position: int | None = 0
-    unnamed: Damage | None = None  # damage after a good record: named here unless the next start names it better
     while position is not None:
-        stream.seek(position)
-        last: Record | Damage | None = None
         try:
-            for item in _read_run(stream, record_type, max_bytes):
-                if unnamed is not None:
-                    yield unnamed
-                unnamed, last = None, item
-                yield item
+            yield from _read_run(text.chunks(position), types, max_bytes, plain=text.format is None)
             return
-        except OSError as error:
-            damage = Damage(last.position if last else position, str(error).rstrip("."))
-            if last is None:
-                yield damage
-                unnamed = None
-            elif isinstance(last, Record):
-                unnamed = Damage(damage.position, f"{damage.problem} after the record here")
-            position = _next_start(stream, damage.position)
-    if unnamed is not None:
-        yield unnamed
+        except UnreadableError as damage:
+            yield Damage(damage.position, damage.problem)
+            position = None if damage.final else text.next_start(damage.position, BEGINS)
 
 
-def _read_run(stream: IO[bytes], record_type: WarcRecordType, max_bytes: int) -> Iterator[Record | Damage]:
-    """Records until the end or the first damage (OSError). A record is given only when the next one has begun well."""
-    waiting: Record | None = None
-    reader = ArchiveIterator(stream, record_types=record_type, parse_http=False)
-    try:
-        for record in reader:
-            if waiting is not None:
-                yield waiting
-            waiting = None
-            position = record.stream_pos
-            headers = dict(record.headers.items())
-            length = _declared_length(headers)
-            if length is not None and length > max_bytes:
-                yield Damage(position, f"a record of {length:,} bytes is over the limit of {max_bytes:,}")
-                continue
-            body = record.reader.read()
-            if length is None or len(body) != length:
-                declared = "none" if length is None else f"{length:,}"
-                yield Damage(position, f"a record has {len(body):,} bytes, its header says {declared}")
-                continue
-            waiting = Record(headers, body, position)
-    except OSError:
-        if waiting is not None and _stands_alone(stream, waiting):
-            yield waiting
-        elif waiting is not None:
-            yield Damage(waiting.position, "a record's Content-Length is wrong")
-        raise
-    if waiting is not None:
-        yield waiting
+def _read_run(
+    chunks: Iterator[Chunk], types: Collection[str], max_bytes: int, *, plain: bool
+) -> Iterator[Record | Damage]:
+    for chunk in chunks:
+        record = _of_whole_member(chunk, max_bytes) if chunk.first and chunk.last else None
+        if record is not None:
+            if record.headers.get("warc-type") in types:
+                yield record
+            continue
+        for item in _read_tape(Tape(chain([chunk], chunks), plain=plain), max_bytes):
+            if isinstance(item, Damage) or item.headers.get("warc-type") in types:
+                yield item
+
+
+def _of_whole_member(chunk: Chunk, max_bytes: int) -> Record | None:
+    """The record that fills a member exactly; None if it has to be looked at more closely."""
+    data = chunk.data
+    end = data.find(HEADER_ENDS, 0, LONGEST_HEADER)
+    if end < 0 or not data.startswith(BEGINS):
+        return None
+    headers = _parse_headers(data[:end])
+    length = _declared_length(headers)
+    if length is None or length > max_bytes or len(data) != end + 8 + length or not data.endswith(HEADER_ENDS):
+        return None
+    return Record(headers, data[end + 4 : -4], chunk.position)
+
+
+def _read_tape(tape: Tape, max_bytes: int) -> Iterator[Record | Damage]:
+    """Records until the tape is at the end of a member, or at its own."""
+    while tape.begins_record():
+        position = tape.position()
+        item = _next_on(tape, position, max_bytes)
+        yield item
+        if isinstance(item, Damage):
+            tape.seek_record()
+
+
+def _next_on(tape: Tape, position: int, max_bytes: int) -> Record | Damage:
+    header = tape.header()
+    if header is None or not header.startswith(BEGINS):
+        return Damage(position, "no WARC header where one should be")
+    headers = _parse_headers(header)
+    length = _declared_length(headers)
+    if length is None:
+        return Damage(position, "a record's length is not known, its header says none")
+    if length > max_bytes:
+        return Damage(position, f"a record of {length:,} bytes is over the limit of {max_bytes:,}")
+    body = tape.take(length)
+    if len(body) < length:
+        return Damage(position, f"a record has {len(body):,} bytes, its Content-Length says {length:,}")
+    if not tape.ends_record():
+        return Damage(position, "a record's Content-Length is wrong")
+    return Record(headers, body, position)
+
+
+def _parse_headers(header: bytes) -> dict[str, str]:
+    """By their names in lower case."""
+    text = header.decode("utf-8", "replace")
+    if "\r\n " in text or "\r\n\t" in text:  # lines that go on from those before
+        text = _FOLD.sub(" ", text)
+    pairs = [line.partition(":") for line in text.split("\r\n")]
+    return {name.lower(): value.strip() for name, _, value in pairs}
 
 
 def _declared_length(headers: dict[str, str]) -> int | None:
-    text = next((value for name, value in headers.items() if name.lower() == "content-length"), "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _stands_alone(stream: IO[bytes], record: Record) -> bool:
-    """Whether the record fills its gzip member exactly, so that the damage lies after it and not in its length."""
-    stream.seek(record.position)
-    inflate: Any = zlib.decompressobj(wbits=31)
-    try:
-        text = inflate.decompress(stream.read(_LOOK_AHEAD), len(record.body) + _LOOK_AHEAD)
-    except zlib.error:
-        return False
-    head = text.find(b"\r\n\r\n") + 4
-    return bool(inflate.eof) and text[head:].rstrip(b"\r\n") == record.body.rstrip(b"\r\n")
-
-
-def _next_start(stream: IO[bytes], after: int) -> int | None:
-    """Where the next record begins after byte ``after``: a gzip member that holds one, or plain ``WARC/``."""
-    stream.seek(after)
-    magic = GZIP_MAGIC if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC else b"\nWARC/"
-    position = after + 1
-    while True:
-        stream.seek(position)
-        chunk = stream.read(_LOOK_AHEAD)
-        found = chunk.find(magic)
-        if found < 0:
-            if len(chunk) < _LOOK_AHEAD:
-                return None
-            position += len(chunk) - len(magic)
-            continue
-        position += found
-        if magic != GZIP_MAGIC:
-            return position + 1
-        if _holds_a_record(stream, position):
-            return position
-        position += 1
-
-
-def _holds_a_record(stream: IO[bytes], position: int) -> bool:
-    stream.seek(position)
-    try:
-        return zlib.decompressobj(wbits=31).decompress(stream.read(4096), 5) == b"WARC/"
-    except zlib.error:
-        return False
+    text = headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,22 +1,28 @@
 """Stage ``corpus.duplicates``: which hashes to drop, for any number of shards in fixed memory.
 
-Windows are cut into partitions by the top bits of the hashes, so many that one fits into the memory setting. A
-partition is a slice of each shard's sorted file: sort their union, and what stands in it twice or more is a duplicate.
-Written for each window and partition: the hashes to drop of its shards one after the other, and where each begins.
-No text crosses, and the largest thing in memory is one partition.
+Windows are cut into partitions by the top bits of the hashes, so many that one fits into the memory setting. Sort the
+union of a partition's slices, and what stands in it twice or more is a duplicate; then walk through the shards in
+order and write which of these each holds. No text crosses, and the largest thing in memory is one partition.
+
+``<partition>.npy``         uint64, shard after shard, sorted: every line with such a hash goes.
+``<partition>.once.npy``    the same for keep_first: the shard's first line with such a hash stays, the others go.
+``<partition>.starts.npy``  int64 [1 or 2, shards + 1]: where each shard's part of these two begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.duplicates.hash import Hashes
+from corpus.duplicates.arrays import Hashes, HashWriter, read_into, read_pieces
+from corpus.duplicates.table import Mask, Table
+from corpus.duplicates.windows import Partition, cut, windows_of
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
@@ -27,108 +33,147 @@ from pipeline.storage import read_json, write_json
 if TYPE_CHECKING:
     from corpus.stages import DuplicatesStage
 
-BYTES_PER_HASH = 40
-"""Measured peak of ``find_duplicates``: the slices, their sorted union, masks and the result."""
-
 WINDOWS = "windows.json"
+PIECE = 2**19
+"""Hashes that are read at once where the order of reading does not matter: 4 MiB, and as much again for indices."""
 
-
-@dataclass(frozen=True)
-class Partition:
-    """One slice of the hashes of one window: those whose top ``bits`` bits are ``number``."""
-
-    files: tuple[Path, ...]
-    bits: int
-    number: int
-    stem: str
+Keep = Literal["drop_all", "keep_first"]
 
 
 def run(config: DuplicatesStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Find the duplicates of each window, partition by partition."""
-    files = sorted((inputs["corpus.hash"] / "sorted").glob("*.npy"))
-    size = config.duplicates.window or len(files)
-    windows = [tuple(files[start : start + size]) for start in range(0, len(files), size)]
-    partitions = {
-        partition.stem: partition
-        for number, window in enumerate(windows)
-        for partition in cut(window, number, config.duplicates.memory_bytes)
-    }
-    counts = sum_counts(context.map_shards(_find_in_partition, partitions))
+    settings = config.duplicates
+    windows = windows_of(inputs["corpus.hash"] / "sorted", settings.window)
+    cuts = [list(cut(window, settings.memory_bytes)) for window in windows]
+    partitions = {partition.stem: partition for parts in cuts for partition in parts}
+    counts = sum_counts(context.map_shards(partial(find_in_partition, settings.keep), partitions))
     index = [
-        {
-            "shards": [file.stem for file in window],
-            "parts": [s for s, p in partitions.items() if p.files == window],
-        }
-        for window in windows
+        {"shards": list(window.shards), "parts": [part.stem for part in parts]}
+        for window, parts in zip(windows, cuts, strict=True)
     ]
     write_json(output / WINDOWS, index)
     return {**counts, "windows": len(windows), "partitions": len(partitions)}
 
 
-def cut(window: tuple[Path, ...], number: int, memory_bytes: int) -> Iterator[Partition]:
-    """Partitions of a window, a power of two of them, each within ``memory_bytes``."""
-    hashes = sum(len(np.load(file, mmap_mode="r", allow_pickle=False)) for file in window)
-    bits = max(0, int(np.ceil(np.log2(max(hashes, 1) * BYTES_PER_HASH / memory_bytes))))
-    if bits > 24:
-        raise XlmrError(f"{hashes:,} hashes would need {2**bits:,} partitions", "raise corpus.duplicates.memory_bytes")
-    for part in range(2**bits):
-        yield Partition(window, bits, part, f"window-{number:05d}-part-{part:05d}")
+def find_in_partition(keep: Keep, partition: Partition, workspace: Path) -> ShardReport:
+    """Write the files of one partition."""
+    slices = partition.slices()
+    lengths = slices[:, 1] - slices[:, 0]
+    window = partition.window
+    union = np.empty(lengths.sum(), np.uint64)
+    ends = np.cumsum(lengths)
+    for shard, start, end, length in zip(window.shards, slices[:, 0], ends, lengths, strict=True):
+        read_into(union[end - length : end], window.path(shard), int(start))
+    duplicates = Table(keep_duplicates(union))
+    shards = (
+        read_pieces(window.path(shard), int(start), int(stop), PIECE)
+        for shard, (start, stop) in zip(window.shards, slices, strict=True)
+    )
+    path = workspace / f"{partition.stem}.npy"
+    starts = _drop_all(duplicates, shards, path) if keep == "drop_all" else _keep_first(duplicates, shards, path)
+    np.save(path.with_suffix(".starts.npy"), np.array(starts, np.int64), allow_pickle=False)
+    counts = {"distinct_in_shards": int(lengths.sum()), "duplicates": len(duplicates.hashes)}
+    return ShardReport({**counts, "dropped_in_shards": sum(row[-1] for row in starts)})
 
 
-def _find_in_partition(partition: Partition, workspace: Path) -> ShardReport:
-    slices = [_slice(np.load(file, mmap_mode="r", allow_pickle=False), partition) for file in partition.files]
-    drops = find_duplicates(slices)
-    lengths = [len(drop) for drop in drops]
-    np.save(workspace / f"{partition.stem}.npy", np.concatenate(drops), allow_pickle=False)
-    np.save(workspace / f"{partition.stem}.starts.npy", np.cumsum([0, *lengths]), allow_pickle=False)
-    return ShardReport({"distinct_in_shards": sum(map(len, slices)), "dropped_in_shards": sum(lengths)})
-
-
-def _slice(hashes: Hashes, partition: Partition) -> Hashes:
-    if partition.bits == 0:
-        return hashes
-    width = 64 - partition.bits
-    low = np.searchsorted(hashes, np.uint64(partition.number << width))
-    if partition.number + 1 == 2**partition.bits:
-        return hashes[low:]
-    return hashes[low : np.searchsorted(hashes, np.uint64((partition.number + 1) << width))]
-
-
-def find_duplicates(slices: Sequence[Hashes]) -> list[Hashes]:
-    """For each shard the hashes of ``slices`` (sorted, at most two copies) that stand twice or more in all of them."""
-    union = np.concatenate(slices)
+def keep_duplicates(union: Hashes, size: int = PIECE) -> Hashes:
+    """The values that stand in ``union`` twice or more, sorted, at its front: it is sorted and overwritten in place."""
     union.sort()
-    again = union[1:][union[1:] == union[:-1]]
-    duplicates = again[np.concatenate([[True], again[1:] != again[:-1]])] if len(again) else again
-    del union, again
-    return [_common(np.asarray(hashes), duplicates) for hashes in slices]
+    kept = 0
+    for start in range(1, len(union), size):
+        piece = union[start - 1 : start + size].copy()
+        found = distinct(piece[1:][piece[1:] == piece[:-1]])
+        if kept and len(found) and found[0] == union[kept - 1]:
+            found = found[1:]
+        # A value that is kept stands in two places that were read: what is written never reaches what is still to read.
+        union[kept : kept + len(found)] = found
+        kept += len(found)
+    return union[:kept]
 
 
-def _common(hashes: Hashes, duplicates: Hashes) -> Hashes:
-    """The distinct values of ``hashes`` that are in ``duplicates``; both sorted."""
-    found = hashes[is_in(hashes, duplicates)]
-    return found[np.concatenate([[True], found[1:] != found[:-1]])] if len(found) else found
+def distinct(hashes: Hashes) -> Hashes:
+    """Each value of the sorted ``hashes`` once."""
+    first = np.ones(len(hashes), bool)
+    first[1:] = hashes[1:] != hashes[:-1]
+    return hashes[first]
 
 
-def is_in(values: Hashes, table: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of ``values`` stand in the sorted ``table``."""
-    if not len(table):
-        return np.zeros(len(values), bool)
-    places = np.searchsorted(table, values)
-    found: npt.NDArray[np.bool_] = table[np.minimum(places, len(table) - 1)] == values
-    return found
+def _drop_all(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
+    """Write the duplicates that each shard holds; return where each shard's begin."""
+    starts = [0]
+    with HashWriter(path) as drops:
+        for pieces in shards:
+            for piece in pieces:
+                values = distinct(piece)
+                drops.append(values[duplicates.holds(values)])
+            starts.append(drops.length)
+    return [starts]
 
 
-def read_drops(folder: Path, shard: str) -> Hashes:
-    """The sorted hashes to drop from one shard, out of the output of corpus.duplicates."""
+def _keep_first(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
+    """The same, apart: what the shard is the first to hold, and holds in two documents or more; all else."""
+    seen = np.zeros(len(duplicates.hashes), bool)
+    starts, once_starts = [0], [0]
+    with HashWriter(path) as drops, HashWriter(path.with_suffix(".once.npy")) as once:
+        for pieces in shards:
+            for piece in pieces:
+                values = distinct(piece)
+                places, held = duplicates.find(values)
+                values, places = values[held], places[held]
+                known = seen[places]
+                drops.append(values[known])
+                again = np.searchsorted(piece, values, "right") - np.searchsorted(piece, values) > 1
+                once.append(values[~known & again])
+                seen[places] = True
+            starts.append(drops.length)
+            once_starts.append(once.length)
+    return [starts, once_starts]
+
+
+class Drops:
+    """What to drop of one shard, asked batch by batch in the order of reading."""
+
+    def __init__(self, everywhere: Hashes, once: Hashes) -> None:
+        self._everywhere = Table(everywhere)
+        self._once = Table(once)
+        self._seen = np.zeros(len(once), bool)
+
+    def mask(self, hashes: Hashes, first: Mask) -> Mask:
+        """True for the lines to drop as duplicates.
+
+        ``hashes`` are those of the lines of a batch of documents, ``first`` says which are the first of their document
+        with that hash. Where one copy stays, repeats of it in its own document count as duplicates too.
+        """
+        drop = self._everywhere.holds(hashes)
+        if len(self._seen):
+            places, held = self._once.find(hashes)
+            drop |= held
+            lines = np.flatnonzero(held & first)
+            places, earliest = np.unique(places[lines], return_index=True)
+            drop[lines[earliest[~self._seen[places]]]] = False
+            self._seen[places] = True
+        return drop
+
+
+def read_drops(folder: Path, shard: str) -> Drops:
+    """What to drop of one shard, out of the output of corpus.duplicates."""
     for window in read_json(folder / WINDOWS):
         if shard in window["shards"]:
             place = window["shards"].index(shard)
-            return np.concatenate([_drops_of(folder / f"{part}.npy", place) for part in window["parts"]])
+            starts = [np.load(folder / f"{part}.starts.npy", allow_pickle=False) for part in window["parts"]]
+            everywhere = _read_drops(folder, [f"{part}.npy" for part in window["parts"]], [s[0] for s in starts], place)
+            if len(starts[0]) == 1:
+                return Drops(everywhere, np.empty(0, np.uint64))
+            names = [f"{part}.once.npy" for part in window["parts"]]
+            return Drops(everywhere, _read_drops(folder, names, [s[1] for s in starts], place))
     raise XlmrError(f"{folder}: {shard} is in no window", "run corpus.duplicates again")
 
 
-def _drops_of(path: Path, place: int) -> Hashes:
-    starts = np.load(path.with_suffix(".starts.npy"), allow_pickle=False)
-    drops: Hashes = np.load(path, mmap_mode="r", allow_pickle=False)[starts[place] : starts[place + 1]]
+def _read_drops(folder: Path, names: Sequence[str], starts: Sequence[npt.NDArray[np.int64]], place: int) -> Hashes:
+    """One shard's part of some files, joined: in the order of the partitions they are sorted."""
+    borders = [(int(row[place]), int(row[place + 1])) for row in starts]
+    ends = np.cumsum([0, *(stop - start for start, stop in borders)]).tolist()
+    drops = np.empty(ends[-1], np.uint64)
+    for name, (start, _), (low, high) in zip(names, borders, pairwise(ends), strict=True):
+        read_into(drops[low:high], folder / name, start)
     return drops

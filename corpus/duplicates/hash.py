@@ -1,4 +1,4 @@
-"""Stage ``corpus.hash``: the hash of every line, by shard, in two orders.
+"""Stage ``corpus.hash``: the hash of every line, by shard, in two orders. 16 bytes a line on disk at most.
 
 ``lines/<shard>.npy``   uint64, every line of every document in the order of reading: what corpus.mine walks along.
 ``sorted/<shard>.npy``  uint64, sorted, each hash at most twice: once for one document of the shard that has it, twice
@@ -7,66 +7,86 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import sha1
-from itertools import chain, islice
+from itertools import chain, compress, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from corpus.crawl.dumps import segment_of
 from corpus.crawl.fetch import read_shards
-from corpus.crawl.wet import Document, Tally, read_documents
-from corpus.normalise import normalise_lines_for_hash
+from corpus.crawl.wet import Document, Tally, read_crawl
+from corpus.duplicates.arrays import GrowingHashes, Hashes, HashWriter
+from corpus.duplicates.normalise import normalise_lines_for_hash
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
+from pipeline.manifest import read_manifest
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
+from pipeline.storage import canonical_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Read
     from corpus.stages import HashStage
 
-Hashes = npt.NDArray[np.uint64]
-
 DOCUMENTS_AT_ONCE = 1024
+BYTES_AT_ONCE = 2**24
+"""A batch of documents ends with the one that brings it over this, so that large documents do not add up."""
 
 
 def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Hash each shard."""
+    """Hash each shard, but for those that an earlier output has from the same files: a dump may be added."""
     del output
     shards = read_shards(inputs["corpus.fetch"])
-    return sum_counts(context.map_shards(partial(hash_shard, config.read), {n: (n, f) for n, f in shards.items()}))
+    fetched = read_manifest(inputs["corpus.fetch"])
+    checksums = fetched.outside if fetched else {}  # files of a dump have none: their place in the crawl names them
+    identity = {
+        name: canonical_json([[segment_of(file), checksums.get(file)] for file in files])
+        for name, files in shards.items()
+    }
+    tasks = {name: (name, files) for name, files in shards.items()}
+    return sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
 
 
 def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) -> ShardReport:
     """Write the two files of one shard."""
     name, files = shard
     tally = Tally()
-    documents = read_documents(files, read.min_characters, read.max_record_bytes, tally)
-    line_hashes: list[Hashes] = []
-    document_hashes: list[Hashes] = []
     counts = {"documents": 0, "lines": 0, "characters": 0}
-    for batch in batched(documents, DOCUMENTS_AT_ONCE):
-        hashes = hash_lines(list(chain.from_iterable(document.lines for document in batch)))
-        owner = np.repeat(np.arange(len(batch)), [len(document.lines) for document in batch])
-        line_hashes.append(hashes)
-        document_hashes.append(hashes[first_in_document(hashes, owner)])
-        counts["documents"] += len(batch)
-        counts["lines"] += len(hashes)
-        counts["characters"] += sum(sum(map(len, document.lines)) for document in batch)
-    _save(workspace / "lines" / f"{name}.npy", _join(line_hashes))
-    _save(workspace / "sorted" / f"{name}.npy", sorted_at_most_twice(_join(document_hashes)))
+    document_hashes = GrowingHashes()
+    with HashWriter(workspace / "lines" / f"{name}.npy") as writer:
+        for batch in batched(read_crawl(files, read, tally), DOCUMENTS_AT_ONCE):
+            lines = list(chain.from_iterable(document.lines for document in batch))
+            hashes = hash_lines(lines)
+            owner = np.repeat(np.arange(len(batch)), [len(document.lines) for document in batch])
+            writer.append(hashes)
+            document_hashes.append(hashes[first_in_document(hashes, owner)])
+            counts["documents"] += len(batch)
+            counts["lines"] += len(lines)
+            counts["characters"] += sum(map(len, lines))
+    with HashWriter(workspace / "sorted" / f"{name}.npy") as writer:
+        for piece in sorted_at_most_twice(document_hashes.filled()):
+            writer.append(piece)
     read_counts = {"records": tally.records, "too_short": tally.short, "bad_records": tally.bad}
-    return ShardReport({**counts, **read_counts}, tally.named)
+    return ShardReport({**counts, **read_counts, "left_out": dict(tally.left_out)}, tally.named)
 
 
 def batched(items: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    """Lists of at most ``size`` items."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+    """Lists of at most ``size`` items, and not much more text than ``BYTES_AT_ONCE``."""
+    batch: list[Document] = []
+    room = BYTES_AT_ONCE
+    for item in items:
+        batch.append(item)
+        room -= item.length
+        if len(batch) == size or room <= 0:
+            yield batch
+            batch, room = [], BYTES_AT_ONCE
+    if batch:
         yield batch
 
 
@@ -75,41 +95,59 @@ def hash_lines(lines: Sequence[str]) -> Hashes:
 
     ``lines`` are stripped and hold no newline. Lines that repeat, as menus do, are worked on once.
     """
-    distinct = list(dict.fromkeys(lines))
-    if not distinct:
+    number: defaultdict[str, int] = defaultdict(count().__next__)
+    numbers = np.fromiter(map(number.__getitem__, lines), np.int64, len(lines))
+    distinct = list(number)
+    is_ascii = np.fromiter(map(str.isascii, distinct), bool, len(distinct))
+    digests = np.empty(len(distinct), np.uint64)
+    for kind in (is_ascii, ~is_ascii):
+        if kind.any():
+            digests[kind] = digests_of(normalise_lines_for_hash(list(compress(distinct, kind.tolist()))))
+    return digests[numbers]
+
+
+def digests_of(lines: Sequence[bytes]) -> Hashes:
+    """The first 8 bytes of the SHA-1 of each, little-endian."""
+    if not lines:
         return np.empty(0, np.uint64)
-    normalised = normalise_lines_for_hash("\n".join(distinct)).encode("utf-8", "surrogatepass").split(b"\n")
-    digests = np.frombuffer(b"".join([sha1(line).digest()[:8] for line in normalised]), "<u8")
-    if len(distinct) == len(lines):
-        return digests
-    number = dict(zip(distinct, range(len(distinct)), strict=True))
-    return digests[np.fromiter(map(number.__getitem__, lines), np.int64, len(lines))]
+    whole = np.frombuffer(b"".join([sha1(line).digest() for line in lines]), np.uint8)
+    first: Hashes = np.ascontiguousarray(whole.reshape(len(lines), -1)[:, :8]).view("<u8")[:, 0]
+    return first
 
 
 def first_in_document(hashes: Hashes, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """True for the first line of a document with its hash, False for repeats in the same document.
 
-    ``owner`` is the number of the document of each line.
+    ``owner`` is the number of the document of each line; it never falls.
     """
-    order = np.lexsort((hashes, owner))  # stable: lines that are equal in both stay in the order of reading
+    order = _stable_order(hashes)
     repeats = (hashes[order[1:]] == hashes[order[:-1]]) & (owner[order[1:]] == owner[order[:-1]])
     first = np.ones(len(hashes), bool)
     first[order[1:][repeats]] = False
     return first
 
 
-def sorted_at_most_twice(hashes: Hashes) -> Hashes:
-    """``hashes`` sorted (in place), with the third and later copies of each left out."""
+def _stable_order(hashes: Hashes) -> npt.NDArray[np.int64]:
+    """Like ``argsort``, equal hashes in the order they stand in; by a plain sort, which is many times faster.
+
+    The place of each hash is written over its lowest bits.
+    """
+    low = np.uint64((1 << len(hashes).bit_length()) - 1)
+    keys = (hashes & ~low) | np.arange(len(hashes), dtype=np.uint64)
+    keys.sort()
+    order = (keys & low).astype(np.int64)
+    ordered = hashes[order]
+    if (ordered[1:] < ordered[:-1]).any():  # two that differ in nothing but the bits written over: hardly ever
+        return np.argsort(hashes, kind="stable")
+    return order
+
+
+def sorted_at_most_twice(hashes: Hashes, size: int = 2**19) -> Iterator[Hashes]:
+    """``hashes`` sorted (in place), with the third and later copies of each left out; in pieces of ``size`` at most."""
     hashes.sort()
-    keep = np.ones(len(hashes), bool)
-    keep[2:] = hashes[2:] != hashes[:-2]
-    return hashes[keep]
-
-
-def _join(parts: Sequence[Hashes]) -> Hashes:
-    return np.concatenate(parts) if parts else np.empty(0, np.uint64)
-
-
-def _save(path: Path, array: Hashes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array, allow_pickle=False)
+    for start in range(0, len(hashes), size):
+        before = max(start - 2, 0)
+        piece = hashes[before : start + size]
+        keep = np.ones(len(piece), bool)
+        keep[2:] = piece[2:] != piece[:-2]
+        yield piece[start - before :][keep[start - before :]]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 from corpus.language.fast_text_file import END_OF_LINE, FastTextFile, read_fast_text
 
@@ -94,7 +95,7 @@ class FastText:
         if self._paths is None:
             likely = np.exp(scores - scores.max(1, keepdims=True, initial=0))
             return likely / likely.sum(1, keepdims=True) + GUARD, known
-        right = 1 / (1 + np.exp(-scores))
+        right = expit(scores)
         # fastText's own guard against log 0 (utils, std_log): it shows in the second decimal of a sure answer.
         logs = np.log(np.concatenate([1 - right, right], 1) + np.float32(1e-5))
         return np.exp(logs @ self._paths), known

@@ -1,53 +1,110 @@
-"""Language identification with a fastText model: text in, label and score out, in batches."""
+"""Language identification: text in, code and score out, in batches.
+
+One fastText model as cc_net uses it; or its labels under other names; or two models combined. What a model cannot say
+is split off afterwards (corpus.language.splitters).
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from corpus.language.combine import Combination
+from corpus.language.fast_text import FastText
+from corpus.language.labels import check_names, load_table
 from corpus.language.model_file import model_path
+from corpus.language.own_model import OwnModel
+from corpus.language.settings import CC100, LanguageId
+from corpus.language.splitters import split
 from pipeline.errors import XlmrError
 
-LABEL = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
-"""What a language may be called: labels become folder names, so a model does not choose them freely."""
-
-_PREFIX = "__label__"
+Floats = npt.NDArray[np.float32]
 
 
 class LanguageIdentifier:
-    """A fastText model file. Errors: XlmrError for a file that is not there or is no fastText model."""
+    """A fastText model under its own labels. Errors: XlmrError for a file that is not there or is no fastText model."""
 
-    def __init__(self, path: Path) -> None:
-        import fasttext
+    def __init__(self, model: str) -> None:
+        self._model = FastText(model_path(model))
+        check_names(self._model.labels, f"{model}: the label")
 
-        fasttext.FastText.eprint = lambda *words, **options: None  # it greets on stderr
-        try:
-            self._model = fasttext.load_model(str(path))
-        except ValueError as error:
-            raise XlmrError(f"{path}: not a fastText model ({error})", "check corpus.language_id.model") from None
-
-    def identify(self, texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.float32]]:
+    def identify(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
         """The likeliest language of each text (no newline inside) and its score, rounded to 2 places as cc_net does.
 
         A text in which the model knows nothing gets the empty label and score 0.
         """
         if not texts:
             return [], np.empty(0, np.float32)
-        labels, scores = self._model.predict(list(texts), k=1)
-        names = [label[0].removeprefix(_PREFIX) if len(label) else "" for label in labels]
-        values = np.array([score[0] if len(score) else 0.0 for score in scores], np.float32)
-        for name in set(names):
-            if name and not LABEL.fullmatch(name):
-                raise XlmrError(f"the identifier says {name!r}, which cannot be a language's name", "use another model")
-        return names, values.round(2)
+        return self._model.predict_rounded(texts)
+
+
+class CodedModel:
+    """A fastText model under the codes of a table: labels of one code are one, their probabilities added."""
+
+    def __init__(self, model: str, labels: str) -> None:
+        table = load_table(labels)
+        self._model = FastText(model_path(model))
+        named = [table.get(label, label) for label in self._model.labels]
+        self.codes = sorted(set(named))
+        check_names(self.codes, f"{model}: the label")
+        self._merge = np.zeros((len(named), len(self.codes)), np.float32)
+        self._merge[np.arange(len(named)), np.searchsorted(self.codes, named)] = 1
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """[texts, codes]."""
+        return self._model.probabilities(texts) @ self._merge
+
+
+class CodedIdentifier:
+    """One model under the codes of a table, or two combined, and what no model can say split off."""
+
+    def __init__(self, settings: LanguageId) -> None:
+        self._base = CodedModel(settings.model, settings.labels)
+        self._own = OwnModel(settings.own_model) if settings.own_model else None
+        self._split = settings.labels == CC100 or self._own is not None
+        self.codes = self._base.codes
+        if self._own is not None:
+            self._combination = Combination.from_card(self._own.card["combination"], self._own.codes)
+            self.codes = self._combination.codes
+            if self._combination.base_codes != self._base.codes:
+                raise XlmrError(
+                    f"{settings.own_model} was combined with {self._own.card['base']['model']} and other labels, "
+                    f"not with {settings.model} and {settings.labels}",
+                    f"set corpus.language_id.labels: {self._own.card['base']['labels']}, or train it for these",
+                )
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """The probability of each code for each text, before splitting: [texts, codes]."""
+        base = self._base.probabilities(texts)
+        return base if self._own is None else self._combination.probabilities(base, self._own.probabilities(texts))
+
+    def identify(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
+        """The likeliest language of each text (no newline inside) and its score, rounded to 2 places.
+
+        A text that is empty or whose label the table drops gets the empty code and score 0.
+        """
+        if not texts:
+            return [], np.empty(0, np.float32)
+        likely = self.probabilities(texts)
+        best = likely.argmax(1)
+        names = [self.codes[place] if text.strip() else "" for place, text in zip(best.tolist(), texts, strict=True)]
+        scores = likely[np.arange(len(best)), best].clip(max=1) * np.array([name != "" for name in names], np.float32)
+        return split(names, texts) if self._split else names, scores.round(2)
+
+
+Identifier = LanguageIdentifier | CodedIdentifier
+
+
+def load_identifier(settings: LanguageId) -> Identifier:
+    """The identifier of the settings, loaded once a process."""
+    return _load(settings.model, settings.labels, settings.own_model)
 
 
 @lru_cache(maxsize=2)
-def load_identifier(name: str) -> LanguageIdentifier:
-    """The identifier of a setting, loaded once a process."""
-    return LanguageIdentifier(model_path(name))
+def _load(model: str, labels: str, own_model: str) -> Identifier:
+    settings = LanguageId(model=model, labels=labels, own_model=own_model)
+    as_cc_net = settings == LanguageId(model=model)
+    return LanguageIdentifier(model) if as_cc_net else CodedIdentifier(settings)

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from corpus.language.model_file import BUILT_IN_IDENTIFIER
+from corpus.language.model_file import BUILT_IN_IDENTIFIER, model_path, own_model_path
 from pipeline.config import Section, setting
+
+AS_THEY_ARE = "as_they_are"
+CC100 = "cc100"
 
 
 class LanguageId(Section):
     """Which language a document is in."""
 
     model: str = setting(BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us")
+    labels: str = setting(
+        AS_THEY_ARE,
+        "as_they_are, as cc_net; cc100: the codes of CC100, with zh and my told apart by script and encoding; "
+        "or a table of one's own, a TSV, YAML or JSON file of label and code",
+    )
+    own_model: str = setting(
+        "",
+        "a model of `xlmr corpus train-lid`, combined with the first; built-in: the one that ships with us; '': none",
+    )
     threshold: float = setting(
         0.5, "documents with a lower score are dropped", ge=0, le=1, source="cc_net lang_threshold"
     )
+    thresholds: dict[str, float] = setting({}, "thresholds of single languages, by code, in place of the one for all")
+
+    def threshold_of(self, language: str) -> float:
+        """The score under which a document in this language is dropped."""
+        return self.thresholds.get(language, self.threshold)
+
+    def files(self) -> dict[str, str]:
+        """The files that the answer depends on, and the setting that named each."""
+        found = {str(model_path(self.model)): "language_id.model"}
+        if self.labels not in (AS_THEY_ARE, CC100):
+            found[self.labels] = "language_id.labels"
+        if self.own_model:
+            own = own_model_path(self.own_model)
+            found |= {str(own): "language_id.own_model", str(own.with_suffix(".json")): "language_id.own_model"}
+        return found

@@ -21,9 +21,24 @@ MINED = pa.schema(
         ("language", pa.string()),
         ("language_score", pa.float32()),
         ("perplexity", pa.float32()),  # null where the language has no model
+        ("line_scores", pa.list_(pa.float32())),  # of each line, where lines were identified one by one
+        ("line_perplexities", pa.list_(pa.float32())),
     ]
 )
-"""Before the buckets are cut. Source of the names: cc_net process_wet_file.py, dedup.py, mine.py."""
+"""Before the buckets are cut. Source of the names: cc_net process_wet_file.py, dedup.py, mine.py; last two: ours."""
+
+DROPPED = pa.schema(
+    [
+        ("reason", pa.string()),
+        ("url", pa.string()),
+        ("title", pa.string()),
+        ("language", pa.string()),  # the likeliest one; empty where it was not asked yet
+        ("language_score", pa.float32()),
+        ("raw_content", pa.large_string()),  # what was left of it then
+        ("line_ids", pa.list_(pa.int32())),
+    ]
+)
+"""What mining drops, and why."""
 
 CORPUS = MINED.append(pa.field("bucket", pa.string()))
 """A record of the corpus. Buckets: head, middle, tail; all where there is no perplexity."""

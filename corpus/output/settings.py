@@ -16,4 +16,10 @@ class Regroup(Section):
         ge=2**10,
         source="our choice; cc_net 4 GB",
     )
+    batch_bytes: int = setting(
+        4 * 2**20,
+        "text of one record batch, what a reader has to unpack and regrouping holds of each bucket",
+        ge=2**10,
+        source="our choice",
+    )
     compression: Literal["zstd", "lz4"] = setting("zstd", "compression of the Arrow buffers")

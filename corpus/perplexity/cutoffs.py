@@ -1,7 +1,7 @@
 """Stage ``corpus.cutoffs``: where each language's perplexities are cut into head, middle and tail.
 
-They are percentiles over the crawl's own documents, or a table that the person gives. Writes cutoffs.json, and the
-histograms that the report draws.
+They are percentiles over what was mined, paragraphs where these were scored and documents elsewhere; or a table that
+the person gives. Writes cutoffs.json, the same with its provenance as table.json, and the histograms of the report.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.language.identifier import LABEL
+from corpus.perplexity.cutoff_table import TABLE, provenance_of, read_cutoffs, rows_of
 from pipeline.context import Context
 from pipeline.counts import Counts
-from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
@@ -36,27 +35,21 @@ def run(config: CutoffsStage, inputs: Inputs, output: Path, context: Context) ->
     """Find the cut-offs."""
     settings = config.perplexity
     sample = sample_perplexities(inputs["corpus.mine"], settings.sample, context)
+    percentiles = (settings.head_percentile, settings.middle_percentile)
     if settings.cutoffs:
-        cutoffs = read_cutoffs(Path(settings.cutoffs))
+        cutoffs = read_cutoffs(Path(settings.cutoffs), percentiles)
     else:
-        percentiles = (settings.head_percentile, settings.middle_percentile)
-        cutoffs = {language: np.percentile(values, percentiles).tolist() for language, values in sample.items()}
-    write_json(output / CUTOFFS, cutoffs)
+        cutoffs = {language: _percentiles(values, percentiles) for language, values in sample.items()}
+    sizes = {} if settings.cutoffs else {language: len(values) for language, values in sample.items()}
+    write_json(output / CUTOFFS, {language: list(pair) for language, pair in cutoffs.items()})
+    write_json(output / TABLE, {**provenance_of(inputs, settings), "languages": rows_of(cutoffs, sizes, inputs)})
     write_json(output / HISTOGRAMS, {language: _histogram(values) for language, values in sample.items()})
     return {"languages": len(cutoffs), "perplexities": sum(map(len, sample.values()))}
 
 
-def read_cutoffs(path: Path) -> dict[str, list[float]]:
-    """A table {language: [head, middle]}. Errors: XlmrError naming the file and the language."""
-    table: Any = read_json(path)
-    mend = 'write {"de": [310.5, 620.1], …}'
-    if not isinstance(table, dict):
-        raise XlmrError(f"{path}: not a table of cut-offs", mend)
-    for language, pair in table.items():
-        numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int | float) for n in pair)
-        if not numbers or not LABEL.fullmatch(language) or sorted(pair) != pair:
-            raise XlmrError(f"{path}: {language} has no two rising numbers", mend)
-    return {language: [float(n) for n in pair] for language, pair in table.items()}
+def _percentiles(values: Perplexities, percentiles: tuple[float, float]) -> tuple[float, float]:
+    head, middle = np.percentile(values, percentiles).tolist()
+    return head, middle
 
 
 def sample_perplexities(mined: Path, most: int, context: Context) -> dict[str, Perplexities]:
@@ -75,12 +68,19 @@ def sample_perplexities(mined: Path, most: int, context: Context) -> dict[str, P
 
 
 def _perplexities(path: Path) -> Iterator[tuple[str, Perplexities]]:
+    """Of each record batch: its language, and the perplexities of its paragraphs, or else of its documents."""
     languages = read_json(path.with_suffix(".languages.json"))
-    column = pa.ipc.IpcReadOptions(included_fields=[pa.ipc.open_file(str(path)).schema.get_field_index("perplexity")])
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=column) as reader:
+    names = pa.ipc.open_file(str(path)).schema.names
+    wanted = [names.index(name) for name in ("line_perplexities", "perplexity") if name in names]
+    options = pa.ipc.IpcReadOptions(included_fields=wanted)
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
         for number, language in enumerate(languages):
-            values = reader.get_batch(number).column(0).drop_null()
-            yield language, values.to_numpy(zero_copy_only=False).astype(np.float64).round(1)
+            batch = reader.get_batch(number)
+            values = batch.column("perplexity")
+            if "line_perplexities" in names and batch.column("line_perplexities").null_count < batch.num_rows:
+                values = batch.column("line_perplexities").flatten()
+            found = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64).round(1)
+            yield language, found[~np.isnan(found)]
 
 
 def _histogram(values: Perplexities) -> dict[str, list[float]]:

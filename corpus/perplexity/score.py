@@ -1,19 +1,35 @@
-"""Perplexity of documents under a language's model: SentencePiece pieces, a KenLM 5-gram over them."""
+"""Perplexity of texts under a language's model: normalised, cut into SentencePiece's pieces, a KenLM 5-gram over them.
+
+Texts and pieces go through as UTF-8 bytes, which both libraries take and give without turning them into strings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.normalise import normalise_for_language_model
+from corpus.perplexity.normalise import normalise_batch
+from corpus.perplexity.settings import MODEL_MEMORY
 from pipeline.errors import XlmrError
 
 PIECES_SUFFIX = ".sp.model"
 NGRAMS_SUFFIX = ".arpa.bin"
+
+Scores = npt.NDArray[np.float64]
+Pieces = npt.NDArray[np.int32]
+
+_BATCH_BYTES = 1 << 15
+"""Bytes of lines whose pieces are in hand at once."""
+_HEAP_OF_PIECES = 4
+"""Memory of a SentencePiece model, in sizes of its file; measured, 2.5 to 4.3."""
+_SPACES = " \xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""What Python's ``split`` splits at, but the controls, which are gone by then."""
 
 
 def languages_with_models(folder: Path) -> list[str]:
@@ -22,40 +38,163 @@ def languages_with_models(folder: Path) -> list[str]:
     return sorted(name for name in have if (folder / f"{name}{PIECES_SUFFIX}").exists())
 
 
-class LanguageModel:
-    """The SentencePiece and KenLM models of one language. Errors: XlmrError for a file that cannot be loaded."""
+class PiecesModel:
+    """A SentencePiece model that takes and gives bytes. Errors: XlmrError for a file that cannot be loaded."""
 
-    def __init__(self, folder: Path, language: str) -> None:
-        import kenlm
+    def __init__(self, path: Path) -> None:
         import sentencepiece
 
-        pieces, ngrams = folder / f"{language}{PIECES_SUFFIX}", folder / f"{language}{NGRAMS_SUFFIX}"
-        options = kenlm.Config()
-        options.load_method = kenlm.LoadMethod.LAZY  # mapped: workers share the pages
-        options.show_progress = False
         try:
-            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(pieces))
-            self._ngrams = kenlm.Model(str(ngrams), options)
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (OSError, RuntimeError) as error:
-            raise XlmrError(f"{ngrams}: cannot be loaded ({error})", "run corpus.language_models again") from None
+            raise _unloadable(path, error) from None
+        # cc_net counts the words of the joined pieces: as many as pieces, unless one holds a space of some kind.
+        shown = self._processor.normalize("".join(f"a{space}" for space in _SPACES))
+        self.count: Callable[[list[bytes]], int] = len if len(shown.split()) == 1 else _words
+        self.bytes = path.stat().st_size * _HEAP_OF_PIECES
+
+    def encode(self, lines: list[bytes]) -> list[list[bytes]]:
+        """The pieces of each line."""
+        pieces: list[list[bytes]] = self._processor.encode(lines, out_type=bytes, num_threads=1)
+        return pieces
+
+    def share_known_by(self, ngrams: Any) -> float:
+        """The share of its pieces that a KenLM model has among its words."""
+        size = self._processor.vocab_size()
+        return sum(self._processor.id_to_piece(number) in ngrams for number in range(size)) / size
+
+
+def _words(pieces: list[bytes]) -> int:
+    return len(b" ".join(pieces).decode(errors="replace").split())
+
+
+def _in_batches(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def load_ngrams(path: Path) -> Any:
+    """A KenLM model, mapped: what is read of it is shared by the workers. Errors: XlmrError if it cannot be loaded."""
+    import kenlm
+
+    options = kenlm.Config()
+    options.load_method = kenlm.LoadMethod.LAZY
+    options.show_progress = False
+    try:
+        return kenlm.Model(str(path), options)
+    except (OSError, RuntimeError) as error:
+        raise _unloadable(path, error) from None
+
+
+def _unloadable(path: Path, error: Exception) -> XlmrError:
+    reason = " ".join(str(error).split())
+    return XlmrError(f"{path}: cannot be loaded ({reason})", "run corpus.language_models again, or give a whole file")
+
+
+class LanguageModel:
+    """The SentencePiece and KenLM models of one language."""
+
+    def __init__(self, pieces: PiecesModel, ngrams: Any) -> None:
+        self._pieces = pieces
+        self._ngrams = ngrams
+
+    @classmethod
+    def load(cls, folder: Path, language: str) -> LanguageModel:
+        """Its two files in ``folder``. Errors: XlmrError for a file that cannot be loaded."""
+        pieces = PiecesModel(folder / f"{language}{PIECES_SUFFIX}")
+        return cls(pieces, load_ngrams(folder / f"{language}{NGRAMS_SUFFIX}"))
+
+    def score_batch(self, texts: Sequence[str]) -> tuple[Scores, Pieces]:
+        """The log10 score of each text as one line, ``</s>`` included, and the number of its pieces.
+
+        0 and 0 for a text of which nothing is left. Source: cc_net perplexity.py.
+        """
+        scores: list[float] = []
+        counts: list[int] = []
+        for lines in _in_batches(normalise_batch(texts)):
+            encoded = self._pieces.encode(lines)
+            counts += map(self._pieces.count, encoded)
+            scores += map(self._ngrams.score, map(b" ".join, encoded))
+            del encoded  # the next batch takes its place, in the processor's cache too
+        pieces = np.array(counts, np.int32)
+        return np.where(pieces > 0, np.array(scores, np.float64), 0.0), pieces
 
     def perplexities(self, documents: Sequence[str]) -> npt.NDArray[np.float32]:
         """10^(−log10 score / (pieces + 1)) of each document, as one line, rounded to 1 decimal; NaN where it is empty.
 
         Source: cc_net perplexity.py.
         """
-        normalised = [normalise_for_language_model(document) for document in documents]
-        encoded = self._pieces.encode(normalised, out_type=str, num_threads=1)
-        return np.array([self._perplexity(" ".join(pieces)) for pieces in encoded], np.float32)
-
-    def _perplexity(self, line: str) -> float:
-        if not line:
-            return float("nan")
-        score = self._ngrams.score(line, bos=True, eos=True)
-        return round(10.0 ** (-score / (len(line.split()) + 1)), 1)
+        return perplexity_of(*self.score_batch(documents)).astype(np.float32)
 
 
-@lru_cache(maxsize=128)
-def load_language_model(folder: Path, language: str) -> LanguageModel:
-    """A language's models, loaded once a process; the least recently used are let go."""
-    return LanguageModel(folder, language)
+def perplexity_of(scores: Scores, pieces: Pieces, lines: npt.NDArray[np.int32] | None = None) -> Scores:
+    """10^(−score / (pieces + lines)), rounded to 1 decimal; NaN where there are no pieces.
+
+    ``lines``  how many lines that are not empty each score is the sum over, as each has its ``</s>``; 1 if not given.
+    """
+    lengths = pieces + (1 if lines is None else lines)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        exponents = -scores / lengths
+        tenths = 10.0**exponents * 10
+        values = np.where(pieces > 0, np.rint(tenths) / 10, np.nan)
+    # NumPy's power and rounding may differ from Python's in the last bit: where that could show, Python has its say.
+    unsure = (pieces > 0) & ((np.abs(tenths % 1 - 0.5) < 1e-4) | ~(tenths < 1e9))
+    for place in np.flatnonzero(unsure).tolist():
+        values[place] = round(10.0 ** float(exponents[place]), 1)
+    return values
+
+
+class ModelShelf:
+    """Loaded models, of which the least recently used are let go when all together would take more than the limit.
+
+    The n-grams, which are mapped and cost a millisecond to map again, go before the pieces, which lie in the heap.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: OrderedDict[Path, PiecesModel] = OrderedDict()
+        self._ngrams: OrderedDict[Path, tuple[Any, int]] = OrderedDict()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes mapped, and taken from the heap."""
+        return sum(size for _, size in self._ngrams.values()) + sum(model.bytes for model in self._pieces.values())
+
+    def __len__(self) -> int:
+        return len(self._ngrams)
+
+    def get(self, folder: Path, language: str, memory_bytes: int) -> LanguageModel:
+        """A language's models; those in use stay whatever their size. Errors: XlmrError if they cannot be loaded."""
+        pieces_path, ngrams_path = folder / f"{language}{PIECES_SUFFIX}", folder / f"{language}{NGRAMS_SUFFIX}"
+        if pieces_path not in self._pieces:
+            self._pieces[pieces_path] = PiecesModel(pieces_path)
+        if ngrams_path not in self._ngrams:
+            self._ngrams[ngrams_path] = load_ngrams(ngrams_path), ngrams_path.stat().st_size
+        self._pieces.move_to_end(pieces_path)
+        self._ngrams.move_to_end(ngrams_path)
+        self._let_go(memory_bytes)
+        return LanguageModel(self._pieces[pieces_path], self._ngrams[ngrams_path][0])
+
+    def _let_go(self, memory_bytes: int) -> None:
+        taken = self.bytes
+        while taken > memory_bytes and len(self._ngrams) > 1:
+            taken -= self._ngrams.popitem(last=False)[1][1]
+        while taken > memory_bytes and len(self._pieces) > 1:
+            taken -= self._pieces.popitem(last=False)[1].bytes
+
+
+@cache
+def _shelf() -> ModelShelf:
+    return ModelShelf()
+
+
+def load_language_model(folder: Path, language: str, memory_bytes: int = MODEL_MEMORY) -> LanguageModel:
+    """A language's models, shared by the whole process; the least recently used are let go. See ``ModelShelf``."""
+    return _shelf().get(folder, language, memory_bytes)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pipeline.config import Section, setting
+
+MODEL_MEMORY = 2**30
+"""Bytes of loaded models in one process."""
 
 
 class LanguageModels(Section):
-    """A SentencePiece and a 5-gram model for each language, from clean text."""
+    """A SentencePiece and a 5-gram model for each language, from clean text; or those that somebody else made."""
 
     text: str = setting(
         "samples/clean/*.txt.xz",
-        "files <language>.txt[.xz|.gz|.zst], a document a line",
+        "clean text by language, a path or pattern at any fsspec address: <xx>wiki-…-cirrussearch-content.json.gz, or "
+        "<code>.txt, .jsonl (field text), .parquet or .arrow (column text); text and JSON may be .gz, .xz or .zst",
         source="cc_net: Wikipedia",
+    )
+    folder: str | None = setting(
+        None,
+        "a folder with <code>.sp.model and <code>.arpa.bin, as cc_net offers them, to be used instead of training",
+        source="cc_net dl_lm",
+    )
+    wikipedia_field: Literal["opening_text", "text"] = setting(
+        "opening_text", "what is read of an article of a CirrusSearch dump", source="cc_net get_wiki_cirrus"
     )
     documents: int = setting(1_000_000, "documents of each language at the most", ge=1, source="cc_net get_wiki_cirrus")
     vocabulary_size: int = setting(
@@ -19,7 +33,29 @@ class LanguageModels(Section):
     )
     character_coverage: float = setting(0.9995, "share of characters that get a piece", gt=0, le=1, source="cc_net")
     order: int = setting(5, "length of the longest n-gram", ge=2, le=6, source="cc_net")
+    prune: tuple[int, ...] = setting(
+        (),
+        "n-grams seen no more often than this are left out, by order, as 0 0 1; none for no pruning",
+        source="cc_net: none",
+    )
+    structure: Literal["probing", "trie", "quantised trie"] = setting(
+        "probing",
+        "how the n-grams lie in the file: a trie has 0.4 of the size of probing, a quantised one 0.2, both score half "
+        "as fast; only the last changes perplexities, by 2 % at the most where it was measured",
+        source="cc_net: build_binary's default, probing",
+    )
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)
+
+
+class Scoring(Section):
+    """Scoring by the models, while mining."""
+
+    memory_bytes: int = setting(
+        MODEL_MEMORY,
+        "models that one worker holds: their files are mapped, the least recently used let go",
+        ge=0,
+        affects_result=False,
+    )
 
 
 class Perplexity(Section):
@@ -30,4 +66,15 @@ class Perplexity(Section):
     sample: int = setting(
         1_000_000, "perplexities of each language that the percentiles are taken over", ge=1, source="cc_net"
     )
-    cutoffs: str | None = setting(None, "a JSON file {language: [head, middle]} that is used instead of percentiles")
+    cutoffs: str | None = setting(
+        None,
+        "a table that is used instead of percentiles: table.json of corpus.cutoffs, a JSON file "
+        "{language: [head, middle]}, or cc_net's cutoff.csv",
+    )
+
+
+def outside_model_files(settings: LanguageModels) -> dict[str, str]:
+    """The files that models are made from or taken from, and the setting that names them."""
+    if settings.folder is None:
+        return {settings.text: "language_models.text"}
+    return {f"{settings.folder.rstrip('/')}/*{end}": "language_models.folder" for end in (".sp.model", ".arpa.bin")}

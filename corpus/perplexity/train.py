@@ -1,4 +1,4 @@
-"""Stage ``corpus.language_models``: a SentencePiece and a 5-gram for each language that has clean text.
+"""Stage ``corpus.language_models``: a SentencePiece and a 5-gram for each language, from clean text or ready-made.
 
 One shard a language: documents → normalised → SentencePiece (unigram) → pieces → lmplz → build_binary.
 """
@@ -10,46 +10,55 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from corpus.language.identifier import LABEL
-from corpus.normalise import normalise_for_language_model
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX
+from corpus.perplexity.normalise import normalise_batch
+from corpus.perplexity.ready_made import ready_made_models, take_language
+from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel
+from corpus.perplexity.texts import language_of, read_texts
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
-from pipeline.storage import expand
+from pipeline.storage import expand, publish
 
 if TYPE_CHECKING:
     from corpus.perplexity.settings import LanguageModels
     from corpus.stages import LanguageModelsStage
 
+DOCUMENTS_AT_ONCE = 1000
 LONGEST_LINE = 1 << 16
 """Bytes of a document that SentencePiece learns from."""
 
+STRUCTURES = {"probing": [], "trie": ["-a", "22", "trie"], "quantised trie": ["-q", "8", "-a", "22", "trie"]}
+"""What build_binary is told: bits of a probability, and of a pointer's offset at the most."""
+
 
 def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Train the models of each language."""
+    """Train the models of each language, or take those of ``language_models.folder``."""
     del inputs, output
     settings = config.language_models
-    files = {language_of(address): address for address in expand(settings.text)}
-    for tool in ("lmplz", "build_binary"):
-        find_tool(tool)
-    counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
+    if settings.folder is not None:
+        models = ready_made_models(settings.folder)
+        counts = context.map_shards(take_language, models)
+    else:
+        files = files_by_language(expand(settings.text))
+        counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
     return {"languages": len(counts), "by_language": counts}
 
 
-def language_of(address: str) -> str:
-    """The language that a file of clean text is named after: ``de.txt.xz`` is German."""
-    language = PurePosixPath(address).name.partition(".")[0]
-    if not LABEL.fullmatch(language):
-        raise XlmrError(f"{address}: {language!r} is not a language code", "name the file <code>.txt, as de.txt")
-    return language
+def files_by_language(addresses: Iterable[str]) -> dict[str, list[str]]:
+    """The files of clean text of each language, in their order."""
+    files = defaultdict(list)
+    for address in addresses:
+        files[language_of(address)].append(address)
+    return dict(files)
 
 
 def find_tool(name: str) -> str:
@@ -61,56 +70,58 @@ def find_tool(name: str) -> str:
     return found
 
 
-def train_language(settings: LanguageModels, shard: tuple[str, str], workspace: Path) -> ShardReport:
-    """Write ``<language>.sp.model`` and ``<language>.arpa.bin``."""
-    language, address = shard
+def train_language(settings: LanguageModels, shard: tuple[str, Sequence[str]], workspace: Path) -> ShardReport:
+    """Write ``<language>.sp.model`` and ``<language>.arpa.bin``, from the documents of these files."""
+    language, addresses = shard
+    named = ", ".join(addresses)
+    for tool in ("lmplz", "build_binary"):
+        find_tool(tool)
     scratch = workspace / ".scratch"
     scratch.mkdir()
     text = scratch / "text.txt"
-    documents = _write_normalised(itertools.islice(read_clean(address), settings.documents), text)
+    read = itertools.chain.from_iterable(read_texts(address, settings.wikipedia_field) for address in addresses)
+    documents = _write_normalised(itertools.islice(read, settings.documents), text)
     if documents == 0:
-        raise XlmrError(f"{address}: holds no text", "put clean text there, a document a line, or remove the file")
+        raise XlmrError(f"{named}: holds no text", "put clean text there, a document a line, or remove the file")
     pieces_model = workspace / f"{language}{PIECES_SUFFIX}"
-    _train_pieces(settings, text, pieces_model, address)
+    _train_pieces(settings, text, pieces_model, named)
     pieces = _write_pieces(pieces_model, text, scratch / "pieces.txt")
-    _train_ngrams(settings, scratch, workspace / f"{language}{NGRAMS_SUFFIX}", address)
+    _train_ngrams(settings, scratch, workspace / f"{language}{NGRAMS_SUFFIX}", named)
     shutil.rmtree(scratch)
     return ShardReport({"documents": documents, "pieces": pieces})
 
 
-def read_clean(address: str) -> Iterator[str]:
-    """The documents of a file of clean text, a line each; compressed by its suffix, at any fsspec address."""
-    import fsspec
+def publish_models(settings: LanguageModels, language: str, addresses: Sequence[str], folder: Path) -> Counts:
+    """Train one language outside a run: its two files appear in ``folder`` when both are whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{language}.", dir=folder))
+    try:
+        report = train_language(settings, (language, addresses), workspace)
+        for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX):
+            publish(workspace / f"{language}{suffix}", folder / f"{language}{suffix}")
+    finally:
+        shutil.rmtree(workspace)
+    return report.counts
 
-    with fsspec.open(address, "rt", encoding="utf-8", compression="infer", newline="\n") as lines:
-        try:
-            for line in lines:
-                if line := line.strip():
-                    yield line
-        except (UnicodeDecodeError, EOFError, OSError) as error:
-            raise XlmrError(f"{address}: cannot be read ({error})", "put a whole file there") from None
 
-
-def _write_normalised(documents: Iterable[str], path: Path) -> int:
+def _write_normalised(documents: Iterator[str], path: Path) -> int:
     count = 0
-    with path.open("w", encoding="utf-8") as out:
-        for document in documents:
-            if line := normalise_for_language_model(document):
-                out.write(line + "\n")
-                count += 1
+    with path.open("wb") as out:
+        while batch := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
+            lines = [line for line in normalise_batch(batch) if line]
+            out.writelines(line + b"\n" for line in lines)
+            count += len(lines)
     return count
 
 
-def _train_pieces(settings: LanguageModels, text: Path, model: Path, address: str) -> None:
+def _train_pieces(settings: LanguageModels, text: Path, model: Path, named: str) -> None:
     try:
         # Streams, not paths: a model that was given paths carries them, and would differ from folder to folder.
         with text.open(encoding="utf-8", newline="\n") as lines, model.open("wb") as out:
             _train(settings, lines, out)
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise XlmrError(
-            f"{address}: no SentencePiece model can be made of it ({reason})", "give it more text"
-        ) from None
+        raise XlmrError(f"{named}: no SentencePiece model can be made of it ({reason})", "give it more text") from None
 
 
 def _train(settings: LanguageModels, lines: Iterable[str], out: IO[bytes]) -> None:
@@ -130,30 +141,30 @@ def _train(settings: LanguageModels, lines: Iterable[str], out: IO[bytes]) -> No
 
 
 def _write_pieces(model: Path, text: Path, path: Path) -> int:
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    processor = PiecesModel(model)
     count = 0
-    with text.open(encoding="utf-8", newline="\n") as lines, path.open("w", encoding="utf-8") as out:
-        while batch := [line.rstrip("\n") for line in itertools.islice(lines, 1000)]:
-            for pieces in processor.encode(batch, out_type=str, num_threads=1):
-                out.write(" ".join(pieces) + "\n")
+    with text.open("rb") as lines, path.open("wb") as out:
+        while batch := [line.rstrip(b"\n") for line in itertools.islice(lines, DOCUMENTS_AT_ONCE)]:
+            for pieces in processor.encode(batch):
+                out.write(b" ".join(pieces) + b"\n")
                 count += len(pieces)
     return count
 
 
-def _train_ngrams(settings: LanguageModels, scratch: Path, binary: Path, address: str) -> None:
+def _train_ngrams(settings: LanguageModels, scratch: Path, binary: Path, named: str) -> None:
     arpa = scratch / "model.arpa"
     lmplz = [find_tool("lmplz"), "-o", str(settings.order), "-S", settings.sort_memory, "-T", str(scratch)]
     lmplz += ["--vocab_estimate", str(settings.vocabulary_size), "--discount_fallback"]
+    if settings.prune:
+        lmplz += ["--prune", *map(str, settings.prune)]
     with (scratch / "pieces.txt").open("rb") as pieces, arpa.open("wb") as out:
-        _check(subprocess.run(lmplz, stdin=pieces, stdout=out, stderr=subprocess.PIPE, check=False), address)
-    _check(
-        subprocess.run([find_tool("build_binary"), str(arpa), str(binary)], capture_output=True, check=False), address
-    )
+        _check(subprocess.run(lmplz, stdin=pieces, stdout=out, stderr=subprocess.PIPE, check=False), named)
+    (scratch / "pieces.txt").unlink()
+    build = [find_tool("build_binary"), "-T", f"{scratch}/", *STRUCTURES[settings.structure], str(arpa), str(binary)]
+    _check(subprocess.run(build, capture_output=True, check=False), named)
 
 
-def _check(done: subprocess.CompletedProcess[bytes], address: str) -> None:
+def _check(done: subprocess.CompletedProcess[bytes], named: str) -> None:
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise XlmrError(f"{address}: {Path(done.args[0]).name} failed: {' '.join(last)}", "see its message")
+        raise XlmrError(f"{named}: {Path(done.args[0]).name} failed: {' '.join(last)}", "see its message")

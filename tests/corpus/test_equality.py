@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import fasttext
 import kenlm
 import numpy as np
 import plain_ccnet as plain
@@ -16,9 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.crawl.wet import Tally, read_documents, split_lines
-from corpus.duplicates.exact import cut, find_duplicates, is_in
-from corpus.duplicates.hash import first_in_document, hash_lines, sorted_at_most_twice
-from corpus.language.identifier import load_identifier
+from corpus.duplicates.hash import first_in_document, hash_lines
 from corpus.language.model_file import model_path
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model
 from corpus.output.records import CORPUS
@@ -27,7 +26,6 @@ from corpus.output.regroup import bucket_of
 SPECIAL = "".join(ASCII_LOOK_ALIKES) + "ΣσςİIıẞßＡ０٣१\x00\x1f\x7f\x85\x9f\u00a0\u2028\u3000é̂가힣"
 texts = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(SPECIAL)), max_size=60)
 lines = texts.map(lambda text: text.replace("\n", " ").replace("\r", " ").strip())
-hashes = st.lists(st.integers(0, 12), max_size=40)
 
 
 @settings(max_examples=500, deadline=None)
@@ -53,23 +51,6 @@ def test_first_of_each_hash_in_each_document(documents):
     owner = np.repeat(np.arange(len(documents)), [len(document) for document in documents])
     expected = [h not in document[:i] for document in documents for i, h in enumerate(document)]
     assert first_in_document(flat, owner).tolist() == expected
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(hashes, min_size=1, max_size=6))
-def test_duplicates_over_shards(shards):
-    """Each shard's list holds one entry a document that has the hash."""
-    everything = [h for shard in shards for h in shard]
-    expected = [sorted({h for h in shard if everything.count(h) > 1}) for shard in shards]
-    slices = [sorted_at_most_twice(np.array(shard, np.uint64)) for shard in shards]
-    assert [drop.tolist() for drop in find_duplicates(slices)] == expected
-
-
-@settings(max_examples=200, deadline=None)
-@given(hashes, hashes)
-def test_membership(values, table):
-    found = is_in(np.array(values, np.uint64), np.unique(np.array(table, np.uint64)))
-    assert found.tolist() == [value in table for value in values]
 
 
 @settings(max_examples=200, deadline=None)
@@ -111,7 +92,7 @@ def test_every_field_of_every_document_equals_the_plain_twin(small, done):
     documents = [document for path in files for document in plain.parse(path, 300)]
     duplicates = plain.find_duplicates(documents)
     deduplicated = [d for document in documents if (d := plain.drop_duplicates(document, duplicates))]
-    model = load_identifier("lid.176.ftz")._model
+    model = fasttext.load_model(str(model_path("lid.176.ftz")))
     identified = [d for document in deduplicated if (d := plain.identify(document, model, 0.5))]
     assert len(documents) > len(deduplicated) > len(identified) > 100
 
@@ -154,28 +135,6 @@ def test_the_counts_are_those_of_the_corpus(done):
         counts["characters"][language][bucket] -= len(record["raw_content"])
         counts["bytes"][language][bucket] -= len(record["raw_content"].encode())
     assert {n for rows in counts.values() for row in rows.values() for n in row.values()} == {0}
-
-
-def test_partitions_change_nothing(done, fresh):
-    """The same hashes to drop whether the window is one partition or many."""
-    words = ("--corpus.duplicates.memory_bytes", str(2**16))
-    fresh.run(*words, until="corpus.mine")
-    folder = fresh.output("corpus.duplicates", *words)
-    assert len(list(folder.glob("*.starts.npy"))) > 4
-    assert len(list(done.output("corpus.duplicates").glob("*.starts.npy"))) == 1
-    for name in ("corpus.mine",):
-        one, many = done.output(name), fresh.output(name, *words)
-        assert [p.read_bytes() for p in sorted(one.glob("*.arrow"))] == [
-            p.read_bytes() for p in sorted(many.glob("*.arrow"))
-        ]
-
-
-def test_a_partition_fits_into_its_memory(tmp_path):
-    for name, size in (("a", 10_000), ("b", 50_000)):
-        np.save(tmp_path / f"{name}.npy", np.sort(np.random.default_rng(0).integers(0, 2**64, size, np.uint64)))
-    files = tuple(sorted(tmp_path.glob("*.npy")))
-    assert [p.number for p in cut(files, 0, 2**20)] == [0, 1, 2, 3]
-    assert len(list(cut(files, 0, 2**30))) == 1
 
 
 def test_a_narrow_window_keeps_more(small, fresh):

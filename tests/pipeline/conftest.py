@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import toy_room
 
+from pipeline.context import Context
+from pipeline.counts import Counts
 from pipeline.dag import Dag
+from pipeline.executors.local import LocalExecutor
+from pipeline.log import EventLog
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import Selection, run
 
@@ -46,6 +50,22 @@ class Toy:
 @pytest.fixture
 def toy(tmp_path: Path) -> Toy:
     return Toy(tmp_path)
+
+
+@pytest.fixture
+def map_shards(tmp_path: Path) -> Callable[..., dict[str, Counts]]:
+    """Run a function over shards as a stage would, with no stage around it."""
+
+    def run_shards(function, shards, output: Path, workers: int = 2, executor=None, call=1, identity=None, log=None):
+        log = EventLog(log or tmp_path / "log.jsonl")
+        context = Context("toy.test", output, workers, log, executor or LocalExecutor(workers), "{}:{}".format)
+        context._calls = call - 1
+        try:
+            return context.map_shards(function, shards, identity)
+        finally:
+            context.log.close()
+
+    return run_shards
 
 
 @pytest.fixture

@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import XlmrError
 from pipeline.lease import Lease
+from pipeline.log import EventLog
 from pipeline.manifest import MANIFEST
-from pipeline.shards import MARKS, ShardReport, map_shards
+from pipeline.shards import MARKS, ShardReport
 
 RUN = """
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_a_lease_of_another_machine_expires(tmp_path):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_failing_shard_is_named_and_the_others_are_kept(toy, workers):
     words = ("--toy.numbers.count", "4", "--run.workers", workers)
-    with pytest.raises(XlmrError, match=r"toy.write: 1 of 4 shards failed: number-2: number 2 is bad; take another"):
+    with pytest.raises(XlmrError, match=r"toy.write: 1 of 4 shards failed \(number-2\): number 2 is bad; take another"):
         toy.run(*words, "--toy.numbers.bad", "2")
     output = toy.output("toy.write", *words, "--toy.numbers.bad", "2")
     assert sorted(path.name for path in (output / "numbers").iterdir()) == ["0.txt", "1.txt", "3.txt"]
@@ -119,16 +121,16 @@ def die_always(value: int, workspace: Path) -> ShardReport:
     return ShardReport({"done": 1})
 
 
-def test_a_killed_worker_is_replaced(tmp_path, toy):
+def test_a_killed_worker_is_replaced(tmp_path, map_shards):
     shards = {f"s{i}": tmp_path / f"flag{i}" for i in range(4)}
     (tmp_path / "flag3").touch()
-    reports = dict(map_shards(die_once, shards, tmp_path / "out", workers=2))
-    assert sorted(reports) == ["s0", "s1", "s2", "s3"]
+    counts = map_shards(die_once, shards, tmp_path / "out", workers=2)
+    assert sorted(counts) == ["s0", "s1", "s2", "s3"]
 
 
-def test_a_shard_that_kills_its_worker_each_time_is_named(tmp_path, toy):
-    with pytest.raises(XlmrError, match="1 of 3 shards failed: s1: its worker was killed 3 times"):
-        dict(map_shards(die_always, {f"s{i}": i for i in range(3)}, tmp_path, workers=2))
+def test_a_shard_that_kills_its_worker_each_time_is_named(tmp_path, map_shards):
+    with pytest.raises(XlmrError, match=r"1 of 3 shards failed \(s1\): its worker was killed \(SIGKILL.*\), 3 times"):
+        map_shards(die_always, {f"s{i}": i for i in range(3)}, tmp_path, workers=2)
     assert (tmp_path / "0.txt").exists()
     assert (tmp_path / "2.txt").exists()
 
@@ -151,23 +153,51 @@ def small_disk(tmp_path):
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_gets_one_line_and_loses_nothing(small_disk):
+def test_a_full_disk_gets_one_line_and_loses_nothing(small_disk, map_shards):
     output = small_disk / "out"
     shards = {"small": 1000, "large": 5_000_000}
-    with pytest.raises(XlmrError, match=r"1 of 2 shards failed: large: .*the disk is full; free some space and run"):
-        dict(map_shards(fill, shards, output, workers=1))
+    with pytest.raises(
+        XlmrError, match=r"1 of 2 shards failed \(large\): the output: the disk is full; free some space and run"
+    ):
+        map_shards(fill, shards, output, workers=1)
     assert (output / "1000.bin").stat().st_size == 1000
     assert not (output / "5000000.bin").exists()
-    again = dict(map_shards(fill, {"small": 1000, "medium": 2000}, output, workers=1))
-    assert list(again) == ["medium"]
+    before = (output / "1000.bin").stat().st_mtime_ns
+    map_shards(fill, {"small": 1000, "medium": 2000}, output, workers=1)
+    assert (output / "1000.bin").stat().st_mtime_ns == before
+    assert (output / "2000.bin").stat().st_size == 2000
 
 
-def test_shards_that_are_no_longer_asked_for_are_removed(tmp_path):
-    dict(map_shards(fill, {"a": 10, "b": 20}, tmp_path, workers=1))
-    dict(map_shards(fill, {"b": 20, "c": 30}, tmp_path, workers=1))
+def fill_up(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as rest:
+        while True:
+            rest.write(bytes(1000))
+
+
+def test_a_disk_that_is_full_of_its_own_log_stops_nothing(small_disk, map_shards):
+    log = small_disk / "log.jsonl"
+    shards = {f"{n:02}": n for n in range(3)} | {f"large-{'x' * 200}-{n}": 5_000_000 + n for n in range(3)}
+    with pytest.raises(XlmrError, match=r"3 of 6 shards failed \(large-x*-0, .*\): the output: the disk is full"):
+        map_shards(fill, shards, small_disk / "out", workers=1, log=log)
+    assert all(json.loads(line) for line in log.read_text().splitlines())
+    fill_up(small_disk / "rest")
+    events = EventLog(log)
+    for number in range(100):
+        events.event("lost", number=number, text="x" * 1000)
+    (small_disk / "rest").unlink()
+    events.event("again")
+    events.close()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert lines[-1]["event"] == "again"
+    assert lines[-1]["events_lost_before"] + sum(line["event"] == "lost" for line in lines) == 100
+
+
+def test_shards_that_are_no_longer_asked_for_are_removed(tmp_path, map_shards):
+    map_shards(fill, {"a": 10, "b": 20}, tmp_path, workers=1)
+    map_shards(fill, {"b": 20, "c": 30}, tmp_path, workers=1)
     assert sorted(path.name for path in tmp_path.glob("*.bin")) == ["20.bin", "30.bin"]
 
 
-def test_a_shards_name_cannot_lead_out_of_the_output(tmp_path):
+def test_a_shards_name_cannot_lead_out_of_the_output(tmp_path, map_shards):
     with pytest.raises(ValueError, match="not a shard's name"):
-        dict(map_shards(fill, {"../a": 1}, tmp_path, workers=1))
+        map_shards(fill, {"../a": 1}, tmp_path, workers=1)

@@ -85,7 +85,7 @@ ROOM = Room(
     config=ToyConfig,
     stages=(
         Stage(
-            "toy.write", 1, NumbersStage, f"{__name__}:write", "write numbers", resumable=True,
+            "toy.write", 1, NumbersStage, f"{__name__}:write", "write numbers", resumable=True, sharded=1,
             outside=lambda config: {config.numbers.file: "numbers.file"} if config.numbers.file else {},
         ),
         Stage("toy.sum", 1, NoSettings, f"{__name__}:add", "add them up", ("toy.write",)),

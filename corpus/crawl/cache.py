@@ -1,0 +1,195 @@
+"""Copies of files that lie elsewhere, in a folder that processes and runs share and that keeps to a size.
+
+    files/<name>    whole copies. Who reads one holds its lock, shared; who removes one must have it alone.
+    parts/<name>    what has come of others, and of which version it is. Who fetches holds the lock.
+    known/<name>    size, time and SHA-256 of all that ever came, so that a file that changed is noticed.
+
+The name is a hash of the address: nothing that an address holds can lead out of the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from corpus.crawl.download import Part, download, sha256_of
+from corpus.crawl.slots import try_lock, wait_for_lock
+from corpus.crawl.warc import open_address
+from pipeline.errors import XlmrError
+from pipeline.storage import is_local, publish, read_json, write_json
+
+if TYPE_CHECKING:
+    from corpus.crawl.settings import Download
+
+
+class Cache:
+    """The cache as one reader sees it."""
+
+    def __init__(self, settings: Download) -> None:
+        self._settings = settings
+        self._stop = Event()
+        for name in ("files", "parts", "known"):
+            (settings.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is still being fetched. Files that are open stay so."""
+        self._stop.set()
+
+    def open_ahead(self, addresses: Sequence[str]) -> Iterator[IO[bytes]]:
+        """Each file, open until the next is asked for; the next is fetched meanwhile."""
+        with ThreadPoolExecutor(1, thread_name_prefix="fetch") as thread:
+            try:
+                coming = thread.submit(self.open, addresses[0])
+                for following in [*addresses[1:], None]:
+                    with coming.result() as stream:
+                        if following is not None:
+                            coming = thread.submit(self.open, following)
+                        yield stream
+            finally:
+                self._stop.set()
+                with suppress(Exception):
+                    coming.result().close()
+
+    def open(self, address: str) -> IO[bytes]:
+        """The file, fetched if it is not here; it stays here as long as it is open. Errors: XlmrError."""
+        if is_local(address):
+            return open_address(address)
+        name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+        while True:
+            stream = self._open_copy(name) or self._fetch(address, name)
+            if stream is not None:
+                return stream
+
+    def _open_copy(self, name: str) -> IO[bytes] | None:
+        path = self._settings.folder / "files" / name
+        try:
+            stream = path.open("rb", buffering=0)
+        except FileNotFoundError:
+            return None
+        wait_for_lock(stream, self._stop, fcntl.LOCK_SH)
+        if _is_at(path, stream):
+            if self._is_whole(name, stream):
+                # The time of the last use; that of the last change stays, for it tells a copy that was touched.
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+                return stream
+            path.unlink(missing_ok=True)
+        stream.close()
+        return None
+
+    def _is_whole(self, name: str, stream: IO[bytes]) -> bool:
+        known, status = self._known(name), os.fstat(stream.fileno())
+        if known is None or known["size"] != status.st_size:
+            return False
+        if known["time"] == status.st_mtime_ns and not self._settings.verify:
+            return True
+        digest = sha256_of(stream)
+        if digest == known["sha256"]:
+            self._remember(name, known["address"], status, digest)
+        return bool(digest == known["sha256"])
+
+    def _fetch(self, address: str, name: str) -> IO[bytes] | None:
+        """Fetch what is missing of the file. None if meanwhile another has done so, or taken the part away."""
+        path, final = (self._settings.folder / kind / name for kind in ("parts", "files"))
+        path.touch()
+        try:
+            stream = path.open("r+b")
+        except FileNotFoundError:
+            return None
+        try:
+            wait_for_lock(stream, self._stop)
+            if not _is_at(path, stream) or final.exists():
+                stream.close()
+                return None
+            part = Part(stream, path.with_suffix(".json"))
+            _, digest = download(address, part, self._settings, self._stop, self._make_room)
+            known = self._known(name)
+            if known is not None and known["sha256"] != digest:
+                part.begin(None)
+                raise XlmrError(
+                    f"{address}: its content is not what it was when it was first fetched",
+                    f"find out why; to take what is there now, delete {self._known_path(name)} and force corpus.fetch",
+                )
+            self._remember(name, address, os.fstat(stream.fileno()), digest)
+            publish(path, final)
+            part.about.unlink(missing_ok=True)
+            fcntl.flock(stream, fcntl.LOCK_SH)
+            stream.seek(0)
+        except OSError as error:
+            stream.close()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            mend = "free some space, or lower corpus.read.download.limit_bytes; what has come is kept"
+            raise XlmrError(f"{self._settings.folder}: the disk is full", mend) from None
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _known_path(self, name: str) -> Path:
+        return self._settings.folder / "known" / f"{name}.json"
+
+    def _known(self, name: str) -> dict[str, Any] | None:
+        try:
+            known = read_json(self._known_path(name))
+        except (FileNotFoundError, XlmrError):
+            return None
+        return known if isinstance(known, dict) and {"address", "size", "time", "sha256"} <= known.keys() else None
+
+    def _remember(self, name: str, address: str, status: os.stat_result, digest: str) -> None:
+        known = {"address": address, "size": status.st_size, "time": status.st_mtime_ns, "sha256": digest}
+        write_json(self._known_path(name), known)
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest until the rest fits, as far as nobody reads or fetches it."""
+        with (self._settings.folder / "room.lock").open("ab") as lock:
+            wait_for_lock(lock, self._stop)
+            held = sorted(_held(self._settings.folder), key=lambda one: one[0])
+            total = sum(size for _, size, _ in held)
+            for _, size, path in held:
+                if total <= self._settings.limit_bytes:
+                    return
+                with suppress(FileNotFoundError), path.open("r+b") as stream:
+                    if try_lock(stream):
+                        path.unlink()
+                        path.with_suffix(".json").unlink(missing_ok=True)
+                        total -= size
+
+
+def _held(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """Time of the last use, size (that it will have) and path of all that takes room."""
+    for path in [*(folder / "files").iterdir(), *(folder / "parts").iterdir()]:
+        with suppress(FileNotFoundError):
+            if not path.name.startswith(".") and path.suffix != ".json":
+                status = path.stat()
+                yield status.st_atime_ns, max(status.st_size, _size_to_come(path)), path
+
+
+def _size_to_come(path: Path) -> int:
+    """Of a part, the size of the whole as far as it is known."""
+    try:
+        return int(read_json(path.with_suffix(".json"))["size"] or 0) if path.parent.name == "parts" else 0
+    except (FileNotFoundError, XlmrError, KeyError, TypeError, ValueError):
+        return 0
+
+
+def _is_at(path: Path, stream: IO[bytes]) -> bool:
+    """Whether an open file is still the one at its path."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino == os.fstat(stream.fileno()).st_ino
+    return False

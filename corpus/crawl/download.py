@@ -1,0 +1,146 @@
+"""One file, from where it is to here: by parts if need be, until all of it has come or it is clear that it will not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import IO, TYPE_CHECKING, Any
+
+from corpus.crawl.inflate import Limits, Text, UnreadableError
+from corpus.crawl.slots import StoppedError, pause, slot
+from corpus.crawl.source import Opened, RefusedError, open_source
+from pipeline.errors import XlmrError
+from pipeline.storage import read_json, write_json
+
+if TYPE_CHECKING:
+    from corpus.crawl.settings import Download
+
+GAIN = 2**20
+"""Bytes after which a connection that was cut does not count as failed."""
+_TAIL = 2**17
+
+
+@dataclass
+class Part:
+    """What is here of a file: its open file, locked by us, and beside it which version it is of."""
+
+    stream: IO[bytes]
+    about: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes that are here."""
+        return os.fstat(self.stream.fileno()).st_size
+
+    def version(self) -> str | None:
+        """Of which version; None if it cannot be gone on with."""
+        try:
+            about: Any = read_json(self.about)
+        except (FileNotFoundError, XlmrError):
+            return None
+        return about.get("version") if isinstance(about, dict) else None
+
+    def begin(self, version: str | None, size: int | None = None) -> None:
+        """Start over with a version, of so many bytes; None: one that cannot be gone on with."""
+        self.stream.seek(0)
+        self.stream.truncate(0)
+        write_json(self.about, {"version": version, "size": size})
+
+    def sha256(self) -> str:
+        """Hex SHA-256 of what is here."""
+        return sha256_of(self.stream)
+
+
+def sha256_of(stream: IO[bytes]) -> str:
+    """Hex SHA-256 of an open file; leaves it at its beginning."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while block := stream.read(2**20):
+        digest.update(block)
+    stream.seek(0)
+    return digest.hexdigest()
+
+
+def download(
+    address: str, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]
+) -> tuple[int, str]:
+    """Fill ``part`` with the file at ``address``; its size and SHA-256.
+
+    ``make_room`` is called once a connection, when it is known how much is to come. Errors: XlmrError; StoppedError.
+    """
+    failures, cut = 0, ""
+    while True:
+        before = part.size
+        try:
+            with slot(settings.folder / "slots", settings.connections, stop):
+                _receive(address, part, settings, stop, make_room)
+            digest = part.sha256()
+            if cut == digest or _ends_whole(part.stream):
+                return part.size, digest
+            # A length that is declared too small cuts a file unnoticed. What comes twice alike is like that at home.
+            cut = digest
+            refused = RefusedError("what came ends within a record, its length may be wrong", wait=0, anew=True)
+        except RefusedError as error:
+            refused = error
+        if not refused.passing:
+            raise XlmrError(f"{address}: {refused.problem}", "check the address, and what you may read there")
+        failures = 0 if part.size - before >= GAIN and not refused.anew else failures + 1
+        if failures >= settings.attempts:
+            raise XlmrError(
+                f"{address}: {refused.problem} ({failures} attempts)",
+                "run the same command later: it goes on from here",
+            )
+        if refused.anew:
+            part.begin(None)
+        pause(_wait(failures, refused.wait, settings), stop)
+
+
+def _receive(address: str, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]) -> None:
+    """One connection. Errors: RefusedError if it did not bring all that was left."""
+    version = part.version()
+    start = part.size if version else 0
+    with open_source(address, start, version, settings.timeout) as opened:
+        if opened.start == 0:
+            part.begin(opened.version, opened.size)
+        make_room()
+        _write(opened, part, stop)
+    if opened.size is not None and part.size != opened.size:
+        problem = f"{part.size:,} bytes came where {opened.size:,} were declared"
+        raise RefusedError(problem, anew=part.size > opened.size)
+
+
+def _write(opened: Opened, part: Part, stop: Event) -> None:
+    part.stream.seek(opened.start)
+    try:
+        for block in opened.blocks:
+            if stop.is_set():
+                raise StoppedError
+            part.stream.write(block)
+    finally:
+        part.stream.flush()
+
+
+def _wait(failures: int, asked: float | None, settings: Download) -> float:
+    """Seconds to the next attempt: twice as long each time, with jitter, and not less than the server asks for."""
+    wait = settings.first_wait * 2 ** max(failures - 1, 0) * random.uniform(0.5, 1.5)
+    return min(max(wait if asked is None else asked * random.uniform(1.0, 1.1), asked or 0.0), settings.longest_wait)
+
+
+def _ends_whole(stream: IO[bytes]) -> bool:
+    """Whether a compressed file ends where a member ends, as far as its last bytes tell."""
+    text = Text(stream, Limits(2**62, 2**62))
+    size = os.fstat(stream.fileno()).st_size
+    start = text.next_start(max(size - _TAIL, 0) - 1, b"WARC/") if text.format else None
+    if start is None:
+        return True
+    try:
+        for _ in text.chunks(start):
+            pass
+    except UnreadableError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""Dumps of CommonCrawl by name: the list of a dump's files, and the parts of a file's address.
+
+A file of a dump is ``<base>crawl-data/<dump>/…``. The part from ``crawl-data/`` on is the same at every base: it is
+what a document remembers as its segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.crawl.settings import Download
+from pipeline.errors import XlmrError
+from pipeline.storage import atomic_write, is_local
+
+if TYPE_CHECKING:
+    from corpus.crawl.settings import Fetch
+
+ROOT = "crawl-data/"
+LONGEST_LIST = 2**28
+"""Bytes; the list of a dump of 100,000 files has 14 MB."""
+
+
+def segment_of(address: str) -> str:
+    """The path in the crawl, from ``crawl-data/`` on, as cc_net's cc_segment; any other address is as it is."""
+    before, found, path = address.rpartition(ROOT)
+    return ROOT + path if found and (not before or before.endswith("/")) else address
+
+
+def address_of(segment: str, base: str) -> str:
+    """Where the file of a segment is, for a base; a segment that is an address of its own stays so."""
+    return _joined(base, segment) if segment.startswith(ROOT) else segment
+
+
+def list_of_files(fetch: Fetch, dump: str) -> list[str]:
+    """The addresses of a dump's files, in the order of its list. Errors: XlmrError for paths that leave the crawl."""
+    path = list_file(fetch, dump)
+    text = _unpack(path.read_bytes(), str(path)).decode("utf-8", "replace")
+    paths = [line.strip() for line in text.splitlines() if line.strip()]
+    for name in paths:
+        if not name.startswith(ROOT) or ".." in name.split("/") or not name.isprintable():
+            raise XlmrError(f"{path}: {name[:100]!r} is no path of a crawl", "check corpus.fetch.base")
+    if not paths:
+        raise XlmrError(f"{path}: lists no files", "check corpus.fetch.dumps")
+    return [_joined(fetch.base, name) for name in paths]
+
+
+def list_file(fetch: Fetch, dump: str) -> Path:
+    """The list of a dump as a local file, fetched if it is not here yet: dumps do not change once they are out.
+
+    A list in a local folder is read where it lies.
+    """
+    address = _joined(fetch.base, f"{ROOT}{dump}/{fetch.kind}.paths.gz")
+    if is_local(address):
+        if not Path(address).exists():
+            raise XlmrError(f"{address}: no such file", "check corpus.fetch.dumps and corpus.fetch.base")
+        return Path(address)
+    base = hashlib.sha256(fetch.base.encode()).hexdigest()[:16]
+    kept = fetch.lists / base / f"{dump}.{fetch.kind}.paths"
+    if not kept.exists():
+        from corpus.crawl.cache import Cache
+
+        with Cache(Download(folder=fetch.lists / "downloads")).open(address) as stream:
+            text = _unpack(stream.read(LONGEST_LIST), address)
+        with atomic_write(kept) as handle:
+            handle.write(text)
+    return kept
+
+
+def _joined(base: str, path: str) -> str:
+    return base.rstrip("/") + "/" + path
+
+
+def _unpack(content: bytes, name: str) -> bytes:
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        text = inflate.decompress(content, LONGEST_LIST)
+    except zlib.error as error:
+        raise XlmrError(f"{name}: not a whole gzip file ({error})", "fetch it again") from None
+    if not inflate.eof:
+        raise XlmrError(f"{name}: is cut, or too long for a list of files", "fetch it again")
+    return text

@@ -1,0 +1,154 @@
+"""Where a file comes from: HTTP(S), or any address that fsspec knows (S3). Opened at a byte, read in blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import XlmrError
+
+if TYPE_CHECKING:
+    import httpx
+
+BLOCK = 2**20
+_PASSING = {403, 408, 425, 429, 500, 502, 503, 504, 509, 520, 522, 524}
+"""Statuses that a later attempt may not meet. CommonCrawl's servers say 403 to those who ask too often."""
+
+
+class RefusedError(Exception):
+    """This attempt failed.
+
+    ``wait``     seconds that the server asks for.
+    ``passing``  another attempt makes sense.
+    ``anew``     what is here already does not fit what the source has: the next attempt begins at the beginning.
+    """
+
+    def __init__(self, problem: str, *, wait: float | None = None, passing: bool = True, anew: bool = False) -> None:
+        super().__init__(problem)
+        self.problem, self.wait, self.passing, self.anew = problem, wait, passing, anew
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An answer: ``blocks`` begin at byte ``start`` of ``size`` (None: not said).
+
+    ``version`` is the same as long as the file is; None if the source does not tell.
+    """
+
+    start: int
+    size: int | None
+    version: str | None
+    blocks: Iterator[bytes]
+
+
+@contextmanager
+def open_source(address: str, start: int, version: str | None, timeout: float) -> Iterator[Opened]:
+    """Open ``address`` at byte ``start`` if it is still of ``version``, otherwise at its beginning.
+
+    Errors: RefusedError; XlmrError if the address cannot be opened on this machine at all.
+    """
+    if address.startswith(("http://", "https://")):
+        with _open_http(address, start, version, timeout) as opened:
+            yield opened
+    else:
+        with _open_fsspec(address, start, version) as opened:
+            yield opened
+
+
+@contextmanager
+def _open_http(address: str, start: int, version: str | None, timeout: float) -> Iterator[Opened]:
+    import httpx
+
+    headers = {"Accept-Encoding": "identity"}
+    if start and version:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
+    try:
+        with _client(timeout).stream("GET", address, headers=headers) as answer:
+            if answer.status_code == 416:  # there is no such byte: what is here is longer than the file
+                raise RefusedError("416 Range Not Satisfiable", wait=0, anew=True)
+            if answer.status_code not in (200, 206):
+                raise _refused(answer)
+            begins, size = _range_of(answer)
+            same = begins == 0 or (begins == start and _version(answer) in (version, None))
+            if not same:
+                raise RefusedError("another part of the file came than was asked for", anew=True)
+            yield Opened(begins, size, _version(answer), answer.iter_raw())
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise RefusedError(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RefusedError(f"{type(error).__name__}: {error}", passing=False) from None
+
+
+@lru_cache(maxsize=4)
+def _client(timeout: float) -> httpx.Client:
+    """One a process: connections are used again."""
+    import httpx
+
+    agent = {"User-Agent": "xlmr (corpus fetch; +https://commoncrawl.org/faq)"}
+    return httpx.Client(timeout=timeout, follow_redirects=True, headers=agent)
+
+
+def _refused(answer: httpx.Response) -> RefusedError:
+    problem = f"{answer.status_code} {answer.reason_phrase}".strip()
+    return RefusedError(problem, wait=_asked_wait(answer), passing=answer.status_code in _PASSING)
+
+
+def _asked_wait(answer: httpx.Response) -> float | None:
+    """Seconds of Retry-After, which is a number or a date."""
+    text = answer.headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _range_of(answer: httpx.Response) -> tuple[int, int | None]:
+    """Which byte comes first, and the size of the whole file."""
+    length = _number(answer.headers.get("Content-Length"))
+    if answer.status_code == 200:
+        return 0, length
+    unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
+    span, _, size = rest.partition("/")
+    first = _number(span.partition("-")[0])
+    if unit != "bytes" or first is None:
+        raise RefusedError("it sent a part of the file without saying which", anew=True)
+    return first, _number(size) if size != "*" else None if length is None else first + length
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _version(answer: httpx.Response) -> str | None:
+    """What If-Range may be asked with: a strong ETag, or the date of the last change."""
+    tag = answer.headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
+
+
+@contextmanager
+def _open_fsspec(address: str, start: int, version: str | None) -> Iterator[Opened]:
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as error:
+        raise XlmrError(f"{address}: {error}", "install what fsspec needs for it: xlmr-pipeline[s3], say") from None
+    try:
+        filesystem.invalidate_cache()
+        about: dict[str, Any] = filesystem.info(path)
+        found = next((str(about[name]) for name in ("ETag", "LastModified", "mtime", "created") if name in about), None)
+        begins = start if found is not None and found == version else 0
+        with filesystem.open(path, "rb", block_size=8 * BLOCK) as stream:
+            stream.seek(begins)
+            yield Opened(begins, about.get("size"), found, iter(lambda: stream.read(BLOCK), b""))
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise RefusedError(f"{type(error).__name__}: {error}", passing=False) from None
+    except OSError as error:
+        raise RefusedError(f"{type(error).__name__}: {error}") from None

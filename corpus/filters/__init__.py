@@ -1,0 +1,1 @@
+"""Rules that keep a document or drop it with a reason, leave out lines, mask personal data. All off by default."""

@@ -1,0 +1,39 @@
+"""Lists in files, an entry a line: plain or compressed, any fsspec address, read in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.errors import XlmrError
+from pipeline.storage import expand
+
+CHARACTERS_AT_ONCE = 2**22
+
+
+def read_blocks(pattern: str) -> Iterator[str]:
+    """The text of the files of a pattern, in pieces of whole lines."""
+    for address in expand(pattern):
+        rest = ""
+        for piece in _read(address):
+            whole, newline, rest = (rest + piece).rpartition("\n")
+            if newline:
+                yield whole
+        if rest:
+            yield rest
+
+
+def _read(address: str) -> Iterator[str]:
+    import fsspec
+
+    try:
+        with fsspec.open(address, "rt", encoding="utf-8", errors="replace", compression="infer") as handle:
+            while piece := handle.read(CHARACTERS_AT_ONCE):
+                yield piece
+    except (OSError, EOFError, ValueError) as error:
+        raise XlmrError(f"{address}: not readable ({error})", "check corpus.filters") from None
+
+
+def read_entries(pattern: str) -> list[str]:
+    """The lines of the files of a pattern that are neither empty nor comments."""
+    lines = (line.strip() for block in read_blocks(pattern) for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

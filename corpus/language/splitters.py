@@ -1,0 +1,85 @@
+"""What no model need be asked: which Chinese script, which encoding of Burmese, whether Hindi is in Latin letters.
+
+Each function takes texts that an identifier gave one code and says True where the finer code is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.language.characters import code_points, sums
+from corpus.language.labels import TABLES
+from corpus.language.zawgyi import zawgyi_probabilities
+
+Answers = npt.NDArray[np.bool_]
+
+_ALL = 0x110000
+_LATIN = ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x1E00, 0x1EFF))
+_OTHER_LETTERS = ((0x370, 0x1DFF), (0x2E80, 0x2FFF), (0x3040, 0xFAFF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFC))
+
+
+def is_traditional(texts: Sequence[str]) -> Answers:
+    """Whether a Chinese text has more characters that only the traditional script has than only the simplified one.
+
+    A text with neither counts as simplified. Source of the two sets: OpenCC, characters that its conversion changes.
+    """
+    points, starts = code_points(texts)
+    return sums(_han_table()[points], starts) > 0
+
+
+def is_zawgyi(texts: Sequence[str]) -> Answers:
+    """Whether a Burmese text is encoded as Zawgyi rather than Unicode."""
+    return zawgyi_probabilities(texts) > 0.5
+
+
+def is_romanised(texts: Sequence[str]) -> Answers:
+    """Whether a text has more Latin letters than letters of other scripts."""
+    points, starts = code_points(texts)
+    return sums(_latin_table()[points], starts) > 0
+
+
+SPLITTERS: dict[str, tuple[Callable[[Sequence[str]], Answers], str, str]] = {
+    **dict.fromkeys(("zh", "zh-Hans", "zh-Hant"), (is_traditional, "zh-Hant", "zh-Hans")),
+    **dict.fromkeys(("my", "my_zaw"), (is_zawgyi, "my_zaw", "my")),
+    **{
+        name: (is_romanised, f"{code}_rom", code)
+        for code in ("bn", "hi", "ta", "te", "ur")
+        for name in (code, f"{code}_rom")
+    },
+}
+"""Code that an identifier gave -> (question, code where it is answered yes, code where no)."""
+
+
+def split(codes: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """The codes, each made finer where it can be."""
+    made = list(codes)
+    for code in set(codes) & SPLITTERS.keys():
+        question, yes, no = SPLITTERS[code]
+        places = [i for i, one in enumerate(codes) if one == code]
+        for place, answer in zip(places, question([texts[i] for i in places]).tolist(), strict=True):
+            made[place] = yes if answer else no
+    return made
+
+
+@lru_cache(maxsize=1)
+def _han_table() -> npt.NDArray[np.int8]:
+    """+1 for characters that are traditional only, −1 for those that are simplified only."""
+    rows = dict(line.split("\t") for line in (TABLES / "han.tsv").read_text(encoding="utf-8").splitlines())
+    table = np.zeros(_ALL, np.int8)
+    table[code_points([rows["traditional"]])[0]] = 1
+    table[code_points([rows["simplified"]])[0]] = -1
+    return table
+
+
+@lru_cache(maxsize=1)
+def _latin_table() -> npt.NDArray[np.int8]:
+    """+1 for Latin letters, −1 for letters of other scripts."""
+    table = np.zeros(_ALL, np.int8)
+    for ranges, value in ((_LATIN, 1), (_OTHER_LETTERS, -1)):
+        for first, last in ranges:
+            table[first : last + 1] = value
+    return table

@@ -1,0 +1,170 @@
+"""Training an identifier of our own: labelled text in, a fastText model and its card out.
+
+Every language gives text by temperature, cut into pieces of a crawl's lengths; whole documents are held out. The card
+says what it was trained on, with which settings, how right it is on text that it did not see, and how it is combined
+with the identifier that it is to help.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corpus.language.accuracy import accuracy
+from corpus.language.combine import Combination, learn
+from corpus.language.identifier import CodedModel
+from corpus.language.labelled_text import (
+    MEDIAN_CHARACTERS,
+    Document,
+    checksums,
+    find_files,
+    pieces,
+    read_documents,
+    split_off,
+)
+from corpus.language.model_file import model_path
+from corpus.language.own_model import CARD_VERSION, OwnModel, words_alone, write_card
+from corpus.language.settings import CC100
+from corpus.language.splitters import split
+from corpus.language.train_settings import Training
+from pipeline.errors import XlmrError
+from pipeline.storage import sha256_of_file
+
+MODEL_FILE = "own.ftz"
+MODEL_FILE_FULL = "own.bin"
+
+Texts = dict[str, list[Document]]
+
+
+def train(text: str, folder: Path, settings: Training, base: str, labels: str = CC100, calibration: str = "") -> Path:
+    """Write the model and its card into ``folder``, and say where the model is. The same bytes for the same text.
+
+    ``calibration``: labelled text of another source, which the combination is learnt from; without it, half of what is
+    held out. Errors: XlmrError for text that is not there or has fewer than two languages.
+    """
+    files = find_files(text)
+    documents = {language: list(read_documents(language, found)) for language, found in sorted(files.items())}
+    documents = {language: found for language, found in documents.items() if found}
+    if len(documents) < 2:
+        raise XlmrError(f"{text}: text in {len(documents)} languages", "give two or more files <language>.txt")
+    kept, held_out = _hold_out(documents, settings.held_out)
+    path = folder / (MODEL_FILE if settings.quantise else MODEL_FILE_FULL)
+    folder.mkdir(parents=True, exist_ok=True)
+    learnt_on = _fit(kept, settings, path)
+    card = _card(path, settings, base, labels)
+    sums = checksums(files)
+    card["text"] = {
+        language: {
+            "files": sums[language],
+            "documents": len(documents[language]),
+            "characters": sum(len(one.text) for one in documents[language]),
+            "characters_learnt_on": learnt_on[language],
+        }
+        for language in documents
+    }
+    write_card(path, card)
+    halves = {k: v[::2] for k, v in held_out.items()}, {k: v[1::2] for k, v in held_out.items()}
+    if calibration:
+        found = find_files(calibration).items()
+        halves = {language: list(read_documents(language, files)) for language, files in found}, held_out
+        card["calibration"] = {"files": checksums(find_files(calibration))}
+    _combine_and_measure(card, path, halves, settings, base, labels)
+    write_card(path, card)
+    return path
+
+
+def _hold_out(documents: Texts, share: float) -> tuple[Texts, Texts]:
+    sides = {language: split_off(found, share) for language, found in documents.items()}
+    kept = {language: side[0] or side[1] for language, side in sides.items()}
+    return kept, {language: side[1] for language, side in sides.items() if side[0] and side[1]}
+
+
+def _fit(documents: Texts, settings: Training, path: Path) -> dict[str, int]:
+    """Train on pieces of the documents; the characters that each language gave."""
+    import fasttext
+
+    fasttext.FastText.eprint = lambda *words, **options: None  # it greets on stderr
+    sizes = {language: sum(len(one.text) for one in found) for language, found in documents.items()}
+    largest = max(sizes.values())
+    lines, learnt_on = [], {}
+    for language, found in documents.items():
+        wanted = min(largest, settings.characters) * (sizes[language] / largest) ** settings.temperature
+        chance = np.random.default_rng([settings.seed, *language.encode()])
+        made = [words_alone(piece) for piece in pieces(found, wanted, chance)]
+        learnt_on[language] = sum(map(len, made))
+        lines += [f"__label__{language} {piece}\n" for piece in made if piece.strip()]
+    np.random.default_rng(settings.seed).shuffle(lines)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "train.txt"
+        file.write_text("".join(lines), encoding="utf-8")
+        options = settings.fast_text()
+        model = fasttext.train_supervised(str(file), thread=1, seed=settings.seed, verbose=0, **options)
+        if settings.quantise:
+            retrain = {"epoch": 1, "lr": settings.learning_rate / 5, "thread": 1, "verbose": 0}
+            model.quantize(str(file), cutoff=settings.features, retrain=True, qnorm=True, **retrain)
+    model.save_model(str(path))
+    return learnt_on
+
+
+def _card(path: Path, settings: Training, base: str, labels: str) -> dict[str, Any]:
+    return {
+        "card_version": CARD_VERSION,
+        "model": {"file": path.name, "sha256": sha256_of_file(path), "bytes": path.stat().st_size},
+        "settings": settings.model_dump(),
+        "base": {"model": base, "sha256": sha256_of_file(model_path(base)), "labels": labels},
+    }
+
+
+def _combine_and_measure(
+    card: dict[str, Any], path: Path, halves: tuple[Texts, Texts], settings: Training, base: str, labels: str
+) -> None:
+    own, coded = OwnModel(str(path)), CodedModel(base, labels)
+    truth, texts = _sample(halves[0], settings)
+    said = [coded.probabilities(texts), own.probabilities(texts)]
+    card["combination"] = learn(coded.codes, own.codes, truth, said[0], said[1]).to_card()
+    combination = Combination.from_card(card["combination"], own.codes)  # as it will be read
+    card["held_out"] = {}
+    for size, (truth, texts) in {
+        "paragraph": _sample(halves[1], settings),
+        "document": _whole(halves[1]),
+    }.items():
+        if texts:
+            card["held_out"][size] = measure(coded, own, combination, truth, texts)
+
+
+def measure(
+    base: CodedModel, own: OwnModel, combination: Combination, truth: Sequence[str], texts: Sequence[str]
+) -> dict[str, Any]:
+    """The accuracy of the first identifier, of ours and of both combined on the same texts, in the form of the card."""
+    first, second = base.probabilities(texts), own.probabilities(texts)
+    answers: Mapping[str, tuple[Sequence[str], Any]] = {
+        "base": (base.codes, first),
+        "own": (own.codes, second),
+        "combined": (combination.codes, combination.probabilities(first, second)),
+    }
+    return {
+        name: accuracy(truth, split([codes[i] for i in likely.argmax(1).tolist()], texts))
+        for name, (codes, likely) in answers.items()
+    }
+
+
+def _sample(documents: Texts, settings: Training) -> tuple[list[str], list[str]]:
+    """The same number of pieces of every language, or as many as its text holds."""
+    truth: list[str] = []
+    texts: list[str] = []
+    for language, found in sorted(documents.items()):
+        chance = np.random.default_rng([settings.seed, 1, *language.encode()])
+        size = sum(len(one.text) for one in found)
+        made = pieces(found, min(size, settings.pieces_held_out * MEDIAN_CHARACTERS * 1.4), chance) if size else []
+        truth += [language] * len(made)
+        texts += made
+    return truth, texts
+
+
+def _whole(documents: Texts) -> tuple[list[str], list[str]]:
+    texts = [(language, one.text) for language, found in sorted(documents.items()) for one in found]
+    return [language for language, _ in texts], [text for _, text in texts]

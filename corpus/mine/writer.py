@@ -1,0 +1,119 @@
+"""Where mined records go: Arrow files whose record batches hold one language each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import pyarrow as pa
+
+from corpus.mine.rows import Row
+from corpus.output.records import DROPPED, MINED
+from pipeline.storage import write_json
+
+BATCH_CHARACTERS = 4_000_000
+"""Text that is gathered of one language before it is written as one record batch."""
+
+
+class RecordWriter:
+    """Writes rows to an Arrow file, a language a record batch, and the list of these languages beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: dict[str, list[Row]] = defaultdict(list)
+        self._characters: dict[str, int] = defaultdict(int)
+        self._languages: list[str] = []
+
+    def __enter__(self) -> RecordWriter:
+        self._writer = pa.ipc.new_file(str(self._path), MINED, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            for language in sorted(self._waiting):
+                self._flush(language)
+            write_json(self._path.with_suffix(".languages.json"), self._languages)
+        self._writer.close()
+
+    def add(self, row: Row, characters: int) -> None:
+        """Take one row."""
+        self._waiting[row.language].append(row)
+        self._characters[row.language] += characters
+        if self._characters[row.language] > BATCH_CHARACTERS:
+            self._flush(row.language)
+
+    def _flush(self, language: str) -> None:
+        self._writer.write_batch(records_of(self._waiting.pop(language)))
+        self._characters[language] = 0
+        self._languages.append(language)
+
+
+def records_of(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows as one record batch of the mined schema."""
+    documents = [row.document for row in rows]
+    texts = ["\n".join(row.lines) for row in rows]
+    columns = {
+        **{name: list(map(attrgetter(name), documents)) for name in ("url", "date_download", "digest")},
+        "length": list(map(len, texts)),
+        "nlines": [len(row.lines) for row in rows],
+        "source_domain": [document.source_domain for document in documents],
+        "title": [document.title for document in documents],
+        "raw_content": texts,
+        "cc_segment": [document.segment for document in documents],
+        "original_nlines": [len(document.lines) for document in documents],
+        "original_length": [document.length for document in documents],
+        "line_ids": [row.line_ids for row in rows],
+        "language": [row.language for row in rows],
+        "language_score": [row.score for row in rows],
+        "perplexity": [row.perplexity for row in rows],
+        "line_scores": [row.line_scores for row in rows],
+        "line_perplexities": [row.line_perplexities for row in rows],
+    }
+    return pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in MINED], schema=MINED)
+
+
+class DroppedWriter:
+    """Writes what is dropped, with the reason, to an Arrow file; nothing where there is no path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._waiting: list[tuple[Row, str]] = []
+        self._characters = 0
+
+    def __enter__(self) -> DroppedWriter:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            self._writer = pa.ipc.new_file(str(self._path), DROPPED, options=options)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self._path is not None:
+            self._flush()
+            self._writer.close()
+
+    def add(self, row: Row, reason: str) -> None:
+        """Take one row."""
+        if self._path is None:
+            return
+        self._waiting.append((row, reason))
+        self._characters += row.characters
+        if self._characters > BATCH_CHARACTERS:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = [row for row, _ in self._waiting]
+        columns = [
+            [reason for _, reason in self._waiting],
+            [row.document.url for row in rows],
+            [row.document.title for row in rows],
+            [row.language for row in rows],
+            [row.score for row in rows],
+            ["\n".join(row.lines) for row in rows],
+            [row.line_ids for row in rows],
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, DROPPED, strict=True)]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=DROPPED))
+        self._waiting, self._characters = [], 0

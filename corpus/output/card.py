@@ -1,0 +1,355 @@
+"""The dataset card of a corpus: README.md in Hugging Face's form, drawn from the manifests of the stages that made it.
+
+``xlmr corpus card``, and corpus.regroup for the corpus that it writes. The same manifests give the same bytes: nothing
+of when, where or how fast it was made stands in it. The texts that no manifest holds: corpus/output/card_texts.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from corpus.output import card_texts
+from corpus.output.configs import FENCE, data_files
+from corpus.output.configs import card as with_configs
+from corpus.output.folder import COUNTS, STAGE, corpus_files, find_corpus
+from corpus.output.records import BUCKETS, CORPUS
+from corpus.output.steps import in_order, steps, totals
+from pipeline.config import Section, flatten
+from pipeline.counts import Counts
+from pipeline.errors import UsageError
+from pipeline.manifest import Manifest, read_manifest
+from pipeline.plan import KEY_LENGTH
+from pipeline.stage import Inputs
+from pipeline.storage import atomic_write, read_json
+from pipeline.words import size
+
+CARD = "README.md"
+
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B",
+         "10B<n<100B", "100B<n<1T", "n>1T")  # fmt: skip
+"""Hugging Face's size_categories: from one to the next ten times as many, beginning under 1,000."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a manifest says of one stage, as far as a card needs it."""
+
+    config: Mapping[str, Any]
+    counts: Counts
+    outside: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Made:
+        """Out of a manifest."""
+        return cls(manifest.config, manifest.counts, manifest.outside, manifest.git_commit, manifest.packages)
+
+
+History = Mapping[str, Made]
+"""By stage name, the stages that made a corpus, those whose manifests are still there."""
+
+
+def card(corpus: Path, *, out: Path | None = None) -> None:
+    """Draw the dataset card of a corpus.
+
+    Parameters
+    ----------
+    corpus
+        The output folder of corpus.regroup, a run's folder, or its YAML file.
+    out
+        File to write; printed if left out.
+    """
+    folder = find_corpus(corpus)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UsageError(
+            f"{folder}: has no manifest, so nothing says how it was made", "name a corpus of corpus.regroup"
+        )
+    history = {**_above(folder, manifest), STAGE: Made.of(manifest)}
+    text = draw_card(folder, history)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    with atomic_write(out, "w") as handle:
+        handle.write(text)
+    print(out)
+
+
+def write_card(output: Path, inputs: Inputs, settings: Mapping[str, Any], counts: Counts) -> None:
+    """Write the card of the corpus that corpus.regroup has just written.
+
+    ``settings`` are those that decide its result, as a manifest holds them; ``counts`` what it counted.
+    """
+    history: dict[str, Made] = {}
+    for stage, folder in inputs.items():
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            history |= {stage: Made.of(manifest), **_above(folder, manifest)}
+    text = draw_card(output, {**history, STAGE: Made(settings, counts)})
+    with atomic_write(output / CARD, "w") as handle:
+        handle.write(text)
+
+
+def _above(folder: Path, manifest: Manifest) -> dict[str, Made]:
+    """Everything that an output was made from, as long as it is still the same build: <stage>/<key8> beside it."""
+    found: dict[str, Made] = {}
+    waiting = [(folder, manifest)]
+    while waiting:
+        place, below = waiting.pop()
+        for stage, source in below.inputs.items():
+            above = place.absolute().parent.parent / stage / source["key"][:KEY_LENGTH]
+            known = read_manifest(above)
+            if stage not in found and known is not None and known.build == source["build"]:
+                found[stage] = Made.of(known)
+                waiting.append((above, known))
+    return found
+
+
+def draw_card(corpus: Path, history: History) -> str:
+    """The card. ``history`` holds corpus.regroup itself, and what it was made from as far as that is known."""
+    table = read_json(corpus / COUNTS)
+    sizes, documents = totals(table, "bytes"), totals(table, "documents")
+    order = in_order(sizes)
+    parts = [
+        f"# Web text in {len(order)} language{'s' if len(order) != 1 else ''}",
+        _what_it_is(sum(documents.values()), sum(sizes.values()), len(order), history),
+        "## Languages",
+        *_languages(table, order),
+        "## How it was made",
+        *_how_it_was_made(history),
+        "## Fields",
+        *_fields(),
+        "## How to load it",
+        card_texts.LOADING.replace("LANGUAGE", order[0] if order else "en"),
+        "## Limits and known biases",
+        *_limits(table, history),
+        "## Licence",
+        card_texts.LICENCE_COMMON_CRAWL if is_common_crawl(history) else card_texts.LICENCE_OTHER,
+        "## Citation",
+        card_texts.CITATION,
+    ]
+    import yaml
+
+    head = yaml.safe_dump(_head(order, sum(documents.values()), history), sort_keys=False, allow_unicode=True)
+    text = f"{FENCE}{head}{FENCE}\n" + "\n\n".join(parts) + "\n"
+    return with_configs(text, data_files("arrow", corpus_files(corpus)))
+
+
+def _head(languages: Sequence[str], documents: int, history: History) -> dict[str, Any]:
+    tags = sorted({bcp47(language) for language in languages})
+    licence = (
+        {
+            "license": "other",
+            "license_name": "commoncrawl-terms-of-use",
+            "license_link": "https://commoncrawl.org/terms-of-use",
+        }
+        if is_common_crawl(history)
+        else {"license": "unknown"}
+    )
+    return {
+        "pretty_name": f"Web text in {len(languages)} language{'s' if len(languages) != 1 else ''}",
+        # Hugging Face takes two or three letters here and the rest of a BCP-47 tag in a field of its own.
+        "language": sorted({tag.partition("-")[0] for tag in tags}),
+        "language_bcp47": tags,
+        **licence,
+        "multilinguality": "multilingual" if len(languages) > 1 else "monolingual",
+        "size_categories": size_category(documents),
+        "task_categories": ["fill-mask", "text-generation"],
+        "task_ids": ["language-modeling", "masked-language-modeling"],
+        "source_datasets": "original",
+        "annotations_creators": "no-annotation",
+        "language_creators": "found",
+    }
+
+
+def bcp47(language: str) -> str:
+    """The BCP-47 tag of a code of ours: CC100's, or what the identifier's model calls it."""
+    return card_texts.BCP47.get(language, language.replace("_", "-"))
+
+
+def size_category(documents: int) -> str:
+    """Hugging Face's word for a number of rows."""
+    place = 0
+    while place < len(SIZES) - 1 and documents >= 1000 * 10**place:
+        place += 1
+    return SIZES[place]
+
+
+def is_common_crawl(history: History) -> bool:
+    """Whether the crawl is CommonCrawl's, by the name of a dump or the addresses of its files."""
+    fetch = history.get("corpus.fetch")
+    settings = fetch.config.get("fetch", {}) if fetch else {}
+    addresses = [str(settings.get("crawl", "")), *(fetch.outside if fetch else ())]
+    return bool(settings.get("dumps")) or any("commoncrawl" in a or "crawl-data/" in a for a in addresses)
+
+
+def _what_it_is(documents: int, text: int, languages: int, history: History) -> str:
+    dumps = _setting(history, "corpus.fetch", "fetch.dumps") or []
+    source = "CommonCrawl" if is_common_crawl(history) else "a web crawl"
+    where = f"{source} ({', '.join(dumps)})" if dumps else source
+    return (
+        f"{documents:,} documents, {size(text)} of text in UTF-8, {languages} languages, out of {where}: deduplicated "
+        "by line, told apart by language, and cut into buckets by perplexity, as CCNet and CC100 were."
+    )
+
+
+def _languages(table: Counts, order: Sequence[str]) -> Iterator[str]:
+    yield (
+        "Largest first. Each is a configuration of its own, called by its code. Buckets: head is the text most like "
+        "the clean text that a language's model was trained on, tail the least; all where a language has no model."
+    )
+    units = [unit for unit in ("documents", "lines", "characters") if unit in table]
+    sums = {unit: totals(table, unit) for unit in (*units, "bytes")}
+    buckets = [bucket for bucket in BUCKETS if any(bucket in row for row in table["documents"].values())]
+    rows = [
+        (
+            language,
+            bcp47(language),
+            *(sums[unit][language] for unit in units),
+            size(sums["bytes"][language]),
+            *(table["documents"][language].get(bucket, 0) for bucket in buckets),
+        )
+        for language in order
+    ]
+    yield markdown_table(("code", "BCP-47", *units, "text", *(f"documents in {bucket}" for bucket in buckets)), rows)
+
+
+def _how_it_was_made(history: History) -> Iterator[str]:
+    from corpus.stages import ROOM
+
+    mined = history.get("corpus.mine")
+    if mined and mined.commit:
+        packages = ", ".join(f"{name} {version}" for name, version in mined.packages.items() if name in card_texts.USED)
+        yield f"By xlmr at commit {mined.commit.replace('+changes', ' with changes')}" + (
+            f", {packages}." if packages else "."
+        )
+    shown: set[tuple[str, str, str]] = set()
+    done = [stage for stage in ROOM.stages if stage.name in history and not _is_off(history[stage.name])]
+    for number, stage in enumerate(done, 1):
+        made = history[stage.name]
+        yield f"{number}. **{stage.name}**: {stage.summary}.{_counted(made.counts)}"
+        # Stages share sections, as how a record is read: they stand with the first.
+        new = [one for one in _settings(stage.config, made.config) if one not in shown]
+        shown.update(new)
+        if settings := [(f"`{name}`", *rest) for name, *rest in new]:
+            yield markdown_table(("setting", "value", "what it is"), settings)
+    if mined:
+        hashed, regrouped = history.get("corpus.hash"), history[STAGE]
+        yield "### What was left after each step, and why the rest went"
+        rows = [
+            (f"**{row.what}**" if row.left else f"− {row.what}", row.documents, row.lines, row.characters)
+            for row in steps(hashed.counts if hashed else {}, mined.counts, regrouped.counts)
+        ]
+        yield markdown_table(("step", "documents", "lines", "characters"), rows)
+        if masked := {kind: count for kind, count in mined.counts.get("masked", {}).items() if count}:
+            yield f"Masked in the text: {', '.join(f'{kind} {count:,}' for kind, count in sorted(masked.items()))}."
+        yield (
+            "A line is counted once, with the first reason that applied to it. Before language identification nobody "
+            "knows languages; characters are without the newlines between lines."
+        )
+
+
+def _is_off(made: Made) -> bool:
+    """Whether the stage ran only to say that it is not asked for."""
+    return any(isinstance(section, Mapping) and section.get("enabled") is False for section in made.config.values())
+
+
+def _counted(counts: Counts) -> str:
+    """The plain counts of a stage, in a sentence."""
+    plain = [f"{name.replace('_', ' ')} {value:,}" for name, value in sorted(counts.items()) if isinstance(value, int)]
+    return f" Counted: {', '.join(plain)}." if plain else ""
+
+
+def _settings(model: type[Section], values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Each setting that decides the result: dotted name, value, description. Rules that are off are left out."""
+    rules = values.get("filters", {}).get("rules", ())
+    for name, value in sorted(flatten(values)):  # a manifest read again is sorted, one in the making is not
+        path = name.split(".")
+        if path[0] == "filters" and len(path) > 2 and path[1] not in (*rules, "languages"):
+            continue
+        yield name, _shown(value), _description(model, path)
+
+
+def _description(model: Any, path: Sequence[str]) -> str:
+    """What the settings' model says of a field; empty where the path leads into a table."""
+    found = ""
+    for name in path:
+        fields = getattr(model, "model_fields", {})
+        if name not in fields:
+            return found
+        found, model = fields[name].description or "", fields[name].annotation
+    return found
+
+
+def _shown(value: Any) -> str:
+    """A setting as text. Where files lay on this machine is nobody's business: a path is cut to its last part."""
+    if value is None or value in ("", [], {}):
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(_shown(one) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and value.startswith(("/", "~", "file:")):
+        return f"…/{Path(value).name}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _fields() -> Iterator[str]:
+    yield "One row a document, or the part of a document in one language where paragraphs were decided on."
+    yield markdown_table(
+        ("field", "type", "meaning"),
+        [(f"`{column.name}`", str(column.type), card_texts.FIELDS[column.name]) for column in CORPUS],
+    )
+
+
+def _limits(table: Counts, history: History) -> Iterator[str]:
+    unit = _setting(history, "corpus.mine", "mine.unit")
+    threshold = _setting(history, "corpus.mine", "language_id.threshold")
+    thresholds = _setting(history, "corpus.mine", "language_id.thresholds") or {}
+    own = "".join(f", {language} {value}" for language, value in sorted(thresholds.items()))
+    masked = _setting(history, "corpus.mine", "filters.mask")
+    rules = _setting(history, "corpus.mine", "filters.rules")
+    without = sorted(language for language, buckets in table["documents"].items() if "all" in buckets)
+    near = _setting(history, "corpus.near_duplicates", "near_duplicates.enabled")
+    first = "keep_first" in str(_setting(history, "corpus.duplicates", "duplicates.keep"))
+    yield "\n".join(
+        f"- {line}"
+        for line in (
+            *card_texts.LIMITS,
+            card_texts.KEEPS_FIRST if first else card_texts.DROPS_ALL,
+            card_texts.WITHOUT_NEAR_DUPLICATES if near else card_texts.WITH_NEAR_DUPLICATES,
+            card_texts.BY_PARAGRAPH if unit == "paragraph" else card_texts.BY_DOCUMENT,
+            *([card_texts.THRESHOLD.format(threshold=f"{threshold}{own}")] if threshold is not None else []),
+            *([card_texts.WITHOUT_MODEL.format(languages=", ".join(without))] if without else []),
+            card_texts.MASKED.format(kinds=", ".join(masked)) if masked else card_texts.NOT_MASKED,
+            card_texts.FILTERED.format(rules=", ".join(rules)) if rules else card_texts.NOT_FILTERED,
+        )
+    )
+
+
+def _setting(history: History, stage: str, name: str) -> Any:
+    """A setting of a stage by its dotted name; None where it is not known."""
+    made = history.get(stage)
+    value: Any = made.config if made else None
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown; columns of numbers stand at the right. Cells stay one line of text, whatever is in them."""
+    numeric = [all(isinstance(row[n], int | None) for row in rows) for n in range(len(headers))]
+    lines = [headers, ["--:" if number else "---" for number in numeric], *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,79 @@
+"""Models that somebody else trained, as cc_net's: found in a folder, tried, and put where our own would be.
+
+They are hard-linked, or referred to from another file system; at a remote address they are fetched.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from corpus.language.labels import LABEL
+from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel, load_ngrams
+from pipeline.errors import XlmrError
+from pipeline.shards import ShardReport
+from pipeline.storage import expand, is_local
+
+LEAST_KNOWN = 0.5
+"""Share of the pieces that must be words of the n-grams. Measured over the models of 43 languages of the embedded text:
+0.94 and more where both belong together, 0.41 and less where they do not (Galician with Spanish)."""
+
+
+@dataclass(frozen=True)
+class ReadyMade:
+    """The two files of one language, at any address."""
+
+    language: str
+    pieces: str
+    ngrams: str
+
+
+def patterns(folder: str) -> list[str]:
+    """What the files of ``folder`` are called."""
+    return [f"{folder.rstrip('/')}/*{suffix}" for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX)]
+
+
+def ready_made_models(folder: str) -> dict[str, ReadyMade]:
+    """The models of a folder by language. Errors: XlmrError for a language that has only one of its two files."""
+    pieces, ngrams = (
+        {PurePosixPath(address).name.removesuffix(suffix): address for address in expand(pattern)}
+        for pattern, suffix in zip(patterns(folder), (PIECES_SUFFIX, NGRAMS_SUFFIX), strict=True)
+    )
+    missing = [f"{language}{NGRAMS_SUFFIX}" for language in sorted(pieces.keys() - ngrams.keys())]
+    missing += [f"{language}{PIECES_SUFFIX}" for language in sorted(ngrams.keys() - pieces.keys())]
+    if missing:
+        raise XlmrError(f"{folder}: {', '.join(missing)} missing", "each language needs both files: add or remove one")
+    for language in pieces:
+        if not LABEL.fullmatch(language):
+            raise XlmrError(f"{pieces[language]}: {language!r} is not a language code", "name it <code>.sp.model")
+    return {language: ReadyMade(language, pieces[language], ngrams[language]) for language in sorted(pieces)}
+
+
+def take_language(models: ReadyMade, workspace: Path) -> ShardReport:
+    """Put both files into the workspace. Errors: XlmrError if one cannot be loaded or they do not belong together."""
+    pieces = workspace / f"{models.language}{PIECES_SUFFIX}"
+    ngrams = workspace / f"{models.language}{NGRAMS_SUFFIX}"
+    _take(models.pieces, pieces)
+    _take(models.ngrams, ngrams)
+    known = PiecesModel(pieces).share_known_by(load_ngrams(ngrams))
+    if known < LEAST_KNOWN:
+        raise XlmrError(
+            f"{models.ngrams} knows {known:.0%} of the pieces of {models.pieces}: they were not trained together",
+            "take both files from one place",
+        )
+    return ShardReport({"bytes": ngrams.stat().st_size, "pieces_known": round(known, 3)})
+
+
+def _take(address: str, path: Path) -> None:
+    if not is_local(address):
+        import fsspec
+
+        filesystem, remote = fsspec.core.url_to_fs(address)
+        filesystem.get_file(remote, str(path))
+        return
+    source = Path(address).resolve()
+    try:
+        os.link(source, path)
+    except OSError:  # another file system, or another owner
+        path.symlink_to(source)

@@ -1,0 +1,104 @@
+"""Adoption: shards that another output of the same stage made from the same thing are linked in, not made again.
+
+A stage's key changes with the list of its shards; the files of one shard need not. Where a stage says what each shard's
+files depend on (its identity), a complete shard of a sibling output with the same identity is as good as a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.config import Section, fingerprint
+from pipeline.manifest import FileRecord
+from pipeline.shards import MARKS, Shard, ShardFolder, ShardMark, ShardWork
+from pipeline.storage import canonical_json, publish
+
+
+def identity_of(stage: str, version: int, settings: Section, name: str, depends_on: str) -> str:
+    """What a shard's files depend on, as one hash: the stage and its settings, the shard's name, and its input."""
+    parts = [stage, version, fingerprint(settings), name, depends_on]
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def adopt(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMark]:
+    """Link into the output those of ``shards`` that a sibling output has whole; give their marks, by name.
+
+    A sibling that is removed meanwhile costs nothing: what was linked stays, what was not is made anew.
+    """
+    wanted = {shard.name: shard for shard in shards if shard.identity is not None}
+    adopted: dict[str, ShardMark] = {}
+    for sibling in _siblings(work.folder) if wanted else ():
+        for name in sorted(sibling.named() & wanted.keys() - adopted.keys()):
+            mark = ShardMark.read(sibling.path(name))
+            if mark is not None and mark.identity == wanted[name].identity and mark.is_whole(sibling.output):
+                taken = _take_over(work, name, mark, sibling.output)
+                if taken is not None:
+                    adopted[name] = taken
+    return adopted
+
+
+def _siblings(own: ShardFolder) -> list[ShardFolder]:
+    """The other outputs of the stage, the newest first."""
+    inside = own.marks.relative_to(own.output)
+    outputs = [path for path in own.output.parent.iterdir() if path != own.output and (path / inside).is_dir()]
+    outputs.sort(key=lambda path: (path / inside).stat().st_mtime, reverse=True)
+    return [ShardFolder.at(path, inside) for path in outputs]
+
+
+def _take_over(work: ShardWork, name: str, mark: ShardMark, source: Path) -> ShardMark | None:
+    """Link (or copy) the files into a workspace, then put them in their place as if they had been made there."""
+    workspace = work.workspaces / name
+    records: dict[str, FileRecord] = {}
+    try:
+        for file, record in mark.files.items():
+            (workspace / file).parent.mkdir(parents=True, exist_ok=True)
+            records[file] = _link_or_copy(source / file, workspace / file, record)
+        for file in mark.files:
+            publish(workspace / file, work.folder.output / file)
+        taken = replace(mark, files=records, seconds=0.0)
+        work.folder.keep(name, taken)
+    except (OSError, _ChangedError):
+        return None
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+    return taken
+
+
+class _ChangedError(Exception):
+    """A copy is not what the mark says."""
+
+
+def _link_or_copy(source: Path, target: Path, record: FileRecord) -> FileRecord:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+        copied = FileRecord.of(target)
+        if copied.sha256 != record.sha256:
+            raise _ChangedError from None
+        return copied
+    return record
+
+
+def keep_identified(output: Path) -> None:
+    """Empty an output but for the shards that say what they depend on: whether they may stay is seen when asked for."""
+    marks = [path for path in (output / MARKS).rglob("*.json") if not path.name.startswith(".")]
+    kept: set[Path] = set()
+    for path in marks:
+        mark = ShardMark.read(path)
+        if mark is not None and mark.identity is not None:
+            kept |= {path, *(output / file for file in mark.files)}
+    if not kept:
+        shutil.rmtree(output, ignore_errors=True)
+        return
+    for folder, _, names in os.walk(output):
+        for name in names:
+            if Path(folder, name) not in kept:
+                Path(folder, name).unlink(missing_ok=True)

@@ -1,0 +1,152 @@
+"""Shards in processes of this machine. Each worker does one shard at a time, so that who dies names what killed it.
+
+A shard whose worker died waits until the others are through and is then tried alone, so that one which needs too much
+memory falls by itself and takes no other with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from pipeline.executors import ATTEMPTS
+from pipeline.executors.deaths import describe_death, kills_for_memory
+from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """``workers`` processes; none but this one where one is enough."""
+
+    workers: int
+
+    def run(self, work: ShardWork, shards: Sequence[Shard]) -> Iterator[tuple[str, Outcome]]:
+        """See ``Executor``."""
+        if self.workers == 1 or len(shards) <= 1:
+            yield from ((shard.name, work.do(shard)) for shard in shards)
+            return
+        fallen: dict[str, list[str]] = {}
+        again = yield from _in_workers(work, shards, min(self.workers, len(shards)), fallen)
+        while again:
+            again = yield from _in_workers(work, again, 1, fallen)
+
+
+def _in_workers(
+    work: ShardWork, shards: Sequence[Shard], workers: int, fallen: dict[str, list[str]]
+) -> Iterator[tuple[str, Outcome]] | Any:
+    """Do the shards; return those whose worker died and that may be tried again. ``fallen``: name -> its deaths."""
+    waiting, again = deque(shards), list[Shard]()
+    crew: list[_Worker] = []
+    try:
+        crew += [_Worker(work) for _ in range(workers)]
+        busy = [worker for worker in crew if worker.take(waiting)]
+        while busy:
+            for worker in _ready(busy):
+                shard = worker.shard
+                assert shard is not None, "a busy worker has a shard"
+                outcome = worker.outcome()
+                if isinstance(outcome, str):
+                    deaths = fallen.setdefault(shard.name, [])
+                    deaths.append(outcome)
+                    if len(deaths) < ATTEMPTS:
+                        again.append(shard)
+                    else:
+                        yield shard.name, too_often(deaths)
+                    crew.remove(worker)
+                    busy.remove(worker)
+                    if waiting:
+                        crew.append(_Worker(work))
+                        busy += [crew[-1]] if crew[-1].take(waiting) else []
+                    continue
+                if not worker.take(waiting):
+                    busy.remove(worker)
+                yield shard.name, outcome
+    finally:
+        for worker in crew:
+            worker.stop()
+    return again
+
+
+def too_often(deaths: Sequence[str]) -> ShardFailure:
+    """The failure of a shard whose worker died each time that it was tried."""
+    return ShardFailure(f"its worker {deaths[-1]}, {len(deaths)} times")
+
+
+def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
+    """The workers that have answered or died; waits for the first."""
+    signs = {sign: worker for worker in busy for sign in (worker.pipe, worker.process.sentinel)}
+    ready = {id(signs[sign]): signs[sign] for sign in wait(list(signs))}  # type: ignore[index]
+    return list(ready.values())
+
+
+class _Worker:
+    """A process that does shards as they come through a pipe, until the pipe is closed."""
+
+    def __init__(self, work: ShardWork) -> None:
+        self._killed_before = kills_for_memory()
+        self.shard: Shard | None = None
+        self.pipe, theirs = _SPAWN.Pipe()
+        self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work), daemon=False)
+        self.process.start()
+        theirs.close()
+
+    def take(self, waiting: deque[Shard]) -> bool:
+        """Begin the next shard; False where there is none. A worker that is dead is found so by ``outcome``."""
+        self.shard = waiting.popleft() if waiting else None
+        if self.shard is None:
+            return False
+        with suppress(OSError):  # it died between two shards: its sentinel says so
+            self.pipe.send(self.shard)
+        return True
+
+    def outcome(self) -> Outcome | str:
+        """What became of its shard, or how the worker died."""
+        try:
+            if self.pipe.poll():
+                answer: Outcome = self.pipe.recv()
+                return answer
+        except (EOFError, OSError):
+            pass
+        self.process.join()
+        self.pipe.close()
+        return describe_death(self.process.exitcode, self._killed_before)
+
+    def stop(self) -> None:
+        """End it: at once where it is idle, by a signal where it is at work."""
+        if self.shard is not None:
+            self.process.terminate()
+        self.pipe.close()
+        self.process.join(10)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _serve(pipe: Connection, work: ShardWork) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told once, by the run
+    threading.Thread(target=_die_with_the_run, daemon=True).start()
+    while True:
+        try:
+            shard = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(work.do(shard))
+
+
+def _die_with_the_run() -> None:
+    """A worker whose run was killed must not go on writing."""
+    run = multiprocessing.parent_process()
+    if run is not None:
+        wait([run.sentinel])
+        os._exit(1)

@@ -1,0 +1,28 @@
+"""Small language models, trained by the tests on what they are given."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+from corpus.perplexity.settings import LanguageModels
+from corpus.perplexity.train import publish_models
+
+ROOT = Path(__file__).parents[2]
+
+
+def clean_text(language: str, start: int, stop: int) -> list[str]:
+    """Documents of the embedded clean text."""
+    text = lzma.decompress((ROOT / f"samples/clean/{language}.txt.xz").read_bytes()).decode()
+    return text.splitlines()[start:stop]
+
+
+def train_models(folder: Path, texts: dict[str, str], **settings) -> Path:
+    """Models of each language, from its text, a document a line."""
+    for language, text in texts.items():
+        path = folder / "text" / f"{language}.txt"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text, encoding="utf-8")
+        options = LanguageModels(text=str(path), **{"vocabulary_size": 300, "sort_memory": "50M", **settings})
+        publish_models(options, language, [str(path)], folder / "models")
+    return folder / "models"

@@ -1,0 +1,160 @@
+"""Pages as they were crawled: text out of HTML in any encoding, title first, and then as WET."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from contextlib import suppress
+
+import pytest
+from corpus_crawl import wet_file, wet_record
+
+from corpus.crawl.html import NotAPage, text_of_page
+from corpus.crawl.settings import Read
+from corpus.crawl.wet import Tally, read_crawl, read_documents
+
+WORDS = "Ein Satz über Äpfel und Öl, 你好, жизнь."
+PAGE = (
+    "<!doctype html><html><head><meta charset='utf-8'><title> Der\n Titel </title><style>p {{}}</style></head><body>"
+    "<nav><ul><li><a href='/'>Start</a></li><li><a href='/x'>Weiter</a></li></ul></nav><main><article><h1>Kopf</h1>{}"
+    "</article></main><script>var x = 1;</script><footer>Impressum</footer></body></html>"
+)
+PARAGRAPHS = "".join(f"<p>Absatz {n}. {WORDS}</p>" for n in range(12))
+
+
+def response(
+    body: bytes, kind: str | None = "text/html; charset=utf-8", status: str = "200 OK", **headers: str
+) -> bytes:
+    lines = [f"HTTP/1.1 {status}"]
+    if kind is not None:
+        lines.append(f"Content-Type: {kind}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def warc_record(number: int, content: bytes, kind: str = "response") -> bytes:
+    record = wet_record(number, content).replace(b"WARC-Type: conversion", f"WARC-Type: {kind}".encode())
+    return record.replace(
+        b"Content-Type: text/plain\r\nContent-Length", b"Content-Type: application/http\r\nContent-Length"
+    )
+
+
+def text(body: bytes, *words, main_content: bool = False, **headers) -> list[str]:
+    return text_of_page(response(body, *words, **headers), main_content=main_content, max_bytes=10**6).split("\n")
+
+
+def test_a_warc_file_reads_as_a_wet_file_does(tmp_path):
+    """The same text, one way as HTML and one as WET, gives the same document."""
+    page = PAGE.format(PARAGRAPHS)
+    path = wet_file(
+        tmp_path / "x.warc.gz",
+        warc_record(0, b"software: x\r\n", "warcinfo"),
+        warc_record(1, b"GET / HTTP/1.1\r\n\r\n", "request"),
+        warc_record(2, response(page.encode())),
+        warc_record(3, b"a: b\r\n", "metadata"),
+        warc_record(4, response(b"\x89PNG" * 99, "image/png")),
+        warc_record(5, response(page.encode(), status="404 Not Found")),
+        warc_record(6, response(page.encode())[:40]),
+        warc_record(7, b"no HTTP at all" * 50),
+    )
+    tally = Tally()
+    (document,) = read_documents([str(path)], 300, 2**24, tally)
+    assert document.title == "Der Titel"
+    assert [line for line in document.lines if line.startswith("Absatz")] == [f"Absatz {n}. {WORDS}" for n in range(12)]
+    assert not any("var x" in line or "p {}" in line for line in document.lines)
+    assert (tally.records, tally.short, tally.bad, sum(tally.left_out.values())) == (2, 1, 0, 3)
+    assert tally.left_out["not HTML but image/png"] == tally.left_out["its status is not 200"] == 1
+
+    wet = wet_file(tmp_path / "x.wet.gz", wet_record(2, "\n".join([document.title, *document.lines]) + "\n"))
+    (again,) = read_documents([str(wet)], 300, 2**24, Tally())
+    assert (again.title, again.lines, again.url) == (document.title, document.lines, document.url)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kind", "meta", "words"),
+    [
+        ("utf-8", "text/html; charset=utf-8", "", WORDS),
+        ("utf-8", "text/html", "<meta charset=utf-8>", WORDS),
+        ("utf-8", "text/html", "", WORDS),
+        ("utf-8-sig", "text/html", "", WORDS),
+        ("utf-8", "text/html; charset=no-such-thing", "", WORDS),
+        ("cp1251", "text/html; charset=windows-1251", "", "Каждый человек имеет право на жизнь"),
+        ("koi8-r", "text/html", "<meta charset=koi8-r>", "Каждый человек имеет право на жизнь"),
+        ("shift_jis", "text/html; charset=Shift_JIS", "", "すべての人間は自由であり"),
+        (
+            "euc-kr",
+            "text/html",
+            "<meta http-equiv=Content-Type content='text/html; charset=euc-kr'>",
+            "모든 인간은 자유",
+        ),
+        ("gb18030", "text/html; charset=gbk", "", "人人生而自由,在尊严和权利上一律平等"),
+        ("latin-1", "text/html; charset=iso-8859-1", "", "Grüße aus Köln, à bientôt"),
+        ("windows-1256", "text/html; charset=windows-1256", "", "يولد جميع الناس أحرارا"),
+        ("utf-16", "text/html; charset=utf-16", "", WORDS),
+    ],
+)
+def test_encodings(encoding, kind, meta, words):
+    body = f"<html><head>{meta}<title>{words}</title></head><body><p>{words}</p></body></html>".encode(encoding)
+    assert [line for line in text(body, kind) if line] == [words, words]
+
+
+def test_main_content_leaves_menus_out():
+    body = PAGE.format(PARAGRAPHS).encode()
+    everything, main = text(body), text(body, main_content=True)
+    assert "• Weiter" in [line.strip() for line in everything]
+    assert not any("Weiter" in line or "Impressum" in line for line in main)
+    assert main[0] == everything[0] == "Der Titel"
+    assert sum(line.startswith("Absatz") for line in main) == 12
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<", b"<html", b"\0" * 1000, b"<p>&#xD800;&#0;&#x110000;</p>" * 9, b"<p>" * 50_000, bytes(range(256)) * 99,
+     b"<b>" * 20_000, b"<table>" * 2000, b"<a " + b"x=1 " * 50_000 + b">y</a>", b"<!--" * 10_000],
+    ids=lambda body: repr(body[:12]),
+)  # fmt: skip
+def test_html_of_any_kind_gives_text_that_can_be_written(body):
+    for main_content in (False, True):
+        with suppress(NotAPage):  # nested too deeply
+            "\n".join(text(body, "text/html", main_content=main_content)).encode()
+
+
+def test_nesting_that_would_take_hours():
+    deep = b"<div>" * 100_000 + b"x"
+    with pytest.raises(NotAPage, match="nested too deeply"):
+        text(deep, main_content=True)
+    assert "x" in text(deep)
+    wide = b"<div><p>words</p></div>" * 5000
+    assert text(wide, main_content=True)
+
+
+def test_what_a_server_compressed():
+    page = PAGE.format(PARAGRAPHS).encode()
+    chunked = (
+        b"".join(b"%x\r\n%s\r\n" % (len(page[n : n + 700]), page[n : n + 700]) for n in range(0, len(page), 700))
+        + b"0\r\n\r\n"
+    )
+    assert text(gzip.compress(page), Content_Encoding="gzip") == text(page)
+    assert text(chunked, Transfer_Encoding="chunked") == text(page)
+    bomb = zlib.compressobj(9, wbits=31)
+    small = b"".join(bomb.compress(b" " * 10**6) for _ in range(100)) + bomb.flush()
+    with pytest.raises(NotAPage, match="grows over the limit"):
+        text(small, Content_Encoding="gzip")
+
+
+def test_kinds_by_their_content():
+    page = PAGE.format(PARAGRAPHS).encode()
+    assert text(page, None)[0] == "Der Titel"
+    assert text(page, "APPLICATION/XHTML+XML")[0] == "Der Titel"
+    assert text(b"one\ntwo", "text/plain; charset=utf-8") == ["", "one", "two"]
+    for kind in ("application/pdf", "text/css", "\x1b[2J", "x" * 99):
+        with pytest.raises(NotAPage, match=r"^not HTML"):
+            text(page, kind)
+    with pytest.raises(NotAPage, match="something unnamed"):
+        text(b"%PDF-1.4", None)
+
+
+def test_pages_that_only_repeat_are_read_like_others(tmp_path):
+    body = response(b"<p>" + b"words and words " * 50 + b"</p>")
+    path = wet_file(tmp_path / "x", *(warc_record(n, body) for n in range(50)))
+    assert len(list(read_crawl([str(path)], Read(), Tally()))) == 50

@@ -1,0 +1,394 @@
+"""Labels, thresholds, the identifiers and their combination, training on a little text, and the two commands."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from pathlib import Path
+
+import fasttext
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.language.accuracy import accuracy, confusions
+from corpus.language.combine import Combination, learn
+from corpus.language.identifier import CodedModel, load_identifier
+from corpus.language.labelled_text import Document, cut, find_files, pieces, read_documents, split_off
+from corpus.language.labels import load_table
+from corpus.language.model_file import model_path, own_model_path
+from corpus.language.own_model import OwnModel, read_card, words_alone
+from corpus.language.settings import LanguageId
+from corpus.language.train import train
+from corpus.language.train_settings import Training
+from pipeline.cli import main
+from pipeline.errors import XlmrError
+
+CC100_CODES = """
+af am ar as az be bg bn bn_rom br bs ca cs cy da de el en eo es et eu fa ff fi fr fy ga gd gl gn gu ha he hi
+hi_rom hr ht hu hy id ig is it ja jv ka kk km kn ko ku ky la lg li ln lo lt lv mg mk ml mn mr ms my my_zaw ne
+nl no ns om or pa pl ps pt qu rm ro ru sa sc sd si sk sl so sq sr ss su sv sw ta ta_rom te te_rom th tl tn tr
+ug uk ur ur_rom uz vi wo xh yi yo zh-Hans zh-Hant zu
+"""
+CC100 = re.findall(r"\S+", CC100_CODES)
+
+GERMAN = "Der schnelle braune Fuchs springt über den faulen Hund und läuft danach in den Wald zurück."
+ZULU = "Sonke isintu sizalwa sikhululekile futhi sinesithunzi esilinganayo kanye namalungelo afanayo."
+OROMO = "Faayilii kana banuuf fuula jalqabaa irraa filannoo haaraa filadhu, ergasii tuqi."
+
+
+# Labels
+
+
+def test_every_code_of_cc100_can_come_out():
+    codes = CodedModel("lid.176.ftz", "cc100").codes
+    combined = load_identifier(LanguageId(labels="cc100", own_model="built-in")).codes
+    split_off_codes = {"zh-Hans", "zh-Hant", "my_zaw", "bn_rom", "hi_rom", "ta_rom", "te_rom", "ur_rom"}
+    lacked = {"ff", "ha", "ig", "lg", "ln", "ns", "om", "ss", "tn", "wo", "xh", "zu"}
+    assert len(CC100) == 116
+    assert set(CC100) - set(codes) == split_off_codes | lacked
+    assert not set(CC100) - set(combined) - split_off_codes
+    assert {"hi_rom", "ur_rom", "my_zaw"} <= set(combined)
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [("als", "gsw"), ("als_Latn", "sq"), ("nn", "no"), ("nob_Latn", "no"), ("arz", "ar"), ("arb_Arab", "ar"),
+     ("wuu", "zh"), ("cmn_Hans", "zh-Hans"), ("yue_Hant", "zh-Hant"), ("deu_Latn", "de"), ("hin_Latn", "hi_rom"),
+     ("kmr_Latn", "ku"), ("azj_Latn", "az"), ("fil_Latn", "tl"), ("gaz_Latn", "om"), ("nso_Latn", "ns"),
+     ("fuv_Latn", "ff")],
+)  # fmt: skip
+def test_labels_of_several_models(label, code):
+    assert load_table("cc100")[label] == code
+
+
+@pytest.mark.parametrize(
+    "label", ["de", "ckb", "azb", "sh", "bs", "hr", "sr", "ku", "az", "ceb", "ckb_Arab", "zh", "my"]
+)
+def test_labels_that_stay(label):
+    assert label not in load_table("cc100")
+
+
+def test_targets_are_codes_of_cc100():
+    assert set(load_table("cc100").values()) <= {*CC100, "gsw", "zh"}
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".json", ".yaml"])
+def test_tables_of_ones_own(tmp_path, suffix):
+    table = {"de": "deu-tsch", "en": ""}
+    text = json.dumps(table) if suffix != ".tsv" else "# mine\nde\tdeu-tsch\nen\t\n"
+    (tmp_path / f"t{suffix}").write_text(text)
+    found, scores = load_identifier(LanguageId(labels=str(tmp_path / f"t{suffix}"))).identify(
+        [GERMAN, "This is an English sentence about a dog.", "我们一起学习中文的说明文件"]
+    )
+    assert found == ["deu-tsch", "", "zh"]
+    assert scores[0] > 0.9
+    assert scores[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("t.tsv", "de\t../up\n", "cannot be a language's name"), ("t.yaml", "- de\n", "is no table"),
+     ("t.yaml", "de: [1\n", "not readable as YAML"), ("t.json", "{", "not readable as JSON"),
+     ("t.yaml", "de: 1\n", "is no table")],
+)  # fmt: skip
+def test_tables_that_are_refused(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(XlmrError, match=said):
+        load_table(str(tmp_path / name))
+
+
+def test_no_table():
+    with pytest.raises(XlmrError, match="no such table"):
+        load_table("nowhere.tsv")
+
+
+# Identifiers
+
+
+def test_as_they_are_is_what_fast_text_says():
+    model = fasttext.load_model(str(model_path("lid.176.ftz")))
+    texts = [GERMAN, ZULU, "国语", "", "x", "नमस्ते दुनिया", "aap kaise hain", "Hold musetasten og dra."]
+    names, scores = load_identifier(LanguageId()).identify(texts)
+    expected = [model.f.predict(text + "\n", 1, 0.0, "strict")[0] for text in texts]
+    assert names == [label.removeprefix("__label__") for _, label in expected]
+    assert scores.tolist() == pytest.approx([round(score, 2) for score, _ in expected], abs=1e-6)
+
+
+def test_labels_of_one_code_add_up():
+    base = fasttext.load_model(str(model_path("lid.176.ftz")))
+    text = "Hold inne museknappen og dra for å flytte biletet til ein annan stad."
+    labels, values = base.predict([text], k=176)
+    norwegian = sum(v for label, v in zip(labels[0], values[0], strict=True) if label[9:] in ("no", "nn"))
+    names, scores = load_identifier(LanguageId(labels="cc100")).identify([text])
+    assert names == ["no"]
+    assert scores[0] == pytest.approx(norwegian, abs=0.011)
+
+
+def test_thresholds_by_language():
+    settings = LanguageId(threshold=0.5, thresholds={"xh": 0.8})
+    assert (settings.threshold_of("xh"), settings.threshold_of("de")) == (0.8, 0.5)
+
+
+def test_files_that_count(tmp_path):
+    settings = LanguageId(labels=str(tmp_path / "t.tsv"), own_model="built-in")
+    assert set(settings.files().values()) == {"language_id.model", "language_id.labels", "language_id.own_model"}
+    assert list(LanguageId().files().values()) == ["language_id.model"]
+    assert all(Path(file).exists() for file in LanguageId(own_model="built-in").files())
+
+
+def test_what_lid_176_cannot_say():
+    base = load_identifier(LanguageId(labels="cc100"))
+    combined = load_identifier(LanguageId(labels="cc100", own_model="built-in"))
+    texts = [
+        GERMAN,
+        ZULU,
+        "我们一起学习中文的说明文件",
+        "mujhe samajh nahi aa raha ki ye kaam kaise karna hai",
+        "繁體中文的說明文件和學習資料",
+        "",
+    ]
+    assert base.identify(texts)[0][1] != "zu"
+    names, scores = combined.identify(texts)
+    assert names == ["de", "zu", "zh-Hans", "hi_rom", "zh-Hant", ""]
+    assert scores[-1] == 0
+    assert (scores[:-1] > 0.5).all()
+    assert (scores <= 1).all()
+
+
+def test_an_answer_does_not_hang_on_the_batch():
+    identifier = load_identifier(LanguageId(labels="cc100", own_model="built-in"))
+    texts = [GERMAN, ZULU, "", "国语", "aap kaise hain", "မြန်မာ"]
+    together = identifier.identify(texts)
+    alone = [identifier.identify([text]) for text in texts]
+    assert together[0] == [names[0] for names, _ in alone]
+    assert together[1].tolist() == pytest.approx([scores[0] for _, scores in alone], abs=0.011)
+    assert identifier.identify([])[0] == []
+
+
+def test_a_model_that_fits_no_combination():
+    with pytest.raises(XlmrError, match="other labels"):
+        load_identifier(LanguageId(own_model="built-in"))
+
+
+def test_a_model_without_a_card(tmp_path):
+    (tmp_path / "m.ftz").write_bytes(own_model_path("built-in").read_bytes())
+    with pytest.raises(XlmrError, match="no such card"):
+        OwnModel(str(tmp_path / "m.ftz"))
+    (tmp_path / "m.json").write_text('{"card_version": 0}')
+    with pytest.raises(XlmrError, match="not a card of this version"):
+        OwnModel(str(tmp_path / "m.ftz"))
+
+
+# The rule of combination
+
+
+def plain_probabilities(rule: Combination, base: dict[str, float], own: dict[str, float]) -> dict[str, float]:
+    """The rule as it is written down."""
+    weights = {}
+    for row, code in enumerate(rule.codes):
+        first = sum(base[said] * rule.base_habits[row, place] for place, said in enumerate(rule.base_codes))
+        second = sum(own[said] * rule.own_habits[row, place] for place, said in enumerate(rule.own_codes))
+        weights[code] = (first + 1e-6) ** rule.base_weight * (second + 1e-6) ** rule.own_weight
+    return {code: weight / sum(weights.values()) for code, weight in weights.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 1.5]), st.sampled_from([0.1, 0.7]))
+def test_the_rule(seed, base_weight, own_weight):
+    chance = np.random.default_rng(seed)
+    base_codes, own_codes = ["de", "en", "sw"], ["de", "en", "zu"]
+    codes = ["de", "en", "sw", "zu"]
+    habits = [chance.dirichlet([1, 1, 1], 4).astype(np.float32) for _ in range(2)]
+    rule = Combination(codes, base_codes, own_codes, habits[0], habits[1], base_weight, own_weight)
+    base, own = chance.dirichlet([1, 1, 1], 2), chance.dirichlet([1, 1, 1], 2)
+    for got, b, o in zip(rule.probabilities(base, own), base, own, strict=True):
+        expected = plain_probabilities(
+            rule, dict(zip(base_codes, b, strict=True)), dict(zip(own_codes, o, strict=True))
+        )
+        assert got.tolist() == pytest.approx([expected[code] for code in codes], abs=1e-4)
+
+
+def test_learning_the_rule():
+    """The first model takes zu for sw; ours knows de and zu, but is often wrong about de."""
+    truth = ["de", "zu", "sw"] * 20
+    base = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]] * 20, np.float32)
+    own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 20, np.float32)
+    rule = learn(["de", "sw"], ["de", "zu"], truth, base, own)
+    assert rule.codes == ["de", "sw", "zu"]
+    assert rule.base_habits[2, 1] == pytest.approx(0.8, abs=0.05)
+    assert rule.own_habits[0, 1] == pytest.approx(0.6, abs=0.06)
+    assert rule.own_habits[1].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
+    said = [rule.codes[i] for i in rule.probabilities(base, own).argmax(1)]
+    assert accuracy(truth, said)["right"] > 0.6
+    assert said[0] == "de"
+    assert said[1] == "zu"
+
+
+def test_a_rule_goes_through_its_card():
+    ones = np.ones((2, 1), np.float32)
+    rule = Combination(["a", "b"], ["a"], ["b"], ones, ones, 1.2, 0.5)
+    again = Combination.from_card(json.loads(json.dumps(rule.to_card())), ["b"])
+    assert again.base_habits.tolist() == again.own_habits.tolist() == ones.tolist()
+    assert (again.codes, again.weights) == (rule.codes, (1.2, 0.5))
+
+
+# Labelled text
+
+
+def write(folder: Path, **texts: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for language, text in texts.items():
+        (folder / f"{language}.txt.xz").write_bytes(lzma.compress(text.encode()))
+    return folder
+
+
+def test_documents(tmp_path):
+    write(tmp_path / "t", de="eins\nzwei  drei\n\n\nvier\n", zu="kunye")
+    files = find_files(str(tmp_path / "t"))
+    assert sorted(files) == ["de", "zu"]
+    found = [document.paragraphs for document in read_documents("de", files["de"])]
+    assert found == [["eins", "zwei drei"], ["vier"]]
+    assert find_files(str(tmp_path / "t" / "*.txt.xz")) == files
+
+
+def test_text_that_is_refused(tmp_path):
+    (tmp_path / "no language here.txt").write_text("x")
+    with pytest.raises(XlmrError, match="says no language"):
+        find_files(str(tmp_path))
+    (tmp_path / "de.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(XlmrError, match="cannot be read as text"):
+        list(read_documents("de", [str(tmp_path / "de.txt")]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("ab 語"), max_size=60), st.integers(0, 60), st.integers(1, 30))
+def test_a_cut_is_of_the_text(text, start, length):
+    piece = cut(text, min(start, len(text)), length)
+    assert piece in text
+    assert len(piece) <= length + 30
+
+
+def test_pieces_are_the_same_again_and_have_lengths_of_a_crawl():
+    text = " ".join(f"wort{n}" for n in range(5_000))
+    made, again = (pieces([Document("de", [text])], 20_000, np.random.default_rng(1)) for _ in range(2))
+    assert made == again
+    assert sum(map(len, made)) == pytest.approx(20_000, rel=0.1)
+    assert 90 < np.median([len(piece) for piece in made]) < 160
+    assert all(piece in text for piece in made)
+    assert all(piece.startswith("wort") for piece in made)
+
+
+def test_what_is_held_out_stays_held_out():
+    documents = [Document("de", [f"text {n}"]) for n in range(500)]
+    kept, held_out = split_off(documents, 0.2)
+    assert 60 < len(held_out) < 140
+    assert split_off(documents[:100] + documents[200:], 0.2)[1] == [
+        d for d in held_out if d in documents[:100] + documents[200:]
+    ]
+    assert {d.text for d in kept} | {d.text for d in held_out} == {d.text for d in documents}
+
+
+def test_words_alone():
+    assert words_alone("Das 3. HAUS—ist: «gut»!").split() == ["das", "haus", "ist", "gut"]
+    assert words_alone("नमस्ते می‌خواهم ŋëf") == "नमस्ते می‌خواهم ŋëf"
+
+
+def test_accuracy():
+    measured = accuracy(["a", "a", "a", "b"], ["a", "b", "b", "b"])
+    assert (measured["texts"], measured["right"], measured["right_mean_of_languages"]) == (4, 0.5, 0.6666)
+    assert measured["languages"]["a"] == {"texts": 3, "right": 0.3333, "precise": 1.0}
+    assert measured["confused"] == [["a", "b", 2]]
+    assert confusions(measured, "a") == [("b", 2)]
+
+
+# Training
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """Some of samples/clean. lid.176 cannot say om."""
+    texts = {}
+    for language in ("cs", "de", "en", "es", "et", "eu", "fi", "fr", "id", "it", "nl", "om", "pl", "sv", "tr", "vi"):
+        lines = lzma.decompress((ROOT / f"samples/clean/{language}.txt.xz").read_bytes()).decode().splitlines()
+        texts[language] = "\n\n".join(lines[:60])
+    return write(tmp_path_factory.mktemp("labelled"), **texts)
+
+
+SMALL = Training(characters=20_000, buckets=5_000, epochs=30, held_out=0.3, quantise=False)
+
+
+def test_training(labelled, tmp_path):
+    path = train(str(labelled), tmp_path / "a", SMALL, "lid.176.ftz")
+    card = read_card(path)
+    assert set(card) >= {"model", "settings", "base", "text", "combination", "held_out"}
+    assert set(card["held_out"]["paragraph"]) == {"base", "own", "combined"}
+    right = {name: figures["languages"]["om"]["right"] for name, figures in card["held_out"]["paragraph"].items()}
+    assert right["base"] == 0
+    assert min(right["own"], right["combined"]) > 0.9
+    names, _ = load_identifier(LanguageId(labels="cc100", own_model=str(path))).identify([GERMAN, OROMO])
+    assert names == ["de", "om"]
+    again = train(str(labelled), tmp_path / "b", SMALL, "lid.176.ftz")
+    assert again.read_bytes() == path.read_bytes()
+    assert read_card(again) == card
+
+
+def test_training_on_one_language(tmp_path):
+    write(tmp_path / "t", de="ein Text\n")
+    with pytest.raises(XlmrError, match="text in 1 languages"):
+        train(str(tmp_path / "t"), tmp_path / "out", SMALL, "lid.176.ftz")
+
+
+# Commands
+
+
+def test_identify_lines(tmp_path, capsys):
+    (tmp_path / "t.txt").write_text(f"{GERMAN}\n\nThis is an English sentence.\n")
+    assert main(["corpus", "identify", str(tmp_path / "t.txt")]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["de", "en", "en"]
+    assert float(lines[0][1]) > 0.9
+
+
+def test_identify_paragraphs_and_files(tmp_path, capsys):
+    (tmp_path / "t.txt.xz").write_bytes(lzma.compress(f"\nDer Hund\n{GERMAN}\n\n{ZULU}\n".encode()))
+    command = [
+        "corpus",
+        "identify",
+        str(tmp_path / "t.txt.xz"),
+        "--json",
+        "--labels",
+        "cc100",
+        "--own-model",
+        "built-in",
+    ]
+    assert main([*command, "--paragraphs"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(record["line"], record["language"]) for record in records] == [(2, "de"), (5, "zu")]
+    assert main([*command, "--whole"]) == 0
+    (record,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert record["file"].endswith("t.txt.xz")
+    assert main([*command, "--whole", "--paragraphs"]) == 2
+    assert main(["corpus", "identify", "nowhere.txt"]) == 2
+    assert main(["corpus", "identify", str(tmp_path)]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_identify_a_line_that_is_too_long(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("corpus.language.tools.MAX_CHARACTERS", 200)
+    (tmp_path / "t.txt").write_text((GERMAN + " ") * 50 + f"\n{GERMAN}\n")
+    assert main(["corpus", "identify", str(tmp_path / "t.txt")]) == 0
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["de", "de"]
+
+
+def test_train_lid_command(labelled, tmp_path, capsys):
+    words = ["--characters", "20000", "--buckets", "5000", "--epochs", "30", "--held-out", "0.3", "--no-quantise"]
+    assert main(["corpus", "train-lid", str(labelled), str(tmp_path / "out"), *words]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "out/own.bin")
+    assert "paragraph of text held out" in said.err

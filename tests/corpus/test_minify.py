@@ -1,0 +1,443 @@
+"""A corpus minified, and rebuilt out of the crawl: the same bytes; and a crawl that changed is noticed by line."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from corpus_crawl import wet_file, wet_record
+from hypothesis import given
+from hypothesis import strategies as st
+from mined_corpus import SMALL, contents, context_for, mined_row, random_mined, rows_of, run_on, write_mined
+from pyarrow import parquet
+
+from corpus.output import regroup, segments
+from corpus.output.ccnet_minified import decode_line_ids, read_ccnet
+from corpus.output.minified import INDEX, Minified
+from corpus.output.minify import minify
+from corpus.output.reproduce import reproduce
+from corpus.output.segments import order_of
+from corpus.output.settings import Regroup
+from corpus.stages import RegroupStage
+from pipeline.cli import main
+from pipeline.errors import UsageError, XlmrError
+from pipeline.manifest import read_manifest
+from pipeline.storage import read_json
+
+ROOT = Path(__file__).parents[2]
+
+
+class Made:
+    """A corpus of the small crawl, its minified form, and the crawl."""
+
+    def __init__(self, corpus: Path, minified: Path, crawl: Path) -> None:
+        self.corpus, self.minified, self.crawl = corpus, minified, crawl
+
+    def copy_of_crawl(self, folder: Path) -> Path:
+        shutil.copytree(self.crawl, folder)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def made(small, done, tmp_path_factory) -> Made:
+    """By documents, as cc_net; several files a bucket."""
+    folder = tmp_path_factory.mktemp("minified")
+    config = Regroup(file_bytes=2**16, batch_bytes=2**14)
+    inputs = {name: done.output(name) for name in ("corpus.mine", "corpus.cutoffs")}
+    regroup.run(RegroupStage.model_construct(regroup=config), inputs, folder / "corpus", context_for(folder / "corpus"))
+    # What the settings were stands in the manifest, which the spine writes.
+    manifest = read_manifest(done.output("corpus.regroup"))
+    replace(manifest, config={"regroup": config.model_dump()}).write(folder / "corpus")
+    minify(folder / "corpus", folder / "m", workers=1)
+    return Made(folder / "corpus", folder / "m", small / "crawl")
+
+
+def missing(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "missing.jsonl").read_text().splitlines()]
+
+
+def test_the_rebuilt_corpus_is_byte_for_byte_the_corpus(made, tmp_path):
+    reproduce(made.minified, str(made.crawl), tmp_path / "out", workers=1)
+    assert len(contents(made.corpus)) > 20
+    assert contents(tmp_path / "out") == contents(made.corpus)
+    assert (tmp_path / "out/counts.json").read_bytes() == (made.corpus / "counts.json").read_bytes()
+    counts = read_json(tmp_path / "out/reproduced.json")
+    assert (counts["gone"], counts["changed"], counts["unchecked"]) == (0, 0, 0)
+    assert (tmp_path / "out/missing.jsonl").read_text() == ""
+    assert not (tmp_path / "out/.rebuilt").exists()
+
+
+def test_every_column_comes_back(made, tmp_path):
+    """Said once more by value, so that a fault in the writer cannot hide one in the columns."""
+    reproduce(made.minified, str(made.crawl), tmp_path / "out", workers=1)
+    for path in sorted(made.corpus.glob("*/*.arrow")):
+        assert rows_of(tmp_path / "out" / path.relative_to(made.corpus)) == rows_of(path)
+
+
+def test_what_is_minified_is_in_the_order_of_the_crawl_and_small(made):
+    minified = Minified.open(made.minified)
+    names = [segment.name for segment in minified.segments]
+    assert names == sorted(str(path) for path in made.crawl.iterdir())
+    corpus = {(r["url"], r["cc_segment"]): r for p in made.corpus.glob("*/*.arrow") for r in rows_of(p)}
+    found = 0
+    for segment in minified.segments:
+        rows = list(minified.rows(segment))
+        assert len(rows) == segment.rows
+        for row in rows:
+            one = corpus[row["url"], row["cc_segment"]]
+            assert row["cc_segment"] == segment.name
+            assert all(row[name] == one[name] for name in row.keys() & one.keys())
+            assert len(row["line_checks"]) == 2 * len(row["line_ids"])
+            found += 1
+    assert found == len(corpus)
+    counts = read_json(made.minified / INDEX)["counts"]
+    assert counts["minified_bytes"] == sum(p.stat().st_size for p in made.minified.glob("*.parquet"))
+    assert counts["minified_bytes"] < counts["corpus_bytes"] / 3
+    assert counts["documents"] == len(corpus)
+
+
+@pytest.mark.slow
+def test_workers_and_parts_change_nothing(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "PART_ROWS", 50)
+    minify(made.corpus, tmp_path / "m", workers=1)
+    assert len(list((tmp_path / "m").glob("part-*.parquet"))) == len(Minified.open(made.minified).segments) > 1
+    monkeypatch.undo()
+    minify(made.corpus, tmp_path / "three", workers=3)
+    one = {p.name: p.read_bytes() for p in made.minified.glob("[!.]*")}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "three").glob("[!.]*")} == one
+    reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=3)
+    assert contents(tmp_path / "out") == contents(made.corpus)
+
+
+@pytest.mark.slow
+def test_kill_in_the_middle_and_go_on(made, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from corpus.output.reproduce import reproduce\n"
+        "if __name__ == '__main__':\n"
+        "    reproduce(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), workers=1)\n"
+    )
+    out = tmp_path / "out"
+    words = [sys.executable, "-c", code, str(made.minified), str(made.crawl), str(out)]
+    child = subprocess.Popen(words, cwd=ROOT, start_new_session=True)
+    end = time.monotonic() + 60
+    while not any(out.glob(".rebuilt/.shards/*.json")) and child.poll() is None and time.monotonic() < end:
+        time.sleep(0.001)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (out / "reproduced.json").exists()
+    assert len(list(out.glob(".rebuilt/.shards/*.json"))) < 3
+    reproduce(made.minified, str(made.crawl), out, workers=1)
+    assert contents(out) == contents(made.corpus)
+
+
+def change(path: Path, before: bytes, after: bytes) -> None:
+    """Write other text in the place of some, a gzip member a record as before; lengths stay what they were."""
+    assert len(before) == len(after)
+    text = gzip.decompress(path.read_bytes())
+    assert text.count(before) == 1
+    records = text.replace(before, after).split(b"WARC/1.0\r\n")[1:]
+    path.write_bytes(b"".join(gzip.compress(b"WARC/1.0\r\n" + record) for record in records))
+
+
+def a_line(made: Made) -> tuple[dict, str]:
+    """A document whose last line stands nowhere else in its segment, and that line."""
+    rows = [row for p in sorted(made.corpus.glob("en/*.arrow")) for row in rows_of(p)]
+    for row in rows:
+        line = row["raw_content"].split("\n")[-1]
+        if len(line) > 30 and gzip.decompress(Path(row["cc_segment"]).read_bytes()).count(line.encode()) == 1:
+            return row, line
+    raise AssertionError
+
+
+def test_a_line_that_was_tampered_with_is_noticed(made, tmp_path, capsys):
+    row, line = a_line(made)
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    change(crawl / Path(row["cc_segment"]).name, line.encode(), line[:-1].encode() + b"#")
+    with pytest.raises(
+        XlmrError, match=r"1 of [\d,]+ documents are not in this crawl as they were; they are listed in"
+    ):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert "1 changed" in capsys.readouterr().err
+    (found,) = missing(tmp_path / "out")
+    assert (found["url"], found["what"]) == (row["url"], "changed")
+    assert found["why"] == f"line {row['line_ids'][-1]:,} is another"
+    rebuilt = {r["url"]: r for p in (tmp_path / "out").glob("*/*.arrow") for r in rows_of(p)}
+    assert row["url"] not in rebuilt
+    assert len(rebuilt) > 100
+
+
+def test_what_is_gone_is_named_and_tried_again(made, tmp_path):
+    """A segment and a document are missing; then they are back."""
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    first, second, _ = sorted(crawl.iterdir())
+    first.rename(tmp_path / "aside")
+    row = next(r for p in made.corpus.glob("en/*.arrow") for r in rows_of(p) if r["cc_segment"].endswith(second.name))
+    whole = second.read_bytes()
+    change(second, f"WARC-Target-URI: {row['url']}\r".encode(), f"WARC-Target-URI: {row['url'][:-1]}?\r".encode())
+    with pytest.raises(XlmrError, match="the same command tries them again"):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    found = missing(tmp_path / "out")
+    assert {one["what"] for one in found} == {"gone"}
+    assert [one["url"] for one in found if one["cc_segment"].endswith(second.name)] == [row["url"]]
+    of_first = [one for one in found if one["cc_segment"].endswith(first.name)]
+    assert len(of_first) == Minified.open(made.minified).segments[0].rows
+    assert of_first[0]["why"] == f"its segment is not at {first}"
+
+    (tmp_path / "aside").rename(first)
+    second.write_bytes(whole)
+    reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert contents(tmp_path / "out") == contents(made.corpus)
+    assert missing(tmp_path / "out") == []
+
+
+def test_a_document_with_another_digest_is_changed(made, tmp_path):
+    row, _ = a_line(made)
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    change(crawl / Path(row["cc_segment"]).name, row["digest"].encode(), b"sha1:" + b"A" * (len(row["digest"]) - 5))
+    with pytest.raises(XlmrError):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert [(one["url"], one["why"]) for one in missing(tmp_path / "out")] == [(row["url"], "has another digest")]
+
+
+def test_out_of_a_web_server(made, tmp_path):
+    """Each segment is asked for once; one that the server does not have is gone, not a failure."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *words: object) -> None:
+            asked.append(self.path)
+
+        def log_error(self, *words: object) -> None:
+            pass
+
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    last = sorted(crawl.iterdir())[-1]
+    last.unlink()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=crawl)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        with pytest.raises(XlmrError, match="are not in this crawl as they were"):
+            reproduce(made.minified, address, tmp_path / "out", cache=tmp_path / "cache", workers=1)
+        server.shutdown()
+    assert sorted(set(asked)) == sorted(f"/{path.name}" for path in made.crawl.iterdir())
+    assert len(asked) == len(set(asked))
+    assert {(one["what"], one["cc_segment"].endswith(last.name)) for one in missing(tmp_path / "out")} == {
+        ("gone", True)
+    }
+
+
+def paragraph_row(segment: Path, number: int, language: str, ids: list[int], lines: list[str]) -> dict:
+    """A row as mining by paragraphs writes it: line 0 is the title."""
+    chosen = [lines[i] for i in ids]
+    return {
+        **mined_row(language, "\n".join(chosen), 150.0, number),
+        "url": f"https://example.org/{number}", "digest": f"sha1:X{number}", "title": lines[0],
+        "cc_segment": str(segment), "line_ids": ids, "original_nlines": len(lines),
+        "original_length": len("\n".join(lines).encode()) + 1,
+        "line_scores": [0.5 + i / 16 for i in ids], "line_perplexities": [None if i == 1 else 10.0 * i for i in ids],
+    }  # fmt: skip
+
+
+def test_by_paragraphs_with_the_title_as_line_0_and_rows_that_share_a_document(tmp_path):
+    lines = ["Der Titel", "one line of English", "eine Zeile", "noch eine Zeile", "one more line"]
+    segment = tmp_path / "crawl/a.warc.wet.gz"
+    segment.parent.mkdir()
+    wet_file(segment, *(wet_record(n, "\n".join(lines) + "\n") for n in range(3)))
+    rows = [
+        [paragraph_row(segment, n, "de", [0, 2, 3], lines) for n in range(3)],
+        [paragraph_row(segment, n, "en", [1, 4], lines) for n in range(3)],
+    ]
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/a.arrow", rows)
+    run_on(tmp_path / "mined", tmp_path / "corpus", SMALL)
+    minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+    reproduce(tmp_path / "m", str(tmp_path / "crawl"), tmp_path / "out", workers=1)
+    assert [row["line_perplexities"] for row in rows_of(tmp_path / "out/en/head-00000.arrow")] == [[None, 40.0]] * 3
+    for name in ("de/middle-00000.arrow", "en/head-00000.arrow"):
+        assert rows_of(tmp_path / "out" / name) == rows_of(tmp_path / "corpus" / name)
+
+
+def test_more_lines_than_16_bits_can_number(tmp_path):
+    """What cc_net cannot: 70,000 lines, all but some of them kept."""
+    lines = ["title", *(f"line {n}" for n in range(70_000))]
+    segment = tmp_path / "crawl/a.warc.wet.gz"
+    segment.parent.mkdir()
+    wet_file(segment, wet_record(1, "\n".join(lines) + "\n"))
+    ids = [*range(0, 20_000, 7), *range(32_700, 33_000), 65_535, 65_536, 69_999]
+    row = {
+        **mined_row("fy", "\n".join(lines[1:][i] for i in ids), None, 1),
+        "url": "https://example.org/1", "digest": "sha1:X1", "title": "title", "cc_segment": str(segment),
+        "line_ids": ids, "original_nlines": 70_000, "original_length": len("\n".join(lines)) + 1,
+    }  # fmt: skip
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/a.arrow", [[row]])
+    run_on(tmp_path / "mined", tmp_path / "corpus", SMALL)
+    minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+    reproduce(tmp_path / "m", str(tmp_path / "crawl"), tmp_path / "out", workers=1)
+    assert rows_of(tmp_path / "out/fy/all-00000.arrow") == rows_of(tmp_path / "corpus/fy/all-00000.arrow")
+
+
+def as_ccnet(row: dict) -> str:
+    """As cc_net's Minifier writes it (cc_net/minify.py, encode_line_ids)."""
+    ids = base64.b64encode((np.array(row["line_ids"]) % 2**16).astype("<u2").tobytes()).decode()
+    known = {n: row[n] for n in ("url", "digest", "cc_segment", "language", "bucket")}
+    decimals = {"language_score": round(row["language_score"], 2)}
+    if row["perplexity"] is not None:
+        decimals["perplexity"] = round(row["perplexity"], 1)
+    return json.dumps({**known, **decimals, "line_ids": ids})
+
+
+def write_ccnet(corpus: Path, folder: Path) -> None:
+    folder.mkdir()
+    for path in corpus.glob("*/*.arrow"):
+        lines = "".join(as_ccnet(row) + "\n" for row in rows_of(path))
+        bucket, number = path.stem.split("-")
+        (folder / f"{path.parent.name}_{bucket}_{int(number):04d}.json.gz").write_bytes(gzip.compress(lines.encode()))
+
+
+def test_ccnets_own_form(made, tmp_path, capsys):
+    write_ccnet(made.corpus, tmp_path / "ccnet")
+    reproduce(tmp_path / "ccnet", str(made.crawl), tmp_path / "out", workers=1)
+    found, expected = (
+        {(r["url"], r["cc_segment"]): r for p in folder.glob("*/*.arrow") for r in rows_of(p)}
+        for folder in (tmp_path / "out", made.corpus)
+    )
+    assert found == expected
+    assert f"{len(expected):,} had no checksums" in capsys.readouterr().err
+
+
+@given(st.lists(st.integers(1, 2**16 - 1), max_size=60), st.integers(0, 2**16 - 1))
+def test_line_ids_of_ccnet(steps, first):
+    """Numbers that rise by less than 65,536 come back whatever their size: a signed reading loses those from 32,768."""
+    ids = np.cumsum([first, *steps])
+    text = base64.b64encode((ids % 2**16).astype("<u2").tobytes()).decode()
+    assert decode_line_ids(text) == ids.tolist()
+
+
+OTHERS = dict.fromkeys(("url", "digest", "cc_segment", "language", "bucket"), "x")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("no json", "line 2 cannot be read"),
+        ('{"url": "u"}', "line 2 has no digest"),
+        (json.dumps(OTHERS | {"line_ids": "AA=="}), "line 2 cannot be read: half a number"),
+        (json.dumps(OTHERS | {"line_ids": "!"}), "line 2 cannot be read"),
+        (json.dumps({"url": "u", "digest": "d", "hashes": "AAAA"}), "CCNet's form before line_ids"),
+    ],
+)
+def test_a_file_that_is_not_ccnets_is_named(made, tmp_path, line, problem):
+    good = as_ccnet(rows_of(next(made.corpus.glob("de/*.arrow")))[0])
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(f"{good}\n{line}\n".encode()))
+    with pytest.raises(XlmrError, match=problem) as caught:
+        list(read_ccnet(tmp_path / "a.json.gz"))
+    assert str(tmp_path / "a.json.gz") in str(caught.value)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=6, unique=True), max_size=4), st.randoms())
+def test_an_order_of_segments_agrees_with_every_stream(streams, chance):
+    hidden = list("abcdef")
+    chance.shuffle(hidden)
+    streams = [sorted(stream, key=hidden.index) for stream in streams]
+    order = order_of(streams)
+    assert sorted(order) == sorted({name for stream in streams for name in stream})
+    for stream in streams:
+        places = [order.index(name) for name in stream]
+        assert places == sorted(places)
+
+
+def test_rows_of_a_crawl_that_was_not_read_by_name_keep_their_order(tmp_path):
+    """Two dumps, the later one first."""
+    (tmp_path / "crawl").mkdir()
+    batches = []
+    for name in ("z.gz", "a.gz"):
+        wet_file(tmp_path / "crawl" / name, *(wet_record(n, f"t\n{name} {n}\n") for n in range(4)))
+        for n in range(4):
+            text = f"{name} {n}"
+            row = mined_row("fy", text, None, n)
+            place = {"url": f"https://example.org/{n}", "digest": f"sha1:X{n}", "title": "t", "original_nlines": 1}
+            row |= {**place, "cc_segment": str(tmp_path / "crawl" / name), "original_length": len(text) + 3}
+            batches.append([row])
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/a.arrow", batches)
+    run_on(tmp_path / "mined", tmp_path / "corpus", SMALL)
+    minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+    assert [Path(s.name).name for s in Minified.open(tmp_path / "m").segments] == ["z.gz", "a.gz"]
+    reproduce(tmp_path / "m", str(tmp_path / "crawl"), tmp_path / "out", workers=1)
+    assert rows_of(tmp_path / "out/fy/all-00000.arrow") == rows_of(tmp_path / "corpus/fy/all-00000.arrow")
+
+
+def test_a_stream_with_a_segment_in_two_places_is_refused():
+    with pytest.raises(XlmrError, match="stand in several places of one language and bucket"):
+        order_of([["a", "b", "a"]])
+
+
+def test_text_and_line_ids_that_disagree_are_refused(tmp_path):
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/a.arrow", [[{**mined_row("fy", "one\ntwo", None), "line_ids": [1]}]])
+    run_on(tmp_path / "mined", tmp_path / "corpus", SMALL)
+    with pytest.raises(XlmrError, match="has 2 lines and 1 line_ids"):
+        minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+
+
+def test_commands(made, tmp_path, capsys):
+    assert main(["corpus", "minify", str(made.corpus), str(tmp_path / "m"), "--workers", "1"]) == 0
+    assert "bytes a document; the corpus has" in capsys.readouterr().err
+    words = ["corpus", "reproduce", str(tmp_path / "m"), str(made.crawl), str(tmp_path / "out"), "--workers", "1"]
+    assert main(words) == 0
+    assert "every line checked" in capsys.readouterr().err
+    assert main(words) == 0, "nothing to do any more"
+    assert contents(tmp_path / "out") == contents(made.corpus)
+    assert main([*words[:2], str(tmp_path / "nothing"), *words[3:]]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_a_minified_corpus_that_is_not_complete_is_refused(made, tmp_path):
+    shutil.copytree(made.minified, tmp_path / "m")
+    (tmp_path / "m" / INDEX).unlink()
+    with pytest.raises(UsageError, match="is no complete minified corpus"):
+        reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
+
+
+def test_random_corpora_keep_every_row(tmp_path):
+    corpus = random_mined(tmp_path / "mined", seed=3)
+    run_on(corpus, tmp_path / "corpus", SMALL)
+    minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+    table = parquet.read_table(tmp_path / "m/part-00000.parquet")
+    urls = [row["url"] for p in (tmp_path / "corpus").glob("*/*.arrow") for row in rows_of(p)]
+    assert sorted(table["url"].to_pylist()) == sorted(urls)
+    assert table.schema.field("line_ids").type == pa.list_(pa.int32())
+
+
+@pytest.mark.parametrize("by_paragraph", [True, False])
+def test_a_first_line_that_repeats_the_title_is_not_taken_for_it(tmp_path, by_paragraph):
+    """Both readings of line 0 pass every checksum; which is meant shows in how many lines the document has."""
+    lines = ["Gleich", "Gleich", "anders"]
+    segment = tmp_path / "crawl/a.warc.wet.gz"
+    segment.parent.mkdir()
+    wet_file(segment, wet_record(1, "\n".join(lines) + "\n"))
+    row = paragraph_row(segment, 1, "de", [0], lines)
+    if not by_paragraph:
+        row |= {"line_scores": None, "line_perplexities": None, "original_nlines": 2}
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/a.arrow", [[row]])
+    run_on(tmp_path / "mined", tmp_path / "corpus", SMALL)
+    minify(tmp_path / "corpus", tmp_path / "m", workers=1)
+    reproduce(tmp_path / "m", str(tmp_path / "crawl"), tmp_path / "out", workers=1)
+    assert rows_of(tmp_path / "out/de/middle-00000.arrow") == rows_of(tmp_path / "corpus/de/middle-00000.arrow")
