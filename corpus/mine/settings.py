@@ -17,6 +17,7 @@ class Mine(Section):
         "what has a language and a perplexity. paragraph: those of one language of a document stay together",
         source="document: cc_net; paragraph: CC100",
     )
+    languages: tuple[str, ...] = setting((), "languages that are kept; none named: all that the identifier says")
     dumps: dict[str, list[str]] = setting(
         {},
         "dumps that a language is taken from, '*' for all other languages; a language without a line: from every dump",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from corpus.stages import MineStage
 
 OTHER_DUMP = "another dump's language"
+OTHER_LANGUAGE = "not one of the languages asked for"
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,14 @@ class Sift:
         return kept
 
     def _is_taken(self, row: Row) -> bool:
-        if self._config.mine.takes(row.language, self._dump):
-            return True
-        self._drop(row, OTHER_DUMP)
-        return False
+        mine = self._config.mine
+        if mine.languages and row.language not in mine.languages:
+            self._drop(row, OTHER_LANGUAGE)
+            return False
+        if not mine.takes(row.language, self._dump):
+            self._drop(row, OTHER_DUMP)
+            return False
+        return True
 
 
 def models_in(folder: Path, memory_bytes: int) -> Models:

@@ -72,6 +72,16 @@ def test_a_language_is_taken_from_its_dumps_alone(done):
     assert "en" not in languages
 
 
+def test_only_the_languages_that_are_asked_for(done):
+    words = ("--corpus.mine.languages", "[de, el]")
+    done.run(*words, until="corpus.mine")
+    folder = done.output("corpus.mine", *words)
+    assert {record["language"] for record in records(folder.glob("*.arrow"))} <= {"de", "el"}
+    assert counts_of(folder)["dropped"]["not one of the languages asked for"]["documents"] > 0
+    everything = counts_of(done.output("corpus.mine"))["languages"]
+    assert counts_of(folder)["languages"] == {code: everything[code] for code in ("de", "el") if code in everything}
+
+
 def test_which_dump_a_language_is_taken_from():
     table = Mine(dumps={"en": ["a"], "*": ["b", "c"]})
     assert [table.takes("en", "a"), table.takes("en", "b"), table.takes("de", "c"), table.takes("de", "a")] == [

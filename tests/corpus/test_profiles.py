@@ -1,0 +1,40 @@
+"""The two profiles are complete runs: they load, and are what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corpus.language.identifier import load_identifier
+from corpus.stages import CorpusConfig
+from pipeline.dag import Dag
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def profile(name: str) -> CorpusConfig:
+    return Dag.of_house().load_config(CONFIGS / f"corpus-{name}.yaml").corpus
+
+
+def test_ccnet_is_the_defaults_but_for_where_things_are():
+    found, defaults = profile("ccnet"), CorpusConfig()
+    assert found.read == defaults.read
+    assert found.mine == defaults.mine
+    assert found.filters == defaults.filters
+    assert found.near_duplicates == defaults.near_duplicates
+    assert found.perplexity == defaults.perplexity
+    assert (found.duplicates.window, found.duplicates.keep) == (50, "drop_all")
+    assert (found.language_id.model, found.language_id.labels) == ("lid.176.bin", "as_they_are")
+    changed = {"text"}
+    assert found.language_models.model_dump(exclude=changed) == defaults.language_models.model_dump(exclude=changed)
+
+
+def test_cc100_decides_by_paragraph_and_knows_all_codes():
+    found = profile("cc100")
+    assert (found.mine.unit, found.read.title) == ("paragraph", "paragraph")
+    assert len(set(found.mine.languages)) == 116
+    # zh is said, and split into its two scripts afterwards; so is Burmese in Zawgyi.
+    said = set(load_identifier(found.language_id).codes) | {"zh-Hans", "zh-Hant", "my_zaw"}
+    assert set(found.mine.languages) <= said
+    assert len(found.fetch.dumps) == 12
+    assert found.mine.takes("de", found.fetch.dumps[0])
+    assert [dump for dump in found.fetch.dumps if found.mine.takes("en", dump)] == ["CC-MAIN-2018-51"]
