@@ -82,7 +82,7 @@ class RegroupStage(Section):
 
 
 def _crawl_files(config: FetchStage) -> dict[str, str]:
-    from corpus.crawl.fetch import outside_files
+    from corpus.crawl.dumps import outside_files
 
     return outside_files(config.fetch)
 

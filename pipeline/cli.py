@@ -154,9 +154,9 @@ def _report(dag: Dag) -> Callable[..., None]:
         output
             Where to write it; runs/<project>/report.html if not given.
         """
-        from pipeline.dag import project_folder
         from pipeline.plan import make_plan
         from pipeline.report import write_report
+        from pipeline.run_settings import project_folder
 
         loaded = dag.load_config(config, settings)
         plan = make_plan(dag, loaded)

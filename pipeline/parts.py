@@ -26,7 +26,7 @@ from pipeline.lease import Lease, describe_owner, live_owner, time_of_folder
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
-    from pipeline.dag import RunConfig
+    from pipeline.run_settings import RunConfig
 
 LOOK_SECONDS = 2.0
 """How often a waiting task looks."""

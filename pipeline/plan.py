@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.config import Section, fingerprint, flatten
-from pipeline.dag import Dag, project_folder
+from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.manifest import Manifest, read_manifest
+from pipeline.run_settings import project_folder
 from pipeline.shards import MARKS
 from pipeline.stage import Stage
 from pipeline.storage import ChecksumCache, canonical_json, expand

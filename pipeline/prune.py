@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import Section
-from pipeline.dag import Dag, project_folder
+from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.lease import Lease, describe_owner, live_owner
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.parts import gate_path, refuse_while_parts_are_done
 from pipeline.plan import KEY_LENGTH, make_plan
+from pipeline.run_settings import project_folder
 from pipeline.words import size
 
 _RUNNING = ".running"

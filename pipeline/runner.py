@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.adoption import identity_of, keep_identified
 from pipeline.config import Section, fingerprint
 from pipeline.context import Context
-from pipeline.dag import Dag, project_folder, run_settings
+from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.executors import make_executor
 from pipeline.lease import Lease
@@ -35,6 +35,7 @@ from pipeline.parts import (
 )
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
+from pipeline.run_settings import project_folder, run_settings
 from pipeline.shards import WORKSPACES
 from pipeline.storage import read_json, write_json
 

@@ -84,3 +84,15 @@ def _unpack(content: bytes, name: str) -> bytes:
     if not inflate.eof:
         raise XlmrError(f"{name}: is cut, or too long for a list of files", "fetch it again")
     return text
+
+
+def outside_files(fetch: Fetch) -> dict[str, str]:
+    """The files whose content counts: those of a pattern; of a dump its list, because a dump does not change."""
+    if fetch.dumps:
+        return {str(list_file(fetch, dump)): "fetch.dumps" for dump in fetch.dumps}
+    return {} if is_one_url(fetch.crawl) else {fetch.crawl: "fetch.crawl"}
+
+
+def is_one_url(address: str) -> bool:
+    """Whether it is the address of one file by HTTP, which has no folders to list. It counts by its name alone."""
+    return address.startswith(("http://", "https://")) and "*" not in address

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.crawl.dumps import list_file, list_of_files
+from corpus.crawl.dumps import is_one_url, list_of_files
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
@@ -32,19 +32,12 @@ def run(config: FetchStage, inputs: Inputs, output: Path, context: Context) -> C
     return {"files": sum(map(len, shards.values())), "shards": len(shards), "dumps": len(config.fetch.dumps)}
 
 
-def outside_files(fetch: Fetch) -> dict[str, str]:
-    """The files whose content counts: those of a pattern; of a dump its list, because a dump does not change."""
-    if fetch.dumps:
-        return {str(list_file(fetch, dump)): "fetch.dumps" for dump in fetch.dumps}
-    return {} if _is_one_url(fetch.crawl) else {fetch.crawl: "fetch.crawl"}
-
-
 def all_shards(fetch: Fetch) -> dict[str, list[str]]:
     """The files of each shard that is picked, by its name."""
     if fetch.dumps:
         sources = {dump: list_of_files(fetch, dump) for dump in fetch.dumps}
     else:
-        sources = {WITHOUT_DUMP: [fetch.crawl] if _is_one_url(fetch.crawl) else expand(fetch.crawl)}
+        sources = {WITHOUT_DUMP: [fetch.crawl] if is_one_url(fetch.crawl) else expand(fetch.crawl)}
     shards: dict[str, list[str]] = {}
     for name, files in sources.items():
         dealt = deal_out(files, fetch.shards or len(files), name)
@@ -80,8 +73,3 @@ def _as_slice(pick: str | None) -> slice:
     if ":" not in pick:
         return slice(int(pick), int(pick) + 1 or None)
     return slice(*[int(part) if part else None for part in pick.split(":")])
-
-
-def _is_one_url(address: str) -> bool:
-    """Whether it is the address of one file by HTTP, which has no folders to list. It counts by its name alone."""
-    return address.startswith(("http://", "https://")) and "*" not in address

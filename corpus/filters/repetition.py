@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.filters.text import UNITS_AT_MOST, Text
+from corpus.filters.text import UNITS_AT_MOST, NgramShares, Text
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -24,15 +24,6 @@ UNITS_AT_ONCE = 2**16
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
-
-
-class NgramShares(NamedTuple):
-    """Shares of the characters (white space left out) of one document, by n."""
-
-    top: dict[int, float]
-    """In the most frequent n-gram; of equally frequent ones the longest. 0 where none occurs twice."""
-    duplicate: dict[int, float]
-    """In n-grams that occurred before; what overlaps counts once."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from corpus.filters.scripts import CHARACTERS_PER_WORD
 
-if TYPE_CHECKING:
-    from corpus.filters.repetition import NgramShares
-
 UNITS_AT_MOST = 1_000_000
 """Words (for scripts: characters) of a document that are looked at: a bound on memory, far beyond any threshold."""
+
+
+class NgramShares(NamedTuple):
+    """Shares of the characters (white space left out) of one document, by n."""
+
+    top: dict[int, float]
+    """In the most frequent n-gram; of equally frequent ones the longest. 0 where none occurs twice."""
+    duplicate: dict[int, float]
+    """In n-grams that occurred before; what overlaps counts once."""
 
 
 class Text:

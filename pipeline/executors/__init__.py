@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.shards import Outcome, Shard, ShardWork
 
 if TYPE_CHECKING:
-    from pipeline.dag import RunConfig
+    from pipeline.run_settings import RunConfig
 
 ATTEMPTS = 3
 """How often a shard whose worker was killed is tried in all."""

@@ -17,13 +17,13 @@ from test_faults import RUN, die_always, die_once, digest, fill, small_disk, wai
 from test_parts import TASK
 
 from pipeline.context import documents_in
-from pipeline.dag import RunConfig
 from pipeline.errors import UsageError, XlmrError
 from pipeline.executors import deaths, make_executor
 from pipeline.executors.beam import BeamExecutor, beam_options
 from pipeline.executors.deaths import describe_death
 from pipeline.executors.local import LocalExecutor
 from pipeline.manifest import MANIFEST, read_manifest
+from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, ShardFailure, ShardReport, as_one_error
 
 __all__ = ["small_disk"]

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from test_faults import digest, wait_for
 
-from pipeline.dag import RunConfig
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
 from pipeline.manifest import MANIFEST, read_manifest
 from pipeline.parts import Part, gate_path, part_of, part_path
+from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, WORKSPACES
 
 TASK = """
