@@ -1,18 +1,59 @@
-"""What a model has to beat: always saying the commonest class, and the same network with weights never trained."""
+"""What a model has to beat: answers that need no model, fastText trained on the same texts, an encoder never trained.
+
+Each baseline is a function of the training examples and of those to answer, and answers like a model.
+"""
 
 from __future__ import annotations
 
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import torch
 
+from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.metrics import Classes, score
+from finetune.tagging import OUTSIDE
 from pretrain.folder import load_encoder
 from pretrain.model import Encoder
 
 Initialisation = Literal["pretrained", "random"]
+Answers = list[dict[str, Any]]
+Baseline = Callable[[Sequence[Any], Sequence[Any]], Answers]
+"""(training examples, examples) -> a prediction each."""
+
+RANDOM_WORDS = 3
+"""Words of a random answer: the median of SQuAD's answers is 2 to 3."""
+
+FAST_TEXT = {"minn": 2, "maxn": 5, "dim": 64, "epoch": 50, "lr": 0.5, "wordNgrams": 1, "bucket": 200_000}
+"""Character n-grams, for words are of no use in a language that was not trained on. The same for every task."""
+
+_SENTENCE = re.compile(r"[^.!?。！？।؟\n]+[.!?。！？।؟]*")
+
+
+def baselines_of(kind: str) -> dict[str, Baseline]:
+    """Name -> baseline, of a kind of task."""
+    found: dict[str, dict[str, Baseline]] = {
+        "classification": {"majority": majority, "fasttext": fast_text},
+        "regression": {"mean": mean_value},
+        "tagging": {"all O": all_outside, "word list": word_list},
+        "span": {"random words": random_words, "nearest sentence": nearest_sentence},
+    }
+    return found[kind]
+
+
+def starting_encoder(folder: Path, initialisation: Initialisation, seed: int) -> Encoder:
+    """The pretrained encoder of ``folder``, or one of the same shape with fresh weights drawn from ``seed``."""
+    pretrained = load_encoder(folder)
+    if initialisation == "pretrained":
+        return pretrained
+    torch.manual_seed(seed)
+    return Encoder(pretrained.config)
 
 
 def majority_class(train: Classes) -> int:
@@ -25,10 +66,98 @@ def majority_scores(train: Classes, test: Classes) -> dict[str, float]:
     return score(test, np.full_like(test, majority_class(train)))
 
 
-def starting_encoder(folder: Path, initialisation: Initialisation, seed: int) -> Encoder:
-    """The pretrained encoder of ``folder``, or one of the same shape with fresh weights drawn from ``seed``."""
-    pretrained = load_encoder(folder)
-    if initialisation == "pretrained":
-        return pretrained
-    torch.manual_seed(seed)
-    return Encoder(pretrained.config)
+def majority(train: Sequence[Classification], test: Sequence[Classification]) -> Answers:
+    """The commonest label; the first by name of those that are equally common."""
+    counts = Counter(example.label for example in train)
+    label = min(counts, key=lambda name: (-counts[name], name))
+    return [{"predicted": label}] * len(test)
+
+
+def fast_text(train: Sequence[Classification], test: Sequence[Classification]) -> Answers:
+    """FastText's classifier on character n-grams, on one thread, so that it says the same each time."""
+    import fasttext
+
+    fasttext.FastText.eprint = lambda *words, **options: None  # it greets on stderr
+    labels = sorted({example.label for example in train})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "train.txt"
+        lines = [f"__label__{labels.index(example.label)} {_one_line(example)}\n" for example in train]
+        file.write_text("".join(lines), encoding="utf-8")
+        model = fasttext.train_supervised(str(file), thread=1, seed=1, verbose=0, **FAST_TEXT)
+    said, _ = model.predict([_one_line(example) for example in test], k=1)
+    return [{"predicted": labels[int(one[0].removeprefix("__label__"))] if one else labels[0]} for one in said]
+
+
+def mean_value(train: Sequence[Regression], test: Sequence[Regression]) -> Answers:
+    """The training examples' mean."""
+    return [{"predicted": float(np.mean([example.value for example in train]))}] * len(test)
+
+
+def all_outside(train: Sequence[Tagging], test: Sequence[Tagging]) -> Answers:
+    """O for every word: no name is ever found."""
+    del train
+    return [{"predicted": [OUTSIDE] * len(example.words)} for example in test]
+
+
+def word_list(train: Sequence[Tagging], test: Sequence[Tagging]) -> Answers:
+    """Each word's commonest tag in training, O for words that are new."""
+    counts: dict[str, Counter[str]] = {}
+    for example in train:
+        for word, tag in zip(example.words, example.tags, strict=True):
+            counts.setdefault(word, Counter())[tag] += 1
+    tags = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    return [{"predicted": [tags.get(word, OUTSIDE) for word in example.words]} for example in test]
+
+
+def random_words(train: Sequence[Question], test: Sequence[Question]) -> Answers:
+    """Three words of the context (nine characters where it has no spaces), drawn by the question's id."""
+    del train
+    return [{"predicted": _random_words(example)} for example in test]
+
+
+def nearest_sentence(train: Sequence[Question], test: Sequence[Question]) -> Answers:
+    """The sentence of the context that has most pairs of neighbouring letters in common with the question."""
+    del train
+    return [{"predicted": max(_sentences(one.context), key=lambda s: _likeness(s, one.question))} for one in test]
+
+
+def _random_words(example: Question) -> str:
+    words = list(re.finditer(r"\S+", example.context))
+    draw = np.random.default_rng(crc32(example.id.encode()))
+    if len(words) < len(example.context) / 30:  # no spaces between words
+        start = int(draw.integers(max(1, len(example.context) - 3 * RANDOM_WORDS)))
+        return example.context[start : start + 3 * RANDOM_WORDS]
+    first = int(draw.integers(max(1, len(words) - RANDOM_WORDS + 1)))
+    last = min(first + RANDOM_WORDS, len(words)) - 1
+    return example.context[words[first].start() : words[last].end()]
+
+
+def _sentences(context: str) -> list[str]:
+    return [found.strip() for found in _SENTENCE.findall(context) if found.strip()] or [context]
+
+
+def _likeness(sentence: str, question: str) -> float:
+    one, other = _pairs(sentence), _pairs(question)
+    return len(one & other) / max(1, len(one)) ** 0.5
+
+
+def _pairs(text: str) -> set[str]:
+    text = text.lower()
+    return {text[place : place + 2] for place in range(len(text) - 1)}
+
+
+def _one_line(example: Classification) -> str:
+    return " ".join(f"{example.text} {example.pair or ''}".split())
+
+
+def baseline_scores(
+    train: Sequence[Any], test: Mapping[str, Sequence[Any]], baseline: Baseline, judge: Callable[..., dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Language -> scores. The baseline learns once, from all of ``train``, and answers all languages."""
+    every = [example for examples in test.values() for example in examples]
+    said = baseline(train, every)
+    found, start = {}, 0
+    for language, examples in test.items():
+        found[language] = judge(examples, said[start : start + len(examples)], language)
+        start += len(examples)
+    return found

@@ -1,4 +1,4 @@
-"""Sequence classification: the head of RoBERTa and XLM-R on the vector of <s>."""
+"""Classes and values of texts: the head of RoBERTa and XLM-R on the vector of <s>. A value is a single score."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ class ClassificationHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(config.width, config.width)
         self.out_proj = nn.Linear(config.width, classes)
-        for layer in (self.dense, self.out_proj):
-            nn.init.normal_(layer.weight, std=HEAD_DEVIATION)
-            nn.init.zeros_(layer.bias)
+        initialise(self.dense, self.out_proj)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[batch, length, width] -> scores [batch, classes]."""
@@ -31,7 +29,7 @@ class ClassificationHead(nn.Module):
 
 
 class SequenceClassifier(nn.Module):
-    """An encoder with the head."""
+    """An encoder with the head. One class is a value: regression."""
 
     def __init__(self, encoder: Encoder, classes: int, dropout: float) -> None:
         super().__init__()
@@ -42,3 +40,39 @@ class SequenceClassifier(nn.Module):
         """Ids [batch, length] -> scores [batch, classes]; ``keep`` is False at padding."""
         scores: Tensor = self.head(self.encoder(ids, keep))
         return scores
+
+
+class PieceHead(nn.Module):
+    """dropout → out, on the vector of each piece: tags, or the first and last piece of an answer (no dropout there)."""
+
+    def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(config.width, classes)
+        initialise(self.out)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[batch, length, width] -> scores [batch, length, classes]."""
+        scores: Tensor = self.out(self.dropout(hidden))
+        return scores
+
+
+class PieceClassifier(nn.Module):
+    """An encoder with a head on every piece. No CRF (XLM-R, section 5.2)."""
+
+    def __init__(self, encoder: Encoder, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = PieceHead(encoder.config, classes, dropout)
+
+    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Ids [batch, length] -> scores [batch, length, classes]; ``keep`` is False at padding."""
+        scores: Tensor = self.head(self.encoder(ids, keep))
+        return scores
+
+
+def initialise(*layers: nn.Linear) -> None:
+    """N(0, 0.02), and no bias."""
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=HEAD_DEVIATION)
+        nn.init.zeros_(layer.bias)

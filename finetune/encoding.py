@@ -1,9 +1,12 @@
-"""Texts as pieces, tokenised once and shared by all runs: <s> pieces </s>, cut to a length, stored flat in one file."""
+"""Texts as pieces, tokenised once and shared by all runs: rows of ids, stored flat, with what each is to be told as.
+
+A row is what the model reads at once: a text, a pair of texts, a part of a sentence, or a window over a context.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,94 +14,151 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finetune.tasks import Example, Task
 from pipeline.storage import atomic_write
-from tokenizer.pieces import BOS, EOS, PAD, UNK, Tokenizer
+from tokenizer.pieces import BOS, EOS, PAD, UNK, Ids, Tokenizer
 
 ENCODED = "encoded.npz"
+
+IGNORED = -100
+"""Target of a piece that is not judged: PyTorch's own number for it."""
+
+Rows = NDArray[np.int64]
+Numbers = NDArray[np.int64] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One file's texts. ``pieces`` is flat, text i is pieces[offsets[i]:offsets[i + 1]]; ``classes`` are its labels."""
+    """One file's rows. ``pieces`` is flat, row i is pieces[offsets[i]:offsets[i + 1]].
 
-    pieces: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    classes: NDArray[np.int64]
+    ``targets``  of each row (a class, a value, or a first and a last piece), or of each piece, flat like ``pieces``.
+    ``examples`` number of the example that each row is from; rows of one example stand together.
+    ``places``   flat like ``pieces``: which word begins there, or which characters stand there; [0, …] where it does
+                 not matter. −1 where nothing of that kind is.
+    """
+
+    pieces: Ids
+    offsets: Rows
+    targets: Numbers
+    examples: Rows
+    places: Rows
 
     @classmethod
-    def of(cls, texts: Sequence[NDArray[np.int32]], classes: Sequence[int]) -> Encoded:
-        """From the pieces of each text and its class."""
-        offsets = np.cumsum([0, *(len(pieces) for pieces in texts)], dtype=np.int64)
-        return cls(np.concatenate(texts), offsets, np.array(classes, dtype=np.int64))
+    def of(
+        cls,
+        rows: Sequence[Ids],
+        targets: Numbers | Sequence[int],
+        examples: Sequence[int] | None = None,
+        places: Rows | None = None,
+    ) -> Encoded:
+        """From the pieces of each row; without ``examples``, each row is one."""
+        offsets = np.cumsum([0, *(len(pieces) for pieces in rows)], dtype=np.int64)
+        flat = np.concatenate(rows) if rows else np.empty(0, np.int32)
+        origin = np.arange(len(rows)) if examples is None else np.array(examples, dtype=np.int64)
+        return cls(flat, offsets, np.asarray(targets), origin, np.empty(0, np.int64) if places is None else places)
 
     @classmethod
     def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        """The texts of all parts, one after the other."""
-        lengths = np.concatenate([part.lengths for part in parts])
+        """The rows of all parts, one after the other; examples are numbered through."""
+        before = np.cumsum([0, *(part.examples[-1] + 1 if len(part) else 0 for part in parts)])
         return cls(
             np.concatenate([part.pieces for part in parts]),
-            np.concatenate([[0], np.cumsum(lengths)]),
-            np.concatenate([part.classes for part in parts]),
+            np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]),
+            np.concatenate([part.targets for part in parts]),
+            np.concatenate([part.examples + start for part, start in zip(parts, before, strict=False)]),
+            np.concatenate([part.places for part in parts]),
         )
 
     def __len__(self) -> int:
-        return len(self.classes)
+        return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Pieces of each text, <s> and </s> included."""
+    def lengths(self) -> Rows:
+        """Pieces of each row, <s> and </s> included."""
         return np.diff(self.offsets)
 
-    def batch(self, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Ids [texts, longest] int64 padded with <pad>, and where texts are; None where nothing was padded."""
-        lengths = self.lengths[rows]
-        places = np.arange(lengths.max())
-        keep = places < lengths[:, None]
+    @property
+    def by_piece(self) -> bool:
+        """Whether targets are of pieces: a row has two pieces at least, so the numbers cannot meet otherwise."""
+        return len(self.targets) == len(self.pieces) != len(self)
+
+    def batch(self, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Ids [rows, longest] int64 padded with <pad>, and where rows are; None where nothing was padded."""
+        keep, where = self.grid(rows)
         ids = np.full(keep.shape, PAD, dtype=np.int64)
-        ids[keep] = self.pieces[(self.offsets[rows, None] + places)[keep]]
+        ids[keep] = self.pieces[where]
         mask = None if keep.all() else torch.from_numpy(keep).to(device)
         return torch.from_numpy(ids).to(device), mask
 
+    def batch_targets(self, rows: Rows, device: torch.device) -> Tensor:
+        """Targets of the rows; those of pieces are padded like ids, with IGNORED."""
+        if not self.by_piece:
+            return torch.from_numpy(self.targets[rows]).to(device)
+        keep, where = self.grid(rows)
+        targets = np.full(keep.shape, IGNORED, dtype=np.int64)
+        targets[keep] = self.targets[where]
+        return torch.from_numpy(targets).to(device)
 
-def encode_texts(texts: list[str], tokenizer: Tokenizer, longest: int, threads: int = 1) -> list[NDArray[np.int32]]:
+    def grid(self, rows: Rows) -> tuple[NDArray[np.bool_], Rows]:
+        """Where in a padded batch pieces are [rows, longest], and which of the flat ones those are."""
+        lengths = self.lengths[rows]
+        steps = np.arange(lengths.max())
+        keep = steps < lengths[:, None]
+        return keep, (self.offsets[rows, None] + steps)[keep]
+
+
+def encode_texts(texts: list[str], tokenizer: Tokenizer, longest: int, threads: int = 1) -> list[Ids]:
     """Each text as <s> pieces </s>, at most ``longest`` in all."""
     found = tokenizer.encode_batch(texts, threads=threads)
-    return [np.concatenate([[BOS], pieces[: longest - 2], [EOS]]).astype(np.int32) for pieces in found]
+    return [row_of(pieces[: longest - 2]) for pieces in found]
 
 
-def encode_examples(
-    examples: list[Example], labels: list[str], tokenizer: Tokenizer, longest: int, threads: int
-) -> tuple[Encoded, dict[str, int]]:
-    """One file's texts, and its counts: texts, pieces, unknown (pieces that are <unk>), full (texts of ``longest``)."""
-    found = encode_texts([example.text for example in examples], tokenizer, longest, threads)
-    place = {label: number for number, label in enumerate(labels)}
-    encoded = Encoded.of(found, [place[example.label] for example in examples])
-    counts = {
-        "texts": len(examples),
-        "pieces": len(encoded.pieces) - 2 * len(examples),
+def encode_pairs(
+    first: list[str], second: list[str], tokenizer: Tokenizer, longest: int, threads: int = 1
+) -> list[Ids]:
+    """Each pair as <s> A </s></s> B </s>, at most ``longest`` in all; the longer of the two is cut first."""
+    found = tokenizer.encode_batch([*first, *second], threads=threads)
+    rows = []
+    for a, b in zip(found[: len(first)], found[len(first) :], strict=True):
+        one, two = lengths_of_pair(len(a), len(b), longest - 4)
+        rows.append(row_of(a[:one], b[:two]))
+    return rows
+
+
+def row_of(first: Ids, second: Ids | None = None) -> Ids:
+    """``<s> A </s>``, or ``<s> A </s></s> B </s>``: the form of RoBERTa and XLM-R."""
+    parts: list[Ids | list[int]] = [[BOS], first, [EOS]]
+    if second is not None:
+        parts += [[EOS], second, [EOS]]
+    return np.concatenate(parts).astype(np.int32)
+
+
+def lengths_of_pair(first: int, second: int, most: int) -> tuple[int, int]:
+    """What is kept of two texts: only the longer is cut, then both to halves (``longest_first`` of ``tokenizers``)."""
+    if first + second <= most:
+        return first, second
+    short = min(first, second)
+    long = max(short, most - short)
+    if short + long > most:
+        short, long = most // 2, most // 2 + most % 2
+    return (short, long) if first <= second else (long, short)
+
+
+def counts_of(encoded: Encoded, longest: int) -> dict[str, int]:
+    """texts, rows, pieces without the special ones, unknown (pieces that are <unk>), full (rows of ``longest``)."""
+    special = (encoded.pieces == BOS) | (encoded.pieces == EOS)
+    return {
+        "texts": int(encoded.examples[-1]) + 1 if len(encoded) else 0,
+        "rows": len(encoded),
+        "pieces": int((~special).sum()),
         "unknown": int((encoded.pieces == UNK).sum()),
         "full": int((encoded.lengths == longest).sum()),
     }
-    return encoded, counts
-
-
-def encode_task(
-    task: Task, tokenizer: Tokenizer, longest: int, threads: int
-) -> tuple[dict[str, Encoded], dict[str, dict[str, int]]]:
-    """Every file of the task, and the counts of each."""
-    encoded, counts = {}, {}
-    for name, examples in task.splits():
-        encoded[name], counts[name] = encode_examples(examples, task.labels, tokenizer, longest, threads)
-    return encoded, counts
 
 
 def write_encoded(encoded: dict[str, Encoded], path: Path) -> None:
-    """One NumPy archive with three arrays a file."""
+    """One NumPy archive with five arrays a file."""
     arrays = {
-        f"{name}/{field}": getattr(one, field)
-        for name, one in encoded.items()
-        for field in Encoded.__dataclass_fields__
+        f"{name}/{field.name}": getattr(one, field.name) for name, one in encoded.items() for field in fields(Encoded)
     }
     with atomic_write(path) as handle:
         np.savez(handle, allow_pickle=False, **arrays)
@@ -108,4 +168,4 @@ def read_encoded(path: Path) -> dict[str, Encoded]:
     """What ``write_encoded`` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         names = dict.fromkeys(key.rpartition("/")[0] for key in arrays.files)
-        return {name: Encoded(*(arrays[f"{name}/{field}"] for field in Encoded.__dataclass_fields__)) for name in names}
+        return {name: Encoded(*(arrays[f"{name}/{field.name}"] for field in fields(Encoded))) for name in names}

@@ -1,105 +1,146 @@
-"""A fine-tuned classifier in Hugging Face's layout: XLMRobertaForSequenceClassification (XL: the XL class) reads it.
+"""A fine-tuned model in Hugging Face's layout: XLMRobertaFor… of its kind reads it (XL: the XL class), pipelines too.
 
-config.json names the labels, model.safetensors holds encoder and head, sentencepiece.bpe.model the pieces.
+config.json names the labels, model.safetensors holds encoder and head, tokenizer.json and its fellows the pieces.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from finetune.classification import SequenceClassifier
+from finetune.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
+from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json
-from pretrain.folder import CONFIG, PIECES, TOKEN_TYPE, WEIGHTS, describe_config, names, read_config
+from pretrain.folder import CONFIG, TOKEN_TYPE, WEIGHTS, describe_config, names, read_config
 from pretrain.model import Encoder, ModelConfig
+from tokenizer.hugging_face import write_files
 from tokenizer.pieces import Tokenizer
 
-TOKENIZER = "tokenizer_config.json"
+STEMS = {"post": "XLMRoberta", "pre": "XLMRobertaXL"}
 
-ARCHITECTURES = {
-    "post": "XLMRobertaForSequenceClassification",
-    "pre": "XLMRobertaXLForSequenceClassification",
+TEXT_HEAD = {"head.dense": "classifier.dense", "head.out_proj": "classifier.out_proj"}
+HEADS: dict[str, Mapping[str, str]] = {
+    ClassificationKind.name: TEXT_HEAD,
+    RegressionKind.name: TEXT_HEAD,
+    TaggingKind.name: {"head.out": "classifier"},
+    SpanKind.name: {"head.out": "qa_outputs"},
 }
+"""Kind -> our module of the head -> theirs."""
 
-HEAD = {"head.dense": ("classifier.dense",), "head.out_proj": ("classifier.out_proj",)}
+PROBLEMS = {"classification": "single_label_classification", "regression": "regression"}
+
+OWN = "xlmr"
+"""Key of config.json with what Hugging Face's has no place for: the kind, and how texts are cut."""
+
+LIMITS = ("longest", "stride", "longest_question", "longest_answer")
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """What a folder holds: the model, its labels in the order of its scores, its tokenizer, the longest text."""
+class FineTuned:
+    """What a folder holds."""
 
-    model: SequenceClassifier
-    labels: list[str]
+    model: nn.Module
+    kind: Kind
     tokenizer: Tokenizer
-    longest: int
 
 
-def save_classifier(model: SequenceClassifier, labels: list[str], longest: int, pieces: Path, folder: Path) -> None:
+def save_fine_tuned(model: nn.Module, kind: Kind, pieces: Path, folder: Path) -> None:
     """Write the folder; ``pieces`` is the tokenizer's model file and is copied. Weights are fp32."""
-    config = model.encoder.config
+    encoder: Encoder = model.encoder  # type: ignore[assignment]
+    config = encoder.config
     folder.mkdir(parents=True, exist_ok=True)
     ours, theirs = model.state_dict(), {TOKEN_TYPE: torch.zeros(1, config.width)}
-    for our_name, their_names in _tensors(config):
+    for our_name, their_names in _tensors(config, kind.name):
         if our_name in ours:
             for their_name, part in zip(their_names, ours[our_name].chunk(len(their_names)), strict=True):
                 theirs[their_name] = part.detach().to("cpu", torch.float32).contiguous()
     temporary = folder / f".{WEIGHTS}.tmp"
     save_file(theirs, temporary, metadata={"format": "pt"})
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     publish(temporary, folder / WEIGHTS)
-    shutil.copyfile(pieces, folder / PIECES)
-    write_json(folder / TOKENIZER, {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": longest})
-    described = describe_config(config) | {
-        "architectures": [ARCHITECTURES[config.norm]],
-        "classifier_dropout": model.head.dropout.p,
+    write_files(pieces, folder, kind.recipe.longest)
+    write_json(folder / CONFIG, describe_config(config) | _described(model, kind, config))
+
+
+def _described(model: nn.Module, kind: Kind, config: ModelConfig) -> dict[str, Any]:
+    """What a fine-tuned model's config.json has besides its encoder's."""
+    labels = list(kind.labels) or [f"LABEL_{number}" for number in range(kind.outputs)]
+    described: dict[str, Any] = {
+        "architectures": [f"{STEMS[config.norm]}{kind.suffix}"],
+        "classifier_dropout": model.head.dropout.p,  # type: ignore[union-attr]
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
+        OWN: {"kind": kind.name, "task": kind.task} | {name: getattr(kind.recipe, name) for name in LIMITS},
     }
-    write_json(folder / CONFIG, described)
+    if kind.name in PROBLEMS:
+        described["problem_type"] = PROBLEMS[kind.name]
+    return described
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """Read a folder of ours. Errors: XlmrError naming what is missing or is no classifier."""
+def load_fine_tuned(folder: Path) -> FineTuned:
+    """Read a folder of ours, or one that Hugging Face saved. Errors: XlmrError naming what is missing or unfit."""
     config = read_config(folder)
     described = read_json(folder / CONFIG)
-    if described.get("architectures") != [ARCHITECTURES[config.norm]]:
-        raise XlmrError(f"{folder / CONFIG}: not a classifier", "name the model/ folder that a finetune stage wrote")
-    labels = [described["id2label"][str(number)] for number in range(len(described["id2label"]))]
-    model = SequenceClassifier(Encoder(config), len(labels), described["classifier_dropout"])
+    kind = _kind_of(described, config, folder)
+    model = kind.model(Encoder(config), described.get("classifier_dropout") or 0.0)
     theirs = _read_weights(folder / WEIGHTS)
     ours: dict[str, Tensor] = {}
     wanted = model.state_dict().keys()
-    for our_name, their_names in _tensors(config):
+    for our_name, their_names in _tensors(config, kind.name):
         if our_name in wanted:
             missing = [name for name in their_names if name not in theirs]
             if missing:
                 raise XlmrError(f"{folder / WEIGHTS}: has no tensor {missing[0]}", "run the finetune stage again")
             ours[our_name] = torch.cat([theirs[name] for name in their_names])
+    if TOKEN_TYPE in theirs:
+        ours["encoder.embeddings.positions.weight"] = ours["encoder.embeddings.positions.weight"] + theirs[TOKEN_TYPE]
     model.load_state_dict(ours)
-    longest = int(read_json(folder / TOKENIZER)["model_max_length"])
-    return Classifier(model.eval(), labels, Tokenizer.load(folder), longest)
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.vocabulary_size > config.vocabulary_rows:
+        raise XlmrError(
+            f"{folder}: the tokenizer has {tokenizer.vocabulary_size:,} pieces, the model {config.vocabulary_rows:,}",
+            "they are not of one model",
+        )
+    return FineTuned(model.eval(), kind, tokenizer)
 
 
-def _tensors(config: ModelConfig) -> Iterator[tuple[str, list[str]]]:
+def _kind_of(described: Mapping[str, Any], config: ModelConfig, folder: Path) -> Kind:
+    architecture = (described.get("architectures") or [""])[0]
+    suffix = architecture.removeprefix(STEMS[config.norm])
+    own = described.get(OWN, {})
+    fitting = [name for name, kind in KINDS.items() if kind.suffix == suffix]
+    if described.get("problem_type") == "regression":
+        fitting = [RegressionKind.name] if RegressionKind.name in fitting else []
+    if not fitting:
+        raise XlmrError(f"{folder / CONFIG}: not a fine-tuned model", "name the model/ folder of a finetune stage")
+    name = own.get("kind", fitting[0])
+    numbered = described.get("id2label", {})
+    labels = tuple(numbered[str(number)] for number in range(len(numbered)))
+    limits = {"longest": config.longest_sample} | {key: own[key] for key in LIMITS if key in own}
+    recipe = Recipe(**limits, dtype="fp32")  # what is told must not depend on the processor
+    return KINDS[name](labels if name in {"classification", "tagging"} else (), recipe, own.get("task", ""))
+
+
+def _tensors(config: ModelConfig, kind: str) -> Iterator[tuple[str, list[str]]]:
     """Our tensor -> theirs, of encoder and head; a few are named that a model may not have (a bias, a norm)."""
     modules = [(ours, theirs) for ours, theirs in names(config) if ours.startswith("encoder.")]
-    for ours, theirs in [*modules, *HEAD.items()]:
-        for kind in ("weight", "bias"):
-            yield f"{ours}.{kind}", [f"{name}.{kind}" for name in theirs]
+    for ours, theirs in [*modules, *((ours, (theirs,)) for ours, theirs in HEADS[kind].items())]:
+        for part in ("weight", "bias"):
+            yield f"{ours}.{part}", [f"{name}.{part}" for name in theirs]
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise XlmrError(f"{path}: no such file", "name the model/ folder that a finetune stage wrote") from None
+        raise XlmrError(f"{path}: no such file", "name the model/ folder of a finetune stage") from None
     except SafetensorError as error:
         raise XlmrError(f"{path}: not readable ({error})", "run the finetune stage again") from None

@@ -1,43 +1,61 @@
 """The fine-tuning loop: batches by length, Adam, linear warm-up and decay, dev after each epoch, the best epoch kept.
 
-The same seed gives the same weights on the same machine and number of threads.
+The same seed gives the same weights on the same machine and number of threads, interrupted or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune.batches import evaluation_batches, training_batches
-from finetune.encoding import Encoded
-from finetune.metrics import Classes, mean, score
+from finetune.checkpoint import load_state, save_state
+from finetune.encoding import IGNORED, Encoded, Rows
+from finetune.metrics import mean
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pretrain.engine import choose_dtype
 
 EVALUATION_BATCH = 64
 
+PADDING = -1e4
+"""Score of a piece that is padding. Not −∞, whose gradient is no number."""
+
+Scores = NDArray[np.float32]
+"""[rows, classes], or [pieces, classes] in the order of ``Encoded.pieces``."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(scores of a batch in fp32, its targets) -> the mean loss, a scalar."""
+
+Steps = tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]
+
+Judge = Callable[[str, Scores], float]
+"""(language of dev, scores of its rows) -> how good they are; higher is better."""
+
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to: mean training loss, and loss and accuracy on dev (means over its languages)."""
+    """What one epoch came to: mean training loss, and loss and score on dev (means over its languages)."""
 
     epoch: int
     train_loss: float
     dev_loss: float
-    dev_accuracy: float
+    dev_score: float
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better: accuracy, and the lower loss where a small dev set gives the same accuracy twice."""
-        return self.dev_accuracy, -self.dev_loss
+        """Higher is better: the score, and the lower loss where a small dev set gives the same score twice."""
+        return self.dev_score, -self.dev_loss
 
     def as_json(self) -> dict[str, float]:
         """Plain values."""
@@ -52,74 +70,154 @@ class Outcome:
     best: Epoch
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What is learnt, and what an epoch is chosen by."""
+
+    loss: Loss
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one run has of its own, besides where its weights come from."""
+
+    learning_rate: float
+    seed: int
+    checkpoint: Path | None = None
+    """Where an interrupted run goes on from, epoch by epoch; nothing is kept without."""
+
+
 def fine_tune(
     model: nn.Module,
     train: Encoded,
     dev: Mapping[str, Encoded],
     recipe: Recipe,
-    learning_rate: float,
-    seed: int,
+    objective: Objective,
+    setting: Setting,
 ) -> Outcome:
     """Train ``model`` in place and leave it with the weights of the epoch that was best on ``dev``.
 
     Errors: XlmrError when the loss is no number.
     """
-    torch.manual_seed(seed)  # dropout
-    device = next(model.parameters()).device
-    batches = -(-len(train) // recipe.batch)
-    optimizer, schedule = _optimizer(model, recipe, learning_rate, recipe.epochs * batches)
-    history: list[Epoch] = []
-    best: Epoch | None = None
-    weights: dict[str, Tensor] = {}
-    for epoch in range(1, recipe.epochs + 1):
-        model.train()
-        total = 0.0
-        for rows in training_batches(train.lengths, recipe.batch, seed, epoch):
-            classes = torch.from_numpy(train.classes[rows]).to(device)
-            with _arithmetic(recipe, device):
-                scores = model(*train.batch(rows, device))
-            loss = F.cross_entropy(scores.float(), classes)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(rows)
-        last = Epoch(epoch, total / len(train), *_evaluate(model, dev, recipe))
+    torch.manual_seed(setting.seed)  # dropout
+    updates = recipe.updates_an_epoch or -(-len(train) // recipe.batch)
+    optimizer, schedule = make_steps(model, recipe, setting.learning_rate, recipe.epochs * updates)
+    state = load_state(setting.checkpoint, model, optimizer, schedule)
+    history, weights = [Epoch(**epoch) for epoch in state.history], state.weights
+    best = max(history, key=lambda epoch: epoch.rank, default=None)
+    batches = islice(_batches(train.lengths, recipe.batch, setting.seed), len(history) * updates, None)
+    while len(history) < recipe.epochs and not (best and len(history) - best.epoch >= recipe.patience):
+        train_loss = train_updates(
+            model, train, islice(batches, updates), recipe, objective.loss, (optimizer, schedule)
+        )
+        last = Epoch(len(history) + 1, train_loss, *evaluate(model, dev, recipe, objective))
         if not np.isfinite([last.train_loss, last.dev_loss]).all():
             raise XlmrError(
-                f"the loss is {last.train_loss} in epoch {epoch}",
+                f"the loss is {last.train_loss} in epoch {last.epoch}",
                 "try a lower finetune.recipe.learning_rates",
             )
         history.append(last)
         if best is None or last.rank > best.rank:
             best, weights = last, {name: value.detach().clone() for name, value in model.state_dict().items()}
-        elif epoch - best.epoch >= recipe.patience:
-            break
+        if setting.checkpoint is not None:
+            save_state(setting.checkpoint, model, optimizer, [epoch.as_json() for epoch in history], weights)
     assert best is not None
     model.load_state_dict(weights)
     return Outcome(history, best)
 
 
-def scores_of(model: nn.Module, texts: Encoded, recipe: Recipe) -> Tensor:
-    """The model's scores of each text, in the order of ``texts``: [texts, classes] fp32 on the CPU."""
+def train_updates(
+    model: nn.Module, train: Encoded, batches: Iterable[Rows], recipe: Recipe, loss_of: Loss, steps: Steps
+) -> float:
+    """One update for each batch; the mean loss over their rows."""
+    device = next(model.parameters()).device
+    optimizer, schedule = steps
+    model.train()
+    total, rows_seen = torch.zeros((), device=device), 0
+    for rows in batches:
+        scores = _scores(model, *train.batch(rows, device), recipe)
+        loss = loss_of(scores, train.batch_targets(rows, device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        schedule.step()
+        total += loss.detach() * len(rows)
+        rows_seen += len(rows)
+    return total.item() / rows_seen
+
+
+def _batches(lengths: Rows, size: int, seed: int) -> Iterator[Rows]:
+    """Pass after pass over the rows, without an end."""
+    for passed in count(1):
+        yield from training_batches(lengths, size, seed, passed)
+
+
+def scores_of(model: nn.Module, texts: Encoded, recipe: Recipe, loss: Loss | None = None) -> tuple[Scores, float]:
+    """The model's scores, fp32, in the order of ``texts``: of each row, or of each piece. And the mean loss, or 0."""
     device = next(model.parameters()).device
     model.eval()
-    order, found = [], []
-    with torch.inference_mode(), _arithmetic(recipe, device):
+    found: Scores | None = None
+    lost = judged = 0.0
+    with torch.inference_mode():
         for rows in evaluation_batches(texts.lengths, EVALUATION_BATCH):
-            order.append(rows)
-            found.append(model(*texts.batch(rows, device)).float().cpu())
-    scores = torch.cat(found)
-    ordered = torch.empty_like(scores)
-    ordered[torch.from_numpy(np.concatenate(order))] = scores
-    return ordered
+            ids, keep = texts.batch(rows, device)
+            scores = _scores(model, ids, keep, recipe)
+            if loss is not None:
+                targets = texts.batch_targets(rows, device)
+                units = int((targets != IGNORED).sum()) if texts.by_piece else len(rows)
+                lost += loss(scores, targets).item() * units if units else 0.0
+                judged += units
+            found = _put(found, texts, rows, scores.cpu().numpy())
+    assert found is not None, "there are texts"
+    return found, lost / max(judged, 1)
 
 
-def predict_classes(model: nn.Module, texts: Encoded, recipe: Recipe) -> Classes:
-    """The class that the model says for each text: [texts]."""
-    classes: Classes = scores_of(model, texts, recipe).argmax(1).numpy()
-    return classes
+def _scores(model: nn.Module, ids: Tensor, keep: Tensor | None, recipe: Recipe) -> Tensor:
+    """In fp32; those of padding are so low that no softmax over pieces sees them."""
+    with _arithmetic(recipe, ids.device):
+        scores: Tensor = model(ids, keep).float()
+    if scores.dim() == 3 and keep is not None:
+        scores = scores.masked_fill(~keep[..., None], PADDING)
+    return scores
+
+
+def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Scores:
+    by_piece = scores.ndim == 3
+    if found is None:
+        found = np.empty((len(texts.pieces) if by_piece else len(texts), scores.shape[-1]), np.float32)
+    if not by_piece:
+        found[rows] = scores
+    else:
+        keep, where = texts.grid(rows)
+        found[where] = scores[keep]
+    return found
+
+
+def evaluate(model: nn.Module, dev: Mapping[str, Encoded], recipe: Recipe, objective: Objective) -> tuple[float, float]:
+    """(loss, score), means over the languages of ``dev``."""
+    losses, scores = [], []
+    for language, texts in dev.items():
+        found, loss = scores_of(model, texts, recipe, objective.loss)
+        losses.append(loss)
+        scores.append(objective.judge(language, found))
+    return mean(losses), mean(scores)
+
+
+def class_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy, of texts [n, classes] or of pieces [n, length, classes]; IGNORED ones do not count."""
+    return F.cross_entropy(scores.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+
+
+def value_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of [n, 1]."""
+    return F.mse_loss(scores.squeeze(-1), targets)
+
+
+def span_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy over the row's pieces, of an answer's first and last: [n, length, 2] and [n, 2] -> their mean."""
+    return F.cross_entropy(scores, targets)
 
 
 @contextmanager
@@ -133,19 +231,7 @@ def limited_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _evaluate(model: nn.Module, dev: Mapping[str, Encoded], recipe: Recipe) -> tuple[float, float]:
-    """(loss, accuracy), means over the languages of ``dev``."""
-    losses, accuracies = [], []
-    for texts in dev.values():
-        scores = scores_of(model, texts, recipe)
-        losses.append(F.cross_entropy(scores, torch.from_numpy(texts.classes)).item())
-        accuracies.append(score(texts.classes, scores.argmax(1).numpy())["accuracy"])
-    return mean(losses), mean(accuracies)
-
-
-def _optimizer(
-    model: nn.Module, recipe: Recipe, learning_rate: float, updates: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def make_steps(model: nn.Module, recipe: Recipe, learning_rate: float, updates: int) -> Steps:
     """Adam with decoupled decay on matrices; linear from 0 to the peak over the warm-up, then to 0 at the end."""
     groups: list[dict[str, Any]] = [
         {"params": [parameter for parameter in model.parameters() if parameter.dim() >= 2]},

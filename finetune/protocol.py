@@ -40,7 +40,7 @@ def runs_of(protocol: Protocol, recipe: Recipe) -> list[Run]:
 
 
 Results = Iterable[Mapping[str, Any]]
-"""What each run came to: ``initialisation``, ``learning_rate``, ``seed``, ``dev_accuracy``, ``test`` by language."""
+"""What each run came to: ``initialisation``, ``learning_rate``, ``seed``, ``dev_score``, ``test`` by language."""
 
 
 def choose_learning_rates(results: Results) -> dict[str, float]:
@@ -48,7 +48,7 @@ def choose_learning_rates(results: Results) -> dict[str, float]:
     by_rate: dict[str, dict[float, list[float]]] = {}
     for run in results:
         rates = by_rate.setdefault(run["initialisation"], {})
-        rates.setdefault(run["learning_rate"], []).append(run["dev_accuracy"])
+        rates.setdefault(run["learning_rate"], []).append(run["dev_score"])
     return {name: max(rates, key=lambda rate: (mean(rates[rate]), -rate)) for name, rates in by_rate.items()}
 
 
@@ -64,7 +64,7 @@ def chosen_runs(results: Results) -> dict[str, list[Mapping[str, Any]]]:
 def best_run(results: Results, initialisation: str) -> Mapping[str, Any]:
     """The chosen run with the best dev epoch: accuracy, then loss."""
     runs = chosen_runs(results)[initialisation]
-    return max(runs, key=lambda run: (run["dev_accuracy"], -run["dev_loss"]))
+    return max(runs, key=lambda run: (run["dev_score"], -run["dev_loss"]))
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def over_seeds(runs: list[Mapping[str, Any]], languages: list[str], metric: str 
     return Spread.of([mean([run["test"][language][metric] for language in languages]) for run in runs])
 
 
-def difference(first: list[Mapping[str, Any]], second: list[Mapping[str, Any]], languages: list[str]) -> Spread:
-    """First − second in accuracy: of each seed the mean over ``languages``, paired by seed."""
+def difference(
+    first: list[Mapping[str, Any]], second: list[Mapping[str, Any]], languages: list[str], metric: str = "accuracy"
+) -> Spread:
+    """First − second: of each seed the mean over ``languages``, paired by seed."""
     pairs = zip(first, second, strict=True)
-    return Spread.of(
-        [mean([a["test"][lang]["accuracy"] - b["test"][lang]["accuracy"] for lang in languages]) for a, b in pairs]
-    )
+    return Spread.of([mean([a["test"][lg][metric] - b["test"][lg][metric] for lg in languages]) for a, b in pairs])

@@ -1,4 +1,4 @@
-"""The room's part of the report: accuracy by language, from pretrained and from random weights, and by majority.
+"""The room's part of the report: accuracy by language, pretrained, from random weights, by majority and by fastText.
 
 Every sentence is computed from results.json; what lost is said as plainly as what won.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
+from finetune.task_report import task_sections
 from pipeline.charts import chart
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
@@ -28,7 +29,11 @@ COLOURS = {"pretrained": "#2b6cb0", "random": "#b0b7bf"}
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
-    """The section about the help pages; none when the stage has not run."""
+    """The sections about the help pages and about the task that the settings name; none for what has not run."""
+    return _help_pages(outputs) + task_sections(outputs)
+
+
+def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
     if "finetune.help_pages" not in outputs:
         return []
     results = read_json(outputs["finetune.help_pages"] / "results.json")
@@ -80,9 +85,25 @@ def verdict(results: Results, runs: Runs) -> str:
         f"Mean accuracy over the {len(away)} languages not trained on: {', '.join(said)}, and always saying"
         f" “{results['majority']['label']}” {100 * majority:.1f} %."
     )
+    text += _against_fast_text(results, runs, away)
     if runs.keys() >= {"pretrained", "random"}:
         text += " " + _compared(runs["pretrained"], runs["random"], away)
     return text
+
+
+def _against_fast_text(results: Results, runs: Runs, away: list[str]) -> str:
+    """What fastText, trained on the same texts, comes to; nothing for results that do not have it."""
+    found = results.get("baselines", {}).get("fasttext")
+    if not found:
+        return ""
+    theirs = 100 * Spread.of([found[language]["accuracy"] for language in away]).mean
+    best = max(runs, key=lambda name: over_seeds(runs[name], away).mean)
+    ours = 100 * over_seeds(runs[best], away).mean
+    verdict = "less than" if theirs < ours else "more than" if theirs > ours else "as much as"
+    return (
+        f" FastText on character n-grams, trained on the same texts in a second, comes to {theirs:.1f} %:"
+        f" {verdict} the best of these ({NAMES[best]})."
+    )
 
 
 def _compared(pretrained: list[Mapping[str, Any]], random: list[Mapping[str, Any]], away: list[str]) -> str:
@@ -108,6 +129,7 @@ def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Mar
     """A row a language, those trained on first, then the mean over the others."""
     both = runs.keys() >= {"pretrained", "random"}
     headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs), "majority, %"]
+    headers += ["fastText, %"] * ("fasttext" in results.get("baselines", {}))
     headers += ["difference, points"] * both + ["pieces a text", "unknown pieces, %"]
     headers += ["pretraining pieces"] * bool(seen)
     rows = []
@@ -130,6 +152,9 @@ def _accuracies(results: Results, runs: Runs, languages: list[str]) -> list[Any]
     majority = [results["majority"]["test"][language]["accuracy"] for language in languages]
     cells: list[Any] = [str(over_seeds(found, languages)) for found in runs.values()]
     cells.append(f"{100 * Spread.of(majority).mean:.1f}")
+    fast_text = results.get("baselines", {}).get("fasttext")
+    if fast_text:
+        cells.append(f"{100 * Spread.of([fast_text[language]['accuracy'] for language in languages]).mean:.1f}")
     if runs.keys() >= {"pretrained", "random"}:
         gain = difference(runs["pretrained"], runs["random"], languages)
         cells.append(f"{100 * gain.mean:+.1f} ± {100 * gain.deviation:.1f}")
@@ -157,7 +182,7 @@ def _runs_table(results: Results) -> Markup:
             kept,
             run["epoch"],
         ]
-        row += [len(run["history"]), 100 * run["dev_accuracy"], run["dev_loss"]]
+        row += [len(run["history"]), 100 * run["dev_score"], run["dev_loss"]]
         rows.append([*row, 100 * over_seeds([run], languages, "macro_f1").mean])
     caption = "Every run. Macro F1 is a mean over the languages not trained on. The model/ folder is of the best " + (
         f"run on dev, {results['model']}."

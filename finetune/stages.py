@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from finetune.data.settings import TaskSettings
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
 
@@ -37,8 +38,16 @@ class Recipe(Section):
     """How every run is fine-tuned, from pretrained and from random weights alike."""
 
     longest: int = setting(512, "pieces of a text, <s> and </s> included; the rest is cut", source="XLM-R", ge=3)
+    stride: int = setting(
+        128, "of questions: pieces from the start of one window over a context to the next", source="MLQA's code", ge=1
+    )
+    longest_question: int = setting(64, "pieces of a question; the rest is cut", source="MLQA's code", ge=1)
+    longest_answer: int = setting(30, "pieces of an answer that is told", source="MLQA's code", ge=1)
     batch: int = setting(32, "texts an update", source="XL paper, section 3", ge=1)
     epochs: int = setting(10, "passes over the training texts", source="XL paper, section 3", ge=1)
+    updates_an_epoch: int = setting(
+        0, "updates after which dev is scored; 0 is a pass over the training texts", source=f"{XNLI}: 5,000", ge=0
+    )
     patience: int = setting(5, "epochs without a better dev score after which a run stops", source=XNLI, ge=1)
     learning_rates: tuple[float, ...] = setting(
         (5e-6,),
@@ -79,6 +88,9 @@ class FinetuneConfig(Section):
     """The room's settings."""
 
     help_pages: LabelledFiles = setting(default_factory=LabelledFiles, description="which module a help page is about")
+    task: TaskSettings = setting(
+        default_factory=TaskSettings, description="any other task; help_pages means none, for that has its own stage"
+    )
     recipe: Recipe = setting(default_factory=Recipe, description="the optimisation")
     protocol: Protocol = setting(default_factory=Protocol, description="the comparison")
 
@@ -91,8 +103,22 @@ class HelpPagesConfig(Section):
     protocol: Protocol
 
 
+class TaskConfig(Section):
+    """What ``finetune.task`` reads."""
+
+    task: TaskSettings
+    recipe: Recipe
+    protocol: Protocol
+
+
 def _help_pages_files(config: Any) -> dict[str, str]:
     return {address: f"help_pages.{split}" for split, address in config.help_pages.addresses().items()}
+
+
+def _task_files(config: Any) -> dict[str, str]:
+    from finetune.data.reading import task_files
+
+    return {} if config.task.name == "help_pages" else dict.fromkeys(task_files(config.task), "task")
 
 
 ROOM = Room(
@@ -101,7 +127,7 @@ ROOM = Room(
     stages=(
         Stage(
             name="finetune.help_pages",
-            version=1,
+            version=2,
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
             summary="tell what a help page is about, in languages never trained on",
@@ -109,7 +135,17 @@ ROOM = Room(
             outside=_help_pages_files,
             resumable=True,
         ),
+        Stage(
+            name="finetune.task",
+            version=1,
+            config=TaskConfig,
+            run="finetune.task_stage:run",
+            summary="fine-tune and test on the task that finetune.task names (none by default)",
+            inputs=("pretrain.export",),
+            outside=_task_files,
+            resumable=True,
+        ),
     ),
     report="finetune.report:sections",
-    tools={"predict": "finetune.predict:predict"},
+    tools={"predict": "finetune.predict:predict", "table": "finetune.tables:table"},
 )

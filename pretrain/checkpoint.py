@@ -1,26 +1,34 @@
 """Checkpoints: a folder for each, complete or absent, verified when read. Tensors are safetensors, the rest is JSON.
 
-``update-00000400/`` holds weights, exp_avg, exp_avg_sq (.safetensors) and checkpoint.json with their checksums.
+``update-00000400/`` holds weights, exp_avg, exp_avg_sq (.safetensors) and checkpoint.json with their checksums. The
+tensors are whole, by parameter name and in fp32, so any number of ranks at any ZeRO stage can go on from them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor
 
 from pipeline.errors import XlmrError
 from pipeline.storage import fsync_folder, publish, read_json, sha256_of_file
-from pretrain.engine import State
-from pretrain.model import ModelConfig
+from pretrain.model import ModelConfig, build
+from pretrain.state import PARTS, WEIGHTS
+from pretrain.tensor_files import TensorFile, TensorWriter
 
 RECORD = "checkpoint.json"
+
+NamedTensors = Iterable[tuple[str, Mapping[str, Tensor]]]
+"""Parameter name and its tensor in each of the parts, in the model's order: what ``Engine.state_stream`` gives."""
 
 
 @dataclass(frozen=True)
@@ -35,49 +43,94 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a checkpoint is of. ``validation_loss`` is None where it was not measured at this very update."""
+
+    architecture: ModelConfig
+    vocabulary_size: int
+    progress: Progress
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read and found whole."""
+    """A checkpoint whose record was read; ``verify`` says whether its files are what was written."""
 
     folder: Path
-    architecture: ModelConfig
-    progress: Progress
+    about: About
     files: Mapping[str, str] = field(repr=False)
 
-    def load(self) -> State:
-        """Its tensors."""
-        return {Path(name).stem: load_file(self.folder / name) for name in self.files}
+    @property
+    def architecture(self) -> ModelConfig:
+        """The model's."""
+        return self.about.architecture
 
-    def load_weights(self) -> dict[str, Any]:
-        """Its weights alone."""
-        return load_file(self.folder / "weights.safetensors")
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self.about.progress
+
+    def load(self) -> dict[str, TensorFile]:
+        """Its parts, whose tensors are read when they are asked for."""
+        return {part: TensorFile(self.folder / f"{part}.safetensors") for part in PARTS}
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """Its weights alone, read at once."""
+        return dict(TensorFile(self.folder / f"{WEIGHTS}.safetensors"))
+
+    def verify(self) -> None:
+        """Errors: XlmrError naming the file that is missing, cut short, changed, or not of this architecture."""
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            list(pool.map(self._verify_file, PARTS))
+
+    def _verify_file(self, part: str) -> None:
+        path = self.folder / f"{part}.safetensors"
+        if not path.exists():
+            raise XlmrError(f"{path}: missing")
+        if sha256_of_file(path) != self.files[part]:
+            raise XlmrError(f"{path}: not what was written (its checksum differs)")
+        if TensorFile(path).shapes() != shapes_of(self.architecture):
+            raise XlmrError(f"{path}: its tensors are not those of the architecture in {RECORD}")
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Which checkpoints stay: the ``last`` ones, every ``every``-th update (0: none), the one of the lowest
+    validation loss if ``best``.
+    """
+
+    last: int = 1
+    every: int = 0
+    best: bool = False
+
+    def kept(self, updates: Sequence[int], losses: Mapping[int, float]) -> set[int]:
+        """Those of ``updates`` that stay; ``losses`` of those where it was measured."""
+        newest = set(sorted(updates)[-self.last :])
+        milestones = {update for update in updates if self.every and update % self.every == 0}
+        measured = sorted((loss, update) for update, loss in losses.items() if math.isfinite(loss))
+        return newest | milestones | ({measured[0][1]} if self.best and measured else set())
 
 
 class CheckpointFolder:
-    """The checkpoints of one training; the last ``keep`` stay."""
+    """The checkpoints of one training."""
 
-    def __init__(self, folder: Path, keep: int = 1) -> None:
-        self.folder, self._keep = folder, keep
+    def __init__(self, folder: Path, keeping: Keeping | None = None) -> None:
+        self.folder, self._keeping = folder, keeping or Keeping()
 
-    def save(self, state: State, architecture: ModelConfig, progress: Progress) -> Path:
+    def write(self, tensors: NamedTensors, about: About) -> Path:
         """Write a checkpoint: under a temporary name, to the disk, then renamed. A kill leaves no half of it."""
-        final = self.folder / f"update-{progress.update:08d}"
+        final = self.folder / f"update-{about.progress.update:08d}"
         temporary = self.folder / f".{final.name}.{os.getpid()}.tmp"
         self._sweep()
         temporary.mkdir(parents=True)
-        files = {}
-        for part, tensors in state.items():
-            path = temporary / f"{part}.safetensors"
-            save_file(tensors, path)
-            publish(path, path)
-            files[path.name] = sha256_of_file(path)
-        record = {"architecture": asdict(architecture), "progress": asdict(progress), "files": files}
+        files = _write_tensors(temporary, tensors, about.architecture)
+        record = {**asdict(about), "files": files}
         (temporary / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         publish(temporary / RECORD, temporary / RECORD)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
         fsync_folder(self.folder)
-        for old in self._names()[: -self._keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        self._discard()
         return final
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
@@ -98,14 +151,41 @@ class CheckpointFolder:
             )
         return None, []
 
+    def at(self, update: int) -> Checkpoint:
+        """The checkpoint after ``update``, which another rank has verified."""
+        folder = self.folder / f"update-{update:08d}"
+        if not folder.exists():
+            raise XlmrError(
+                f"{folder}: not on this machine, where another rank goes on from it",
+                "let run.directory lie on a file system that all machines share",
+            )
+        return read_record(folder)
+
     def discard_after(self, update: int) -> None:
         """Remove the checkpoints that are newer than ``update``: training goes on from there."""
         for folder in self._names():
-            if folder.name > f"update-{update:08d}":
+            if _update_of(folder) > update:
                 shutil.rmtree(folder)
 
+    def losses(self) -> dict[int, float]:
+        """The validation losses of the checkpoints that have one, by update."""
+        found = {}
+        for folder in self._names():
+            with suppress(XlmrError):  # one that is damaged is told of when it is read to go on from
+                loss = read_record(folder).about.validation_loss
+                if loss is not None:
+                    found[_update_of(folder)] = loss
+        return found
+
     def _names(self) -> list[Path]:
-        return sorted(self.folder.glob("update-*"))
+        return sorted(self.folder.glob("update-*"), key=_update_of)
+
+    def _discard(self) -> None:
+        names = self._names()
+        kept = self._keeping.kept([_update_of(folder) for folder in names], self.losses() if self._keeping.best else {})
+        for folder in names:
+            if _update_of(folder) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
         for left in self.folder.glob(".update-*.tmp"):
@@ -114,28 +194,62 @@ class CheckpointFolder:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint's record and verify its files. Errors: XlmrError naming what is not whole."""
-    try:
-        record = read_json(folder / RECORD)
-        checkpoint = Checkpoint(
-            folder, ModelConfig(**record["architecture"]), Progress(**record["progress"]), record["files"]
-        )
-    except (OSError, KeyError, TypeError) as error:
-        raise XlmrError(f"{folder}: not a checkpoint ({error})") from None
-    for name, checksum in checkpoint.files.items():
-        path = folder / name
-        if not path.exists():
-            raise XlmrError(f"{path}: missing")
-        if sha256_of_file(path) != checksum:
-            raise XlmrError(f"{path}: not what was written (its checksum differs)")
+    checkpoint = read_record(folder)
+    checkpoint.verify()
     return checkpoint
 
 
-def check_architecture(checkpoint: Checkpoint, wanted: ModelConfig) -> None:
-    """Refuse a checkpoint of another architecture. Errors: XlmrError listing what differs."""
-    have, want = asdict(checkpoint.architecture), asdict(wanted)
+def read_record(folder: Path) -> Checkpoint:
+    """Read what a checkpoint says of itself. Errors: XlmrError when that is not whole."""
+    try:
+        record = read_json(folder / RECORD)
+        about = About(
+            ModelConfig(**record["architecture"]),
+            int(record["vocabulary_size"]),
+            Progress(**record["progress"]),
+            record["validation_loss"],
+        )
+        return Checkpoint(folder, about, {part: str(record["files"][part]) for part in PARTS})
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise XlmrError(f"{folder}: not a checkpoint ({error!r})") from None
+
+
+def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_size: int) -> None:
+    """Refuse a checkpoint of another architecture or vocabulary. Errors: XlmrError listing what differs."""
+    have, want = asdict(checkpoint.architecture), asdict(architecture)
     differing = [f"{name} {have[name]} instead of {want[name]}" for name in want if have[name] != want[name]]
     if differing:
         raise XlmrError(
             f"{checkpoint.folder}: a checkpoint of another architecture ({', '.join(differing)})",
             "use the settings that it was trained with, or another run.project",
         )
+    if checkpoint.about.vocabulary_size != vocabulary_size:
+        raise XlmrError(
+            f"{checkpoint.folder}: trained on a vocabulary of {checkpoint.about.vocabulary_size} pieces,"
+            f" the samples have one of {vocabulary_size}",
+            "use the samples that it was trained on, or another run.project",
+        )
+
+
+def shapes_of(architecture: ModelConfig) -> dict[str, torch.Size]:
+    """The whole shape of each parameter, in the model's order."""
+    return {name: parameter.shape for name, parameter in build(architecture).named_parameters()}
+
+
+def _write_tensors(folder: Path, tensors: NamedTensors, architecture: ModelConfig) -> dict[str, str]:
+    """The checksum of each part's file."""
+    shapes = shapes_of(architecture)
+    with ExitStack() as open_files:
+        writers: dict[str, TensorWriter] = {}
+        for part in PARTS:
+            writers[part] = TensorWriter(folder / f"{part}.safetensors", shapes)
+            open_files.callback(writers[part].abandon)
+        for name, parts in tensors:
+            for part, writer in writers.items():
+                writer.add(name, parts[part])
+        return {part: writer.close() for part, writer in writers.items()}
+
+
+def _update_of(folder: Path) -> int:
+    digits = folder.name.removeprefix("update-")
+    return int(digits) if digits.isdecimal() else -1

@@ -1,6 +1,6 @@
 """The model under DeepSpeed: gradients, updates and the whole state by parameter name. Nothing else imports deepspeed.
 
-The state is named fp32 tensors (weights and Adam's moments), the same for every ZeRO stage and number of ranks.
+Micro-batches in; an update, and what it did, out. Any number of ranks, tensor-parallel or not, at any ZeRO stage.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,12 @@ from torch import Tensor
 from pipeline.errors import XlmrError
 from pretrain.chance import mix
 from pretrain.masking import MaskedBatch
-from pretrain.model import MaskedLanguageModel
+from pretrain.model import MaskedLanguageModel, initial_values
+from pretrain.parallel import Group, Layout, cuts_of, divide, put
 from pretrain.stages import TrainSettings
+from pretrain.state import MOMENTS, PARTS, Places, Source, State
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
-"""Adam's names for the running means of the gradient and of its square."""
-
-State = dict[str, dict[str, Tensor]]
-"""``weights``, ``exp_avg``, ``exp_avg_sq``: parameter name -> fp32 tensor on the CPU."""
+__all__ = ["MOMENTS", "PARTS", "CarefulAdamW", "Engine", "Outcome", "Source", "State", "choose_dtype"]
 
 
 @dataclass(frozen=True)
@@ -43,67 +42,98 @@ class CarefulAdamW(torch.optim.AdamW):
     ZeRO the gradient is in parts, so there DeepSpeed clips and refuses, and ``clip`` is None here.
     """
 
-    def __init__(self, parameters: Any, clip: float | None, **options: Any) -> None:
+    def __init__(self, parameters: Any, clip: float | None, group: Group, **options: Any) -> None:
         super().__init__(parameters, **options)
         self.clip = clip
         self.overflow = False
+        self._group = group
         self._global_grad_norm = 0.0
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update, or none."""
         if self.clip is not None:
-            gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm(gradients)
-            self._global_grad_norm = norm.item()
+            parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+            self._global_grad_norm = self._norm(parameters)
             self.overflow = not np.isfinite(self._global_grad_norm)
             if self.overflow:
                 return
             if 0 < self.clip < self._global_grad_norm:
-                torch._foreach_mul_(gradients, self.clip / self._global_grad_norm)
+                torch._foreach_mul_([p.grad for p in parameters], self.clip / self._global_grad_norm)
         super().step(closure)
+
+    def _norm(self, parameters: list[Any]) -> float:
+        """Of the whole gradient: what every tensor-parallel rank has counts once."""
+        own = [p.grad for p in parameters if self._group.rank == 0 or hasattr(p, "tensor_model_parallel")]
+        norm = torch.nn.utils.get_total_norm(own)
+        return norm.item() if self._group.world == 1 else self._group.total(norm.square()).sqrt().item()
 
 
 class Engine:
-    """One rank's share of the training."""
+    """One rank's share of the training.
+
+    ``rank`` of ``world`` are all processes. ``data_rank`` of ``data_world`` say which samples this one takes: those
+    that share a model's tensors, ``tensor_rank`` of ``tensor_world``, take the same.
+    """
 
     def __init__(self, model: MaskedLanguageModel, settings: TrainSettings, seed: int) -> None:
+        """``model`` may be on the meta device (``build``): then each rank makes its own part of the numbers."""
         deepspeed = _import_deepspeed()
         self.rank, self.world, self.device = _join_group()
+        self._layout = Layout(self.rank, self.world, settings.tensor_parallel)
+        self.tensor_rank, self.tensor_world = self._layout.tensor.rank, self._layout.tensor.world
+        self.data_rank, self.data_world = self._layout.data.rank, self._layout.data.world
         self.dtype = choose_dtype(settings.dtype, self.device)
-        if settings.global_batch % self.world:
+        self._half_weights = self.dtype is torch.bfloat16 and (
+            settings.weights == "bf16" or (settings.weights == "auto" and self.device.type == "cuda")
+        )
+        if settings.global_batch % self.data_world:
             raise XlmrError(
-                f"a global batch of {settings.global_batch} samples cannot be shared by {self.world} ranks",
+                f"a global batch of {settings.global_batch} samples cannot be shared by {self.data_world} ranks",
                 "make pretrain.train.global_batch a multiple of their number",
             )
         self._seed = seed
-        self._rows = settings.global_batch // self.world
+        self._rows = settings.global_batch // self.data_world
         self._micro_batches = -(-self._rows // settings.micro_batch)
         stage = max(settings.zero_stage, 1) if self._half_weights else settings.zero_stage
-        model.encoder.recompute = settings.recompute
-        optimizer = CarefulAdamW(
-            model.to(self.device).parameters(),
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        cuts = cuts_of(model)
+        self._place(model, settings, seed)
+        self._adam = CarefulAdamW(
+            model.parameters(),
             clip=settings.clip if stage == 0 else None,
-            lr=settings.peak_learning_rate,
+            group=self._layout.tensor,
+            lr=0.0,  # each update brings its own, and what DeepSpeed steps to try things out changes nothing
             betas=settings.betas,
             eps=settings.epsilon,
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        self._linear = torch.nn.functional.linear  # ZeRO-3 puts one of its own there, for the whole process
         self._engine, *_ = deepspeed.initialize(
             model=model,
-            optimizer=optimizer,
+            optimizer=self._adam,
             config=self._deepspeed_config(settings, stage),
+            mpu=self._layout if self.tensor_world > 1 else None,
             dist_init_required=False,
         )
-        self._adam = optimizer
-        self._zero = stage > 0
         self.model: MaskedLanguageModel = self._engine.module
+        parameters = dict(self.model.named_parameters())
+        self._places = Places(parameters, self._adam, self._engine.optimizer, stage, self._layout, cuts, shapes)
+        self._places.begin(0)
 
-    @property
-    def _half_weights(self) -> bool:
-        """On a GPU the weights are bf16 with fp32 masters; on a CPU they stay fp32 and autocast rounds products."""
-        return self.dtype is torch.bfloat16 and self.device.type == "cuda"
+    def _place(self, model: MaskedLanguageModel, settings: TrainSettings, seed: int) -> None:
+        """Give the model this rank's part of its numbers, on its device, and the settings of how it is worked out."""
+        dtype = torch.bfloat16 if self._half_weights else torch.float32
+        group, cuts = self._layout.tensor, cuts_of(model)
+        values = initial_values(model, seed)
+        divide(model, group)
+        own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
+        put(model, own, cuts, group)
+        model.encoder.recompute = settings.recompute
+        model.head.scoring.chunk = settings.head_chunk
+        if settings.compile:
+            model.compile_parts()
 
     def _deepspeed_config(self, settings: TrainSettings, stage: int) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -122,9 +152,12 @@ class Engine:
         return config
 
     def start_update(self, update: int) -> None:
-        """Give dropout its seed, so that it depends on the update and not on what was run before it."""
+        """Give dropout its seed, so that it depends on the update and not on what was run before it.
+
+        Ranks that share tensors share it too: what they all have is dropped alike (see ``parallel.OwnDropout``).
+        """
         self._engine.train()
-        torch.manual_seed(int(mix(self._seed, update, self.rank) >> np.uint64(1)))
+        torch.manual_seed(int(mix(self._seed, update, self.data_rank) >> np.uint64(1)))
 
     def accumulate(self, batch: MaskedBatch, masked_positions: float) -> Tensor:
         """Add a micro-batch's gradient; give its summed cross-entropy.
@@ -133,7 +166,7 @@ class Engine:
         """
         loss = self._loss(batch)
         # DeepSpeed takes means over micro-batches and ranks; the product makes sums of them again.
-        self._engine.backward(loss * (self._micro_batches * self.world / masked_positions))
+        self._engine.backward(loss * (self._micro_batches * self.data_world / masked_positions))
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()
         return loss.detach()
@@ -148,17 +181,18 @@ class Engine:
 
     @torch.no_grad()
     def score(self, batch: MaskedBatch) -> float:
-        """The summed cross-entropy of a batch, without dropout."""
+        """The summed cross-entropy of a batch, without dropout.
+
+        Ranks that share tensors, and under ZeRO-3 all ranks, must ask equally often: they work on it together.
+        """
         self._engine.eval()
         return float(self._loss(batch))
 
     def sum_over_ranks(self, value: float) -> float:
-        """The sum of every rank's value."""
-        if self.world == 1:
+        """The sum of every data rank's value; those that share a model's tensors have the same and count once."""
+        if self.data_world == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(total)
-        return total.item()
+        return self._layout.data.total(torch.tensor(value, dtype=torch.float64, device=self.device)).item()
 
     def _loss(self, batch: MaskedBatch) -> Tensor:
         arrays = (batch.ids, batch.keep, batch.where, batch.targets)
@@ -166,44 +200,35 @@ class Engine:
         loss: Tensor = self._engine(*tensors)
         return loss
 
+    def state_stream(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Each parameter's name, and its ``weights``, ``exp_avg`` and ``exp_avg_sq``, whole, in fp32, on the CPU.
+
+        Every rank must go through it to the end; only rank 0 is given something.
+        """
+        return self._places.stream()
+
     def state(self) -> State:
-        """Weights and moments by parameter name. Every rank must ask; the tensors are copies."""
-        named = list(self.model.named_parameters())
-        if not self._zero:
-            adam = self._adam.state
-            moments = {key: {n: _copy(adam[p][key]) for n, p in named} for key in MOMENTS}
-            return {"weights": {n: _copy(p) for n, p in named}, **moments}
-        from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+        """The same at once: part -> parameter name -> tensor. Empty on the other ranks, which must ask too."""
+        state: State = {part: {} for part in PARTS}
+        for name, tensors in self.state_stream():
+            for part, tensor in tensors.items():
+                state[part][name] = tensor
+        return state
 
-        moments = {key: {n: _copy(safe_get_full_optimizer_state(p, key)) for n, p in named} for key in MOMENTS}
-        return {"weights": {n: _copy(safe_get_full_fp32_param(p)) for n, p in named}, **moments}
+    def load_state(self, state: Source, steps: int) -> None:
+        """Take over a state that ``state`` gave, of any ZeRO stage, ranks and cut; ``steps`` updates made it.
 
-    @torch.no_grad()
-    def load_state(self, state: State, steps: int) -> None:
-        """Take over a state that ``state`` gave, at any ZeRO stage; ``steps`` updates have been applied to it."""
-        for name, parameter in self.model.named_parameters():
-            parameter.copy_(state["weights"][name])
-        for group in self._adam.param_groups:
-            for parameter in group["params"]:  # under ZeRO: this rank's flat part
-                moments = {key: torch.zeros_like(parameter) for key in MOMENTS}
-                step = torch.tensor(float(steps), device=self.device)
-                self._adam.state[parameter] = {"step": step, **moments}
-        if not self._zero:
-            for name, parameter in self.model.named_parameters():
-                for key in MOMENTS:
-                    self._adam.state[parameter][key].copy_(state[key][name])
-            return
-        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
-
-        self._engine.optimizer._lazy_init_hp_params_optimizer_state()
-        for name, parameter in self.model.named_parameters():
-            safe_set_full_fp32_param(parameter, state["weights"][name].to(self.device))
-            for key in MOMENTS:
-                safe_set_full_optimizer_state(parameter, state[key][name].to(self.device), key)
+        Every rank needs the whole state, a tensor at a time: a mapping that reads each when asked is enough.
+        """
+        self._places.take(state, steps)
 
     def close(self) -> None:
-        """Let go of DeepSpeed's hooks and buffers, so that another engine can stand in this process."""
+        """Let go of DeepSpeed's hooks, buffers and groups, so that another engine can stand in this process."""
         self._engine.destroy()
+        from deepspeed.utils import groups
+
+        groups.mpu = None
+        torch.nn.functional.linear = self._linear
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
@@ -244,7 +269,3 @@ def _join_group() -> tuple[int, int, torch.device]:
         torch.cuda.set_device(local_rank)
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", torch.float32, copy=True).contiguous()

@@ -9,9 +9,10 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pretrain.checkpoint import CheckpointFolder
-from pretrain.folder import PIECES, save_model
-from pretrain.model import MaskedLanguageModel, count_parameters
+from pretrain.folder import PIECES, save_weights
+from pretrain.model import build, count_parameters
 from pretrain.stages import ExportConfig
+from pretrain.state import WEIGHTS
 from pretrain.train import CHECKPOINTS
 
 
@@ -23,9 +24,9 @@ def run(config: ExportConfig, inputs: Inputs, output: Path, context: Context) ->
         context.warn(f"{line}; the checkpoint before it is exported")
     if checkpoint is None:
         raise XlmrError(f"{inputs['pretrain.train']}: no checkpoint", "run pretrain.train first")
-    model = MaskedLanguageModel(checkpoint.architecture)
-    weights = checkpoint.load_weights()
-    weights["head.weight"] = weights["encoder.embeddings.pieces.weight"]
-    model.load_state_dict(weights)
-    save_model(model, output, inputs["tokenizer.train"] / PIECES)
-    return {"parameters": count_parameters(model), "updates": checkpoint.progress.update}
+    weights = checkpoint.load()[WEIGHTS]  # read one at a time: XXL's are 43 GB
+    save_weights(weights, checkpoint.architecture, output, inputs["tokenizer.train"] / PIECES)
+    return {
+        "parameters": count_parameters(build(checkpoint.architecture)),
+        "updates": checkpoint.progress.update,
+    }

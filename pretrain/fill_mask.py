@@ -1,59 +1,147 @@
-"""Tool ``xlmr pretrain fill-mask``: a text with <mask> in it -> the pieces that the model would put there."""
+"""Tool ``xlmr pretrain fill-mask``: texts with <mask> in them -> the pieces that a model would put there.
+
+The model is a folder in Hugging Face's layout, a checkpoint, or the folder of a training, whose newest one is taken.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
     import sentencepiece
 
+    from pretrain.model import MaskedLanguageModel
+
 MASK = "<mask>"
 BOS, EOS, UNK = 0, 2, 3
+PIECES = "sentencepiece.bpe.model"
+STANDARD_INPUT = "-"
+BAR = 20
+"""Characters of a probability of 1 in a terminal."""
 
 
-def fill_mask(text: str, *, model: Path, best: int = 5) -> None:
-    """Say which pieces the model puts in the place of <mask>.
+def fill_mask(
+    *texts: str,
+    model: Path,
+    tokenizer: Path | None = None,
+    best: int = 5,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say which pieces the model puts in the place of each <mask>.
 
     Parameters
     ----------
-    text
-        Text with <mask> once or more often.
+    texts
+        Texts with <mask> once or more often; without any, or for -, lines of the standard input.
     model
-        Folder that pretrain.export wrote.
+        Folder that pretrain.export or Hugging Face wrote, a checkpoint, or the folder of a training.
+    tokenizer
+        Folder or file of the tokenizer's model, where it does not lie beside the weights.
     best
         How many pieces to show for each <mask>.
+    as_json
+        A JSON record a text.
     """
-    for number, guesses in enumerate(guess(text, model, best), 1):
-        print(f"mask {number}")
-        for piece, probability in guesses:
-            print(f"  {probability:6.3f}  {piece}")
+    if best < 1:
+        raise UsageError(f"--best is {best}", "ask for 1 or more")
+    filler = Filler.load(model, tokenizer)
+    try:
+        for number, text in enumerate(_texts(texts)):
+            found = filler.guess(text, best)
+            if as_json:
+                print(json.dumps({"text": text, "masks": [_records(one) for one in found]}, ensure_ascii=False))
+            else:
+                print("\n".join([*[""] * bool(number), *table(text, found)]))
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def guess(text: str, folder: Path, best: int) -> list[list[tuple[str, float]]]:
     """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError, XlmrError."""
-    import torch
+    return Filler.load(folder).guess(text, best)
 
+
+@dataclass(frozen=True)
+class Filler:
+    """A model and its pieces."""
+
+    model: MaskedLanguageModel
+    pieces: sentencepiece.SentencePieceProcessor
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer: Path | None = None) -> Filler:
+        """Read both. Errors: XlmrError naming what is missing, or does not fit the other."""
+        pieces = load_pieces(tokenizer or folder)
+        model = load_any_model(folder)
+        size, rows = pieces.get_piece_size() + 2, model.config.vocabulary_rows
+        if rows < size:
+            raise XlmrError(
+                f"{tokenizer or folder}: a vocabulary of {size:,}, the model of {folder} knows {rows:,}",
+                "name the tokenizer that the model was trained with",
+            )
+        return cls(model, pieces)
+
+    def guess(self, text: str, best: int) -> list[list[tuple[str, float]]]:
+        """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError."""
+        import torch
+
+        if MASK not in text:
+            raise UsageError(f"the text has no {MASK}", f"write {MASK} where a piece is to be guessed")
+        mask_id = self.pieces.get_piece_size() + 1
+        ids = encode(text, self.pieces, mask_id)
+        if len(ids) > self.model.config.longest_sample:
+            raise UsageError(
+                f"the text has {len(ids)} pieces", f"the model reads {self.model.config.longest_sample} at most"
+            )
+        where = torch.tensor([place for place, one in enumerate(ids) if one == mask_id])
+        with torch.no_grad():
+            scores = self.model(torch.tensor([ids]), None, where)[:, :mask_id]
+        found = scores.softmax(-1).topk(min(best, mask_id))
+        return [
+            [(piece_of(i, self.pieces), p) for i, p in zip(row_ids, row, strict=True)]
+            for row_ids, row in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        ]
+
+
+def load_any_model(folder: Path) -> MaskedLanguageModel:
+    """From Hugging Face's layout, from a checkpoint, or from the newest one of a training. Errors: XlmrError."""
+    from pretrain.checkpoint import RECORD, CheckpointFolder, read_checkpoint
     from pretrain.folder import load_model
+    from pretrain.model import MaskedLanguageModel
 
-    if MASK not in text:
-        raise UsageError(f"the text has no {MASK}", f"write {MASK} where a piece is to be guessed")
-    pieces = load_pieces(folder)
-    model = load_model(folder)
-    mask_id = pieces.get_piece_size() + 1
-    ids = encode(text, pieces, mask_id)
-    if len(ids) > model.config.longest_sample:
-        raise UsageError(f"the text has {len(ids)} pieces", f"the model reads {model.config.longest_sample} at most")
-    where = torch.tensor([place for place, one in enumerate(ids) if one == mask_id])
-    with torch.no_grad():
-        scores = model(torch.tensor([ids]), None, where)[:, :mask_id]
-    found = scores.softmax(-1).topk(best)
-    return [
-        [(piece_of(i, pieces), p) for i, p in zip(row_ids, row, strict=True)]
-        for row_ids, row in zip(found.indices.tolist(), found.values.tolist(), strict=True)
-    ]
+    if (folder / RECORD).exists():
+        checkpoint = read_checkpoint(folder)
+    else:
+        inside = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
+        newest = CheckpointFolder(inside).newest()[0] if any(inside.glob("update-*")) else None
+        if newest is None:
+            return load_model(folder)
+        checkpoint = newest
+    model = MaskedLanguageModel(checkpoint.architecture)
+    weights = dict(checkpoint.load_weights())
+    weights["head.weight"] = weights["encoder.embeddings.pieces.weight"]  # one table, stored once
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def table(text: str, found: Sequence[Sequence[tuple[str, float]]]) -> list[str]:
+    """The guesses as lines for a terminal: probability, a bar, the piece; ▁ stands for a space before it."""
+    lines = [text]
+    for number, guesses in enumerate(found, 1):
+        lines.append(f"mask {number}")
+        lines += [f"  {share:6.1%}  {_bar(share)}  {piece}" for piece, share in guesses]
+    return lines
 
 
 def encode(text: str, pieces: sentencepiece.SentencePieceProcessor, mask_id: int) -> list[int]:
@@ -73,10 +161,32 @@ def piece_of(number: int, pieces: sentencepiece.SentencePieceProcessor) -> str:
 
 
 def load_pieces(folder: Path) -> sentencepiece.SentencePieceProcessor:
-    """The tokenizer's model that was exported with the weights."""
+    """The tokenizer's model in a folder, or the file itself. Errors: XlmrError."""
     import sentencepiece
 
-    path = folder / "sentencepiece.bpe.model"
+    path = folder / PIECES if folder.is_dir() or not folder.exists() else folder
     if not path.exists():
-        raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote")
-    return sentencepiece.SentencePieceProcessor(model_file=str(path))
+        raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote, or give --tokenizer")
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (RuntimeError, OSError):
+        raise XlmrError(f"{path}: not a SentencePiece model", "name what tokenizer.train made") from None
+
+
+def _texts(texts: Sequence[str]) -> Iterator[str]:
+    for text in texts or (STANDARD_INPUT,):
+        yield from _lines(sys.stdin) if text == STANDARD_INPUT else [text]
+
+
+def _lines(stream: Iterable[str]) -> Iterator[str]:
+    yield from (line.rstrip("\n") for line in stream if line.strip())
+
+
+def _records(guesses: Sequence[tuple[str, float]]) -> list[dict[str, str | float]]:
+    return [{"piece": piece, "probability": share} for piece, share in guesses]
+
+
+def _bar(share: float) -> str:
+    eighths = round(8 * BAR * share)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + " ▏▎▍▌▋▊▉"[rest] * bool(rest)).ljust(BAR)

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json
-from pretrain.model import EPSILON, INITIAL_DEVIATION, PAD, Encoder, MaskedLanguageModel, ModelConfig
+from pretrain.model import EPSILON, INITIAL_DEVIATION, PAD, Encoder, MaskedLanguageModel, ModelConfig, build
+from pretrain.parallel import Group, put
 
 CONFIG, WEIGHTS, PIECES = "config.json", "model.safetensors", "sentencepiece.bpe.model"
+MANY, INDEX = "model-{:0>5}-of-{:0>5}.safetensors", "model.safetensors.index.json"
+
+FILE_BYTES = 5_000_000_000
+"""Of one file of weights, as Hugging Face cuts them. XL takes three, XXL nine."""
+
+SHARED = {"layer_norm_eps": EPSILON, "hidden_act": "gelu", "position_embedding_type": "absolute"}
+"""What all these models have in common; a config.json that says otherwise is of another model."""
 
 TYPES = {"post": ("xlm-roberta", "XLMRobertaForMaskedLM"), "pre": ("xlm-roberta-xl", "XLMRobertaXLForMaskedLM")}
+
+BIAS, OLD_BIAS = "lm_head.bias", "lm_head.decoder.bias"
 
 TOKEN_TYPE = "roberta.embeddings.token_type_embeddings.weight"
 """A single row that Hugging Face adds to every position. XLM-R has no segments, so it is zero in what we write."""
@@ -29,20 +40,53 @@ TOKEN_TYPE = "roberta.embeddings.token_type_embeddings.weight"
 
 def save_model(model: MaskedLanguageModel, folder: Path, pieces: Path | None = None) -> None:
     """Write the model, in fp32, and a copy of its tokenizer's model file ``pieces``."""
+    save_weights(model.state_dict(), model.config, folder, pieces)
+
+
+def save_weights(
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    folder: Path,
+    pieces: Path | None = None,
+    limit: int = FILE_BYTES,
+) -> None:
+    """The same from the parameters by name; each is asked for once. More than ``limit`` bytes go to several files."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{WEIGHTS}.tmp"
-    save_file(to_hugging_face(model.state_dict(), model.config), temporary, metadata={"format": "pt"})
-    temporary.chmod(0o644)  # safetensors writes for the owner alone
-    publish(temporary, folder / WEIGHTS)
+    for leftover in (*folder.glob(WEIGHTS), *folder.glob("model-*-of-*.safetensors"), *folder.glob(INDEX)):
+        leftover.unlink()
+    sizes = {name: 4 * tensor.numel() for name, tensor in to_hugging_face(_empty(config), config)}
+    files = _fill(sizes, limit)
+    named = [WEIGHTS] if len(files) == 1 else [MANY.format(n, len(files)) for n in range(1, len(files) + 1)]
+    tensors = to_hugging_face(weights, config)
+    for file_name, inside in zip(named, files, strict=True):
+        temporary = folder / f".{file_name}.tmp"
+        save_file(dict(islice(tensors, len(inside))), temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        publish(temporary, folder / file_name)
+    if len(files) > 1:
+        weight_map = {name: file_name for file_name, inside in zip(named, files, strict=True) for name in inside}
+        write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})
     if pieces is not None:
         shutil.copyfile(pieces, folder / PIECES)
-    write_json(folder / CONFIG, describe_config(model.config))
+    write_json(folder / CONFIG, describe_config(config))
 
 
 def load_model(folder: Path) -> MaskedLanguageModel:
-    """Read a folder that we or Hugging Face wrote. Errors: XlmrError naming what is missing or does not fit."""
-    model = MaskedLanguageModel(read_config(folder))
-    model.load_state_dict(from_hugging_face(_read_weights(folder), model.config, folder))
+    """Read a folder that we or Hugging Face wrote: one file or several, fp32 or less; the model is in fp32.
+
+    Errors: XlmrError naming what is missing or does not fit.
+    """
+    model = build(read_config(folder))
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    values = {}
+    for name, tensor in from_hugging_face(Weights(folder), model.config, folder):
+        if tensor.shape != shapes[name]:
+            raise XlmrError(
+                f"{folder}: {name} is {tuple(tensor.shape)}, by {CONFIG} it is {tuple(shapes[name])}",
+                "the weights are of another model than its configuration",
+            )
+        values[name] = tensor
+    put(model, values, {}, Group())
     return model.eval()
 
 
@@ -85,6 +129,13 @@ def read_config(folder: Path) -> ModelConfig:
     norms = {model_type: norm for norm, (model_type, _) in TYPES.items()}
     if values.get("model_type") not in norms:
         raise XlmrError(f"{path}: model_type is {values.get('model_type')!r}", f"it must be one of {', '.join(norms)}")
+    for name, expected in (
+        ("layer_norm_eps", EPSILON),
+        ("hidden_act", "gelu"),
+        ("position_embedding_type", "absolute"),
+    ):
+        if values.get(name, expected) != expected:
+            raise XlmrError(f"{path}: {name} is {values[name]}", f"these models have {expected}")
     return ModelConfig(
         vocabulary_rows=values["vocab_size"],
         layers=values["num_hidden_layers"],
@@ -121,42 +172,94 @@ def names(config: ModelConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "head.norm", ("lm_head.layer_norm",)
 
 
-def to_hugging_face(ours: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Our tensors under their names, in fp32."""
-    theirs: dict[str, Tensor] = {}
+def to_hugging_face(ours: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+    """Our tensors under their names, in fp32, one after the other."""
     for our_name, their_names in names(config):
         for kind in ("weight", "bias"):
-            tensor = ours.get(f"{our_name}.{kind}")
-            if tensor is not None:
-                for their_name, part in zip(their_names, tensor.chunk(len(their_names)), strict=True):
-                    theirs[f"{their_name}.{kind}"] = part.detach().to("cpu", torch.float32).contiguous()
-    theirs["lm_head.bias"] = ours["head.bias"].detach().to("cpu", torch.float32).contiguous()
-    theirs[TOKEN_TYPE] = torch.zeros(1, config.width)
-    return theirs
+            if _has(our_name, kind):
+                parts = ours[f"{our_name}.{kind}"].chunk(len(their_names))
+                for their_name, part in zip(their_names, parts, strict=True):
+                    yield f"{their_name}.{kind}", _plain(part)
+    yield BIAS, _plain(ours["head.bias"])
+    yield TOKEN_TYPE, torch.zeros(1, config.width)
 
 
-def from_hugging_face(theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> dict[str, Tensor]:
-    """Their tensors under our names. Errors: XlmrError naming the first tensor that is missing."""
-    ours: dict[str, Tensor] = {}
+def from_hugging_face(theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Their tensors under our names, in fp32. Errors: XlmrError naming the first tensor that is missing."""
     try:
         for our_name, their_names in names(config):
             for kind in ("weight", "bias"):
-                if f"{their_names[0]}.{kind}" in theirs or not our_name.startswith("encoder.embeddings"):
-                    ours[f"{our_name}.{kind}"] = torch.cat([theirs[f"{name}.{kind}"] for name in their_names])
-        ours["head.bias"] = theirs["lm_head.bias"]
+                if _has(our_name, kind):
+                    tensor = torch.cat([theirs[f"{name}.{kind}"].float() for name in their_names])
+                    if our_name == "encoder.embeddings.positions" and TOKEN_TYPE in theirs:
+                        tensor += theirs[TOKEN_TYPE].float()
+                    yield f"{our_name}.{kind}", tensor
+        yield "head.bias", theirs[BIAS if BIAS in theirs else OLD_BIAS].to(torch.float32, copy=True)
     except KeyError as error:
         raise XlmrError(f"{folder / WEIGHTS}: has no tensor {error}", "it must hold a masked language model") from None
-    if TOKEN_TYPE in theirs:
-        ours["encoder.embeddings.positions.weight"] = ours["encoder.embeddings.positions.weight"] + theirs[TOKEN_TYPE]
-    ours["head.weight"] = ours["encoder.embeddings.pieces.weight"]
-    return ours
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = folder / WEIGHTS
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote") from None
-    except SafetensorError as error:
-        raise XlmrError(f"{path}: not readable ({error})", "run pretrain.export again") from None
+class Weights(Mapping[str, Tensor]):
+    """The tensors of a folder by name, in one safetensors file or in several, each read when it is asked for.
+
+    Errors: XlmrError naming the file that is missing or not readable.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files: dict[str, Any] = {}
+        index = folder / INDEX
+        if index.exists() and not (folder / WEIGHTS).exists():
+            found: dict[str, str] = read_json(index)["weight_map"]
+            for file_name in sorted(set(found.values())):
+                if Path(file_name).name != file_name:
+                    raise XlmrError(f"{index}: names the file {file_name}", "files must lie beside it")
+                self._add(folder / file_name, {name for name, place in found.items() if place == file_name})
+        else:
+            self._add(folder / WEIGHTS, None)
+
+    def _add(self, path: Path, wanted: set[str] | None) -> None:
+        try:
+            opened = safe_open(path, "pt")
+        except FileNotFoundError:
+            raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote") from None
+        except (SafetensorError, OSError) as error:
+            raise XlmrError(f"{path}: not readable ({error})", "run pretrain.export again") from None
+        there = set(opened.keys())
+        if wanted is not None and wanted - there:
+            raise XlmrError(f"{path}: has no tensor {min(wanted - there)!r}", f"it is not the file of {INDEX}")
+        self._files |= dict.fromkeys(there, opened)
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._files[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _has(our_name: str, kind: str) -> bool:
+    return kind == "weight" or our_name not in {"encoder.embeddings.pieces", "encoder.embeddings.positions"}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.float32).to(tensor.device if tensor.is_meta else "cpu").contiguous()
+
+
+def _empty(config: ModelConfig) -> dict[str, Tensor]:
+    return dict(build(config).named_parameters())
+
+
+def _fill(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """The names in order, in as few runs of at most ``limit`` bytes as that gives (a larger tensor stands alone)."""
+    files: list[list[str]] = [[]]
+    room = limit
+    for name, size in sizes.items():
+        if size > room and files[-1]:
+            files.append([])
+            room = limit
+        files[-1].append(name)
+        room -= size
+    return files

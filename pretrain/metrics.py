@@ -1,22 +1,68 @@
-"""metrics.jsonl: a line of numbers every few updates; cut back to the checkpoint when a run goes on from one."""
+"""Numbers every few updates: metrics.jsonl and TensorBoard's files always, MLflow and Weights & Biases when asked for.
+
+metrics.jsonl is the record; when a run goes on from a checkpoint it is cut back to that, and TensorBoard's file is made
+from it again.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.storage import atomic_write
+from pretrain.event_files import EventFile
+from pretrain.trackers import Tracker, open_trackers
+
+METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
+
+
+class Journal:
+    """Where a training writes its numbers. Records after ``update`` are of work that has been lost, and are dropped."""
+
+    def __init__(self, output: Path, update: int, trackers: Sequence[str] = ()) -> None:
+        self._metrics = Metrics(output / METRICS, update)
+        self._trackers: list[Tracker] = open_trackers(trackers, output)
+        self._events = EventFile(output / TENSORBOARD)
+        for record in self._metrics.kept:
+            self._events.add(record["update"], scalars_of(record), record.get("time", 0.0))
+
+    def write(self, **record: Any) -> None:
+        """One record; ``update`` says when."""
+        record["time"] = round(time.time(), 3)
+        self._metrics.write(**record)
+        scalars = scalars_of(record)
+        self._events.add(record["update"], scalars, record["time"])
+        for tracker in self._trackers:
+            tracker.log(record["update"], scalars)
+
+    def close(self) -> None:
+        """Let the trackers finish."""
+        self._events.close()
+        for tracker in self._trackers:
+            tracker.close()
+
+
+class NoJournal:
+    """Of the ranks that write nothing."""
+
+    def write(self, **record: Any) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 class Metrics:
-    """Appends records to ``path``; records after ``update`` are of work that has been lost, and are dropped first."""
+    """Appends records to ``path``; ``kept`` are those up to ``update`` that were there before."""
 
     def __init__(self, path: Path, update: int) -> None:
-        kept = [record for record in read_metrics(path) if record["update"] <= update]
+        self.kept = [record for record in read_metrics(path) if record["update"] <= update]
         with atomic_write(path, "w") as handle:
-            handle.writelines(_line(record) for record in kept)
+            handle.writelines(_line(record) for record in self.kept)
         self._path = path
 
     def write(self, **record: Any) -> None:
@@ -31,6 +77,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1]]
+
+
+def scalars_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record by tag, ``by_language/sw`` where they are nested; without update and time."""
+    scalars: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            scalars |= {f"{name}/{inner}": number for inner, number in scalars_of(value).items()}
+        elif name not in {"update", "time"} and value is not None and math.isfinite(value):
+            scalars[name] = float(value)
+    return scalars
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -6,13 +6,20 @@ process group, no optimiser and no file, and its shapes follow from the weights 
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from pretrain.chance import mix
+from pretrain.cross_entropy import Scoring, loss_and_gradient, summed_cross_entropy
+from pretrain.presets import SHAPES
 
 PAD = 1
 """Id of ``<pad>``; the first position of a sample has the row PAD + 1, as in fairseq."""
@@ -45,12 +52,12 @@ class ModelConfig:
 
 
 PRESETS = {
-    "base": ModelConfig(250_002, layers=12, width=768, heads=12, feed_forward=3072),
-    "large": ModelConfig(250_002, layers=24, width=1024, heads=16, feed_forward=4096),
-    "xl": ModelConfig(250_880, layers=36, width=2560, heads=32, feed_forward=10240, norm="pre"),
-    "xxl": ModelConfig(250_880, layers=48, width=4096, heads=32, feed_forward=16384, norm="pre"),
+    name: ModelConfig(
+        shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward, norm=shape.norm
+    )
+    for name, shape in SHAPES.items()
 }
-"""XLM-R paper, section 3 and appendix B; XL paper, section 2."""
+"""The papers' models, each with the vocabulary that its paper gave it."""
 
 
 class Embeddings(nn.Module):
@@ -71,22 +78,34 @@ class Embeddings(nn.Module):
         return hidden
 
 
+class ScaledDotProduct(nn.Module):
+    """Each query's mean of the values, by how well their keys fit it; dropout on the weights."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Tensor:
+        """Three of [batch, heads, length, head width] -> the same."""
+        dropout = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=dropout)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention. Query, key and value stand in one matrix: [3 × heads × head width, width]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.head_width = config.width // config.heads
-        self.dropout = config.attention_dropout
         self.query_key_value = nn.Linear(config.width, 3 * config.width)
+        self.scaled_dot_product = ScaledDotProduct(config.attention_dropout)
         self.out = nn.Linear(config.width, config.width)
 
     def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
         """[batch, length, width] -> the same; ``keep`` [batch, 1, 1, length] is False where nobody may look."""
         heads = self.query_key_value(hidden).unflatten(-1, (3, -1, self.head_width)).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
-        dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=dropout)
+        seen = self.scaled_dot_product(query, key, value, keep)
         out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return out
 
@@ -170,11 +189,15 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(config.width, EPSILON)
         self.weight = pieces.weight
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_rows))
+        self.scoring = Scoring()
         _initialise(self.dense)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[…, width] -> [n, vocabulary rows]."""
-        return F.linear(self.norm(F.gelu(self.dense(hidden))), self.weight, self.bias)
+    def forward(self, hidden: Tensor, targets: Tensor | None = None) -> Tensor:
+        """[…, width] -> scores […, rows]; with ``targets`` [n], [n, width] -> their summed cross-entropy."""
+        hidden = self.norm(F.gelu(self.dense(hidden)))
+        if targets is None:
+            return F.linear(hidden, self.weight, self.bias)
+        return summed_cross_entropy(hidden, self.weight, self.bias, targets, self.scoring)
 
 
 class MaskedLanguageModel(nn.Module):
@@ -201,15 +224,60 @@ class MaskedLanguageModel(nn.Module):
         hidden = self.encoder(ids, keep)
         if where is not None:
             hidden = hidden.flatten(0, 1).index_select(0, where)
-        scores: Tensor = self.head(hidden)
-        if targets is None:
-            return scores
-        return F.cross_entropy(scores.float(), targets, reduction="sum")
+        elif targets is not None:
+            hidden, targets = hidden.flatten(0, 1), targets.flatten()
+        out: Tensor = self.head(hidden, targets)
+        return out
+
+    def compile_parts(self, backend: str = "inductor") -> None:
+        """Let torch.compile make each layer, all by the same code, and the softmax of the head, at their first use."""
+        for layer in self.encoder.layers:
+            layer.compile(backend=backend)
+        self.head.scoring.softmax = torch.compile(loss_and_gradient, dynamic=True, backend=backend)
+
+
+def build(config: ModelConfig) -> MaskedLanguageModel:
+    """The model without its numbers, on the meta device: for ``initial_values``, which may then make a part of them."""
+    with torch.device("meta"):
+        return MaskedLanguageModel(config)
 
 
 def count_parameters(module: nn.Module) -> int:
     """Numbers to learn, a tied one once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def initial_values(model: nn.Module, seed: int) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """Each parameter's name and what makes its initial value, whole, in fp32 on the CPU.
+
+    A value follows from the seed and the name alone, so that any rank can make any of them. A parameter that has been
+    given a value is its own.
+    """
+    for prefix, module in model.named_modules():
+        for kind, parameter in module.named_parameters(recurse=False):
+            name = f"{prefix}.{kind}" if prefix else kind
+            if name == "head.weight":  # the pieces' table
+                continue
+            yield name, _made_by(module, kind, parameter, int(mix(seed, zlib.crc32(name.encode())) >> np.uint64(1)))
+
+
+def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Callable[[], Tensor]:
+    shape, matrix = parameter.shape, kind == "weight" and isinstance(module, nn.Linear | nn.Embedding)
+    padding = module.padding_idx if isinstance(module, nn.Embedding) else None
+    ones = kind == "weight" and isinstance(module, nn.LayerNorm)
+
+    def make() -> Tensor:
+        if not parameter.is_meta:
+            return parameter.detach()
+        if not matrix:
+            return torch.full(shape, float(ones), device="cpu")
+        value = torch.empty(shape, device="cpu")
+        value.normal_(std=INITIAL_DEVIATION, generator=torch.Generator().manual_seed(seed))
+        if padding is not None:
+            value[padding] = 0.0
+        return value
+
+    return make
 
 
 def _initialise(module: nn.Module) -> None:

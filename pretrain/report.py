@@ -33,6 +33,8 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     body = chart(lambda axes: _draw_loss(axes, training, validations, baselines), title="Loss by update")
     if validations and baselines:
         body += _languages(validations[-1]["by_language"], baselines)
+    if validations and validations[-1].get("by_pair"):
+        body += _pairs(validations[-1]["by_pair"])
     body += table(("what", "value"), _facts(folder, training, baselines), caption="The run in numbers")
     return [ReportSection("Pretraining", _lead(validations, baselines), body, _figures(folder, validations))]
 
@@ -82,6 +84,14 @@ def _languages(losses: Mapping[str, float], baselines: Mapping[str, Any]) -> Mar
         [(language, losses[language], f"{losses[language]:.2f}") for language in order],
         marks=[own[language] for language in order],
         legend=("model, nats a masked piece", "knowing how often each piece occurs in the language"),
+    )
+
+
+def _pairs(losses: Mapping[str, float]) -> Markup:
+    """The last validation loss of each pair of languages, where the model also reads translations."""
+    order = sorted(losses, key=lambda pair: (losses[pair], pair))
+    return Markup("<h3>Validation loss by pair of languages, translation beside it</h3>") + bars(
+        [(pair, losses[pair], f"{losses[pair]:.2f}") for pair in order]
     )
 
 

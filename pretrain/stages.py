@@ -1,23 +1,30 @@
-"""What the pretrain room offers: its settings, its two stages, its report and its tool. Light: nothing heavy here.
+"""What the pretrain room offers: its settings, its stages, its report and its tools. Light: nothing heavy here.
 
-tokenizer.encode's samples -> pretrain.train (checkpoints, metrics) -> pretrain.export (Hugging Face's layout).
+tokenizer.encode's samples, and pretrain.pairs's -> pretrain.train (checkpoints, metrics)
+-> pretrain.export (Hugging Face's layout).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from dataclasses import asdict
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
+from pretrain.presets import SHAPES
 
 ROBERTA = "RoBERTa's practice; unpublished for XLM-R"
 
 
 class ModelSettings(Section):
-    """The architecture. The defaults are XLM-R Base."""
+    """The architecture. The defaults are XLM-R Base; ``preset`` changes them, and what is given besides goes first."""
 
+    preset: str | None = setting(
+        None, f"defaults of another model: {', '.join(SHAPES)}", source="the papers", affects_result=False, exclude=True
+    )
     layers: int = setting(12, "Transformer layers", source="XLM-R paper, section 3", ge=1)
     width: int = setting(768, "size of the hidden vectors", source="XLM-R paper, section 3", ge=8)
     heads: int = setting(12, "attention heads; they divide the width", source="XLM-R paper, section 3", ge=1)
@@ -31,6 +38,19 @@ class ModelSettings(Section):
     rows_multiple_of: int = setting(
         1, "the embedding table gets rows up to a multiple of this (XL, XXL: 1024)", source="XL's released table", ge=1
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        name = values.get("preset") if isinstance(values, dict) else None
+        if name is None:
+            return values
+        if name not in SHAPES:
+            near = difflib.get_close_matches(str(name), SHAPES, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"no preset {name} among {', '.join(SHAPES)}{hint}")
+        shape = {key: value for key, value in asdict(SHAPES[name]).items() if key != "pieces"}
+        return {**shape, **values}
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> ModelSettings:
@@ -48,6 +68,27 @@ class DataSettings(Section):
     seed: int = setting(1, "of the weights, the order of samples, the masks and the dropout", ge=0)
     mask_rate: float = setting(0.15, "share of positions to predict", source="BERT, RoBERTa", gt=0, lt=1)
     validation_samples: int = setting(16, "validation samples of each language that are scored", ge=1)
+    pair_share: float = setting(
+        0.0,
+        "share of the samples of each global batch that are pairs of translations: 0 is MLM alone, 1 TLM alone",
+        source="TLM: Conneau and Lample 2019, section 3.3; XLM-R does without, section 5.1",
+        ge=0,
+        le=1,
+    )
+
+
+class PairSettings(Section):
+    """Parallel text, for the objective TLM."""
+
+    files: tuple[str, ...] = setting(
+        (),
+        "addresses or patterns of parallel text: NAME.de-en.tsv (two columns), or NAME.de-en.de beside NAME.de-en.en;"
+        " .gz, .xz, .bz2 too",
+        source="the layout of OPUS",
+    )
+    validation_share: float = setting(
+        0.001, "share of the pairs kept for validation, by a hash of their text", gt=0, lt=1
+    )
 
 
 class TrainSettings(Section):
@@ -65,7 +106,19 @@ class TrainSettings(Section):
     dtype: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the matrix products; auto is bf16 where the processor has it, else fp32"
     )
-    zero_stage: Literal[0, 1, 2] = setting(0, "DeepSpeed ZeRO; at least 1 on a GPU with bf16", affects_result=False)
+    weights: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "weights that bf16 products use: fp32, or bf16 beside fp32 masters; auto is bf16 on a GPU"
+    )
+    zero_stage: Literal[0, 1, 2, 3] = setting(
+        0, "DeepSpeed ZeRO; at least 1 where weights are bf16", affects_result=False
+    )
+    tensor_parallel: int = setting(
+        1, "ranks that share each matrix", source="XL paper, section 2: XL 2, XXL 8", affects_result=False, ge=1
+    )
+    head_chunk: int = setting(
+        4096, "masked positions whose scores over the vocabulary are held at once; 0 is all", affects_result=False, ge=0
+    )
+    compile: bool = setting(False, "torch.compile for each layer and for the head's softmax", affects_result=False)
     start_from_frequencies: bool = setting(
         False, "the head's bias starts at ln of the pieces' frequencies; short runs need not learn them first"
     )
@@ -78,7 +131,22 @@ class TrainSettings(Section):
     checkpoint_seconds: float = setting(
         1800, "seconds after which a checkpoint is due anyway", affects_result=False, gt=0
     )
-    keep: int = setting(2, "checkpoints kept", affects_result=False, ge=1)
+    checkpoint_memory: float = setting(
+        64, "GB of memory that may hold copies of the state which wait for the disk", affects_result=False, gt=0
+    )
+    keep: int = setting(2, "newest checkpoints kept", affects_result=False, ge=1)
+    keep_every: int = setting(
+        0, "checkpoints whose update is a multiple of this stay too; 0: none", affects_result=False, ge=0
+    )
+    keep_best: bool = setting(
+        False,
+        "the one of the lowest validation loss stays too; what is exported is the last all the same",
+        source="XLM-R paper, section 5.1: validation perplexity is a bad stopping rule",
+        affects_result=False,
+    )
+    trackers: tuple[Literal["mlflow", "wandb"], ...] = setting(
+        (), "who is told the numbers besides metrics.jsonl and TensorBoard's file; extras", affects_result=False
+    )
 
 
 class PretrainConfig(Section):
@@ -86,7 +154,18 @@ class PretrainConfig(Section):
 
     model: ModelSettings = setting(default_factory=ModelSettings, description="the architecture")
     data: DataSettings = setting(default_factory=DataSettings, description="samples and masks")
+    pairs: PairSettings = setting(default_factory=PairSettings, description="parallel text")
     train: TrainSettings = setting(default_factory=TrainSettings, description="the optimisation")
+
+
+class PairsConfig(Section):
+    """What ``pretrain.pairs`` reads."""
+
+    pairs: PairSettings
+
+
+def _pair_files(config: PairsConfig) -> dict[str, str]:
+    return dict.fromkeys(config.pairs.files, "pretrain.pairs.files")
 
 
 class ExportConfig(Section):
@@ -98,12 +177,22 @@ ROOM = Room(
     config=PretrainConfig,
     stages=(
         Stage(
-            name="pretrain.train",
+            name="pretrain.pairs",
             version=1,
+            config=PairsConfig,
+            run="pretrain.pairs:run",
+            summary="pairs of translations as samples, for the objective TLM; none unless files are named",
+            inputs=("tokenizer.encode", "tokenizer.train"),
+            outside=_pair_files,
+            resumable=True,
+        ),
+        Stage(
+            name="pretrain.train",
+            version=2,
             config=PretrainConfig,
-            run="pretrain.train:run",
+            run="pretrain.launch:run",
             summary="train a masked language model on the samples",
-            inputs=("tokenizer.encode",),
+            inputs=("tokenizer.encode", "tokenizer.train", "pretrain.pairs"),
             resumable=True,
         ),
         Stage(
@@ -116,5 +205,9 @@ ROOM = Room(
         ),
     ),
     report="pretrain.report:sections",
-    tools={"fill-mask": "pretrain.fill_mask:fill_mask"},
+    tools={
+        "benchmark": "pretrain.benchmark:benchmark",
+        "fill-mask": "pretrain.fill_mask:fill_mask",
+        "plan": "pretrain.plan:plan",
+    },
 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
 from pretrain.chance import below, shuffled
-from pretrain.samples import SampleArray
+from pretrain.samples import SampleArray, SampleFolder
 
 
 def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
@@ -66,8 +66,11 @@ class Stream:
 
     def batch(self, number: int) -> Drawn:
         """This rank's part of global batch ``number`` (from 0): every world-th sample of it."""
+        return self.draw(number, np.arange(self._rank, self._batch, self._world))
+
+    def draw(self, number: int, rows: NDArray[np.int64]) -> Drawn:
+        """These rows of global batch ``number``."""
         epoch, turn = divmod(number, self.batches_an_epoch)
-        rows = np.arange(self._rank, self._batch, self._world)
         place = shuffled(turn * self._batch + rows, int(self._ends[-1]), self._seed, epoch)
         language = np.searchsorted(self._ends, place, side="right")
         within = place - (self._ends - self._shares)[language]
@@ -89,3 +92,37 @@ class Stream:
         samples = np.empty((len(index), self._length), np.int64)
         self._arrays[code].read(index, samples)
         ids[rows] = samples
+
+
+class MixedStream:
+    """Global batches whose last rows are pairs of translations, as many in each batch; the others are of one language.
+
+    Every rank takes every world-th row of the whole, so that each has its share of both.
+    """
+
+    def __init__(
+        self, texts: SampleFolder, pairs: SampleFolder, batch: int, alpha: float, seed: int, share: float,
+        rank: int = 0, world: int = 1,
+    ) -> None:  # fmt: skip
+        of_pairs = rows_of_pairs(batch, share)
+        self._of_texts, self._rows = batch - of_pairs, np.arange(rank, batch, world)
+        length = texts.sample_length
+        self._texts = Stream(texts.train, length, self._of_texts, alpha, seed) if self._of_texts else None
+        self._pairs = Stream(pairs.train, length, of_pairs, alpha, seed) if of_pairs else None
+
+    def batch(self, number: int) -> Drawn:
+        """This rank's part of global batch ``number``. The epoch is that of the texts, where there are any."""
+        of_texts = self._rows < self._of_texts
+        drawn = []
+        if self._texts is not None:
+            drawn.append(self._texts.draw(number, self._rows[of_texts]))
+        if self._pairs is not None:
+            drawn.append(self._pairs.draw(number, self._rows[~of_texts] - self._of_texts))
+        return Drawn(np.concatenate([part.ids for part in drawn]), self._rows, drawn[0].epoch)
+
+
+def rows_of_pairs(batch: int, share: float) -> int:
+    """How many samples of a global batch are pairs: none only where ``share`` is 0, all only where it is 1."""
+    if share in {0.0, 1.0}:
+        return int(share) * batch
+    return min(max(round(share * batch), 1), batch - 1)

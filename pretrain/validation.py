@@ -6,8 +6,9 @@ Two baselines say what a loss means: guessing evenly, and knowing how often each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,19 @@ NEVER_TRAINED = 2**62
 
 UNIGRAM_SAMPLES = 20_000
 """Training samples of a language whose pieces are counted; ten million pieces say enough about frequencies."""
+
+
+class Scorer(Protocol):
+    """What an Engine offers here."""
+
+    data_rank: int
+    data_world: int
+
+    def score(self, batch: MaskedBatch) -> float:
+        """The summed cross-entropy of a batch."""
+
+    def sum_over_ranks(self, value: float) -> float:
+        """The sum of every data rank's value."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,16 @@ class Validation:
         }
         self.batches = {language: batch for language, batch in self.batches.items() if len(batch.targets)}
 
-    def losses(self, score: Callable[[MaskedBatch], float], micro_batch: int) -> Losses:
-        """The losses by ``score``, which gives a batch's summed cross-entropy."""
-        sums = {
-            language: sum(score(part) for part in batch.split(micro_batch)) for language, batch in self.batches.items()
-        }
-        return self._means(sums)
+    def losses(self, scorer: Scorer, micro_batch: int) -> Losses:
+        """The losses by ``scorer``. The data ranks share the work, each asking equally often."""
+        parts = [(language, part) for language, batch in self.batches.items() for part in batch.split(micro_batch)]
+        own = parts[scorer.data_rank :: scorer.data_world]
+        sums = dict.fromkeys(self.batches, 0.0)
+        for number in range(-(-len(parts) // scorer.data_world)):
+            language, part = own[number] if number < len(own) else parts[0]
+            score = scorer.score(part)
+            sums[language] += score if number < len(own) else 0.0
+        return self._means({language: scorer.sum_over_ranks(total) for language, total in sums.items()})
 
     def uniform_loss(self, vocabulary_size: int) -> float:
         """The cross-entropy of guessing evenly: ln of the vocabulary's size."""
@@ -77,7 +95,7 @@ def count_pieces(folder: SampleFolder) -> dict[str, NDArray[np.int64]]:
     for language in folder.train.keys() | folder.validation.keys():
         array = folder.train.get(language)
         size = folder.vocabulary_size
-        counted = array.count_pieces(size, UNIGRAM_SAMPLES) if array else np.zeros(size, np.int64)
+        counted = array.count_pieces(UNIGRAM_SAMPLES) if array else np.zeros(size, np.int64)
         counted[:4] = counted[-1] = 0
         counts[language] = counted
     return counts

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 
-ROWS = 256
+ROWS = 1024
 """Documents worked on at once: a few MB of text, so that memory does not grow with the corpus."""
 
 
@@ -58,7 +58,7 @@ def read_counts(corpus: Path, what: str, buckets: Collection[str]) -> dict[str, 
 
 
 def read_batches(path: Path, columns: Sequence[str], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """The documents of one file, at most ``rows`` at once, these columns only.
+    """The documents of one file, at most ``rows`` at once and no fewer where there are more, these columns only.
 
     Errors: XlmrError naming the file.
     """
@@ -69,25 +69,47 @@ def read_batches(path: Path, columns: Sequence[str], rows: int = ROWS) -> Iterat
             # Workers are processes already: Arrow's own threads would only take their turn.
             options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
             with pa.ipc.open_file(source, options=options) as reader:
-                for number in range(reader.num_record_batches):
-                    batch = reader.get_batch(number)
+                batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+                for batch in _at_least(batches, rows):
                     for start in range(0, batch.num_rows, rows):
                         yield batch.slice(start, rows)
     except (pa.ArrowInvalid, ValueError) as error:
         raise XlmrError(f"{path}: not a file of the corpus ({error})", "run corpus.regroup again") from None
 
 
+def _at_least(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same documents in batches of ``rows`` or more, but for the last: each batch costs a call of everything."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(part.num_rows for part in waiting) >= rows:
+            yield waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
 def document_hashes(batch: pa.RecordBatch, salt: str) -> NDArray[np.uint64]:
-    """64 bits for each document, from its digest (its url where it has none) and ``salt``: the same in every
-    run.
+    """64 bits for each document, from its digest (its url where it has none) and ``salt``: the same in every run.
 
     The digest is of the page as it was crawled: pages with the same text fall on one side of every split.
     """
-    digests: list[Any] = batch.column("digest").to_pylist()
-    urls: list[Any] = batch.column("url").to_pylist()
-    key = salt.encode()
-    hashes = b"".join(
-        hashlib.blake2b((digest or url or "").encode(), digest_size=8, key=key).digest()
-        for digest, url in zip(digests, urls, strict=True)
-    )
-    return np.frombuffer(hashes, dtype="<u8")
+    digests, urls = batch.column("digest"), batch.column("url")
+    digests = pc.if_else(pc.not_equal(digests, ""), digests, urls)
+    names = pc.fill_null(pc.coalesce(digests, urls), "").cast(pa.large_binary())
+    lengths = pc.binary_length(names).to_numpy(zero_copy_only=False)
+    columns = int(lengths.max(initial=1) + 7) // 8
+    words = np.array(names.to_pylist(), dtype=f"S{8 * columns}").view("<u8").reshape(len(names), columns)
+    start = int.from_bytes(hashlib.blake2b(salt.encode(), digest_size=8).digest(), "little")
+    hashes = np.full(len(names), start, dtype=np.uint64)
+    for number in range(columns):  # a name's hash is of its own words only, whatever is longest in its batch
+        hashes = np.where(lengths > 8 * number, mix(hashes ^ words[:, number]), hashes)
+    return mix(hashes ^ lengths.astype(np.uint64))
+
+
+def mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea and Flood 2014): every bit of the result hangs on every bit of the key."""
+    mixed = keys + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

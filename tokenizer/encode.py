@@ -1,12 +1,12 @@
 """The stage tokenizer.encode: the corpus as samples of pieces, in memory-mappable files, and what it counted.
 
-A shard is a corpus file. Its documents go to train or validation by a hash, are encoded in batches, and each
-side's stream is cut into samples. samples.json lists the files.
+A shard is a corpus file, or several small ones. Documents go to train or validation by a hash, are encoded in batches,
+and each file's two streams are cut into samples. samples.json lists the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
+from tokenizer.coverage import Coverage
 from tokenizer.layout import SampleWriter, piece_type
 from tokenizer.pieces import MODEL_FILE, UNK, Ids, Tokenizer
 from tokenizer.stages import EncodeSettings, EncodeStage
@@ -36,31 +37,52 @@ CERTAIN = 50
 
 
 @dataclass(frozen=True)
-class EncodeShard:
-    """One corpus file, the number of its output files, the model, and the hash under which is validation."""
+class EncodeFile:
+    """One corpus file, the number of its output files, and the hash under which a document is validation."""
 
     file: CorpusFile
     number: int
-    model: Path
     threshold: int
+
+    def samples(self, split: str) -> Path:
+        """Where its samples lie inside the output: ``<language>/<split>-<number>.bin``."""
+        return Path(self.file.language) / f"{split}-{self.number:05d}.bin"
+
+
+@dataclass(frozen=True)
+class EncodeShard:
+    """Files that are encoded by one worker, with this model."""
+
+    files: tuple[EncodeFile, ...]
+    model: Path
+
+    @property
+    def name(self) -> str:
+        """The name of its first file, and how many follow."""
+        more = f"+{len(self.files) - 1}" if len(self.files) > 1 else ""
+        return self.files[0].file.name + more
 
 
 def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Encode the corpus and list the samples."""
-    settings = config.encode
+    settings, corpus = config.encode, inputs["corpus.regroup"]
     model = inputs["tokenizer.train"] / MODEL_FILE
     tokenizer = Tokenizer.load(model)
-    by_language: dict[str, list[CorpusFile]] = {}
-    for file in corpus_files(inputs["corpus.regroup"], settings.buckets):
-        by_language.setdefault(file.language, []).append(file)
-    documents = read_counts(inputs["corpus.regroup"], "documents", settings.buckets)
-    shards: dict[str, EncodeShard] = {}
-    for language, files in by_language.items():
-        limit = validation_threshold(files, documents.get(language, 0), settings.validation_share)
-        shards |= {file.name: EncodeShard(file, number, model, limit) for number, file in enumerate(files)}
-    counts = context.map_shards(partial(encode_shard, settings), shards)
+    documents = read_counts(corpus, "documents", settings.buckets)
+    files: list[EncodeFile] = []
+    for language, own in by_language(corpus_files(corpus, settings.buckets)).items():
+        limit = validation_threshold(own, documents.get(language, 0), settings.validation_share)
+        files += [EncodeFile(file, number, limit) for number, file in enumerate(own)]
+    shards = {shard.name: shard for shard in pack(files, model, settings.shard_bytes)}
+    counted = context.map_shards(partial(encode_shard, settings), shards)
+    counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
     dtype = piece_type(tokenizer.vocabulary_size)
-    languages = {name: _language_entry(name, shards, counts) for name in by_language}
+    languages = {language: _entry(language, files, counts) for language in by_language(f.file for f in files)}
+    empty = [language for language, entry in languages.items() if not any(entry[s]["samples"] for s in SPLITS)]
+    for language in empty:
+        del languages[language]
+    if empty:
+        context.warn(f"no text, so no samples: {', '.join(empty)}")
     write_json(
         output / SAMPLES,
         {
@@ -76,18 +98,35 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     return {"languages": len(languages), **sum_counts(counts)}
 
 
-def _language_entry(language: str, shards: dict[str, EncodeShard], counts: dict[str, Counts]) -> dict[str, Any]:
+def by_language(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
+    """The files of each language, in their order."""
+    found: dict[str, list[CorpusFile]] = {}
+    for file in files:
+        found.setdefault(file.language, []).append(file)
+    return found
+
+
+def pack(files: Sequence[EncodeFile], model: Path, enough: int) -> list[EncodeShard]:
+    """Neighbours together until they have ``enough`` bytes: a file a language is small, and a shard costs fsyncs."""
+    shards: list[EncodeShard] = []
+    waiting: list[EncodeFile] = []
+    size = 0
+    for file in files:
+        waiting.append(file)
+        size += file.file.path.stat().st_size
+        if size >= enough:
+            shards.append(EncodeShard(tuple(waiting), model))
+            waiting, size = [], 0
+    return [*shards, EncodeShard(tuple(waiting), model)] if waiting else shards
+
+
+def _entry(language: str, files: Sequence[EncodeFile], counts: dict[str, Counts]) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     for split in SPLITS:
-        own = {name: counts[name][split] for name, shard in shards.items() if shard.file.language == language}
-        files = [sample_file(shards[name], split).as_posix() for name, count in own.items() if count["samples"]]
-        entry[split] = {**sum_counts(own), "files": files}
+        own = {file: counts[file.file.name][split] for file in files if file.file.language == language}
+        names = [file.samples(split).as_posix() for file, count in own.items() if count["samples"]]
+        entry[split] = {**sum_counts({file.file.name: count for file, count in own.items()}), "files": names}
     return entry
-
-
-def sample_file(shard: EncodeShard, split: str) -> Path:
-    """Where a shard's samples lie inside the output: ``<language>/<split>-<number>.bin``."""
-    return Path(shard.file.language) / f"{split}-{shard.number:05d}.bin"
 
 
 def validation_threshold(files: Sequence[CorpusFile], documents: int, share: float) -> int:
@@ -108,26 +147,66 @@ def validation_threshold(files: Sequence[CorpusFile], documents: int, share: flo
 
 
 def encode_shard(settings: EncodeSettings, shard: EncodeShard, workspace: Path) -> ShardReport:
-    """Encode one corpus file. Memory: one batch of documents and one sample a split."""
-    tokenizer = _load(shard.model)
-    dtype = piece_type(tokenizer.vocabulary_size)
+    """Encode the files of a shard. Memory: the model, one batch of documents and one sample a split."""
+    tokenizer, coverage = _load(shard.model)
+    files = {
+        file.file.name: _encode_file(settings, file, Encoder(tokenizer, coverage, settings.sentence), workspace)
+        for file in shard.files
+    }
+    return ShardReport({"documents": sum(f[s]["documents"] for f in files.values() for s in SPLITS), "files": files})
+
+
+def _encode_file(settings: EncodeSettings, file: EncodeFile, encoder: Encoder, workspace: Path) -> dict[str, Counts]:
+    dtype = piece_type(encoder.tokenizer.vocabulary_size)
     complete = settings.break_mode == "complete"
     writers = {
-        split: SampleWriter(workspace / sample_file(shard, split), settings.sample_length, dtype, complete=complete)
+        split: SampleWriter(workspace / file.samples(split), settings.sample_length, dtype, complete=complete)
         for split in SPLITS
     }
-    counts: dict[str, list[Counts]] = {split: [] for split in SPLITS}
-    for batch in read_batches(shard.file.path, ("digest", "url", "raw_content")):
-        held_out = document_hashes(batch, SALT) < np.uint64(shard.threshold)
+    counts: dict[str, list[Counts]] = {split: [count_nothing()] for split in SPLITS}
+    for batch in read_batches(file.file.path, ("digest", "url", "raw_content")):
+        held_out = document_hashes(batch, SALT) < np.uint64(file.threshold)
         for split, chosen in (("train", ~held_out), ("validation", held_out)):
-            texts = batch.column("raw_content").filter(pa.array(chosen))
-            stream, lengths = tokenizer.encode_stream(texts.cast(pa.large_binary()).to_pylist())
-            writers[split].add(stream, lengths)
-            counts[split].append(count_texts(texts) | count_pieces(stream, tokenizer.begins_word))
+            if chosen.any():
+                texts = batch.column("raw_content").filter(pa.array(chosen))
+                stream, lengths, counted = encoder.encode(texts)
+                writers[split].add(stream, lengths)
+                counts[split].append(counted)
     for split, writer in writers.items():
         writer.close()
         counts[split].append({"samples": writer.samples})
-    return ShardReport({split: sum_counts(counts[split]) for split in SPLITS})
+    return {split: sum_counts(counts[split]) for split in SPLITS}
+
+
+class Encoder:
+    """Documents to a stream, and what is counted of them."""
+
+    def __init__(self, tokenizer: Tokenizer, coverage: Coverage, sentence: str) -> None:
+        self.tokenizer = tokenizer
+        self._coverage = coverage
+        self._lines = sentence == "line"
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, NDArray[np.int64], Counts]:
+        """Pieces of all documents, the length of each sentence with its ``</s>``, counts."""
+        sentences = self.sentences(texts).cast(pa.large_binary()).to_pylist()
+        stream, lengths = self.tokenizer.encode_stream(sentences)
+        pieces = count_pieces(stream, self.tokenizer.begins_word)
+        unknown = self._coverage.unknown(sentences, stream, lengths) if pieces["unknown"] else 0
+        texts_and_sentences = {**count_texts(texts), "sentences": len(sentences)}
+        return stream, lengths, {**texts_and_sentences, **pieces, "unknown_characters": unknown}
+
+    def sentences(self, texts: pa.Array) -> pa.Array:
+        """What ``</s>`` ends: the documents, or their lines that are not empty."""
+        if not self._lines:
+            return texts
+        lines = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, "\n")))
+        return lines.filter(pc.greater(pc.binary_length(lines), 0))
+
+
+def count_nothing() -> Counts:
+    """What a file without documents counts."""
+    names = ("documents", "bytes", "characters", "sentences", "pieces", "unknown", "words", "unknown_characters")
+    return dict.fromkeys(names, 0)
 
 
 def count_texts(texts: pa.Array) -> Counts:
@@ -149,6 +228,7 @@ def count_pieces(stream: Ids, begins_word: NDArray[np.bool_]) -> Counts:
 
 
 @lru_cache(maxsize=1)
-def _load(model: Path) -> Tokenizer:
+def _load(model: Path) -> tuple[Tokenizer, Coverage]:
     """One model a worker, not one a shard."""
-    return Tokenizer.load(model)
+    tokenizer = Tokenizer.load(model)
+    return tokenizer, Coverage(tokenizer)

@@ -62,13 +62,17 @@ class SampleWriter:
         sizes = np.diff(bounds)
         if not len(sizes):
             return
-        rows = np.full((len(sizes), self._room + 1), PAD, dtype=self._dtype)
+        rows = np.empty((len(sizes), self._room + 1), dtype=self._dtype)
+        if len(stream) == len(sizes) * self._room:
+            rows[:, 1:] = stream.reshape(-1, self._room)
+        else:
+            rows[:, 1:] = PAD
+            rows[:, 1:][np.arange(self._room) < sizes[:, None]] = stream
         rows[:, 0] = BOS
-        rows[:, 1:][np.arange(self._room) < sizes[:, None]] = stream
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb")
-        self._file.write(rows.tobytes())
+        self._file.write(rows.data)
         self.samples += len(rows)
 
 

@@ -13,6 +13,7 @@ import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.errors import XlmrError
+from tokenizer.model_file import check_whole
 
 MODEL_FILE = "sentencepiece.bpe.model"
 """Its name in Hugging Face's folders, although the model is a unigram."""
@@ -21,6 +22,9 @@ BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 OFFSET = 1
 """What SentencePiece's ids from 3 on are moved by: <pad> stands before them."""
+
+A_THREAD = 64
+"""Texts for which SentencePiece may start a thread: it does so for every batch, even if it is to use one only."""
 
 Ids = NDArray[np.int32]
 
@@ -48,8 +52,10 @@ class Tokenizer:
             file /= MODEL_FILE
         if not file.is_file():
             raise XlmrError(f"{file}: no such file", "name a folder or file that tokenizer.train made")
+        data = file.read_bytes()
+        check_whole(data, file)
         try:
-            processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
+            processor = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (RuntimeError, OSError):
             raise XlmrError(f"{file}: not a SentencePiece model", "run tokenizer.train again") from None
         if (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id()) != (0, 1, 2, -1):
@@ -87,8 +93,13 @@ class Tokenizer:
         """The texts one after the other, each ended by ``</s>``, and their lengths with that."""
         if not texts:
             return np.empty(0, np.int32), np.empty(0, np.int64)
-        encoded = self._processor.encode(texts, return_type="numpy", num_threads=1, add_eos=True)
-        return self._to_ids[np.concatenate(encoded)], np.array([len(one) for one in encoded], dtype=np.int64)
+        if len(texts) < A_THREAD:
+            encoded = [self._processor.encode(text, return_type="numpy", add_eos=True) for text in texts]
+        else:
+            encoded = self._processor.encode(texts, return_type="numpy", num_threads=1, add_eos=True)
+        stream = self._to_ids[np.concatenate(encoded)]
+        # No text becomes </s>: SentencePiece does not read its control pieces.
+        return stream, np.diff(np.flatnonzero(stream == EOS), prepend=-1)
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
         """The ids of one text, and the characters [start, end) of it that each stands for: [pieces, 2]."""

@@ -5,17 +5,23 @@ It draws what the stages counted; it reads their JSON tables and no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.charts import bars
+from markupsafe import Markup
+
+from pipeline.charts import bars, chart, side_by_side
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
 from pipeline.words import short_number, size
 from tokenizer.encode import SAMPLES
 from tokenizer.sample import LANGUAGES
+from tokenizer.study import STUDY
 from tokenizer.train import SCRIPTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "my_zaw", "th", "wuu", "yue", "zh", "zh-Hans", "zh-Hant"})
 """Languages that do not write spaces between words: a count of words means nothing there."""
@@ -26,12 +32,14 @@ SHOWN = 40
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     """A section for each stage of the room that has run."""
-    drawers = {
+    drawers: dict[str, Callable[[Path], ReportSection | None]] = {
         "tokenizer.sample": lambda folder: training_text(read_json(folder / LANGUAGES)),
         "tokenizer.train": lambda folder: vocabulary(read_json(folder / SCRIPTS)),
         "tokenizer.encode": lambda folder: segmentation(read_json(folder / SAMPLES)),
+        "tokenizer.study": lambda folder: study(read_json(folder / STUDY)),
     }
-    return [draw(outputs[name]) for name, draw in drawers.items() if name in outputs]
+    drawn = [draw(outputs[name]) for name, draw in drawers.items() if name in outputs]
+    return [section for section in drawn if section is not None]
 
 
 def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection:
@@ -93,7 +101,7 @@ def vocabulary(scripts: dict[str, int]) -> ReportSection:
 def segmentation(listing: dict[str, Any]) -> ReportSection:
     """Pieces per word and per character, unknown characters and samples, by language."""
     merged = {code: _together(entry) for code, entry in listing["languages"].items()}
-    rates = {code: _rates(code, of) for code, of in merged.items() if of["pieces"] > of["documents"]}
+    rates = {code: _rates(code, of) for code, of in merged.items() if of["pieces"] > of["sentences"]}
     largest = sorted(rates, key=lambda code: -merged[code]["pieces"])
     spaced = sorted([(rates[code][0] or 0.0, code) for code in largest if code not in UNSPACED][:SHOWN])
     body = bars([(code, rate, f"{rate:.2f}") for rate, code in spaced])
@@ -103,6 +111,7 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
             "pieces per word",
             "pieces per character",
             "unknown, % of pieces",
+            "characters with a piece, %",
             "pieces",
             "samples, train",
             "samples, validation",
@@ -113,6 +122,7 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
                 "no spaces" if rate[0] is None else rate[0],
                 rate[1],
                 100 * merged[code]["unknown"] / merged[code]["pieces"],
+                100 * (1 - merged[code]["unknown_characters"] / max(merged[code]["characters"], 1)),
                 merged[code]["pieces"],
                 listing["languages"][code]["train"]["samples"],
                 listing["languages"][code]["validation"]["samples"],
@@ -132,6 +142,71 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
     return ReportSection("Pieces per word", lead, body, figures)
 
 
+def study(found: dict[str, Any]) -> ReportSection | None:
+    """What smoothing and size change: a row a vocabulary, and its pieces per character over sizes."""
+    variants = found["variants"]
+    if not variants:
+        return None
+    thirds = _thirds(found["characters"], variants)
+    rows = [(row["model_type"], row["alpha"], row["size"], *_summary(row, thirds)) for row in variants]
+    charts = [
+        _study_chart(rows, column, title)
+        for column, title in ((3, "largest third of the languages"), (5, "smallest third"))
+    ]
+    body = side_by_side(charts) + table(
+        (
+            "model",
+            "α",
+            "pieces of the vocabulary",
+            "pieces per character, largest third",
+            "middle third",
+            "smallest third",
+            "worst language",
+            "its pieces per character",
+            "unknown characters, %",
+            "Latin, % of the vocabulary",
+        ),
+        rows,
+        caption="Means over languages, on text that none has learnt from. Thirds by characters of the corpus.",
+    )
+    lead = (
+        f"{len(variants)} vocabularies, each measured on the same held-out text of {len(variants[0]['languages'])} "
+        "languages. A small α gives small languages more of the vocabulary, a larger vocabulary gives more to all."
+    )
+    return ReportSection("What α and vocabulary size change", lead, body)
+
+
+def _thirds(characters: Mapping[str, int], variants: list[dict[str, Any]]) -> list[list[str]]:
+    """The languages that were measured, in three groups from the largest to the smallest."""
+    languages = sorted(variants[0]["languages"], key=lambda code: (-characters[code], code))
+    third = -(-len(languages) // 3)
+    return [languages[:third], languages[third : 2 * third], languages[2 * third :]]
+
+
+def _summary(row: dict[str, Any], thirds: list[list[str]]) -> tuple[Any, ...]:
+    rates = {code: of["pieces"] / max(of["characters"], 1) for code, of in row["languages"].items()}
+    means = [sum(rates[code] for code in group) / len(group) if group else None for group in thirds]
+    worst = max(rates, key=lambda code: (rates[code], code))
+    characters = sum(of["characters"] for of in row["languages"].values())
+    unknown = sum(of["unknown"] for of in row["languages"].values())
+    latin = row["scripts"].get("Latin", 0) / max(sum(row["scripts"].values()), 1)
+    return (*means, worst, rates[worst], 100 * unknown / max(characters, 1), 100 * latin)
+
+
+def _study_chart(rows: list[tuple[Any, ...]], column: int, title: str) -> Markup:
+    """Pieces per character over sizes, a line for each model and α."""
+
+    def draw(axes: Axes) -> None:
+        for which in sorted({row[:2] for row in rows}):
+            points = sorted((row[2], row[column]) for row in rows if row[:2] == which and row[column] is not None)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=f"{which[0]}, α {which[1]:g}")
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("pieces of the vocabulary")
+        axes.legend()
+
+    return chart(draw, title=f"Pieces per character, {title}", width=3.4, height=2.4)
+
+
 def _shown(shown: int, of: int, which: str = "") -> str:
     """Which languages a chart shows, in words."""
     largest = " ".join(("largest languages", which)).strip()
@@ -139,11 +214,11 @@ def _shown(shown: int, of: int, which: str = "") -> str:
 
 
 def _together(entry: dict[str, Any]) -> dict[str, int]:
-    names = ("documents", "characters", "words", "pieces", "unknown")
+    names = ("sentences", "characters", "words", "pieces", "unknown", "unknown_characters")
     return {name: entry["train"][name] + entry["validation"][name] for name in names}
 
 
 def _rates(code: str, of: dict[str, int]) -> tuple[float | None, float]:
     """Pieces per word (None where words are not parted by spaces) and pieces per character."""
-    pieces = of["pieces"] - of["documents"]
+    pieces = of["pieces"] - of["sentences"]
     return None if code in UNSPACED else pieces / max(of["words"], 1), pieces / max(of["characters"], 1)

@@ -23,7 +23,7 @@ from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
-from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
+from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, mix, read_batches, read_counts
 from tokenizer.shares import drawn_fractions, smoothed_shares
 from tokenizer.stages import SampleSettings, SampleStage
 
@@ -131,12 +131,8 @@ def draw_lines(batch: pa.RecordBatch, fraction: float, seed: int) -> pa.Array:
 
 
 def uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """A number in [0, 1) for each key: 53 bits of SplitMix64 (Steele, Lea and Flood 2014)."""
-    mixed = keys + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    """A number in [0, 1) for each key: 53 bits of its hash."""
+    return (mix(keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def cut(line: bytes, longest: int) -> Iterator[bytes]:

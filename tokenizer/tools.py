@@ -1,10 +1,10 @@
-"""The tools of the room: ``xlmr tokenizer segment``."""
+"""The tools of the room: ``xlmr tokenizer segment``, ``export`` and ``compare``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, XlmrError
 
 
 def segment(text: str, *, model: Path, lines: int = 20) -> None:
@@ -26,6 +26,49 @@ def segment(text: str, *, model: Path, lines: int = 20) -> None:
         ids = tokenizer.encode(line)
         print(" ".join(tokenizer.pieces(ids)))
         print(" ".join(map(str, ids.tolist())))
+
+
+def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
+    """Write a SentencePiece model with XLM-R's ids as Hugging Face's files, for AutoTokenizer.from_pretrained(FOLDER).
+
+    Parameters
+    ----------
+    model
+        A folder that tokenizer.train made, or a SentencePiece model file.
+    folder
+        Where to write tokenizer.json, tokenizer_config.json, special_tokens_map.json and sentencepiece.bpe.model.
+    longest
+        Pieces that the model has positions for, 512 for XLM-R; longer texts are then cut when asked to.
+    """
+    from tokenizer.hugging_face import write_files
+    from tokenizer.pieces import MODEL_FILE, Tokenizer
+
+    file = model / MODEL_FILE if model.is_dir() else model
+    Tokenizer.load(file)  # says what is wrong with it
+    write_files(file, folder, longest)
+    print(folder)
+
+
+def compare(a: Path, b: Path, *texts: Path) -> None:
+    """Compare two tokenizers: pieces, scores, ids, and the ids of texts. Exit code 1 where they differ.
+
+    Parameters
+    ----------
+    a
+        A folder, a .model, or a tokenizer.json. Of a folder, the .model is taken where there is one.
+    b
+        The other.
+    texts
+        Text files, plain, .gz or .xz, compared line by line. Without any: every piece, and random characters.
+    """
+    from tokenizer.compare import describe_differences, find_differences, load_side, probes, read_lines
+
+    one, other = load_side(a), load_side(b)
+    found = find_differences(one, other, read_lines(texts) if texts else probes(one))
+    for line in describe_differences(one, other, found):
+        print(line)
+    if found:
+        raise XlmrError(f"{a} and {b} are not the same tokenizer")
 
 
 def _lines(text: str, most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The stage tokenizer.train: the drawn text -> sentencepiece.bpe.model, its pieces as a table, its log.
+"""The stage tokenizer.train: the drawn text -> sentencepiece.bpe.model, Hugging Face's files, the pieces as a table.
 
 The trainer is a child process; its log is read as it comes, for progress and for the mend of its refusals.
 """
@@ -10,7 +10,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,8 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
+from tokenizer.hugging_face import write_files
+from tokenizer.model_file import round_scores
 from tokenizer.pieces import MODEL_FILE, Tokenizer
 from tokenizer.sample import TEXT
 from tokenizer.stages import TrainSettings, TrainStage
@@ -31,35 +33,57 @@ REFUSED = 3
 """Exit code of the child when SentencePiece refuses to train."""
 
 
+class MisfitError(XlmrError):
+    """The text has too few pieces, or too many characters, for the vocabulary that is asked for."""
+
+
 def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Train, and write what the vocabulary holds."""
-    settings = config.train
     texts = sorted((inputs["tokenizer.sample"] / TEXT).glob("*/*.txt"))
-    size = sum(path.stat().st_size for path in texts)
-    order = {
-        "texts": [str(path) for path in texts],
-        "model": str(output / MODEL_FILE),
-        "options": trainer_options(settings),
-        "seed": settings.seed,
-    }
-    log = TrainerLog(settings.vocabulary_size, size)
-    with context.progress("", 100, "%") as bar, (output / LOG).open("w", encoding="utf-8") as kept:
-        code = run_trainer(order, log, bar, kept)
-    if code:
-        raise log.explain(code, output / LOG)
+    model = output / MODEL_FILE
+    with context.progress("", 100, "%") as bar:
+        log = train_model(config.train, texts, model, output / LOG, bar.advance)
     for line in log.warnings:
         context.warn(line)
-    tokenizer = Tokenizer.load(output)
+    tokenizer = Tokenizer.load(model)
+    write_files(model, output)
     write_table(tokenizer, output / "vocabulary.tsv")
     scripts = pieces_by_script(tokenizer)
     write_json(output / SCRIPTS, scripts)
     return {
         "pieces": tokenizer.vocabulary_size,
-        "text_bytes": size,
+        "text_bytes": log.text_bytes,
         "lines": log.lines,
         "alphabet": log.alphabet,
         "scripts": len(scripts),
     }
+
+
+def train_model(
+    settings: TrainSettings,
+    texts: Sequence[Path],
+    model: Path,
+    kept: Path,
+    advance: Callable[[float, str], None] = lambda step, phase: None,
+) -> TrainerLog:
+    """Train on the lines of ``texts``; write the model file, and the trainer's log to ``kept``.
+
+    ``advance`` is told how many per cent were done, and of what. Errors: XlmrError when the trainer refuses or dies.
+    """
+    log = TrainerLog(settings.vocabulary_size, sum(path.stat().st_size for path in texts))
+    order = {
+        "texts": [str(path) for path in texts],
+        "model": str(model),
+        "options": trainer_options(settings),
+        "seed": settings.seed,
+    }
+    with kept.open("w", encoding="utf-8") as lines:
+        code = run_trainer(order, log, advance, lines)
+    if code:
+        raise log.explain(code, kept)
+    if settings.score_bits and settings.model_type == "unigram":
+        model.write_bytes(round_scores(model.read_bytes(), settings.score_bits))
+    return log
 
 
 def trainer_options(settings: TrainSettings) -> dict[str, Any]:
@@ -67,9 +91,16 @@ def trainer_options(settings: TrainSettings) -> dict[str, Any]:
     in XLM-R's.
     """
     return {
-        "model_type": "unigram",
+        "model_type": settings.model_type,
         "vocab_size": settings.vocabulary_size,
         "character_coverage": settings.character_coverage,
+        "byte_fallback": settings.byte_fallback,
+        "split_digits": settings.split_digits,
+        "split_by_unicode_script": settings.split_by_script,
+        "split_by_number": settings.split_by_number,
+        "max_sentencepiece_length": settings.longest_piece,
+        "shrinking_factor": settings.shrinking_factor,
+        "num_sub_iterations": settings.rounds,
         "normalization_rule_name": settings.normalisation,
         "input_sentence_size": settings.input_sentence_size,
         "seed_sentencepiece_size": settings.seed_pieces,
@@ -79,7 +110,7 @@ def trainer_options(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-def run_trainer(order: dict[str, Any], log: TrainerLog, bar: Any, kept: IO[str]) -> int:
+def run_trainer(order: dict[str, Any], log: TrainerLog, advance: Callable[[float, str], None], kept: IO[str]) -> int:
     """Run the child and follow its log, which is written to ``kept``. Returns its exit code."""
     with _child() as process:
         assert process.stdin is not None
@@ -90,7 +121,7 @@ def run_trainer(order: dict[str, Any], log: TrainerLog, bar: Any, kept: IO[str])
         for line in process.stderr:
             kept.write(line)
             log.read(line)
-            bar.advance(log.done - shown, log.phase)
+            advance(log.done - shown, log.phase)
             shown = log.done
         return process.wait()
 
@@ -127,7 +158,7 @@ class TrainerLog:
         self.alphabet = 0
         self.warnings: list[str] = []
         self._vocabulary_size = vocabulary_size
-        self._text_bytes = text_bytes
+        self.text_bytes = text_bytes
         self._seeds = 0
         self._dropped = 0
         self._refusal = ""
@@ -136,7 +167,7 @@ class TrainerLog:
         """Take in one line of the log."""
         if line.startswith("REFUSED "):
             self._refusal = line.removeprefix("REFUSED ").strip()
-        elif found := re.search(r"Loaded all (\d+) sentences", line):
+        elif found := re.search(r"(?:Loaded all|Sampled) (\d+) sentences", line):
             self.lines = int(found[1])
             self._reach(5, "normalising")
         elif "Reserved chars are found. Skipped" in line:
@@ -150,6 +181,9 @@ class TrainerLog:
             self._reach(25, "pruning candidates")
         elif found := re.search(r"EM sub_iter=\d+ size=(\d+)", line):
             self._reach(25 + 74 * self._pruned(int(found[1])), f"pruning candidates: {int(found[1]):,} left")
+        elif found := re.search(r"Merged: .* merges=(\d+)", line):
+            wanted = max(self._vocabulary_size - self.alphabet, 1)
+            self._reach(10 + 89 * min(1.0, int(found[1]) / wanted), f"merging: {int(found[1]):,} pieces")
         elif "Saving model" in line:
             self._reach(100, "writing")
 
@@ -170,16 +204,16 @@ class TrainerLog:
         least = re.search(r"smaller than required_chars\. \d+ vs (\d+)", self._refusal)
         wanted = f"{self._vocabulary_size:,}"
         if most:
-            return XlmrError(
-                f"{self._text_bytes:,} bytes of text give at most {int(most[1]):,} pieces, not {wanted}",
+            return MisfitError(
+                f"{self.text_bytes:,} bytes of text give at most {int(most[1]):,} pieces, not {wanted}",
                 f"lower tokenizer.train.vocabulary_size to {most[1]}, or raise tokenizer.sample.bytes",
             )
         if least:
-            return XlmrError(
+            return MisfitError(
                 f"the text has {int(least[1]):,} characters that each need a piece, more than {wanted}",
                 "raise tokenizer.train.vocabulary_size, or lower tokenizer.train.character_coverage",
             )
-        if "sentences_.empty()" in self._refusal or not self._text_bytes:
+        if "sentences_.empty()" in self._refusal or not self.text_bytes:
             return XlmrError("there is no text to learn from", "look at what corpus.regroup kept")
         if code == REFUSED:
             return XlmrError(f"SentencePiece refused: {self._refusal}", f"its log is {log}")

@@ -14,13 +14,14 @@ from toy_task import example_rows
 
 from finetune.baselines import majority_class, majority_scores
 from finetune.batches import POOL, evaluation_batches, training_batches
-from finetune.encoding import Encoded, encode_examples, read_encoded, write_encoded
+from finetune.data.examples import Classification
+from finetune.encoding import Encoded, counts_of, read_encoded, write_encoded
+from finetune.kinds import ClassificationKind
 from finetune.loop import rate_factor
 from finetune.metrics import deviation, score
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
 from finetune.report import unseen, verdict
 from finetune.stages import Protocol, Recipe
-from finetune.tasks import Example
 from tokenizer.pieces import Tokenizer
 
 CPU = torch.device("cpu")
@@ -80,11 +81,12 @@ def test_batches_pad_little_and_change_with_seed_and_epoch() -> None:
 def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
     tokenizer = Tokenizer.load(export)
     examples = [
-        *(Example(str(r["id"]), str(r["text"]), str(r["label"])) for r in example_rows(7)),
-        Example("u", "☃", "table"),
+        *(Classification(str(r["id"]), str(r["text"]), None, str(r["label"])) for r in example_rows(7)),
+        Classification("u", "☃", None, "table"),
     ]
-    labels = ["drawing", "letter", "table"]
-    encoded, counts = encode_examples(examples, labels, tokenizer, 12, 1)
+    labels = ("drawing", "letter", "table")
+    encoded = ClassificationKind(labels, Recipe(longest=12)).encode(examples, tokenizer)
+    counts = counts_of(encoded, 12)
     write_encoded({"test.en": encoded}, tmp_path / "encoded.npz")
     encoded = read_encoded(tmp_path / "encoded.npz")["test.en"]
     whole = [tokenizer.encode_batch([example.text])[0].tolist() for example in examples]
@@ -94,9 +96,10 @@ def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
     assert ids.tolist() == [row + [1] * (longest - len(row)) for row in expected]
     assert keep is not None
     assert keep.tolist() == [[place < len(row) for place in range(longest)] for row in expected]
-    assert [labels[n] for n in encoded.classes] == [example.label for example in examples]
+    assert [labels[n] for n in encoded.targets] == [example.label for example in examples]
     assert counts == {
         "texts": 8,
+        "rows": 8,
         "pieces": sum(map(len, expected)) - 16,
         "unknown": sum(row.count(3) for row in expected),
         "full": sum(len(row) == 12 for row in expected),
@@ -107,6 +110,7 @@ def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
     assert same.tolist() == [expected[3]] * 2
     joined = Encoded.joined([encoded, encoded])
     assert joined.batch(np.array([9]), CPU)[0].tolist() == [expected[1]]
+    assert joined.examples.tolist() == list(range(16))
 
 
 def test_learning_rate_rises_and_falls() -> None:
@@ -122,7 +126,7 @@ def result(name: str, rate: float, seed: int, dev: float, de: float, ja: float) 
         "initialisation": name,
         "learning_rate": rate,
         "seed": seed,
-        "dev_accuracy": dev,
+        "dev_score": dev,
         "dev_loss": 1 - dev,
         "test": {language: {"accuracy": value, "macro_f1": value} for language, value in test.items()},
     }

@@ -14,16 +14,21 @@ import numpy as np
 import pytest
 import torch
 
-from finetune import help_pages
+from finetune import comparison, help_pages, task_stage
 from finetune.baselines import starting_encoder
-from finetune.folder import load_classifier
-from finetune.loop import scores_of
+from finetune.data.examples import TaskData
+from finetune.encoding import Encoded
+from finetune.folder import load_fine_tuned
+from finetune.kinds import ClassificationKind
+from finetune.loop import Objective, Outcome, Setting, evaluate, fine_tune, scores_of
 from finetune.predict import labels_of, predict
 from finetune.report import sections
 from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
+from finetune.tasks import read_task
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
+from tokenizer.pieces import Tokenizer
 
 ContextOf = Callable[..., Context]
 
@@ -71,27 +76,27 @@ def test_same_bytes_in_processes_and_after_an_interruption(
     whole = tmp_path / "whole"
     run_stage(stage_config, export, whole, context_of(whole, workers=2))
 
-    real, done = help_pages.fine_tune_shard, []
+    real, done = comparison.fine_tune_shard, []
 
-    def stops_at_the_third(shard: help_pages.RunShard, workspace: Path) -> Any:
+    def stops_at_the_third(shard: comparison.RunShard, workspace: Path) -> Any:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(shard.run.name)
         return real(shard, workspace)
 
     cut = tmp_path / "cut"
-    monkeypatch.setattr(help_pages, "fine_tune_shard", stops_at_the_third)
+    monkeypatch.setattr(comparison, "fine_tune_shard", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_stage(stage_config, export, cut, context_of(cut))
     assert not (cut / "results.json").exists()
 
     again: list[str] = []
 
-    def counts_calls(shard: help_pages.RunShard, workspace: Path) -> Any:
+    def counts_calls(shard: comparison.RunShard, workspace: Path) -> Any:
         again.append(shard.run.name)
         return real(shard, workspace)
 
-    monkeypatch.setattr(help_pages, "fine_tune_shard", counts_calls)
+    monkeypatch.setattr(comparison, "fine_tune_shard", counts_calls)
     run_stage(stage_config, export, cut, context_of(cut))
     assert len(again) == 2
     assert not set(again) & set(done)
@@ -127,7 +132,7 @@ def test_predict_tool_and_hugging_face_agree_with_the_folder(
     assert said[1::2] == ["table", "letter"]
     assert all(float(p) > 0.5 for p in said[::2])
 
-    classifier = load_classifier(output / "model")
+    classifier = load_fine_tuned(output / "model")
     theirs = XLMRobertaForSequenceClassification.from_pretrained(output / "model").eval()
     ids = torch.tensor([[0, 9, 20, 33, 2], [0, 12, 2, 1, 1]])
     keep = ids.ne(1)
@@ -137,25 +142,27 @@ def test_predict_tool_and_hugging_face_agree_with_the_folder(
     assert theirs.config.id2label == {0: "drawing", 1: "letter", 2: "table"}
     with pytest.raises(UsageError, match="no text"):
         labels_of([" "], output / "model")
-    with pytest.raises(XlmrError, match="not a classifier"):
+    with pytest.raises(XlmrError, match="not a fine-tuned model"):
         labels_of(["a"], export)
 
 
-def test_padding_changes_nothing(stage_config: HelpPagesConfig, export: Path) -> None:
-    from finetune.classification import SequenceClassifier
-    from finetune.encoding import encode_task
-    from finetune.tasks import read_task
-    from tokenizer.pieces import Tokenizer
+def help_page_rows(config: HelpPagesConfig, export: Path) -> tuple[ClassificationKind, dict[str, Encoded], TaskData]:
+    data = help_pages.task_data(read_task(config.help_pages))
+    kind = ClassificationKind(data.labels, config.recipe)
+    tokenizer = Tokenizer.load(export)
+    return kind, {f"{split}.{lang}": kind.encode(some, tokenizer) for split, lang, some in data.splits()}, data
 
+
+def test_padding_changes_nothing(stage_config: HelpPagesConfig, export: Path) -> None:
     torch.manual_seed(3)
-    model = SequenceClassifier(load_encoder(export), 3, 0.1)
-    encoded, _ = encode_task(read_task(stage_config.help_pages), Tokenizer.load(export), 30, 1)
+    kind, encoded, _ = help_page_rows(stage_config, export)
+    model = kind.model(load_encoder(export), 0.1)
     texts = encoded["test.de"]
-    together = scores_of(model, texts, stage_config.recipe)
+    together, _ = scores_of(model, texts, stage_config.recipe)
     with torch.no_grad():
         alone = torch.cat([model(*texts.batch(np.array([row]), torch.device("cpu"))) for row in range(len(texts))])
     assert len(set(texts.lengths.tolist())) > 1
-    assert torch.allclose(together, alone, atol=1e-6)
+    assert np.allclose(together, alone.numpy(), atol=1e-6)
 
 
 def test_settings_that_do_not_fit_are_one_line(
@@ -171,25 +178,60 @@ def test_settings_that_do_not_fit_are_one_line(
 
 
 def test_best_epoch_is_kept_and_patience_ends_the_run(stage_config: HelpPagesConfig, export: Path) -> None:
-    from finetune.classification import SequenceClassifier
-    from finetune.encoding import encode_task
-    from finetune.loop import _evaluate, fine_tune
-    from finetune.tasks import read_task
-    from tokenizer.pieces import Tokenizer
-
-    encoded, _ = encode_task(read_task(stage_config.help_pages), Tokenizer.load(export), 16, 1)
-    dev = {"en": replace(encoded["dev.en"], classes=(encoded["dev.en"].classes + 1) % 3)}  # learning makes it worse
+    kind, encoded, _ = help_page_rows(stage_config, export)
+    wrong = (encoded["dev.en"].targets + 1) % 3  # learning makes it worse
+    dev = {"en": replace(encoded["dev.en"], targets=wrong)}
     recipe = Recipe(longest=16, batch=8, epochs=9, patience=2, dtype="fp32")
+    objective = Objective(kind.loss, lambda language, scores: float((scores.argmax(1) == wrong).mean()))
     torch.manual_seed(1)
-    model = SequenceClassifier(load_encoder(export), 3, 0.1)
-    outcome = fine_tune(model, encoded["train.en"], dev, recipe, 5e-3, 1)
+    model = kind.model(load_encoder(export), 0.1)
+    outcome = fine_tune(model, encoded["train.en"], dev, recipe, objective, Setting(5e-3, 1))
     assert outcome.best == max(outcome.history, key=lambda epoch: epoch.rank)
     assert len(outcome.history) == outcome.best.epoch + 2 < 9
-    assert _evaluate(model, dev, recipe) == (outcome.best.dev_loss, outcome.best.dev_accuracy)
+    assert evaluate(model, dev, recipe, objective) == (outcome.best.dev_loss, outcome.best.dev_score)
+
+
+@pytest.mark.parametrize("updates", [0, 7])
+def test_interrupted_run_ends_with_the_same_weights(
+    export: Path, stage_config: HelpPagesConfig, tmp_path: Path, updates: int
+) -> None:
+    kind, encoded, _ = help_page_rows(stage_config, export)
+    dev = {"en": encoded["dev.en"]}
+    recipe = stage_config.recipe.model_copy(update={"epochs": 4, "batch": 16, "updates_an_epoch": updates})
+    stop_after = 100
+
+    def judge(language: str, scores: Any) -> float:
+        nonlocal stop_after
+        if stop_after == 0:
+            raise KeyboardInterrupt
+        stop_after -= 1
+        return float((scores.argmax(1) == encoded["dev.en"].targets).mean())
+
+    def run(checkpoint: Path | None) -> tuple[Outcome, dict[str, torch.Tensor]]:
+        torch.manual_seed(1)
+        model = kind.model(load_encoder(export), 0.1)
+        setting = Setting(1e-3, 5, checkpoint)
+        return fine_tune(
+            model, encoded["train.en"], dev, recipe, Objective(kind.loss, judge), setting
+        ), model.state_dict()
+
+    outcome, weights = run(None)
+    stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "state.safetensors")
+    stop_after = 2  # two epochs are left: the other two are not done again
+    resumed, again = run(tmp_path / "state.safetensors")
+    assert resumed == outcome
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    (tmp_path / "state.safetensors").write_bytes(b"cut short")
+    stop_after = 100
+    assert run(tmp_path / "state.safetensors")[0] == outcome
 
 
 def test_room_is_light_and_complete() -> None:
-    (stage,) = ROOM.stages
-    config = stage.config_from(ROOM.config())
-    assert set(stage.outside(config).values()) == {"help_pages.train", "help_pages.dev", "help_pages.test"}
-    assert stage.load() is help_pages.run
+    pages, task = ROOM.stages
+    config = pages.config_from(ROOM.config())
+    assert set(pages.outside(config).values()) == {"help_pages.train", "help_pages.dev", "help_pages.test"}
+    assert pages.load() is help_pages.run
+    assert task.load() is task_stage.run
+    assert task.outside(task.config_from(ROOM.config())) == {}, "no task is named by default, and no file read"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ import sentencepiece
 import torch
 
 from pipeline.errors import UsageError, XlmrError
-from pretrain.fill_mask import encode, fill_mask, guess, load_pieces
+from pretrain.checkpoint import About, CheckpointFolder, Progress
+from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, load_pieces, table
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
+from pretrain.state import PARTS
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
 
@@ -66,7 +70,8 @@ def test_guesses_what_it_was_taught(folder: Path, capsys: pytest.CaptureFixture[
     fill_mask("the quick <mask> fox <mask>", model=folder, best=2)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("mask")] == ["mask 1", "mask 2"]
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert lines[0] == "the quick <mask> fox <mask>"
 
 
 def test_probabilities_are_over_real_pieces_only(folder: Path) -> None:
@@ -83,3 +88,45 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
         guess("the dog " * 60 + "<mask>", folder, 3)
     with pytest.raises(XlmrError, match=r"sentencepiece\.bpe\.model: no such file"):
         guess("<mask>", tmp_path, 3)
+
+
+def test_a_training_and_its_checkpoints_are_models_too(folder: Path, tmp_path: Path) -> None:
+    model, pieces = load_any_model(folder), folder / "sentencepiece.bpe.model"
+    tensors = [(name, dict.fromkeys(PARTS, parameter.detach())) for name, parameter in model.named_parameters()]
+    about = About(model.config, load_pieces(folder).get_piece_size() + 2, Progress(update=7))
+    path = CheckpointFolder(tmp_path / "checkpoints").write(tensors, about)
+    text = "the quick <mask> fox"
+    expected = guess(text, folder, 3)
+    for place in (path, tmp_path / "checkpoints", tmp_path):
+        assert Filler.load(place, pieces).guess(text, 3) == expected
+    with pytest.raises(XlmrError, match=r"sentencepiece\.bpe\.model: no such file; .*--tokenizer"):
+        Filler.load(path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    save_model(MaskedLanguageModel(ModelConfig(8, layers=1, width=8, heads=1, feed_forward=8)), tmp_path)
+    with pytest.raises(XlmrError, match=r"a vocabulary of 13, the model of .* knows 8"):
+        Filler.load(tmp_path, folder)
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"nothing")
+    with pytest.raises(XlmrError, match="not a SentencePiece model"):
+        Filler.load(tmp_path)
+
+
+def test_records_and_standard_input(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the <mask> brown\n\n<mask> dog <mask>\n"))
+    fill_mask(model=folder, best=2, as_json=True)
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["text"] for record in records] == ["the <mask> brown", "<mask> dog <mask>"]
+    assert [[len(one) for one in record["masks"]] for record in records] == [[2], [2, 2]]
+    assert set(records[0]["masks"][0][0]) == {"piece", "probability"}
+    with pytest.raises(UsageError, match="--best is 0"):
+        fill_mask("<mask>", model=folder, best=0)
+
+
+def test_bars_are_as_long_as_they_say(folder: Path) -> None:
+    lines = table("x", [[("a", 1.0), ("b", 0.5), ("c", 0.0), ("d", 0.00625)]])
+    bars = [line[10:30] for line in lines[2:]]
+    assert bars == ["█" * 20, "█" * 10 + " " * 10, " " * 20, "▏" + " " * 19]
+    assert [line[32:] for line in lines[2:]] == ["a", "b", "c", "d"]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from pipeline.config import fingerprint
 from pipeline.errors import XlmrError
-from pretrain.folder import WEIGHTS, load_encoder, load_model, save_model
-from pretrain.model import PAD, PRESETS, MaskedLanguageModel, ModelConfig, count_parameters
+from pretrain.cross_entropy import Scoring, summed_cross_entropy
+from pretrain.folder import INDEX, WEIGHTS, load_encoder, load_model, save_model, save_weights
+from pretrain.model import PAD, PRESETS, MaskedLanguageModel, ModelConfig, build, count_parameters, initial_values
+from pretrain.presets import SHAPES, at_capacity_of, parameters_of
+from pretrain.stages import ModelSettings
 
 SMALL = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 48, "positions": 20}
 
@@ -47,6 +55,28 @@ def test_parameter_counts_are_the_papers(name: str, encoder: int, whole: int) ->
         model = MaskedLanguageModel(PRESETS[name])
     assert count_parameters(model.encoder) == encoder
     assert count_parameters(model) == whole
+
+
+def test_ablation_sizes_and_the_formula() -> None:
+    for name, config in PRESETS.items():
+        assert parameters_of(SHAPES[name]) == count_parameters(build(config)), name
+    # Section 5: 7 to 100 languages in BERT-Base's shape, wider for 30 and 100; vocabularies from 32k to 512k.
+    assert [PRESETS[f"ablation-{width}"].width for width in (768, 960, 1152)] == [768, 960, 1152]
+    assert [SHAPES[f"ablation-{n}k"].pieces for n in (32, 64, 128, 256, 512)] == [32e3, 64e3, 128e3, 256e3, 512e3]
+    wanted = parameters_of(SHAPES["ablation-768"])
+    for pieces in (32_000, 64_000, 128_000, 256_000):
+        assert parameters_of(at_capacity_of(SHAPES["ablation-768"], pieces)) == pytest.approx(wanted, rel=0.06)
+
+
+def test_a_preset_gives_defaults_and_the_same_key() -> None:
+    large = ModelSettings(preset="large")
+    assert (large.layers, large.width, large.heads, large.feed_forward) == (24, 1024, 16, 4096)
+    assert fingerprint(large) == fingerprint(ModelSettings(layers=24, width=1024, heads=16, feed_forward=4096))
+    assert ModelSettings(preset="xxl", layers=2).model_dump() == {
+        **ModelSettings(preset="xxl").model_dump(), "layers": 2,
+    }  # fmt: skip
+    with pytest.raises(ValidationError, match="did you mean large"):
+        ModelSettings(preset="lagre")
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -112,6 +142,58 @@ def test_folder_errors_name_the_file(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_folder_of_several_files_of_bf16_weights_is_read(norm: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    save_model(make(norm), tmp_path / "ours")
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "ours").to(torch.bfloat16)
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="10KB")
+    assert (tmp_path / "theirs" / INDEX).exists()
+    model, ids = load_model(tmp_path / "theirs"), padded_ids()
+    assert all(parameter.dtype is torch.float32 for parameter in model.parameters())
+    with torch.no_grad():
+        expected = theirs.float().eval()(input_ids=ids, attention_mask=(ids != PAD).long()).logits
+        torch.testing.assert_close(model(ids, ids != PAD)[ids != PAD], expected[ids != PAD], rtol=1e-4, atol=2e-4)
+    assert model.head.weight is model.encoder.embeddings.pieces.weight
+
+    next((tmp_path / "theirs").glob("model-00002-*")).unlink()
+    with pytest.raises(XlmrError, match=r"model-00002-of-\d+\.safetensors: no such file"):
+        load_model(tmp_path / "theirs")
+
+
+def test_large_models_are_written_in_several_files(tmp_path: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    model, ids = make("pre"), padded_ids()
+    save_model(model, tmp_path)
+    save_weights(model.state_dict(), model.config, tmp_path, limit=20_000)
+    files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert files[0] == f"model-00001-of-{len(files):05}.safetensors"
+    assert len(files) > 3
+    assert all(path.stat().st_size < 24_000 for path in tmp_path.glob("*.safetensors"))
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(load_model(tmp_path)(ids), model(ids))
+        torch.testing.assert_close(theirs(input_ids=ids).logits[0], model(ids)[0], rtol=1e-4, atol=2e-4)
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["weight_map"]["lm_head.bias"] = "../model.safetensors"
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(XlmrError, match="files must lie beside it"):
+        load_model(tmp_path)
+
+
+def test_a_configuration_of_another_model_is_refused(tmp_path: Path) -> None:
+    save_model(make("post"), tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"layer_norm_eps": 1e-12}))
+    with pytest.raises(XlmrError, match="layer_norm_eps is 1e-12; these models have 1e-05"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(values | {"vocab_size": 61}))
+    with pytest.raises(XlmrError, match=r"pieces\.weight is \(60, 32\), by config\.json it is \(61, 32\)"):
+        load_model(tmp_path)
+
+
 def test_head_on_chosen_positions_gives_the_same_scores() -> None:
     model, ids = make("post"), padded_ids()
     where = torch.tensor([1, 3, 20, 40])
@@ -120,6 +202,87 @@ def test_head_on_chosen_positions_gives_the_same_scores() -> None:
         targets = torch.tensor([5, 9, 4, 59])
         expected = nn.functional.cross_entropy(model(ids).flatten(0, 1)[where], targets, reduction="sum")
         torch.testing.assert_close(model(ids, None, where, targets), expected)
+
+
+class Largest(TorchDispatchMode):
+    """The largest tensor that anything gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor):
+            self.numbers = max(self.numbers, out.untyped_storage().nbytes() // out.element_size())
+        return out
+
+
+def of_head(rows: int, positions: int, width: int = 16) -> list[torch.Tensor]:
+    chance = torch.Generator().manual_seed(2)
+    shapes = ((positions, width), (rows, width), (rows,))
+    inputs = [torch.randn(shape, generator=chance).requires_grad_() for shape in shapes]
+    return [*inputs, torch.randint(rows, (positions,), generator=chance)]
+
+
+@pytest.mark.parametrize(("chunk", "positions"), [(0, 37), (10, 37), (1, 5), (64, 37), (4, 0)])
+def test_cross_entropy_in_chunks_is_the_plain_one(chunk: int, positions: int) -> None:
+    hidden, weight, bias, targets = of_head(101, positions)
+    plain = nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), targets, reduction="sum")
+    expected = torch.autograd.grad(3 * plain, (hidden, weight, bias))
+    loss = summed_cross_entropy(hidden, weight, bias, targets, Scoring(chunk))
+    torch.testing.assert_close(loss, plain)
+    for ours, theirs in zip(torch.autograd.grad(3 * loss, (hidden, weight, bias)), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(summed_cross_entropy(hidden, weight, bias, targets, Scoring(chunk)), plain)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_cross_entropy_in_bf16_adds_up_in_fp32(autocast: bool) -> None:
+    exact = of_head(301, 200)
+    inputs = [t.detach().to(t.dtype if autocast else torch.bfloat16).requires_grad_() for t in exact[:3]]
+    plain = nn.functional.cross_entropy(nn.functional.linear(*exact[:3]), exact[3], reduction="sum")
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        loss = summed_cross_entropy(*inputs, exact[3], Scoring(8))
+    assert loss.dtype is torch.float32
+    assert loss.item() == pytest.approx(plain.item(), rel=2e-3)
+    for ours, theirs in zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(plain, exact[:3]), strict=True):
+        assert ours.dtype is (torch.float32 if autocast else torch.bfloat16)
+        assert (ours.float() - theirs).norm() < 0.02 * theirs.norm()
+
+
+def test_no_more_scores_than_a_chunk_are_held() -> None:
+    rows, positions, width, chunk = 5000, 300, 16, 20
+    hidden, weight, bias, targets = of_head(rows, positions, width)
+    for scoring, limit in ((Scoring(chunk), chunk * (rows + 64)), (Scoring(), None)):
+        with Largest() as largest:
+            summed_cross_entropy(hidden, weight, bias, targets, scoring).backward()
+        assert largest.numbers <= limit if limit else largest.numbers >= positions * rows
+
+
+def test_initial_values_follow_from_seed_and_name() -> None:
+    config = ModelConfig(vocabulary_rows=2000, layers=2, width=64, heads=2, feed_forward=128)
+    values, again, other = ({n: make() for n, make in initial_values(build(config), seed)} for seed in (1, 1, 2))
+    plain = dict(MaskedLanguageModel(config).named_parameters())
+    assert values.keys() == plain.keys()
+    for name, value in values.items():
+        assert torch.equal(value, again[name])
+        assert value.shape == plain[name].shape
+        if value.dim() == 2:
+            assert not torch.equal(value, other[name])
+            assert value.std().item() == pytest.approx(0.02, rel=0.05), name
+        else:
+            assert torch.equal(value, plain[name]), name
+    assert not values["encoder.embeddings.pieces.weight"][PAD].any()
+    first, second = (values[f"encoder.layers.{n}.attention.out.weight"] for n in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_compiled_parts_give_the_same_gradient() -> None:
+    """In a process of its own: what the compiler keeps is in the way of tests that count tensors."""
+    script = Path(__file__).parent / "compiled.py"
+    subprocess.run([sys.executable, str(script)], check=True, timeout=120)
 
 
 def test_nobody_looks_at_padding() -> None:

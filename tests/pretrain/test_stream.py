@@ -124,7 +124,7 @@ def test_samples_are_what_was_written(samples: Path) -> None:
     assert (out == rows[index]).all()
     for limit in (0, 50, 80, 100, 1000):
         expected = np.bincount(rows[:limit].reshape(-1), minlength=40)
-        assert (folder.train["aa"].count_pieces(40, limit) == expected).all()
+        assert (folder.train["aa"].count_pieces(limit) == expected).all()
 
 
 def test_files_that_do_not_fit_are_named(samples: Path) -> None:

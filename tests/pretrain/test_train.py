@@ -1,66 +1,35 @@
-"""The training loop: it learns, it goes on exactly where it was killed, and it refuses what is not whole."""
+"""The training loop: it learns, every update is what it should be, and what does not fit is refused."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from tiny_corpus import write_samples
+from tiny_training import NO_DROPOUT, last_weights, losses_of, tiny_config, train_into
 from torch import nn
 
 import pretrain.train
 from pipeline.config import fingerprint
 from pipeline.errors import XlmrError
-from pretrain.checkpoint import CheckpointFolder, read_checkpoint
-from pretrain.engine import Engine
 from pretrain.export import run as export
+from pretrain.loop import learning_rate
 from pretrain.masking import mask_samples
 from pretrain.metrics import read_metrics
-from pretrain.model import MaskedLanguageModel
+from pretrain.model import build, initial_values
+from pretrain.parallel import Group, cuts_of, put
 from pretrain.samples import open_samples
-from pretrain.stages import ExportConfig, PretrainConfig, TrainSettings
+from pretrain.stages import ExportConfig, TrainSettings
 from pretrain.stream import Stream
-from pretrain.train import architecture_of, learning_rate, run
-
-GOLDEN = Path(__file__).parent / "golden_losses.json"
-
-TINY = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18}
-
-
-def tiny_config(model: dict | None = None, **train: object) -> PretrainConfig:
-    settings = {
-        "updates": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup": 5, "dtype": "fp32",
-        "threads": 1, "log_every": 1, "evaluate_every": 10, "checkpoint_every": 5,
-    }  # fmt: skip
-    return PretrainConfig(model={**TINY, **(model or {})}, data={"validation_samples": 12}, train={**settings, **train})
-
-
-def train_into(output: Path, samples: Path, make_context, config: PretrainConfig):
-    context = make_context(output)
-    counts = run(config, {"tokenizer.encode": samples}, output, context)
-    return counts, context
-
-
-def losses_of(output: Path) -> list[float]:
-    return [record["loss"] for record in read_metrics(output / "metrics.jsonl") if "loss" in record]
-
-
-def last_weights(output: Path) -> dict[str, torch.Tensor]:
-    return load_file(max((output / "checkpoints").glob("update-*")) / "weights.safetensors")
+from pretrain.train import architecture_of
 
 
 def test_loss_falls_far_below_the_baselines(tmp_path: Path, make_context) -> None:
     samples = write_samples(tmp_path / "samples", {"aa": 800, "bb": 200})
-    config = tiny_config(model={"dropout": 0.0, "attention_dropout": 0.0}, updates=300, evaluate_every=100)
+    config = tiny_config(model=NO_DROPOUT, updates=300, evaluate_every=100)
     counts, context = train_into(tmp_path / "run", samples, make_context, config)
     baselines = json.loads((tmp_path / "run" / "baselines.json").read_text())
     assert baselines["uniform"] == pytest.approx(np.log(40))
@@ -78,13 +47,13 @@ def test_loss_falls_far_below_the_baselines(tmp_path: Path, make_context) -> Non
 def test_first_loss_is_the_mean_over_the_masked_positions_of_the_global_batch(
     tmp_path: Path, samples: Path, make_context
 ) -> None:
-    config = tiny_config(model={"dropout": 0.0, "attention_dropout": 0.0}, updates=1, micro_batch=2)
+    config = tiny_config(model=NO_DROPOUT, updates=1, micro_batch=2)
     train_into(tmp_path / "run", samples, make_context, config)
     folder = open_samples(samples)
     drawn = Stream(folder.train, 16, 8, 0.3, 1).batch(0)
     batch = mask_samples(drawn.ids, 40, 0.15, 1, 0, drawn.rows)
-    torch.manual_seed(1)
-    model = MaskedLanguageModel(architecture_of(config.model, folder)).eval()
+    model = build(architecture_of(config.model, folder)).eval()
+    put(model, {name: make() for name, make in initial_values(model, 1)}, cuts_of(model), Group())
     with torch.no_grad():
         scores = model(torch.from_numpy(batch.ids))[torch.from_numpy(batch.rows), torch.from_numpy(batch.columns)]
     expected = nn.functional.cross_entropy(scores, torch.from_numpy(batch.targets))
@@ -100,18 +69,9 @@ def test_starting_from_frequencies_is_worth_the_unigram_model(tmp_path: Path, sa
     assert counts["validation_loss"] == pytest.approx(unigram, abs=0.05)
 
 
-def test_golden_losses(tmp_path: Path, samples: Path, make_context) -> None:
-    """A change that is meant to change nothing must give these losses again."""
-    train_into(tmp_path / "run", samples, make_context, tiny_config())
-    losses = losses_of(tmp_path / "run")
-    if os.environ.get("XLMR_WRITE_GOLDEN"):
-        GOLDEN.write_text(json.dumps([round(loss, 6) for loss in losses], indent=1) + "\n")
-    assert losses == pytest.approx(json.loads(GOLDEN.read_text()), rel=2e-4)
-
-
 @pytest.mark.parametrize("micro_batch", [4, 3, 1])
 def test_micro_batches_do_not_change_the_update(micro_batch: int, tmp_path: Path, samples: Path, make_context) -> None:
-    model = {"dropout": 0.0, "attention_dropout": 0.0}
+    model = NO_DROPOUT
     for name, size in (("whole", 8), ("parts", micro_batch)):
         train_into(tmp_path / name, samples, make_context, tiny_config(model, micro_batch=size, updates=6))
     for whole, parts in zip(
@@ -120,198 +80,24 @@ def test_micro_batches_do_not_change_the_update(micro_batch: int, tmp_path: Path
         torch.testing.assert_close(whole[1], parts[1], rtol=1e-4, atol=2e-6)
 
 
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_train import tiny_config
-from pipeline.context import Context
-from pipeline.errors import XlmrError
-from pipeline.log import EventLog
-from pretrain.train import run
-output = Path(sys.argv[2])
-output.mkdir(parents=True, exist_ok=True)
-context = Context("pretrain.train", output, 1, EventLog(Path(sys.argv[3])))
-try:
-    run(tiny_config(updates=300), {{"tokenizer.encode": Path(sys.argv[1])}}, output, context)
-except XlmrError as error:
-    print(error)
-    sys.exit(1)
-"""
-
-
-def start_child(samples: Path, output: Path, tmp_path: Path) -> subprocess.Popen:
-    code = CHILD.format(tests=str(Path(__file__).parent))
-    words = [sys.executable, "-c", code, str(samples), str(output), str(tmp_path / "child.jsonl")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def wait_for_checkpoint(child: subprocess.Popen, output: Path, update: int) -> None:
-    while not any(int(p.name[7:]) >= update for p in (output / "checkpoints").glob("update-*")):
-        assert child.poll() is None, child.communicate()
-        time.sleep(0.005)
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_equals_undisturbed(tmp_path: Path, samples: Path, make_context, capsys) -> None:
-    disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
-    child = start_child(samples, disturbed, tmp_path)
-    wait_for_checkpoint(child, disturbed, 20)
-    child.kill()
-    _, errors = child.communicate()
-    assert child.returncode == -signal.SIGKILL, errors
-    assert not (disturbed / "checkpoints" / "update-00000300").exists()
-    for output in (disturbed, undisturbed):
-        train_into(output, samples, make_context, tiny_config(updates=300))
-    assert "going on after update" in capsys.readouterr().err
-    assert losses_of(disturbed) == losses_of(undisturbed)
-    weights, expected = last_weights(disturbed), last_weights(undisturbed)
-    assert weights.keys() == expected.keys()
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-
-
-@pytest.mark.slow
-def test_sigterm_saves_and_leaves(tmp_path: Path, samples: Path) -> None:
-    output = tmp_path / "run"
-    child = start_child(samples, output, tmp_path)
-    wait_for_checkpoint(child, output, 5)
-    child.terminate()
-    said, errors = child.communicate(timeout=60)
-    assert child.returncode == 1, errors
-    checkpoint, faults = CheckpointFolder(output / "checkpoints").newest()
-    assert not faults
-    assert checkpoint is not None
-    assert f"after update {checkpoint.progress.update}, which is saved" in said
-    assert 5 <= checkpoint.progress.update < 300
-    # Nothing of DeepSpeed's on the terminal: only our own lines, which are indented or errors.
-    assert all(line.startswith("  pretrain.train") for line in errors.splitlines()), errors
-    assert said.count("\n") == 1
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path, samples: Path, make_context) -> None:
-    output, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
-    train_into(output, samples, make_context, tiny_config(updates=20))
-    train_into(undisturbed, samples, make_context, tiny_config(updates=20))
-    path = output / "checkpoints" / "update-00000020" / "exp_avg.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1
-    path.write_bytes(content)
-    _, context = train_into(output, samples, make_context, tiny_config(updates=20))
-    assert "exp_avg.safetensors: not what was written" in context.warnings[0]
-    assert len(context.warnings) == 1
-    resumed = [json.loads(line) for line in context.log.path.read_text().splitlines() if '"resumed"' in line]
-    assert resumed[-1]["checkpoint"].endswith("update-00000015")
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(last_weights(output).values(), last_weights(undisturbed).values(), strict=True)
-    )
-
-
-def test_no_whole_checkpoint_is_an_error_not_a_new_start(tmp_path: Path, samples: Path, make_context) -> None:
-    output = tmp_path / "run"
-    train_into(output, samples, make_context, tiny_config(updates=5))
-    (output / "checkpoints" / "update-00000005" / "checkpoint.json").write_text("{")
-    with pytest.raises(XlmrError, match=r"no checkpoint is whole.*--force pretrain\.train"):
-        train_into(output, samples, make_context, tiny_config(updates=5))
-
-
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path, samples: Path, make_context) -> None:
-    output = tmp_path / "run"
-    train_into(output, samples, make_context, tiny_config(updates=5))
-    with pytest.raises(XlmrError, match=r"another architecture .layers 2 instead of 3, norm post instead of pre."):
-        train_into(output, samples, make_context, tiny_config({"layers": 3, "norm": "pre"}, updates=5))
-
-
-def test_only_the_last_checkpoints_stay_and_no_leftovers(tmp_path: Path, samples: Path, make_context) -> None:
-    output = tmp_path / "run"
-    (output / "checkpoints" / ".update-00000003.99.tmp").mkdir(parents=True)
-    train_into(output, samples, make_context, tiny_config(updates=20, checkpoint_every=4, keep=3))
-    assert sorted(p.name for p in (output / "checkpoints").iterdir()) == [
-        "update-00000012", "update-00000016", "update-00000020",
-    ]  # fmt: skip
-
-
-def test_checkpoints_by_the_clock(tmp_path: Path, samples: Path, make_context) -> None:
-    output = tmp_path / "run"
-    config = tiny_config(updates=3, checkpoint_every=1000, checkpoint_seconds=1e-6, keep=9)
-    train_into(output, samples, make_context, config)
-    assert len(list((output / "checkpoints").iterdir())) == 3
-
-
-class Poisoned(MaskedLanguageModel):
+def poisoned(config):
     """A model whose loss is never finite."""
-
-    def __init__(self, config) -> None:
-        super().__init__(config)
-        nn.init.constant_(self.head.bias, float("nan"))
+    model = build(config)
+    model.head.bias = nn.Parameter(torch.full((config.vocabulary_rows,), float("nan")))
+    return model
 
 
 def test_stops_after_too_many_updates_that_are_not_finite(
     tmp_path: Path, samples: Path, make_context, monkeypatch
 ) -> None:
-    monkeypatch.setattr(pretrain.train, "MaskedLanguageModel", Poisoned)
+    monkeypatch.setattr(pretrain.train, "build", poisoned)
     with pytest.raises(XlmrError, match="4 updates in a row were not finite, up to update 4"):
         train_into(tmp_path / "run", samples, make_context, tiny_config(max_skipped=4))
-    assert [r["applied"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [False] * 3
-
-
-def engine_of(samples: Path, **train: object) -> tuple[Engine, TrainSettings]:
-    config = tiny_config(model={"dropout": 0.0, "attention_dropout": 0.0}, **train)
-    torch.manual_seed(1)
-    model = MaskedLanguageModel(architecture_of(config.model, open_samples(samples)))
-    return Engine(model, config.train, 1), config.train
-
-
-def updates_of(engine: Engine, samples: Path, numbers: range) -> list[float]:
-    folder = open_samples(samples)
-    stream = Stream(folder.train, 16, 8, 0.3, 1)
-    losses = []
-    for number in numbers:
-        drawn = stream.batch(number)
-        batch = mask_samples(drawn.ids, 40, 0.15, 1, number, drawn.rows)
-        engine.start_update(number)
-        losses.append(sum(engine.accumulate(b, len(batch.targets)).item() for b in batch.split(8)))
-        assert engine.update(3e-3).applied
-    return losses
-
-
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_an_update_that_is_not_finite_changes_nothing(stage: int, samples: Path) -> None:
-    engine, _ = engine_of(samples, zero_stage=stage)
-    updates_of(engine, samples, range(2))
-    before = engine.state()
-    hook = engine.model.head.dense.bias.register_hook(lambda gradient: gradient * float("inf"))
-    batch = mask_samples(np.full((8, 16), 7), 40, 0.15, 1, 0, np.arange(8))
-    engine.start_update(2)
-    engine.accumulate(batch, len(batch.targets))
-    assert not engine.update(3e-3).applied
-    after = engine.state()
-    assert all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
-    hook.remove()
-    updates_of(engine, samples, range(2, 4))
-    engine.close()
-
-
-@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_a_state_goes_from_one_zero_stage_to_another(first: int, second: int, samples: Path) -> None:
-    straight, _ = engine_of(samples, zero_stage=0)
-    expected = updates_of(straight, samples, range(8))
-    straight.close()
-    engine, _ = engine_of(samples, zero_stage=first)
-    assert updates_of(engine, samples, range(4)) == pytest.approx(expected[:4], rel=1e-5)
-    state = engine.state()
-    engine.close()
-    other, _ = engine_of(samples, zero_stage=second)
-    other.load_state(state, 4)
-    again = other.state()
-    assert all(torch.equal(state[part][name], again[part][name]) for part in state for name in state[part])
-    assert updates_of(other, samples, range(4, 8)) == pytest.approx(expected[4:], rel=1e-5)
-    other.close()
+    assert [r["applied"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [False] * 4
 
 
 def test_bf16_stays_near_fp32(tmp_path: Path, samples: Path, make_context) -> None:
-    model = {"dropout": 0.0, "attention_dropout": 0.0}
+    model = NO_DROPOUT
     for dtype in ("fp32", "bf16"):
         train_into(tmp_path / dtype, samples, make_context, tiny_config(model, dtype=dtype))
     exact, rounded = losses_of(tmp_path / "fp32"), losses_of(tmp_path / "bf16")
@@ -350,6 +136,7 @@ def test_the_table_is_padded(samples: Path) -> None:
 def test_how_it_is_run_is_not_in_the_key() -> None:
     plain = fingerprint(tiny_config())
     assert fingerprint(tiny_config(log_every=3, checkpoint_every=9, micro_batch=2, zero_stage=1, keep=5)) == plain
+    assert fingerprint(tiny_config(keep_every=9, keep_best=True, trackers=("wandb",), checkpoint_memory=1)) == plain
     assert fingerprint(tiny_config(peak_learning_rate=1e-3)) != plain
 
 
@@ -379,19 +166,6 @@ def test_report_shows_the_curve_and_the_baselines(tmp_path: Path, samples: Path,
     for words in ("even guess", "piece frequencies", "validation", "<svg"):
         assert words in section.body
     assert "nats" in section.lead
-
-
-def test_verifying_reads_every_file(tmp_path: Path, samples: Path, make_context) -> None:
-    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=5))
-    folder = tmp_path / "run" / "checkpoints" / "update-00000005"
-    assert read_checkpoint(folder).progress.update == 5
-    for name in ("weights", "exp_avg", "exp_avg_sq"):
-        path = folder / f"{name}.safetensors"
-        content = path.read_bytes()
-        path.unlink()
-        with pytest.raises(XlmrError, match=f"{name}.safetensors: missing"):
-            read_checkpoint(folder)
-        path.write_bytes(content)
 
 
 def test_uneven_languages_are_validated_too(tmp_path: Path, make_context) -> None:

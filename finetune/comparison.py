@@ -1,0 +1,211 @@
+"""What every fine-tuning stage does: encode once, run every (initialisation, learning rate, seed), test, keep the best.
+
+TaskData and pretrain.export's folder -> results.json, predictions.jsonl.gz, model/ (the best run's on dev).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetune.baselines import baseline_scores, baselines_of, starting_encoder
+from finetune.data.examples import TaskData
+from finetune.encoding import ENCODED, Encoded, counts_of, read_encoded, write_encoded
+from finetune.folder import save_fine_tuned
+from finetune.held_out import HELD_OUT, read_held_out, write_held_out
+from finetune.kinds import KINDS, Kind, Prediction
+from finetune.loop import Objective, Scores, Setting, fine_tune, limited_threads, scores_of
+from finetune.protocol import Run, best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
+from finetune.stages import Protocol, Recipe
+from pipeline.context import Context
+from pipeline.counts import Counts
+from pipeline.errors import XlmrError
+from pipeline.shards import ShardReport
+from pipeline.storage import atomic_write, read_json, write_json
+from pretrain.folder import PIECES, read_config
+from tokenizer.pieces import Tokenizer
+
+SPLITS = ("train", "dev", "test")
+RESULTS, PREDICTIONS, MODEL, RUNS = "results.json", "predictions.jsonl.gz", "model", "runs"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RunShard:
+    """What one run is given: paths and plain values only, for it may run in another process."""
+
+    run: Run
+    recipe: Recipe
+    kind: str
+    task: str
+    labels: tuple[str, ...]
+    encoder: Path
+    folder: Path
+    """With the encoded rows, the examples of dev and test, and checkpoints."""
+
+
+def compare(
+    data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path, output: Path, context: Context
+) -> Counts:
+    """Fine-tune and test every run of the protocol. Errors: XlmrError for settings or files that do not fit."""
+    kind = KINDS[data.kind](tuple(data.labels), recipe, data.name)
+    _check(data, recipe, encoder)
+    for line in _seen_texts(data, kind):
+        context.warn(line)
+    tokenizer = Tokenizer.load(encoder)
+    encoded = {f"{s}.{lang}": kind.encode(e, tokenizer, max(1, context.workers)) for s, lang, e in data.splits()}
+    write_encoded(encoded, output / ENCODED)
+    write_held_out(data, output / HELD_OUT)
+    runs = runs_of(protocol, recipe)
+    shards = {
+        one.name: RunShard(one, recipe, data.kind, data.name, tuple(data.labels), encoder, output) for one in runs
+    }
+    context.map_shards(fine_tune_shard, shards)
+    shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+    results = [read_json(output / RUNS / one.name / RESULTS) for one in runs]
+    kept = best_run(results, protocol.initialisations[0])["name"]
+    counts = {name: counts_of(one, recipe.longest) for name, one in encoded.items()}
+    write_json(output / RESULTS, summary(data, kind, counts, results, kept))
+    _write_predictions(data, kind, output, [one.name for one in runs])
+    _keep_model(output, kept, [one.name for one in runs])
+    return _counts(data, kind, results)
+
+
+def fine_tune_shard(shard: RunShard, workspace: Path) -> ShardReport:
+    """One run: fine-tune, test in every language, write results, predictions and the model."""
+    encoded, held_out = read_encoded(shard.folder / ENCODED), read_held_out(shard.folder / HELD_OUT, shard.kind)
+    kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task)
+    one, folder = shard.run, workspace / RUNS / shard.run.name
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    train, dev, test = (split_of(encoded, split) for split in SPLITS)
+
+    def said(split: str, language: str, scores: Scores) -> list[Prediction]:
+        return kind.predictions(scores, encoded[f"{split}.{language}"], held_out[split][language])
+
+    def judge(language: str, scores: Scores) -> float:
+        return kind.score(held_out["dev"][language], said("dev", language, scores), language)[kind.metric]
+
+    with limited_threads(shard.recipe.threads):
+        start = starting_encoder(shard.encoder, one.initialisation, one.seed)
+        torch.manual_seed(one.seed)  # the head's weights
+        model = kind.model(start, shard.recipe.dropout).to(device)
+        setting = Setting(one.learning_rate, one.seed, shard.folder / CHECKPOINTS / f"{one.name}.safetensors")
+        objective = Objective(kind.loss, judge)
+        outcome = fine_tune(model, Encoded.joined(list(train.values())), dev, shard.recipe, objective, setting)
+        predictions = {
+            language: said("test", language, scores_of(model, rows, shard.recipe)[0]) for language, rows in test.items()
+        }
+    results = asdict(one) | {
+        "name": one.name,
+        **{name: value for name, value in outcome.best.as_json().items() if name != "train_loss"},
+        "history": [epoch.as_json() for epoch in outcome.history],
+        "test": {lang: kind.score(held_out["test"][lang], found, lang) for lang, found in predictions.items()},
+    }
+    save_fine_tuned(model, kind, shard.encoder / PIECES, folder / MODEL)
+    write_json(folder / RESULTS, results)
+    write_json(folder / "predicted.json", predictions)
+    return ShardReport({"epochs": len(outcome.history)})
+
+
+def split_of(encoded: Mapping[str, Encoded], split: str) -> dict[str, Encoded]:
+    """Language -> rows."""
+    return {n.partition(".")[2]: rows for n, rows in encoded.items() if n.startswith(f"{split}.")}
+
+
+def _check(data: TaskData, recipe: Recipe, folder: Path) -> None:
+    most = read_config(folder).longest_sample
+    if recipe.longest > most:
+        raise XlmrError(
+            f"texts of {recipe.longest} pieces are asked for, the model reads {most}",
+            f"set finetune.recipe.longest to {most} or less",
+        )
+    if data.kind == "span" and recipe.longest < recipe.longest_question + 8:
+        raise XlmrError(
+            f"windows of {recipe.longest} pieces leave no room beside questions of {recipe.longest_question}",
+            "set finetune.recipe.longest_question lower",
+        )
+    for split in SPLITS:
+        if not getattr(data, split):
+            raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
+    size, rows = Tokenizer.load(folder).vocabulary_size, read_config(folder).vocabulary_rows
+    if size > rows:
+        raise XlmrError(f"{folder}: the tokenizer has {size:,} pieces, the model {rows:,}", "they are not of one model")
+
+
+def _seen_texts(data: TaskData, kind: Kind) -> Iterator[str]:
+    """A line for each held-out file with texts that stand in a training file, word for word."""
+    known = {_key(kind, example) for examples in data.train.values() for example in examples}
+    for split, language, examples in data.splits():
+        seen = sum(_key(kind, example) in known for example in examples) if split != "train" else 0
+        if seen:
+            yield f"{seen} texts of {split}.{language} stand in a training file, word for word"
+
+
+def _key(kind: Kind, example: Any) -> str:
+    return json.dumps(kind.text(example))
+
+
+def summary(
+    data: TaskData, kind: Kind, counts: Mapping[str, Mapping[str, int]], results: list[dict[str, Any]], kept: str
+) -> dict[str, Any]:
+    """results.json: what was compared with what, every run, and what needs no model."""
+    every = [example for examples in data.train.values() for example in examples]
+    baselines = {n: baseline_scores(every, data.test, b, kind.score) for n, b in baselines_of(data.kind).items()}
+    found = {
+        "task": data.name,
+        "kind": data.kind,
+        "metric": kind.metric,
+        "labels": list(data.labels),
+        "trained_on": sorted(data.train),
+        "chosen_on": sorted(data.dev),
+        "files": counts,
+        "learning_rates": choose_learning_rates(results),
+        "baselines": baselines,
+        "model": kept,
+        "runs": results,
+    }
+    if "majority" in baselines:
+        label = baselines_of(data.kind)["majority"](every, every[:1])[0]["predicted"]
+        found["majority"] = {"label": label, "test": baselines["majority"]}
+    return found
+
+
+def _write_predictions(data: TaskData, kind: Kind, output: Path, names: Sequence[str]) -> None:
+    """A line for each run and test example: run, language, id, text, gold, predicted."""
+    with atomic_write(output / PREDICTIONS) as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as handle:
+        for name in names:
+            for line in _prediction_lines(data, kind, name, read_json(output / RUNS / name / "predicted.json")):
+                handle.write(line)
+
+
+def _prediction_lines(
+    data: TaskData, kind: Kind, run: str, predicted: Mapping[str, list[Prediction]]
+) -> Iterator[bytes]:
+    for language, found in predicted.items():
+        for example, said in zip(data.test[language], found, strict=True):
+            record = {"run": run, "language": language, "id": example.id, "gold": kind.gold(example)}
+            yield (json.dumps(record | said | kind.text(example), ensure_ascii=False) + "\n").encode()
+
+
+def _keep_model(output: Path, kept: str, names: Sequence[str]) -> None:
+    """The best run's model becomes model/; then the others' go, for they are as large. The last act of the stage."""
+    shutil.rmtree(output / MODEL, ignore_errors=True)
+    shutil.copytree(output / RUNS / kept / MODEL, output / MODEL)
+    for name in names:
+        shutil.rmtree(output / RUNS / name / MODEL)
+
+
+def _counts(data: TaskData, kind: Kind, results: list[dict[str, Any]]) -> Counts:
+    away = [language for language in data.test if language not in data.train]
+    texts = {split: sum(map(len, getattr(data, split).values())) for split in SPLITS}
+    found: Counts = {"runs": len(results), "labels": len(data.labels), "languages": len(data.test), "texts": texts}
+    for name, runs in chosen_runs(results).items():
+        found[f"{kind.metric}_{name}"] = round(over_seeds(runs, away or list(data.test), kind.metric).mean, 4)
+    return found

@@ -1,0 +1,166 @@
+"""Tasks from the Hugging Face hub, by the package ``datasets`` where it is installed, and only when asked for.
+
+That package fetches what it does not have yet, and keeps it where it keeps everything.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.data import conll, glue, squad, xnli
+from finetune.data.examples import Classification, Example, Kind, Question, Regression, Tagging, TaskData, Where
+from finetune.data.files import ask_languages, known_label, languages_asked
+from finetune.data.settings import TaskSettings
+from pipeline.errors import XlmrError
+
+Rows = Sequence[Mapping[str, Any]]
+Load = Callable[[str, str | None, str], Any]
+"""(dataset, configuration, split) -> rows with ``features``."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split on the hub: dataset, configuration (``{language}`` stands for it) and split; the languages it has."""
+
+    dataset: str
+    configuration: str | None
+    split: str
+    languages: Sequence[str] = ("en",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task is on the hub, and the columns of its texts."""
+
+    kind: Kind
+    labels: tuple[str, ...]
+    train: Part
+    dev: Part
+    test: Part
+    columns: tuple[str, str | None] = ("", None)
+
+
+def _glue(name: str, columns: tuple[str, str | None], dev: str = "validation") -> Source:
+    layout = glue.LAYOUTS[name]
+    train, held_out = (Part("nyu-mll/glue", name, split) for split in ("train", dev))
+    return Source(layout.kind, tuple(layout.labels.values()), train, held_out, held_out, columns)
+
+
+def _xnli(split: str) -> Part:
+    return Part("facebook/xnli", "{language}", split, xnli.LANGUAGES)
+
+
+def _wikiann(split: str) -> Part:
+    return Part("unimelb-nlp/wikiann", "{language}", split, ())
+
+
+_SQUAD = {split: Part("rajpurkar/squad", None, split) for split in ("train", "validation")}
+
+SOURCES: Mapping[str, Source] = {
+    "xnli": Source(
+        "classification", xnli.LABELS, _xnli("train"), _xnli("validation"), _xnli("test"), ("premise", "hypothesis")
+    ),
+    "wikiann": Source(
+        "tagging", conll.tags_of(conll.WIKIANN_KINDS), _wikiann("train"), _wikiann("validation"), _wikiann("test")
+    ),
+    "squad": Source("span", (), _SQUAD["train"], _SQUAD["validation"], _SQUAD["validation"]),
+    "xquad": Source(
+        "span", (), _SQUAD["train"], _SQUAD["validation"],
+        Part("google/xquad", "xquad.{language}", "validation", squad.XQUAD_LANGUAGES),
+    ),
+    "mnli": _glue("mnli", ("premise", "hypothesis"), "validation_matched"),
+    "qnli": _glue("qnli", ("question", "sentence")),
+    "qqp": _glue("qqp", ("question1", "question2")),
+    "sst2": _glue("sst2", ("sentence", None)),
+    "mrpc": _glue("mrpc", ("sentence1", "sentence2")),
+    "stsb": _glue("stsb", ("sentence1", "sentence2")),
+}  # fmt: skip
+"""CoNLL and MLQA are missing: their copies on the hub run code of their own, which ``datasets`` no longer does."""
+
+
+def read_from_hub(settings: TaskSettings, load: Load | None = None) -> TaskData:
+    """The task from the hub. Errors: XlmrError when it is not there, or ``datasets`` is not installed."""
+    source = SOURCES.get(settings.name)
+    if source is None or settings.translated_test:
+        raise XlmrError(
+            f"{settings.name}: not read from the hub", f"set source: folder; from the hub: {', '.join(SOURCES)}"
+        )
+    load = load or _load
+    train, dev, test = (_split(settings, source, split, load) for split in ("train", "dev", "test"))
+    if settings.name == "mnli":
+        test |= {
+            glue.MISMATCHED: _examples(
+                settings, source, Part("nyu-mll/glue", "mnli", "validation_mismatched"), "en", load
+            )
+        }
+    return TaskData(settings.name, source.kind, source.labels, train, dev, test)
+
+
+def _split(settings: TaskSettings, source: Source, split: str, load: Load) -> dict[str, Sequence[Example]]:
+    part: Part = getattr(source, split)
+    asked = languages_asked(settings, split)
+    if not part.languages and not asked:
+        raise XlmrError(f"{settings.name}: no languages asked for", f"name them in {split}_languages")
+    languages = ask_languages(settings.name, split, asked, part.languages or asked)
+    return {language: _examples(settings, source, part, language, load) for language in languages}
+
+
+def _examples(settings: TaskSettings, source: Source, part: Part, language: str, load: Load) -> list[Example]:
+    dataset = settings.hub_name or part.dataset
+    configuration = part.configuration and part.configuration.replace("{language}", language)
+    rows = load(dataset, configuration, part.split)
+    place = "/".join(name for name in (dataset, configuration, part.split) if name)
+    found: list[Example] = []
+    for number, values in enumerate(rows, 1):
+        where = Where(place, number)
+        try:
+            found.append(_example(source, rows.features, values, where))
+        except KeyError as error:
+            raise XlmrError(f"{where}: has no column {error}", f"it has {', '.join(values)}") from None
+    if not found:
+        raise XlmrError(f"{place}: holds no example", "choose another dataset or split")
+    return found
+
+
+def _example(source: Source, features: Mapping[str, Any], values: Mapping[str, Any], where: Where) -> Example:
+    name = str(values.get("id", values.get("idx", where.row)))
+    if source.kind == "span":
+        texts, starts = values["answers"]["text"], values["answers"]["answer_start"]
+        answers = tuple(zip(texts, starts, strict=True))
+        return squad.check_answers(
+            Question(name, values["question"], values["context"], answers, str(values.get("title") or ""), where)
+        )
+    if source.kind == "tagging":
+        tags = _names(features["ner_tags"].feature, values["ner_tags"], source.labels, where)
+        return Tagging(name, tuple(values["tokens"]), conll.iob2(tags), where)
+    first, second = source.columns
+    text, pair = values[first].strip(), None if second is None else values[second].strip()
+    if source.kind == "regression":
+        return Regression(name, text, pair, float(values["label"]), where)
+    (label,) = _names(features["label"], [values["label"]], source.labels, where)
+    return Classification(name, text, pair, label, where)
+
+
+def _names(feature: Any, numbers: Sequence[int], labels: Sequence[str], where: Where) -> list[str]:
+    """The names of class numbers, by the dataset's own list."""
+    names = getattr(feature, "names", None) or labels
+    if any(not 0 <= number < len(names) for number in numbers):
+        raise XlmrError(f"{where}: has no label", "choose a split that is labelled")
+    return [known_label(names[number], labels, where) for number in numbers]
+
+
+def _load(dataset: str, configuration: str | None, split: str) -> Any:
+    try:
+        load_dataset = importlib.import_module("datasets").load_dataset
+    except ImportError:
+        raise XlmrError(
+            "the package datasets is not installed, and source is hub", "install datasets, or set source: folder"
+        ) from None
+    try:
+        return load_dataset(dataset, configuration, split=split)
+    except (OSError, ValueError, RuntimeError) as error:  # not there, no network, a dataset that runs code
+        first = " ".join(str(error).split())[:200]
+        raise XlmrError(f"{dataset}: not to be had from the hub ({first})", "set source: folder, or hub_name") from None

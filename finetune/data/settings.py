@@ -1,0 +1,68 @@
+"""Which task, and where its files are; a task of one's own is described here in full. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import model_validator
+
+from pipeline.config import Section, setting
+
+GlueName = Literal["mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"]
+TaskName = Literal[
+    "help_pages", "xnli", "conll", "wikiann", "squad", "xquad", "mlqa", "mnli", "qnli", "qqp", "sst2", "mrpc", "stsb",
+    "own",
+]  # fmt: skip
+
+GLUE: tuple[str, ...] = get_args(GlueName)
+
+
+class OwnTask(Section):
+    """A task of one's own. ``{language}`` in a file's name stands for its language; else ``language`` is meant."""
+
+    kind: Literal["classification", "regression", "tagging", "span"] = setting(
+        "classification", "class of a text or a pair, number, tag of each word, or answer in a text"
+    )
+    format: Literal["tsv", "csv", "jsonl", "conll", "squad"] = setting(
+        "tsv", "table; JSON object a line; word and tag a line with blank lines between sentences; SQuAD 1.1 JSON"
+    )
+    train: str = setting("", "files to train on, as data/train.{language}.tsv; plain or compressed, any address")
+    dev: str = setting("", "files to choose on")
+    test: str = setting("", "files to test on; nothing is chosen on them")
+    train_rows: str = setting("", "rows of each training file to take (SQuAD: articles), as :500; empty is all")
+    dev_rows: str = setting("", "the same of dev files, as 500:600; several splits may so come from one file")
+    test_rows: str = setting("", "the same of test files, as 600:")
+    language: str = setting("en", "language of files whose name does not say it")
+    encoding: str = setting("utf-8", "of the files; CoNLL-2002 as published is latin-1")
+    header: bool = setting(True, "tables: the first row names the columns; otherwise they are 1, 2, …")
+    quotes: bool = setting(False, "tables: cells may be in quotation marks, as spreadsheets write; else they are text")
+    id_column: str = setting("", "column with the example's name; empty counts rows")
+    text_column: str = setting("text", "column with the text")
+    pair_column: str = setting("", "column with the second text, where there are two")
+    label_column: str = setting("label", "column with the class or number")
+    word_column: int = setting(1, "CoNLL: column of the word from 1, from the end if negative")
+    tag_column: int = setting(-1, "CoNLL: column of the tag; IOB1 or IOB2")
+    labels: tuple[str, ...] = setting((), "classes or kinds of names, in the order of scores; empty: those of train")
+
+    @model_validator(mode="after")
+    def _kind_has_format(self) -> OwnTask:
+        formats = {"tagging": ("conll",), "span": ("squad",)}.get(self.kind, ("tsv", "csv", "jsonl"))
+        if self.format not in formats:
+            raise ValueError(f"a {self.kind} task is read from {', '.join(formats)}, not from {self.format}")
+        return self
+
+
+class TaskSettings(Section):
+    """One task. The languages of each split are the protocol's to say; empty is all that the files have."""
+
+    name: TaskName = setting("help_pages", "which task; own is the one that own describes")
+    folder: str = setting("samples/task", "folder with the task's files as they are published, unpacked")
+    source: Literal["folder", "hub"] = setting(
+        "folder", "folder, or the Hugging Face hub through the package datasets, which then fetches and keeps them"
+    )
+    hub_name: str = setting("", "dataset on the hub, where another copy than the usual is wanted")
+    train_languages: tuple[str, ...] = setting((), "languages to train on")
+    dev_languages: tuple[str, ...] = setting((), "languages to choose on")
+    test_languages: tuple[str, ...] = setting((), "languages to test on")
+    translated_test: bool = setting(False, "XNLI: dev and test texts machine-translated to English (translate-test)")
+    own: OwnTask = setting(default_factory=OwnTask, description="what a task of one's own is read from")

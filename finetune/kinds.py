@@ -1,0 +1,292 @@
+"""The four kinds of task: how examples become rows, which head reads them, what its scores say and how that is judged.
+
+A kind is what the loop, the stages, the folders and the tool share; each is one class below.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from finetune.classification import PieceClassifier, SequenceClassifier
+from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.encoding import Encoded, encode_pairs, encode_texts
+from finetune.loop import Loss, Scores, class_loss, span_loss, value_loss
+from finetune.scoring import (
+    accuracy,
+    f1,
+    macro_f1,
+    mlqa_scores,
+    pearson,
+    span_scores,
+    spearman,
+    squad_scores,
+)
+from finetune.span import Windows, answers_of, encode_questions
+from finetune.stages import Recipe
+from finetune.tagging import encode_sentences, tags_of
+from pretrain.model import Encoder
+from tokenizer.pieces import Tokenizer
+
+Prediction = dict[str, Any]
+"""``predicted`` and what is known besides, as plain JSON values."""
+
+
+@dataclass(frozen=True)
+class Kind(ABC):
+    """``labels`` in the order of the scores; empty where there are none."""
+
+    labels: tuple[str, ...]
+    recipe: Recipe
+    task: str = ""
+    """Its name: some tasks are scored by a rule of their own."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    """The score that epochs and learning rates are chosen by, and that tables show."""
+    suffix: ClassVar[str]
+    """Of Hugging Face's class."""
+
+    @property
+    def outputs(self) -> int:
+        """Scores of a row or piece."""
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def loss(self) -> Loss:
+        """What is made small."""
+
+    @abstractmethod
+    def model(self, encoder: Encoder, dropout: float) -> nn.Module:
+        """The encoder with a new head."""
+
+    @abstractmethod
+    def encode(self, examples: Sequence[Any], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
+        """Rows and targets."""
+
+    @abstractmethod
+    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
+        """What the scores say of each example."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[Any], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
+        """From 0 to 1 each; ``metric`` is among them."""
+
+    @abstractmethod
+    def gold(self, example: Any) -> Any:
+        """What the example's file says, as a plain JSON value."""
+
+    @abstractmethod
+    def text(self, example: Any) -> dict[str, Any]:
+        """What the example is about, for the file of predictions."""
+
+
+class TextKind(Kind):
+    """Texts or pairs of texts."""
+
+    def model(self, encoder: Encoder, dropout: float) -> nn.Module:
+        """The head on <s>."""
+        return SequenceClassifier(encoder, self.outputs, dropout)
+
+    def rows(self, examples: Sequence[Any], tokenizer: Tokenizer, threads: int) -> list[Any]:
+        """Texts alone, or all with a second one."""
+        first = [example.text for example in examples]
+        second = [example.pair for example in examples if example.pair is not None]
+        if not second:
+            return encode_texts(first, tokenizer, self.recipe.longest, threads)
+        return encode_pairs(first, second, tokenizer, self.recipe.longest, threads)
+
+    def text(self, example: Any) -> dict[str, Any]:
+        """The text, and the second one."""
+        return {"text": example.text} | ({} if example.pair is None else {"pair": example.pair})
+
+
+class ClassificationKind(TextKind):
+    """One of several labels."""
+
+    name, metric, suffix = "classification", "accuracy", "ForSequenceClassification"
+
+    @property
+    def loss(self) -> Loss:
+        """Cross-entropy."""
+        return class_loss
+
+    def encode(self, examples: Sequence[Classification], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
+        """Targets are classes."""
+        place = {label: number for number, label in enumerate(self.labels)}
+        targets = np.array([place[example.label] for example in examples], np.int64)
+        return Encoded.of(self.rows(examples, tokenizer, threads), targets)
+
+    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
+        """The likeliest label and its probability."""
+        del encoded, examples
+        likely = np.exp(scores - scores.max(1, keepdims=True))
+        sure = likely.max(1) / likely.sum(1)
+        return [
+            {"predicted": self.labels[n], "confidence": round(float(p), 4)}
+            for n, p in zip(scores.argmax(1), sure, strict=True)
+        ]
+
+    def score(
+        self, examples: Sequence[Classification], predictions: Sequence[Prediction], language: str
+    ) -> dict[str, float]:
+        """Accuracy and macro F1; for MRPC and QQP also F1 of their last class, which means "the same" (GLUE)."""
+        del language
+        gold, said = [example.label for example in examples], [one["predicted"] for one in predictions]
+        found = {"accuracy": accuracy(gold, said), "macro_f1": macro_f1(gold, said)}
+        if self.task in {"mrpc", "qqp"}:
+            found["f1"] = f1(gold, said, self.labels[-1])
+        return _shares(found)
+
+    def gold(self, example: Classification) -> str:
+        """The label."""
+        return example.label
+
+
+class RegressionKind(TextKind):
+    """A value."""
+
+    name, metric, suffix = "regression", "pearson", "ForSequenceClassification"
+
+    @property
+    def outputs(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def loss(self) -> Loss:
+        """Squared error."""
+        return value_loss
+
+    def encode(self, examples: Sequence[Regression], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
+        """Targets are values."""
+        targets = np.array([example.value for example in examples], np.float32)
+        return Encoded.of(self.rows(examples, tokenizer, threads), targets)
+
+    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
+        """The value."""
+        del encoded, examples
+        return [{"predicted": round(float(value), 4)} for value in scores[:, 0]]
+
+    def score(
+        self, examples: Sequence[Regression], predictions: Sequence[Prediction], language: str
+    ) -> dict[str, float]:
+        """Both correlations (GLUE, STS-B)."""
+        del language
+        gold = [example.value for example in examples]
+        said = [float(one["predicted"]) for one in predictions]
+        return _shares({"pearson": pearson(gold, said), "spearman": spearman(gold, said)})
+
+    def gold(self, example: Regression) -> float:
+        """The value."""
+        return example.value
+
+
+class TaggingKind(Kind):
+    """A tag for each word."""
+
+    name, metric, suffix = "tagging", "f1", "ForTokenClassification"
+
+    @property
+    def loss(self) -> Loss:
+        """Cross-entropy at first pieces."""
+        return class_loss
+
+    def model(self, encoder: Encoder, dropout: float) -> nn.Module:
+        """A head on every piece."""
+        return PieceClassifier(encoder, self.outputs, dropout)
+
+    def encode(self, examples: Sequence[Tagging], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
+        """Targets are tags of first pieces."""
+        place = {label: number for number, label in enumerate(self.labels)}
+        tags = [[place[tag] for tag in example.tags] for example in examples]
+        return encode_sentences([one.words for one in examples], tags, tokenizer, self.recipe.longest, threads)
+
+    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Tagging]) -> list[Prediction]:
+        """The tags."""
+        found = tags_of(scores, encoded, [len(one.words) for one in examples], self.labels)
+        return [{"predicted": tags} for tags in found]
+
+    def score(self, examples: Sequence[Tagging], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
+        """F1, precision and recall of whole names (CoNLL)."""
+        del language
+        found = span_scores([one.tags for one in examples], [one["predicted"] for one in predictions])
+        return _shares({"f1": found.f1, "precision": found.precision, "recall": found.recall})
+
+    def gold(self, example: Tagging) -> list[str]:
+        """The tags."""
+        return list(example.tags)
+
+    def text(self, example: Tagging) -> dict[str, Any]:
+        """The words."""
+        return {"words": list(example.words)}
+
+
+class SpanKind(Kind):
+    """An answer in a context."""
+
+    name, metric, suffix = "span", "f1", "ForQuestionAnswering"
+
+    @property
+    def outputs(self) -> int:
+        """First and last."""
+        return 2
+
+    @property
+    def loss(self) -> Loss:
+        """Cross-entropy over a row's pieces."""
+        return span_loss
+
+    def model(self, encoder: Encoder, dropout: float) -> nn.Module:
+        """A head on every piece, without dropout, as in Hugging Face's and the papers' code."""
+        del dropout
+        return PieceClassifier(encoder, 2, 0.0)
+
+    def encode(self, examples: Sequence[Question], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
+        """Targets are first and last pieces."""
+        del threads  # characters are given one text at a time
+        recipe = self.recipe
+        return encode_questions(
+            [one.question for one in examples],
+            [one.context for one in examples],
+            [[(start, start + len(text)) for text, start in one.answers] for one in examples],
+            tokenizer,
+            Windows(recipe.longest, recipe.stride, recipe.longest_question),
+        )
+
+    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Question]) -> list[Prediction]:
+        """The text of the best answer, its first character, and its score."""
+        found = answers_of(scores, encoded, [one.context for one in examples], self.recipe.longest_answer)
+        return [
+            {"predicted": one.text, "start": one.start, "score": round(one.score, 4) if one.text else None}
+            for one in found
+        ]
+
+    def score(self, examples: Sequence[Question], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
+        """F1 and exact match by the rule of SQuAD and XQuAD, or by MLQA's of the language."""
+        said = {example.id: one["predicted"] for example, one in zip(examples, predictions, strict=True)}
+        if self.task == "mlqa":
+            return _shares(mlqa_scores(said, examples, language))
+        return _shares(squad_scores(said, examples))
+
+    def gold(self, example: Question) -> list[str]:
+        """All answers."""
+        return [text for text, _ in example.answers]
+
+    def text(self, example: Question) -> dict[str, Any]:
+        """Question and context."""
+        return {"question": example.question, "context": example.context}
+
+
+def _shares(percent: dict[str, float]) -> dict[str, float]:
+    """From 0 to 1: what is stored; tables and reports write percent."""
+    return {name: value / 100 for name, value in percent.items()}
+
+
+KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (ClassificationKind, RegressionKind, TaggingKind, SpanKind)}

@@ -1,0 +1,276 @@
+"""Tool ``xlmr finetune table``: a table of the papers, its published rows beside ours, on screen and in three files.
+
+finetune/published/<table>.json and results.json of finished stages -> <table>.md, <table>.csv, <table>.html.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import UsageError, XlmrError
+
+PUBLISHED = Path(__file__).with_name("published")
+RESULTS = "results.json"
+
+TableName = Literal["xnli", "ner", "mlqa", "xquad", "glue", "multilingual"]
+Results = Mapping[str, Any]
+
+KIND_OF = {
+    "xnli": "classification",
+    "multilingual": "classification",
+    "ner": "tagging",
+    "mlqa": "span",
+    "xquad": "span",
+    "glue": "",
+}
+"""Table -> the kind of task whose results may stand in it; GLUE's tasks are named one by one."""
+
+GLUE = {
+    "mnli": ("MNLI-m/mm", "accuracy"),
+    "qnli": ("QNLI", "accuracy"),
+    "qqp": ("QQP", "accuracy"),
+    "sst2": ("SST", "accuracy"),
+    "mrpc": ("MRPC", "accuracy"),
+    "stsb": ("STS-B", "pearson"),
+}
+"""Task -> its column and score (RoBERTa, table 8)."""
+
+MISMATCHED = "en-mismatched"
+AVERAGE = "Avg"
+PAIR = "f1/exact_match"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. ``scores``: column -> what is written there."""
+
+    source: str
+    setting: str
+    model: str
+    details: str
+    scores: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """``columns`` are those with scores; ``notes`` stand under the table."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+
+    def lines(self) -> Iterator[list[str]]:
+        """The header, then each row, as cells."""
+        yield ["source", "setting", "model", "details", *self.columns]
+        for row in self.rows:
+            cells = [row.source, row.setting, row.model, row.details]
+            yield cells + [row.scores.get(column, "") for column in self.columns]
+
+
+def table(name: TableName, *results: Path, output: Path = Path()) -> None:
+    """Print a table of the papers with our own rows, and write it as Markdown, CSV and HTML.
+
+    Parameters
+    ----------
+    name
+        Which: xnli (Table 1 of both papers), ner, mlqa, xquad, glue, multilingual (Table 5).
+    results
+        Outputs of finetune.task, or folders of whole runs; without any, the published rows alone.
+    output
+        Folder for <name>.md, <name>.csv and <name>.html.
+    """
+    made = make_table(name, [found for path in results for found in read_results(path)])
+    output.mkdir(parents=True, exist_ok=True)
+    for suffix, text in (("md", as_markdown(made)), ("csv", as_csv(made)), ("html", as_html(made))):
+        (output / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    print(as_markdown(made))
+
+
+def read_results(path: Path) -> Iterator[Results]:
+    """The results of an output folder, or of all outputs of finetune.task of a run's folder that hold some."""
+    from pipeline.storage import read_json
+
+    files = [path / RESULTS] if (path / RESULTS).is_file() else sorted(path.glob(f"finetune.task/*/{RESULTS}"))
+    if not files:
+        raise XlmrError(f"{path}: holds no results", "name an output of finetune.task, or the folder of a run")
+    for file in files:
+        yield read_json(file)
+
+
+def make_table(name: str, results: Sequence[Results]) -> Table:
+    """Published rows, then ours. Errors: UsageError for results of another kind of task."""
+    from pipeline.storage import read_json
+
+    file = PUBLISHED / f"{name}.json"
+    if not file.is_file():
+        raise UsageError(f"there is no table {name!r}", f"tables are {', '.join(KIND_OF)}")
+    published = read_json(file)
+    rows, columns, notes = [], [], []
+    for part in published["tables"]:
+        columns += [column for column in part["columns"] if column not in columns]
+        notes += [f"{part['source']}. {part.get('note', '')}".strip()]
+        for row in part["rows"]:
+            scores = {c: _cell(value) for c, value in zip(part["columns"], row["scores"], strict=True)}
+            rows.append(Row(_short(part["source"]), row["setting"], row["model"], row["details"], scores))
+    _check(name, results)
+    ours = list(_glue_rows(results)) if name == "glue" else list(_rows(name, results, columns, published["metric"]))
+    shown = [column for column in columns if column != AVERAGE]
+    shown += [c for row in ours for c in row.scores if c not in {*shown, AVERAGE}]
+    notes += ["Ours: mean ± standard deviation over seeds. Avg is over the languages that stand in the row."] * bool(
+        ours
+    )
+    return Table(published["title"], [*dict.fromkeys(shown), AVERAGE], [*rows, *ours], notes)
+
+
+def _check(name: str, results: Sequence[Results]) -> None:
+    for one in results:
+        fits = one["task"] in GLUE if name == "glue" else one["kind"] == KIND_OF[name]
+        if not fits:
+            raise UsageError(
+                f"results of task {one['task']} ({one['kind']}) do not belong in table {name}", "leave them out"
+            )
+
+
+def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
+    """A row for each initialisation and baseline of each result; for names also "each" (one model a language)."""
+    for one in results:
+        details = f"train {', '.join(one['trained_on'])}, chosen on {', '.join(one['chosen_on'])}"
+        for model, runs in _models(one).items():
+            scores = {language: _written(runs, [language], metric) for language in _ordered(runs[0], columns)}
+            seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+            yield Row(
+                "ours", one["task"], model, details + seeds, scores | {AVERAGE: _written(runs, list(scores), metric)}
+            )
+    if name == "ner":
+        yield from _each(results, columns, metric)
+
+
+def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
+    """One model a language, where several were trained on one language each and tested on it."""
+    alone = {one["trained_on"][0]: _models(one)["pretrained"] for one in results if len(one["trained_on"]) == 1}
+    alone = {language: runs for language, runs in alone.items() if language in runs[0]["test"]}
+    seeds = min((len(runs) for runs in alone.values()), default=0)
+    if len(alone) < 2 or not seeds:
+        return
+    # Seed by seed, so that the average has a spread of its own.
+    joined = [{"test": {lang: runs[n]["test"][lang] for lang, runs in alone.items()}} for n in range(seeds)]
+    scores = {lang: _written(joined, [lang], metric) for lang in _ordered(joined[0], columns)}
+    details = f"train each, {seeds} seeds"
+    yield Row(
+        "ours",
+        "one model a language",
+        "pretrained",
+        details,
+        scores | {AVERAGE: _written(joined, list(scores), metric)},
+    )
+
+
+def _glue_rows(results: Sequence[Results]) -> Iterator[Row]:
+    """All tasks in one row a model."""
+    models = dict.fromkeys(model for one in results for model in _models(one))
+    for model in models:
+        scores, means = {}, []
+        for one in results:
+            runs = _models(one).get(model)
+            if runs is None:
+                continue
+            column, metric = GLUE[one["task"]]
+            first = next(iter(runs[0]["test"]))
+            scores[column] = _written(runs, [first], metric)
+            means.append(_mean(runs, [first], metric))
+            if MISMATCHED in runs[0]["test"]:
+                scores[column] += f" / {_written(runs, [MISMATCHED], metric)}"
+        average = f"{100 * sum(means) / len(means):.1f}" if len(means) == len(GLUE) else ""
+        yield Row("ours", "dev", model, f"{len(means)} of {len(GLUE)} tasks", scores | {AVERAGE: average})
+
+
+def _models(one: Results) -> dict[str, list[Mapping[str, Any]]]:
+    """Initialisations with their chosen runs by seed, then what needs no model."""
+    from finetune.protocol import chosen_runs
+
+    found = chosen_runs(one["runs"])
+    ordered = {name: found[name] for name in ("pretrained", "random") if name in found}
+    return ordered | {name: [{"test": test}] for name, test in one.get("baselines", {}).items()}
+
+
+def _ordered(run: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return sorted(run["test"], key=lambda lang: (columns.index(lang) if lang in columns else len(columns), lang))
+
+
+def _written(runs: Sequence[Mapping[str, Any]], languages: list[str], metric: str) -> str:
+    """``81.3 ± 0.4``, or both scores of an answer: ``70.1 ± 0.2 / 52.0 ± 0.3``."""
+    from finetune.protocol import over_seeds
+
+    spreads = [over_seeds(list(runs), languages, name) for name in metric.split("/")]
+    return " / ".join(str(spread) if len(runs) > 1 else f"{100 * spread.mean:.1f}" for spread in spreads)
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], languages: list[str], metric: str) -> float:
+    from finetune.protocol import over_seeds
+
+    return over_seeds(list(runs), languages, metric).mean
+
+
+def _cell(value: float | str | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _short(source: str) -> str:
+    paper, _, rest = source.partition(":")
+    return f"{paper}, {rest.rpartition(', ')[2]}"
+
+
+def as_markdown(made: Table) -> str:
+    """A table of GitHub's kind, with its title and notes."""
+    header, *rows = ([cell.replace("|", "\\|") for cell in line] for line in made.lines())
+    lines = [header, ["---"] * 4 + ["---:"] * len(made.columns), *rows]
+    drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"# {made.title}\n\n{drawn}\n\n" + "".join(f"{note}\n\n" for note in made.notes)
+
+
+def as_csv(made: Table) -> str:
+    """RFC 4180, but lines end as on this machine's terminal."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(made.lines())
+    return buffer.getvalue()
+
+
+def as_html(made: Table) -> str:
+    """One page that needs nothing else."""
+    from markupsafe import Markup, escape
+
+    header, *rows = made.lines()
+    parts = [Markup("<h1>{}</h1>\n").format(made.title), Markup("<div><table>\n"), _html_row(header, "th")]
+    parts += [_html_row(row, "td") for row in rows]
+    parts += [Markup("</table></div>\n"), *(Markup("<p>{}</p>\n").format(note) for note in made.notes)]
+    return str(Markup(_PAGE).format(escape(made.title), Markup("").join(parts)))
+
+
+def _html_row(cells: Iterable[str], tag: str) -> Any:
+    from markupsafe import Markup
+
+    first, *rest = cells
+    ours = Markup(' class="ours"') if first == "ours" else ""
+    cell = Markup(f"<{tag}>{{}}</{tag}>")
+    return Markup("<tr{}>{}</tr>\n").format(ours, Markup("").join(cell.format(text) for text in [first, *rest]))
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{}</title>
+<style>
+:root {{ color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif }}
+div {{ overflow-x: auto }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: .2em .6em; border-bottom: 1px solid #8884; text-align: right; white-space: nowrap }}
+:is(th, td):nth-child(-n + 4) {{ text-align: left; white-space: normal; min-width: 6em }}
+.ours {{ background: #2b6cb022 }}
+</style></head><body>
+{}</body></html>
+"""

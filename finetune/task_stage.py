@@ -1,0 +1,25 @@
+"""Stage finetune.task: any task that the settings name, with the same runs, results and files as the embedded one.
+
+A task's published files and pretrain.export's folder -> results.json, predictions.jsonl.gz, model/ (the best on dev).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetune.comparison import compare
+from finetune.data.reading import read_task
+from finetune.stages import TaskConfig
+from pipeline.context import Context
+from pipeline.counts import Counts
+from pipeline.stage import Inputs
+
+
+def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
+    """The stage; nothing is done where no task is named. Errors: XlmrError for files or settings that do not fit."""
+    if config.task.name == "help_pages":
+        return {}
+    data = read_task(config.task)
+    for line in data.notes:
+        context.warn(line)
+    return compare(data, config.recipe, config.protocol, inputs["pretrain.export"], output, context)

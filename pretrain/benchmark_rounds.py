@@ -1,0 +1,287 @@
+"""The rounds of a benchmark: ours, Hugging Face's and a matrix product in turn; figures of each side come out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+from pipeline.errors import XlmrError
+from pretrain.benchmark import random_samples
+from pretrain.engine import Engine
+from pretrain.flops import training_flops
+from pretrain.hugging_face_loop import RATE, HuggingFaceLoop
+from pretrain.loader import Loader
+from pretrain.meter import MatrixProduct, Parts, bytes_added, bytes_held, seconds_of
+from pretrain.model import ModelConfig, build
+from pretrain.samples import open_samples
+from pretrain.stream import Stream
+from pretrain.workload import Workload
+
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured: updates a round, rounds, and whether Hugging Face's loop is too."""
+
+    updates: int
+    rounds: int
+    theirs: bool = True
+    compile_theirs: bool = False
+
+
+@dataclass
+class Side:
+    """What one of the two did. ``seconds`` are of an update in each round; ``parts`` of one with everything waited for.
+
+    ``bytes_held`` stay between updates; ``bytes_added`` are the most that an update has besides.
+    """
+
+    pieces_an_update: int
+    flops_a_piece: float
+    micro_batch: int
+    bytes_held: int = 0
+    bytes_added: int = 0
+    seconds: list[float] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def update_seconds(self) -> float:
+        """The median of the rounds."""
+        return median(self.seconds)
+
+    @property
+    def pieces_a_second(self) -> float:
+        """Of all ranks together."""
+        return self.pieces_an_update / self.update_seconds
+
+
+@dataclass
+class Result:
+    """A benchmark. ``peak`` is the most operations a second that the matrix product made, of one device."""
+
+    work: Workload
+    device: str
+    dtype: str
+    ranks: int
+    useful_flops: float
+    peak: float
+    ours: Side
+    theirs: Side | None
+    why_not: str = ""
+
+    def share_of_peak(self, side: Side) -> float:
+        """Useful operations (scores at masked positions only) a second, of the peak of all devices."""
+        return side.pieces_a_second * self.useful_flops / (self.peak * self.ranks)
+
+    def ratios(self) -> tuple[float, float, float]:
+        """Their time by ours in the rounds: lowest, median, highest."""
+        assert self.theirs is not None
+        found = sorted(b / a for a, b in zip(self.ours.seconds, self.theirs.seconds, strict=True))
+        return found[0], median(found), found[-1]
+
+    def heading(self) -> str:
+        """What was measured, on what."""
+        train = self.work.train
+        how = [word for word, on in (("compiled", train.compile), ("recomputing", train.recompute)) if on]
+        ranks = f" × {self.ranks}" if self.ranks > 1 else ""
+        return (
+            f"{self.work.name}: {self.work.parameters:,} parameters, {train.global_batch} samples × {self.work.length} "
+            f"pieces an update, {' '.join([self.dtype, *how])}, on {self.device}{ranks}; "
+            f"peak {self.peak / 1e12:,.2f} TFLOP/s by a matrix product"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for other programs; ``xlmr pretrain plan --measured`` reads it."""
+        sides = {"ours": self.ours, "hugging_face": self.theirs}
+        return {
+            "workload": {
+                "name": self.work.name, "shape": asdict(self.work.shape), "length": self.work.length,
+                "parameters": self.work.parameters, "train": self.work.train.model_dump(mode="json"),
+            },
+            "device": self.device, "dtype": self.dtype, "ranks": self.ranks, "torch": torch.__version__,
+            "threads": torch.get_num_threads(), "peak_flops_a_second": self.peak,
+            "useful_flops_a_piece": self.useful_flops,
+            **{
+                name: {
+                    **asdict(side), "pieces_a_second": side.pieces_a_second, "mfu": self.share_of_peak(side),
+                }
+                for name, side in sides.items() if side is not None
+            },
+            "ratio": self.ratios()[1] if self.theirs is not None else None,
+        }  # fmt: skip
+
+
+def measure(work: Workload, plan: Plan) -> Result | None:
+    """Build both, run the rounds. None on ranks other than 0. Errors: XlmrError where it does not fit."""
+    torch.set_flush_denormal(True)
+    try:
+        with engine_of(work) as engine, loader_of(work, engine) as loader:
+            return _Rounds(work, plan, engine, loader).run()
+    except torch.OutOfMemoryError:
+        raise XlmrError("out of memory", "lower --batch, or give --recompute, --zero-stage or --alone") from None
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def architecture_of(work: Workload) -> ModelConfig:
+    """The model's, with all its numbers."""
+    shape = work.shape
+    return ModelConfig(
+        shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward, work.positions, shape.norm,
+        work.dropout, work.attention_dropout,
+    )  # fmt: skip
+
+
+@contextmanager
+def engine_of(work: Workload) -> Iterator[Engine]:
+    """The training engine, closed at the end."""
+    engine = Engine(build(architecture_of(work)), work.train, SEED)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def loader_of(work: Workload, engine: Engine) -> Iterator[Loader]:
+    """Random samples, drawn and masked as in a training."""
+    batch, vocabulary_size = work.train.global_batch, work.shape.pieces + 2
+    with random_samples(vocabulary_size, work.length, max(64, 4 * batch)) as source:
+        samples = open_samples(source.folder)
+        stream = Stream(samples.train, work.length, batch, 0.3, SEED, engine.data_rank, engine.data_world)
+        yield Loader(stream, vocabulary_size, work.mask_rate, SEED)
+
+
+class _Rounds:
+    def __init__(self, work: Workload, plan: Plan, engine: Engine, loader: Loader) -> None:
+        self.work, self.plan, self.engine, self.loader = work, plan, engine, loader
+        self.device = engine.device
+        self.next = 0
+        pieces = work.train.global_batch * work.length
+        useful = training_flops(work.shape, work.length, work.mask_rate)
+        self.ours = Side(pieces, useful, work.train.micro_batch)
+        self.theirs = Side(pieces, training_flops(work.shape, work.length, 1.0), work.train.micro_batch)
+        self.their_loop: HuggingFaceLoop | None = None
+        self.why_not = ""
+
+    def run(self) -> Result | None:
+        """Warm up, measure memory, then the rounds, then the parts of an update."""
+        self._begin_ours()
+        self._begin_theirs()
+        product = MatrixProduct(self.device, self.engine.dtype)
+        peak = product.flops_a_second()
+        for _ in range(self.plan.rounds):
+            self.ours.seconds.append(seconds_of(self._our_updates, self.device) / self.plan.updates)
+            if self.their_loop is not None:
+                self.theirs.seconds.append(seconds_of(self._their_updates, self.device) / self.plan.updates)
+            peak = max(peak, product.flops_a_second())
+        self.ours.parts = self._median_parts(self._our_update)
+        if self.their_loop is not None:
+            self.theirs.parts = self._median_parts(self._their_update)
+        if self.engine.rank:
+            return None
+        return Result(
+            self.work, _name(self.device), str(self.engine.dtype).removeprefix("torch."), self.engine.world,
+            self.ours.flops_a_piece, peak, self.ours, self.theirs if self.their_loop is not None else None,
+            self.why_not,
+        )  # fmt: skip
+
+    def _begin_ours(self) -> None:
+        parts = Parts(self.device)
+        for _ in range(3):  # the first compile and grow buffers
+            self._our_update(parts)
+        self.ours.bytes_held = bytes_held(self.device)
+        self.ours.bytes_added = bytes_added(lambda: self._our_update(parts), self.device)
+        self._our_updates()
+
+    def _begin_theirs(self) -> None:
+        if not self.plan.theirs or self.engine.world > 1:
+            self.why_not = "" if not self.plan.theirs else "it is measured on one rank only"
+            return
+        before = bytes_held(self.device)
+        try:
+            loop = HuggingFaceLoop(
+                architecture_of(self.work), self.work.train, self.device, self.engine.dtype,
+                compiled=self.plan.compile_theirs,
+            )  # fmt: skip
+        except ImportError:
+            self.why_not = "transformers is not installed"
+            return
+        except torch.OutOfMemoryError:
+            self.why_not = "its model does not fit beside ours"
+            return
+        self.their_loop = loop
+        parts = Parts(self.device)
+        while not self._fits(parts):
+            if not loop.halve():
+                self.why_not, self.their_loop = "it does not fit, even with one sample at once", None
+                return
+        self.theirs.micro_batch = loop.micro_batch
+        self.theirs.bytes_held = bytes_held(self.device) - before
+        self.theirs.bytes_added = bytes_added(lambda: self._their_update(parts), self.device)
+        self._their_updates()
+
+    def _fits(self, parts: Parts) -> bool:
+        try:
+            for _ in range(3):
+                self._their_update(parts)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _our_updates(self) -> None:
+        start, self.next = self.next, self.next + self.plan.updates
+        for prepared in self.loader.between(start, self.next):
+            self._update(prepared.update, prepared.masked)
+
+    def _update(self, update: int, batch: Any) -> None:
+        masked = self.engine.sum_over_ranks(len(batch.targets))
+        self.engine.start_update(update)
+        losses = [self.engine.accumulate(part, masked) for part in batch.split(self.work.train.micro_batch)]
+        self.engine.update(RATE)
+        float(torch.stack(losses).sum())
+
+    def _their_updates(self) -> None:
+        assert self.their_loop is not None
+        start, self.next = self.next, self.next + self.plan.updates
+        for prepared in self.loader.between(start, self.next):
+            self.their_loop.update(prepared.masked)
+
+    def _our_update(self, parts: Parts) -> None:
+        engine = self.engine
+        with parts.part("data"):
+            batch = self.loader.prepare(self.next).masked
+        masked = engine.sum_over_ranks(len(batch.targets))
+        engine.start_update(self.next)
+        with parts.part("backward"), parts.forward_of(engine.model):
+            for part in batch.split(self.work.train.micro_batch):
+                engine.accumulate(part, masked)
+        with parts.part("optimiser"):
+            engine.update(RATE)
+        self.next += 1
+
+    def _their_update(self, parts: Parts) -> None:
+        assert self.their_loop is not None
+        self.their_loop.update(self.loader.prepare(self.next).masked, parts)
+        self.next += 1
+
+    def _median_parts(self, update: Callable[[Parts], None]) -> dict[str, float]:
+        found = []
+        for _ in range(max(3, self.plan.rounds)):
+            parts = Parts(self.device)
+            update(parts)
+            found.append(parts.seconds)
+        return {name: median(parts[name] for parts in found) for name in found[0]}
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"

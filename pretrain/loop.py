@@ -1,0 +1,308 @@
+"""The training loop: batches in; updates, numbers, validations and checkpoints out, from the last checkpoint on.
+
+Every rank runs it and does the same collectives in the same order. Rank 0 alone writes and talks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pipeline.context import Context
+from pipeline.counts import Counts
+from pipeline.errors import XlmrError
+from pipeline.progress import Progress as Bar
+from pipeline.storage import write_json
+from pretrain.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
+from pretrain.checkpoint_writer import CheckpointWriter
+from pretrain.engine import Engine, Outcome
+from pretrain.first_batch import write_first_batch
+from pretrain.loader import Batches, Loader, Prepared
+from pretrain.metrics import Journal, NoJournal
+from pretrain.model import ModelConfig
+from pretrain.samples import SampleFolder
+from pretrain.stages import PretrainConfig, TrainSettings
+from pretrain.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
+from pretrain.stream import MixedStream, Stream
+from pretrain.validation import Losses, Validation, count_pieces
+
+CHECKPOINTS, BASELINES, FIRST_BATCH = "checkpoints", "baselines.json", "first-batch.txt"
+NONE, FAILED = -1, -2
+"""What rank 0 says instead of an update to go on from."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training reads: samples, pairs of translations where there are any, and the tokenizer's folder."""
+
+    samples: SampleFolder
+    pairs: SampleFolder | None = None
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """An update that was made."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    outcome: Outcome
+
+
+class Training:
+    """One rank's training into ``output``."""
+
+    def __init__(
+        self, engine: Engine, architecture: ModelConfig, material: Material, config: PretrainConfig, output: Path,
+        context: Context,
+    ) -> None:  # fmt: skip
+        self._engine, self._architecture, self._config = engine, architecture, config
+        self._data, self._settings = config.data, config.train
+        self._material, self._output, self._context = material, output, context
+        samples, data = material.samples, config.data
+        self._loader = Loader(stream_of(engine, material, config), samples.vocabulary_size, data.mask_rate, data.seed)
+        self._validation = Validation(samples, data.validation_samples, data.mask_rate, data.seed)
+        self._of_pairs = Validation(
+            material.pairs or replace(samples, validation={}), data.validation_samples, data.mask_rate, data.seed
+        )
+        keeping = Keeping(self._settings.keep, self._settings.keep_every, self._settings.keep_best)
+        self._folder = CheckpointFolder(output / CHECKPOINTS, keeping)
+        self._writer = CheckpointWriter(self._folder, int(self._settings.checkpoint_memory * 1e9))
+        self._journal: Journal | NoJournal = NoJournal()
+        self._done = Progress()
+        self._measured: tuple[int, float] = (-1, math.nan)
+        self._best = math.inf
+        self._waited = 0.0
+
+    @property
+    def _leads(self) -> bool:
+        return self._engine.rank == 0
+
+    def run(self) -> Counts:
+        """Train to the last update. Errors: XlmrError when updates are not finite, or a signal said to stop."""
+        self._done = self._resume()
+        self._begun, self._started = self._done, time.monotonic()
+        self._saved = self._started
+        with ExitStack() as stack:
+            if self._leads:
+                self._journal = Journal(self._output, self._done.update, self._settings.trackers)
+                write_baselines(self._output / BASELINES, self._material.samples, self._validation)
+            stack.callback(self._journal.close)
+            bar = stack.enter_context(self._context.progress("updates", self._settings.updates, "updates"))
+            stop = stack.enter_context(stop_signals())
+            stack.enter_context(self._writer)
+            if self._done.update:
+                bar.begin_at(self._done.update, "")
+            self._updates(bar, stop)
+        if self._measured[0] != self._done.update:  # the last checkpoint was there already
+            self._measured = (self._done.update, self._losses(self._validation).overall)
+        self._wait_for_rank_0()
+        return self._counts()
+
+    def _updates(self, bar: Bar, stop: list[int]) -> None:
+        batches = self._loader.between(self._done.update, self._settings.updates)
+        while self._done.update < self._settings.updates:
+            waiting = time.monotonic()
+            prepared = next(batches)
+            self._waited += time.monotonic() - waiting
+            if prepared.update == 0 and self._leads:
+                mask_id = self._material.samples.vocabulary_size - 1
+                write_first_batch(self._output / FIRST_BATCH, prepared, self._material.tokenizer, mask_id)
+            step = self._update(prepared)
+            self._record(step)
+            better = self._evaluate_if_due()
+            bar.advance(1, self._describe(step))
+            signalled = self._save_if_due(stop, better=better)
+            if signalled and self._done.update < self._settings.updates:
+                self._writer.finish()
+                self._wait_for_rank_0()
+                raise_stop(signalled, self._done.update)
+
+    def _update(self, prepared: Prepared) -> Step:
+        engine, masked = self._engine, prepared.masked
+        of_all_ranks = max(engine.sum_over_ranks(len(masked.targets)), 1.0)
+        engine.start_update(prepared.update)
+        summed = [engine.accumulate(part, of_all_ranks) for part in masked.split(self._settings.micro_batch)]
+        rate = learning_rate(prepared.update, self._settings)
+        outcome = engine.update(rate)
+        loss = engine.sum_over_ranks(float(torch.stack(summed).sum())) / of_all_ranks
+        self._done = replace(
+            self._done,
+            update=prepared.update + 1,
+            applied=self._done.applied + outcome.applied,
+            skipped_in_a_row=0 if outcome.applied else self._done.skipped_in_a_row + 1,
+            pieces=self._done.pieces + self._settings.global_batch * self._material.samples.sample_length,
+        )
+        return Step(prepared.drawn.epoch, loss, rate, outcome)
+
+    def _record(self, step: Step) -> None:
+        done, applied = self._done, step.outcome.applied
+        if self._is_due(self._settings.log_every) or done.update == 1 or not applied:
+            self._journal.write(
+                update=done.update, epoch=step.epoch, loss=step.loss, learning_rate=step.learning_rate,
+                gradient_norm=step.outcome.gradient_norm, applied=applied, skipped=done.update - done.applied,
+                pieces=done.pieces, seconds=self._seconds(), waited_for_data=self._waited,
+            )  # fmt: skip
+        if not applied:
+            if self._leads:
+                self._context.warn(
+                    f"update {done.update} was skipped: its loss ({step.loss:.3g}) or gradient is not finite"
+                )
+            stop_if_hopeless(done, self._settings)
+
+    def _evaluate_if_due(self) -> bool:
+        """Whether the model was measured, and found better than at any checkpoint."""
+        if not self._is_due(self._settings.evaluate_every):
+            return False
+        losses, pairs = self._losses(self._validation), self._losses(self._of_pairs)
+        self._measured = (self._done.update, losses.overall)
+        extra = {"pairs_loss": pairs.overall, "by_pair": pairs.by_language} if pairs.by_language else {}
+        self._journal.write(
+            update=self._done.update, validation_loss=losses.overall, by_language=losses.by_language, **extra
+        )
+        better = losses.overall < self._best
+        self._best = min(self._best, losses.overall)
+        return better
+
+    def _save_if_due(self, stop: list[int], *, better: bool) -> int:
+        """Save where a rank thinks that it is time. The number of the signal that one of them got, or 0."""
+        late = time.monotonic() - self._saved > self._settings.checkpoint_seconds
+        best = better and self._leads and self._settings.keep_best
+        said = largest_of_ranks(self._engine, stop[0] if stop else 0, late or best)
+        signalled, wanted = int(said[0]), said[1]
+        if self._is_due(self._settings.checkpoint_every) or signalled or wanted:
+            at, loss = self._measured
+            measured = loss if at == self._done.update and math.isfinite(loss) else None
+            timed = replace(self._done, seconds=self._seconds())
+            about = About(self._architecture, self._material.samples.vocabulary_size, timed, measured)
+            self._save(about)
+            self._saved = time.monotonic()
+        return signalled
+
+    def _save(self, about: About) -> None:
+        stream = self._engine.state_stream()
+        if self._leads:
+            self._writer.save(stream, about)
+        else:
+            for _ in stream:  # every rank has its part in it
+                pass
+
+    def _losses(self, validation: Validation) -> Losses:
+        return validation.losses(self._engine, self._settings.micro_batch)
+
+    def _is_due(self, every: int) -> bool:
+        return self._done.update % every == 0 or self._done.update == self._settings.updates
+
+    def _seconds(self) -> float:
+        return self._begun.seconds + time.monotonic() - self._started
+
+    def _wait_for_rank_0(self) -> None:
+        """A rank that left earlier would have the launcher end the others."""
+        largest_of_ranks(self._engine, 0.0)
+
+    def _resume(self) -> Progress:
+        """Load the newest whole checkpoint, if there is one, and say so. Rank 0 chooses and verifies it."""
+        if not self._leads:
+            return self._follow()
+        try:
+            checkpoint, faults = self._folder.newest()
+            if checkpoint is not None:
+                check_fits(checkpoint, self._architecture, self._material.samples.vocabulary_size)
+        except XlmrError:
+            from_rank_0(self._engine, FAILED)
+            raise
+        for line in faults:
+            self._context.warn(f"{line}; the checkpoint before it is used")
+        from_rank_0(self._engine, NONE if checkpoint is None else checkpoint.progress.update)
+        if checkpoint is None:
+            return Progress()
+        self._engine.load_state(checkpoint.load(), checkpoint.progress.applied)
+        self._folder.discard_after(checkpoint.progress.update)
+        self._best = min(self._folder.losses().values(), default=math.inf)
+        self._context.log.event("resumed", stage=self._context.stage, checkpoint=str(checkpoint.folder))
+        note = f"  {self._context.stage}: going on after update {checkpoint.progress.update:,}"
+        print(note, file=sys.stderr, flush=True)
+        return checkpoint.progress
+
+    def _follow(self) -> Progress:
+        update = int(from_rank_0(self._engine, NONE))
+        if update == FAILED:
+            raise XlmrError("rank 0 has no checkpoint to go on from", "see what it said")
+        if update == NONE:
+            return Progress()
+        checkpoint = self._folder.at(update)
+        self._engine.load_state(checkpoint.load(), checkpoint.progress.applied)
+        return checkpoint.progress
+
+    def _describe(self, step: Step) -> str:
+        """The note beside the progress bar."""
+        speed = (self._done.pieces - self._begun.pieces) / (time.monotonic() - self._started)
+        pieces_left = (self._settings.updates - self._done.update) * self._done.pieces / self._done.update
+        left = datetime.timedelta(seconds=round(pieces_left / speed))
+        loss = self._measured[1]
+        validation = "" if math.isnan(loss) else f", validation {loss:.3f}"
+        return f"loss {step.loss:.3f}{validation}, {speed:,.0f} pieces/s, {left} left"
+
+    def _counts(self) -> Counts:
+        loss, done, seconds = self._measured[1], self._done, self._seconds()
+        return {
+            "updates": done.update,
+            "skipped_updates": done.update - done.applied,
+            "pieces": done.pieces,
+            "pieces_per_second": round(done.pieces / max(seconds, 1e-9)),
+            "waited_for_data_seconds": round(self._waited, 1),
+            "validation_loss": None if math.isnan(loss) else round(loss, 4),
+        }
+
+
+def stream_of(engine: Engine, material: Material, config: PretrainConfig) -> Batches:
+    """This rank's stream. Errors: XlmrError where pairs are wanted and none are given."""
+    samples, data, batch = material.samples, config.data, config.train.global_batch
+    ranks = (engine.data_rank, engine.data_world)
+    if not data.pair_share:
+        return Stream(samples.train, samples.sample_length, batch, data.alpha, data.seed, *ranks)
+    if material.pairs is None or not material.pairs.train:
+        raise XlmrError(
+            f"pretrain.data.pair_share is {data.pair_share}, and there are no pairs of translations",
+            "name files of parallel text in pretrain.pairs.files",
+        )
+    return MixedStream(samples, material.pairs, batch, data.alpha, data.seed, data.pair_share, *ranks)
+
+
+def learning_rate(update: int, settings: TrainSettings) -> float:
+    """Linear warm-up to the peak, then linear decay to zero (RoBERTa, section 2). ``update`` counts from 0."""
+    if update < settings.warmup:
+        return settings.peak_learning_rate * (update + 1) / settings.warmup
+    return settings.peak_learning_rate * (settings.updates - update) / max(settings.updates - settings.warmup, 1)
+
+
+def stop_if_hopeless(done: Progress, settings: TrainSettings) -> None:
+    """Errors: XlmrError after too many skipped updates in a row."""
+    if done.skipped_in_a_row >= settings.max_skipped:
+        raise XlmrError(
+            f"{done.skipped_in_a_row} updates in a row were not finite, up to update {done.update}",
+            "lower pretrain.train.peak_learning_rate, or lengthen pretrain.train.warmup",
+        )
+
+
+def write_baselines(path: Path, samples: SampleFolder, validation: Validation) -> None:
+    """What a loss is held against: see pretrain.validation."""
+    if path.exists() or not validation.batches:
+        return
+    counts = count_pieces(samples)
+    write_json(
+        path,
+        {
+            "uniform": validation.uniform_loss(samples.vocabulary_size),
+            "unigram": asdict(validation.unigram_losses(counts)),
+            "language_unigram": asdict(validation.language_unigram_losses(counts)),
+        },
+    )

@@ -1,0 +1,160 @@
+"""Bytes that training takes on one rank, from the architecture and the settings alone. Light: no torch.
+
+What is kept for the backward pass was counted tensor by tensor, what DeepSpeed holds was measured at every ZeRO stage
+(docs/pretrain.md says how far off the sum is).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pretrain.workload import Workload
+
+Precision = Literal["fp32", "autocast", "bf16"]
+"""fp32; bf16 products over fp32 weights; bf16 weights beside fp32 masters."""
+
+BUCKET = 500_000_000
+"""Numbers that DeepSpeed gathers before it sends them: its own default, taken whatever the size of the model."""
+
+GATHERED = 1_000_000_000
+"""Numbers of whole layers that ZeRO-3 has at once at most: DeepSpeed's default."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How a training is spread. ``tensor`` ranks share each matrix, ``data`` ranks the batch."""
+
+    tensor: int = 1
+    data: int = 1
+    stage: int = 0
+    precision: Precision = "bf16"
+    recompute: bool = False
+    compiled: bool = False
+    micro_batch: int = 8
+    on_gpu: bool = True
+    """A CPU keeps dropout masks as numbers, and makes the softmax of a copy in fp32."""
+
+    @property
+    def number(self) -> int:
+        """Bytes of a number that matrices are multiplied in."""
+        return 4 if self.precision == "fp32" else 2
+
+    @property
+    def stream(self) -> int:
+        """Bytes of a number of the residual stream."""
+        return 2 if self.precision == "bf16" else 4
+
+
+@dataclass(frozen=True)
+class States:
+    """Bytes of weights, of Adam, of gradients and DeepSpeed's buffers that are there all the time, and of gradients
+    that come while backward goes on.
+    """
+
+    weights: float
+    optimiser: float
+    gradients: float
+    buffers: float
+    coming: float
+
+    @property
+    def held(self) -> float:
+        """What is there all the time."""
+        return self.weights + self.optimiser + self.gradients + self.buffers
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one rank: what is held, what the forward pass leaves, what the head needs then, and what backward needs
+    besides if it recomputes layers.
+    """
+
+    states: States
+    activations: float
+    head: float
+    recomputed: float
+
+    @property
+    def total(self) -> float:
+        """The most at any moment: in the head, where backward begins, or where it ends."""
+        begins = self.activations + max(self.head, self.recomputed)
+        return self.states.held + max(begins, self.states.coming)
+
+
+def memory_of(work: Workload, how: Cluster) -> Memory:
+    """What one rank needs at its worst moment."""
+    own = parameters_of_rank(work, how.tensor)
+    accumulating = work.train.global_batch > how.data * how.micro_batch
+    layer, ends, casts = _of_a_layer(work, how)
+    tokens, layers = how.micro_batch * work.length, work.shape.layers
+    recomputed = 0.0
+    if how.recompute:
+        table = work.shape.vocabulary_rows * work.shape.width / how.tensor
+        recomputed = tokens * (layer + 6 * work.shape.width * how.stream) + table * how.stream
+        layer = work.shape.width * how.stream  # its input alone
+    kept = tokens * (layers * layer + ends) + casts
+    return Memory(_states(own, how, accumulating), kept, _head(work, how), recomputed)
+
+
+def parameters_of_rank(work: Workload, tensor: int) -> float:
+    """Numbers that one of ``tensor`` ranks has."""
+    shape = work.shape
+    width, inner, rows = shape.width, shape.feed_forward, shape.vocabulary_rows
+    divided = shape.layers * (4 * width**2 + 3 * width + 2 * width * inner + inner) + rows * width + rows
+    return work.parameters - divided + divided / tensor
+
+
+def _states(own: float, how: Cluster, accumulating: bool) -> States:
+    """What DeepSpeed holds of ``own`` numbers at each stage."""
+    number = how.stream
+    bucket = min(BUCKET, own) * number
+    if how.stage == 0:  # AdamW itself; the ranks' gradients are summed in a bucket
+        return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + bucket)
+    optimiser = 12 * own / how.data  # masters, and two moments
+    if how.stage == 3:  # everything in parts; what a layer needs is gathered for it
+        gathered = (4.8 + 2 * accumulating) * min(own, GATHERED)
+        return States(number * own / how.data, optimiser, 4 * own / how.data, BUCKET * number, gathered)
+    if how.precision != "bf16":
+        return States(4 * own, optimiser, 4 * own * accumulating, BUCKET * 4, (3.1 if accumulating else 5.6) * own)
+    if how.stage == 1:  # gradients whole in fp32, and in bf16 as they come; the latter stay, once they are there
+        return States(2 * own, optimiser, (4 + 2 * accumulating) * own, 0, 2 * own * (not accumulating) + bucket)
+    part = 4 * own / how.data
+    return States(2 * own, optimiser, part * accumulating, BUCKET * 2, 3.5 * own + part * (not accumulating))
+
+
+def _of_a_layer(work: Workload, how: Cluster) -> tuple[float, float, float]:
+    """Bytes kept for backward: a piece's in a layer, a piece's before and after the layers, and copies of matrices.
+
+    A layer keeps its input, the first norm's input and output and the second's input (4 widths, whole on each rank);
+    query, key, value, what attention saw (4 widths) and both sides of GELU (2 inner sizes), shared out.
+    """
+    shape, number = work.shape, how.number
+    width, inner = shape.width, shape.feed_forward
+    mask = (1 if how.on_gpu else how.number) * width * bool(work.dropout)
+    shared = (4 * width + 2 * inner) * number / how.tensor
+    whole = 2 * width * (number + how.stream)
+    statistics = 16 + 4 * shape.heads / how.tensor
+    casts = 0.0
+    if how.precision == "autocast":
+        casts = 2 * shape.layers * (4 * width**2 + 2 * width * inner) / how.tensor
+    return whole + shared + 2 * mask + statistics, 2 * width * how.stream + mask + 8, casts
+
+
+def _head(work: Workload, how: Cluster) -> float:
+    """Bytes of the head at work: its vectors, a chunk of scores and their logarithms, the table's gradient."""
+    shape, number = work.shape, how.number
+    positions = work.mask_rate * how.micro_batch * work.length
+    chunk = min(work.train.head_chunk or positions, positions)
+    rows = shape.vocabulary_rows / how.tensor
+    table = rows * shape.width
+    vectors = 5 * positions * shape.width * number
+    cast = table * 2 if how.precision == "autocast" else 0
+    scores = chunk * rows * number
+    copy = 0 if how.compiled else chunk * rows * (number if how.on_gpu else 4)  # softmax wants rows without gaps
+    softmax = scores + copy + 4 * chunk * rows
+    if positions <= chunk:
+        return vectors + cast + max(softmax, scores + table * number)
+    summed = table * 4  # over the chunks, in fp32
+    product = 0 if number == 4 else table * (2 * number + (0 if how.on_gpu else 4))
+    return vectors + cast + summed + max(softmax, scores + product)

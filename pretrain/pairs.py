@@ -1,0 +1,162 @@
+"""Stage pretrain.pairs: parallel text in; samples for the objective TLM out, laid out like those of tokenizer.encode.
+
+Conneau and Lample 2019, section 3.3: a sentence and its translation are masked together, so that a piece can be guessed
+from the other language. Here a sample holds as many whole pairs ``<s> A </s> </s> B </s>`` of two languages as fit.
+Either language stands first in every other pair. Positions run on through the pair, and there are no language
+embeddings: XLM-R has none, and reads pairs like this one when it is fine-tuned. XLM began again at B, and had them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.context import Context
+from pipeline.counts import Counts, sum_counts
+from pipeline.shards import ShardReport
+from pipeline.stage import Inputs
+from pipeline.storage import write_json
+from pretrain.fill_mask import load_pieces
+from pretrain.masking import PAD
+from pretrain.parallel_text import ParallelText, find_texts, read_pairs
+from pretrain.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, open_samples
+from pretrain.stages import PairsConfig
+
+BOS, EOS, UNK = 0, 2, 3
+AROUND = 4
+"""Ids of a pair besides its pieces: ``<s>`` and three of ``</s>``."""
+
+BATCH = 4096
+"""Pairs that are encoded at once."""
+
+
+@dataclass(frozen=True)
+class PairShard:
+    """One parallel text, the tokenizer's folder, and the shape of the samples."""
+
+    text: ParallelText
+    number: int
+    tokenizer: Path
+    length: int
+    dtype: str
+    validation_share: float
+
+
+def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
+    """The stage. Errors: XlmrError naming files that are not parallel text."""
+    samples = open_samples(inputs["tokenizer.encode"])
+    check_tokenizer(inputs["tokenizer.encode"], samples, load_pieces(inputs["tokenizer.train"]).get_piece_size())
+    shards: dict[str, PairShard] = {}
+    shape = (samples.sample_length, samples.dtype.name, config.pairs.validation_share)
+    for number, text in enumerate(find_texts(config.pairs.files)):
+        shards[f"{text.pair}-{number:05d}"] = PairShard(text, number, inputs["tokenizer.train"], *shape)
+    counts = context.map_shards(encode_text, shards)
+    listing = {
+        "vocabulary_size": samples.vocabulary_size,
+        "sample_length": samples.sample_length,
+        "dtype": samples.dtype.name,
+        "languages": {pair: _entry(pair, shards, counts) for pair in sorted({s.text.pair for s in shards.values()})},
+    }
+    write_json(output / LISTING, listing)
+    return {"texts": len(shards), **sum_counts(counts)}
+
+
+def _entry(pair: str, shards: dict[str, PairShard], counts: dict[str, Counts]) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    for split in (TRAIN, VALIDATION):
+        own = {name: counts[name][split] for name, shard in shards.items() if shard.text.pair == pair}
+        files = [_file_of(shards[name], split).as_posix() for name, count in own.items() if count["samples"]]
+        entry[split] = {**sum_counts(own), "files": files}
+    return entry
+
+
+def _file_of(shard: PairShard, split: str) -> Path:
+    return Path(shard.text.pair) / f"{split}-{shard.number:05d}.bin"
+
+
+def encode_text(shard: PairShard, workspace: Path) -> ShardReport:
+    """Encode one parallel text. Memory: a batch of pairs and one sample a split."""
+    encode = Encoder(shard.tokenizer)
+    writers = {split: PairWriter(workspace / _file_of(shard, split), shard) for split in (TRAIN, VALIDATION)}
+    untranslated = too_long = number = 0
+    for batch in read_pairs(shard.text, BATCH):
+        whole = [pair for pair in batch if pair[0] and pair[1]]
+        untranslated += len(batch) - len(whole)
+        for pair, pieces in zip(whole, encode(whole), strict=True):
+            if len(pieces[0]) + len(pieces[1]) + AROUND > shard.length:
+                too_long += 1
+                continue
+            held_out = zlib.crc32("\t".join(pair).encode()) < shard.validation_share * (1 << 32)
+            writers[VALIDATION if held_out else TRAIN].add(*(pieces if number % 2 else pieces[::-1]))
+            number += 1
+    for writer in writers.values():
+        writer.close()
+    counts: Counts = {split: writer.counts for split, writer in writers.items()}
+    return ShardReport({**counts, "untranslated": untranslated, "too_long": too_long})
+
+
+class Encoder:
+    """The tokenizer, for both sides of many pairs at once."""
+
+    def __init__(self, tokenizer: Path) -> None:
+        self._pieces = load_pieces(tokenizer)
+        size = self._pieces.get_piece_size()
+        # SentencePiece's <unk> <s> </s> are 0 1 2; every other id is moved by one, for <pad>.
+        self._to_ids = np.concatenate([[UNK, BOS, EOS], np.arange(3, size) + 1])
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The ids of either side."""
+        encoded = self._pieces.encode([side for pair in pairs for side in pair], num_threads=1) if pairs else []
+        ids = [self._to_ids[np.array(one, np.int64)] for one in encoded]
+        return zip(ids[::2], ids[1::2], strict=True)
+
+
+class PairWriter:
+    """Puts pairs one after the other into samples [length]; one that does not fit begins the next, the gap is PAD."""
+
+    def __init__(self, path: Path, shard: PairShard) -> None:
+        self.counts: Counts = {"samples": 0, "pairs": 0, "pieces": 0}
+        self._path, self._length = path, shard.length
+        self._dtype = np.dtype(shard.dtype).newbyteorder("<")
+        self._sample: list[NDArray[np.int64]] = []
+        self._used = 0
+        self._rows: list[NDArray[Any]] = []
+
+    def add(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+        """Append a pair."""
+        pair = np.concatenate([[BOS], first, [EOS, EOS], second, [EOS]])
+        if self._used + len(pair) > self._length:
+            self._end_sample()
+        self._sample.append(pair)
+        self._used += len(pair)
+        self.counts["pairs"] += 1
+        self.counts["pieces"] += len(pair)
+
+    def close(self) -> None:
+        """Write what is left. Without pairs there is no file."""
+        self._end_sample()
+        self._flush()
+
+    def _end_sample(self) -> None:
+        if not self._sample:
+            return
+        row = np.full(self._length, PAD, self._dtype)
+        row[: self._used] = np.concatenate(self._sample)
+        self._rows.append(row)
+        self._sample, self._used = [], 0
+        self.counts["samples"] += 1
+        if len(self._rows) >= BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(np.stack(self._rows).tobytes())
+            self._rows = []

@@ -1,0 +1,269 @@
+"""Tool ``xlmr pretrain plan``: what a training takes of a cluster, in memory and in days, before anything is started.
+
+Light: the figures follow from the settings (``pretrain.memory``, ``pretrain.flops``), so no GPU and no torch is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pipeline.errors import UsageError, XlmrError
+from pretrain.flops import encoder_flops, training_flops
+from pretrain.memory import Cluster, Memory, Precision, memory_of
+from pretrain.presets import SHAPES
+from pretrain.workload import Workload, of_config, of_size
+
+Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+
+USABLE = 0.9
+"""Of a GPU's memory: the rest is for CUDA itself, NCCL and gaps between blocks."""
+
+PEAK = 790e12
+"""Operations a second of a bf16 matrix product on an H200, measured."""
+
+MFU = 0.4
+"""Share of the peak that large trainings reach: torchtitan 33-39 %, Megatron 41-47 %."""
+
+ENOUGH_PIECES = 4096
+"""In a micro-batch: with fewer, a GPU is not busy."""
+
+MOST_PIECES = 65_536
+"""In a micro-batch: more are not faster."""
+
+UNITS = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "MIB": 2**20, "TB": 1e12}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a GPU does: operations a second at its peak, and the share of it a training gets, without recomputing."""
+
+    peak: float
+    share: float
+    source: str
+
+    def update_seconds(self, work: Workload, how: Cluster) -> float:
+        """Of one update on all GPUs. Recomputing adds a forward pass of the layers."""
+        pieces = work.train.global_batch * work.length
+        done = training_flops(work.shape, work.length, work.mask_rate)
+        done += encoder_flops(work.shape, work.length, passes=1) * how.recompute
+        return pieces * done / (how.tensor * how.data * self.peak * self.share)
+
+
+def plan(  # noqa: PLR0913 - the flags of a command
+    config: Path,
+    *settings: Overrides,
+    gpus: int = 1,
+    gpu_memory: str = "80GB",
+    tensor_parallel: int | None = None,
+    zero: Literal[0, 1, 2, 3] | None = None,
+    micro_batch: int | None = None,
+    peak: float | None = None,
+    mfu: float | None = None,
+    measured: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say what a training takes of a cluster: memory of each GPU, days in all, what fits and what would be better.
+
+    Parameters
+    ----------
+    config
+        YAML file of a run, or the name of a size: base, large, xl, xxl, an ablation's.
+    gpus
+        GPUs in all.
+    gpu_memory
+        Of each, as 80GB or 40GiB.
+    tensor_parallel
+        Ranks that share each matrix; the configuration's if not given.
+    zero
+        DeepSpeed's ZeRO stage; the configuration's if not given.
+    micro_batch
+        Samples at once on a rank; the configuration's if not given.
+    peak
+        TFLOP/s of a GPU's matrix product; 790, an H200's in bf16, if not given.
+    mfu
+        Share of it that the training reaches; 0.4 if not given.
+    measured
+        JSON of `xlmr pretrain benchmark`: its peak and its share.
+    as_json
+        JSON.
+    """
+    work = of_size(str(config)) if str(config) in SHAPES else of_config(config, settings)
+    asked = {"tensor_parallel": tensor_parallel, "zero_stage": zero, "micro_batch": micro_batch}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    work = replace(work, train=work.train.model_copy(update=changes))
+    memory, speed = parse_bytes(gpu_memory), speed_of(peak, mfu, measured)
+    how = spread(work, gpus)
+    better = suggest(work, gpus, memory * USABLE, precision_of(work))
+    if as_json:
+        print(json.dumps(describe(work, how, memory, speed, better), indent=1))
+        return
+    print("\n".join(report(work, how, memory, speed, better)))
+
+
+def precision_of(work: Workload) -> Precision:
+    """On a GPU, what dtype and weights come to."""
+    if work.train.dtype == "fp32":
+        return "fp32"
+    return "autocast" if work.train.weights == "fp32" else "bf16"
+
+
+def spread(work: Workload, gpus: int) -> Cluster:
+    """The configuration's layout on so many GPUs. Errors: UsageError where it cannot be."""
+    train, shape = work.train, work.shape
+    tensor = train.tensor_parallel
+    if gpus < 1 or gpus % tensor:
+        raise UsageError(f"{gpus} GPUs do not make groups of {tensor}", "give a multiple of the tensor-parallel ranks")
+    if shape.heads % tensor or shape.feed_forward % tensor:
+        raise UsageError(f"{tensor} ranks do not divide {shape.heads} heads", "give fewer --tensor-parallel")
+    data = gpus // tensor
+    if train.global_batch % data:
+        raise UsageError(
+            f"a global batch of {train.global_batch} samples cannot be shared by {data} ranks",
+            "give a number of GPUs that divides it",
+        )
+    precision = precision_of(work)
+    stage = max(train.zero_stage, 1) if precision == "bf16" else train.zero_stage
+    micro_batch = min(train.micro_batch, train.global_batch // data)
+    return Cluster(tensor, data, stage, precision, train.recompute, train.compile, micro_batch)
+
+
+def layouts(work: Workload, gpus: int, precision: Precision) -> Iterator[Cluster]:
+    """Every way that this code can spread the training, the simplest first."""
+    shape, batch = work.shape, work.train.global_batch
+    stages = (1, 2, 3) if precision == "bf16" else (0, 1, 2, 3)
+    for recompute in (False, True):
+        for tensor in (1, 2, 4, 8, 16):
+            data = gpus // tensor
+            if gpus % tensor or shape.heads % tensor or shape.feed_forward % tensor or batch % max(data, 1):
+                continue
+            for stage in stages if data > 1 else stages[:1]:
+                most = min(batch // data, max(1, MOST_PIECES // work.length))
+                for power in reversed(range(most.bit_length())):
+                    yield Cluster(tensor, data, stage, precision, recompute, work.train.compile, 1 << power)
+
+
+def suggest(work: Workload, gpus: int, usable: float, precision: Precision) -> Cluster | None:
+    """The simplest layout that fits and keeps a GPU busy: rather no recomputing, then less tensor parallelism, then a
+    lower ZeRO stage, then the largest micro-batch. None where nothing fits.
+    """
+    fitting = [how for how in layouts(work, gpus, precision) if memory_of(work, how).total <= usable]
+    busy = [how for how in fitting if how.micro_batch * work.length >= ENOUGH_PIECES]
+    return next(iter(busy or fitting), None)
+
+
+def speed_of(peak: float | None, mfu: float | None, measured: Path | None) -> Speed:
+    """From the command line, a benchmark's figures, or the ones assumed. Errors: UsageError, XlmrError."""
+    if measured is not None:
+        try:
+            found = json.loads(measured.read_text(encoding="utf-8"))
+            speed = Speed(found["peak_flops_a_second"], found["ours"]["mfu"], f"measured, {measured}")
+        except (ValueError, KeyError, TypeError):
+            raise XlmrError(f"{measured}: not a benchmark", "give what xlmr pretrain benchmark wrote") from None
+    else:
+        speed = Speed(PEAK, MFU, "assumed" if mfu is None else "as given")
+    if (mfu is not None and not 0 < mfu <= 1) or (peak is not None and peak <= 0):
+        raise UsageError("--mfu lies between 0 and 1, --peak above 0", "give them so")
+    return Speed(peak * 1e12 if peak else speed.peak, mfu or speed.share, speed.source)
+
+
+def parse_bytes(text: str) -> float:
+    """80GB, 40GiB, 141 GB. Errors: UsageError."""
+    found = re.fullmatch(r"([0-9.]+)\s*([A-Za-z]+)", text.strip())
+    if not found or found[2].upper() not in UNITS:
+        raise UsageError(f"{text}: not an amount of memory", "write it as 80GB or 40GiB")
+    return float(found[1]) * UNITS[found[2].upper()]
+
+
+def words_for(how: Cluster) -> str:
+    """The layout in words."""
+    extra = ", recomputing" if how.recompute else ""
+    return (
+        f"tensor parallel {how.tensor} × data {how.data}, ZeRO {how.stage}, micro-batch {how.micro_batch}, "
+        f"{how.precision}{extra}"
+    )
+
+
+def rows_of(memory: Memory) -> dict[str, float]:
+    """The parts of a rank's memory, in the order of the table. They are not all there at once: see ``total``."""
+    states = memory.states
+    return {
+        "weights": states.weights, "optimiser": states.optimiser, "gradients held": states.gradients,
+        "gradients on the way": states.coming, "DeepSpeed's buffers": states.buffers,
+        "activations": memory.activations, "head (scores, table's gradient)": memory.head,
+        "a layer recomputed": memory.recomputed,
+    }  # fmt: skip
+
+
+def report(work: Workload, how: Cluster, memory: float, speed: Speed, better: Cluster | None) -> list[str]:
+    """The plan as Markdown."""
+    other = replace(how, recompute=not how.recompute)
+    columns = [memory_of(work, how), memory_of(work, other)]
+    heads = ["recomputing" if one.recompute else "keeping activations" for one in (how, other)]
+    lines = [
+        f"{work.name}: {work.parameters:,} parameters, {work.train.global_batch:,} samples × {work.length} pieces × "
+        f"{work.train.updates:,} updates; {words_for(how)}",
+        "",
+        f"| GB of a GPU | {' | '.join(heads)} |",
+        "| --- | --- | --- |",
+    ]
+    parts = [rows_of(column) for column in columns]
+    lines += [f"| {name} | {parts[0][name] / 1e9:.2f} | {parts[1][name] / 1e9:.2f} |" for name in parts[0]]
+    lines.append(f"| at the worst moment | {' | '.join(f'{c.total / 1e9:.2f}' for c in columns)} |")
+    fits = ["fits" if column.total <= memory * USABLE else "does not fit" for column in columns]
+    lines.append(f"| of {memory * USABLE / 1e9:.0f} usable | {' | '.join(fits)} |")
+    lines += ["", *(time_line(work, one, speed) for one in (how, other))]
+    lines.append(
+        f"at {speed.share:.0%} of {speed.peak / 1e12:,.3g} TFLOP/s a GPU ({speed.source}; communication counts in it)"
+    )
+    if better is None:
+        lines += ["", "Nothing that this code can do fits: more GPUs, or larger ones."]
+    elif better != how:
+        total = memory_of(work, better).total / 1e9
+        lines += ["", f"Better: {words_for(better)}: {total:.1f} GB; {time_line(work, better, speed)}", flags(better)]
+    else:
+        lines += ["", "Nothing simpler or larger fits."]
+    return lines
+
+
+def time_line(work: Workload, how: Cluster, speed: Speed) -> str:
+    """How long it takes."""
+    seconds = speed.update_seconds(work, how)
+    rate = work.train.global_batch * work.length / seconds
+    days = seconds * work.train.updates / 86400
+    kind = "recomputing" if how.recompute else "keeping activations"
+    return f"{kind}: {seconds:.3g} s an update, {rate:,.0f} pieces a second, {days:,.1f} days"
+
+
+def flags(how: Cluster) -> str:
+    """The settings of a layout, to add to a command."""
+    return (
+        f"  --pretrain.train.tensor_parallel {how.tensor} --pretrain.train.zero_stage {how.stage} "
+        f"--pretrain.train.micro_batch {how.micro_batch} --pretrain.train.recompute {str(how.recompute).lower()}"
+    )
+
+
+def describe(work: Workload, how: Cluster, memory: float, speed: Speed, better: Cluster | None) -> dict[str, Any]:
+    """The same for other programs. Bytes, seconds."""
+
+    def one(layout: Cluster) -> dict[str, Any]:
+        taken = memory_of(work, layout)
+        seconds = speed.update_seconds(work, layout)
+        return {
+            "tensor_parallel": layout.tensor, "data_parallel": layout.data, "zero_stage": layout.stage,
+            "precision": layout.precision, "micro_batch": layout.micro_batch, "recompute": layout.recompute,
+            "bytes": {**rows_of(taken), "total": taken.total}, "fits": taken.total <= memory * USABLE,
+            "update_seconds": seconds, "seconds": seconds * work.train.updates,
+        }  # fmt: skip
+
+    return {
+        "name": work.name, "parameters": work.parameters, "peak_flops_a_second": speed.peak, "mfu": speed.share,
+        "configured": one(how), "other": one(replace(how, recompute=not how.recompute)),
+        "suggested": one(better) if better else None,
+    }  # fmt: skip

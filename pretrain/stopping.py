@@ -1,0 +1,75 @@
+"""Signals, and what the ranks agree on: a SIGTERM that one of them gets, a clock that is ahead on one of them."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from pipeline.errors import XlmrError
+from pretrain.engine import Engine
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that gets the number of a SIGTERM or SIGINT; the loop saves and leaves when it finds one."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # Python gives signals to the main thread alone
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_stop(number: int, update: int) -> None:
+    """Leave after a signal; everything is saved."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise XlmrError(f"stopped by a signal after update {update}, which is saved", "the same command goes on from there")
+
+
+def largest_of_ranks(engine: Engine, *values: float) -> list[float]:
+    """The largest that any rank gives of each value, the same on all ranks."""
+    if engine.world == 1:
+        return list(values)
+    largest = torch.tensor(values, dtype=torch.float64, device=engine.device)
+    torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+    return [float(value) for value in largest.tolist()]
+
+
+def from_rank_0(engine: Engine, value: float) -> float:
+    """What rank 0 gives."""
+    return largest_of_ranks(engine, value if engine.rank == 0 else -math.inf)[0]
+
+
+@contextmanager
+def lost_ranks(engine: Engine) -> Iterator[None]:
+    """Turn what a collective says when another rank is gone into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if engine.world == 1 or not any(word in said for word in LOST):
+            raise
+        raise XlmrError(
+            f"rank {engine.rank}: another rank has gone ({said.splitlines()[0][:120]})",
+            "see what it said; the same command goes on from the last checkpoint",
+        ) from error
+
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out", "NCCL", "gloo")
+"""Words of gloo and NCCL for a peer that does not answer."""

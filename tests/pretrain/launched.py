@@ -1,0 +1,63 @@
+"""``python -m pretrain`` with a tokenizer room that only writes tiny samples: what launchers start in tests.
+
+FAILING_RANK in the environment names a rank that fails at its first update.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tiny_corpus import write_samples
+
+from pipeline.cli import build_app, exit_code_of
+from pipeline.config import Section, setting
+from pipeline.context import Context
+from pipeline.counts import Counts
+from pipeline.dag import Dag
+from pipeline.stage import Inputs, Room, Stage
+from pretrain import launch
+from pretrain.engine import Engine
+from pretrain.stages import ROOM
+
+
+class Nothing(Section):
+    """No settings."""
+
+    unused: int = setting(0, "nothing")
+
+
+def write(config: Nothing, inputs: Inputs, output: Path, context: Context) -> Counts:
+    write_samples(output, {"aa": 160, "bb": 20}, vocabulary=45)
+    return {"samples": 180}
+
+
+def command(words: list[str]) -> int:
+    """What ``xlmr`` is, with that room."""
+    encode = Stage(name="tokenizer.encode", version=1, config=Nothing, run="launched:write", summary="samples")
+    train = next(stage for stage in ROOM.stages if stage.name == "pretrain.train")
+    dag = Dag(
+        [
+            Room(name="tokenizer", config=Nothing, stages=(encode,)),
+            replace(ROOM, stages=(replace(train, inputs=("tokenizer.encode",)),)),
+        ]
+    )
+
+    def work() -> int:
+        build_app(dag)(words, exit_on_error=False, print_error=False)
+        return 0
+
+    return exit_code_of(work, "xlmr --help")
+
+
+def fail(engine: Engine, update: int) -> None:
+    """In place of ``Engine.start_update``."""
+    raise RuntimeError(f"no memory left\nat update {update}")
+
+
+if __name__ == "__main__":
+    if os.environ.get("FAILING_RANK") == os.environ.get("RANK", ""):
+        Engine.start_update = fail  # type: ignore[method-assign]
+    sys.exit(launch.main(sys.argv[1:], command))

@@ -1,0 +1,176 @@
+"""The benchmark: both loops learn the same batches alike, its parts add up, and one command writes both outputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.cli import main
+from pretrain.benchmark import random_samples, table, with_settings
+from pretrain.benchmark_rounds import Plan, Result, architecture_of, measure
+from pretrain.flops import training_flops
+from pretrain.folder import load_model
+from pretrain.hugging_face_loop import HuggingFaceLoop
+from pretrain.masking import MaskedBatch, mask_samples
+from pretrain.meter import MatrixProduct, Parts, bytes_added, bytes_held
+from pretrain.samples import open_samples
+from pretrain.workload import Workload, of_size
+
+CPU = torch.device("cpu")
+
+
+def small(**train: object) -> Workload:
+    work = of_size("demo")
+    settings = {"micro_batch": 4, "global_batch": 4, "dtype": "fp32", **train}
+    return replace(
+        work, shape=replace(work.shape, layers=1, width=32, heads=2, feed_forward=64, pieces=300), length=16,
+        train=work.train.model_copy(update=settings),
+    )  # fmt: skip
+
+
+def batch_of(work: Workload, samples: int = 4) -> MaskedBatch:
+    ids = np.random.default_rng(0).integers(4, work.shape.pieces, (samples, work.length))
+    return mask_samples(ids, work.shape.pieces + 2, 0.3, 1, 0, np.arange(samples))
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    found = measure(small(), Plan(updates=2, rounds=3))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("micro_batch", [4, 1])
+def test_their_loop_computes_the_loss_that_ours_does(micro_batch: int, tmp_path: Path) -> None:
+    """Same weights: the loss of scores at every position with labels of -100 is ours at masked ones alone."""
+    work = small(micro_batch=micro_batch)
+    batch = batch_of(work)
+    loop = HuggingFaceLoop(architecture_of(work), work.train, CPU, torch.float32)
+    loop.model.save_pretrained(tmp_path)
+    ours = load_model(tmp_path)
+    losses = []
+    with torch.no_grad():
+        for one in batch.split(micro_batch):
+            ids, where, targets = (torch.from_numpy(array) for array in (one.ids, one.where, one.targets))
+            losses.append(ours(ids, None, where, targets).item() / len(targets))
+    before = [parameter.clone() for parameter in loop.model.parameters()]
+    assert loop.update(batch) == pytest.approx(np.mean(losses), rel=1e-4)
+    moved = [not torch.equal(a, b) for a, b in zip(before, loop.model.parameters(), strict=True)]
+    assert sum(moved) >= len(moved) - 1  # the pooler is none of this model's
+    assert loop.update(batch) < np.mean(losses)
+
+
+def test_their_loop_gives_way_by_halves() -> None:
+    work = small()
+    loop = HuggingFaceLoop(architecture_of(work), work.train, CPU, torch.float32)
+    assert (loop.halve(), loop.micro_batch) == (True, 2)
+    assert (loop.halve(), loop.micro_batch) == (True, 1)
+    assert not loop.halve()
+
+
+def test_figures_hang_together(result: Result) -> None:
+    assert result.theirs is not None
+    work = small()
+    for side in (result.ours, result.theirs):
+        assert len(side.seconds) == 3
+        assert side.pieces_a_second == pytest.approx(4 * 16 / side.update_seconds)
+        assert set(side.parts) >= {"forward", "backward", "optimiser"}
+        assert all(seconds > 0 for seconds in side.parts.values())
+        assert side.bytes_held >= 12 * work.parameters  # weights and two moments
+        expected = side.pieces_a_second * training_flops(work.shape, 16) / result.peak
+        assert result.share_of_peak(side) == pytest.approx(expected)
+    assert result.ours.flops_a_piece < result.theirs.flops_a_piece
+    low, middle, high = result.ratios()
+    assert low <= middle <= high
+
+
+def test_what_is_printed_and_written(result: Result) -> None:
+    text = table(result)
+    assert "| pieces a second |" in text
+    assert "ours / Hugging Face:" in text
+    assert all(line.count("|") == 4 for line in text.splitlines() if line.startswith("|"))
+    record = json.loads(json.dumps(result.as_json()))
+    assert record["ours"]["mfu"] == result.share_of_peak(result.ours)
+    assert record["peak_flops_a_second"] == result.peak
+    alone = replace(result, theirs=None, why_not="transformers is not installed")
+    assert "was not measured: transformers is not installed" in table(alone)
+
+
+def test_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "benchmark.json"
+    words = "pretrain benchmark --size demo --batch 2 --length 16 --updates 1 --rounds 1 --micro-batches 2 --alone"
+    assert main([*words.split(), "--output", str(path)]) == 0
+    assert "7,371,650 parameters, 4 samples × 16 pieces an update" in capsys.readouterr().out
+    record = json.loads(path.read_text())
+    assert record["workload"]["train"]["micro_batch"] == 2
+    assert "hugging_face" not in record
+    assert main(["pretrain", "plan", "base", "--measured", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--size", "huge"], "huge: no such size"),
+        (["--rounds", "0"], "are 1 at least"),
+        (["--batch", "0"], "are 1 at least"),
+    ],
+)
+def test_bad_usage_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", "benchmark", *words]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+
+
+def test_ranks_share_the_global_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    work = with_settings(of_size("xl"), {"micro_batch": 4, "tensor_parallel": 2, "dtype": None}, 3, 100)
+    assert work.train.global_batch == 4 * 3 * 4
+    assert (work.length, work.train.dtype) == (100, "auto")
+    assert with_settings(of_size("base"), {}, 1, 1024).positions == 1026
+
+
+def test_random_samples_are_read_like_any() -> None:
+    for vocabulary, dtype in ((302, "uint16"), (70_000, "uint32")):
+        with random_samples(vocabulary, 16, 40) as source:
+            samples = open_samples(source.folder)
+            assert sum(map(len, samples.train.values())) == 40
+            assert samples.dtype == np.dtype(dtype)
+            assert (samples.vocabulary_size, samples.sample_length) == (vocabulary, 16)
+
+
+def test_the_meter_counts_bytes() -> None:
+    before = bytes_held(CPU)
+    kept = torch.zeros(1_000_000)
+    views = [kept[:10], kept.view(10, -1)]
+    assert bytes_held(CPU) - before == 4_000_000
+    assert bytes_added(lambda: kept + 1, CPU) == pytest.approx(4_000_000, abs=100)
+    assert bytes_added(lambda: (kept + 1) + 1, CPU) == pytest.approx(8_000_000, abs=100)
+    assert bytes_added(lambda: kept.add_(1), CPU) < 1000
+    del views
+
+
+def test_forward_is_taken_out_of_backward() -> None:
+    class Slow(nn.Module):
+        def forward(self) -> None:
+            time.sleep(0.05)
+
+    model, parts = Slow(), Parts(CPU)
+    with parts.part("backward"), parts.forward_of(model):
+        model()
+        time.sleep(0.02)
+    assert parts.seconds["forward"] >= 0.05
+    assert parts.seconds["backward"] >= 0.02
+    model()
+    assert parts.seconds["forward"] < 1
+
+
+def test_the_peak_is_of_a_product_that_is_made() -> None:
+    assert MatrixProduct(CPU, torch.float32).flops_a_second() > 1e8

@@ -1,0 +1,187 @@
+"""One command, several ranks: only rank 0 owns anything, and whoever dies, the run ends with one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pretrain.checkpoint import CheckpointFolder
+from pretrain.launch import main, take_slurm
+
+CONFIG = """
+run: {project: p}
+pretrain:
+  model: {layers: 2, width: 32, heads: 4, feed_forward: 64, positions: 18, dropout: 0, attention_dropout: 0}
+  data: {validation_samples: 12}
+  train: {updates: 20, global_batch: 8, micro_batch: 4, dtype: fp32, warmup: 5, peak_learning_rate: 3.0e-3, threads: 1,
+          log_every: 1, evaluate_every: 10, checkpoint_every: 5}
+"""
+SCRIPT = str(Path(__file__).parent / "launched.py")
+RUN = ["run", "c.yaml", "--until", "pretrain.train"]
+FOREVER = [*RUN, "--pretrain.train.updates", "100000", "--pretrain.train.checkpoint-every", "20"]
+TWO = [sys.executable, SCRIPT, "--ranks", "2"]
+TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", SCRIPT]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def start(folder: Path, command: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", **environment},
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen[str], seconds: float = 90) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []:
+            child.kill()
+        process.kill()
+    return process.returncode, out, err
+
+
+def complaints(err: str) -> list[str]:
+    return [line for line in err.splitlines() if line.startswith("xlmr: ")]
+
+
+def losses(folder: Path) -> list[float]:
+    (path,) = folder.glob("runs/p/pretrain.train/*/metrics.jsonl")
+    return [record["loss"] for record in map(json.loads, path.read_text().splitlines()) if "loss" in record]
+
+
+def output_of(folder: Path) -> Path:
+    (output,) = (path for path in folder.glob("runs/p/pretrain.train/*") if path.is_dir())
+    return output
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not list(folder.glob("runs/p/pretrain.train/*/checkpoints/update-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def rank_of(process: subprocess.Popen[str], rank: int) -> psutil.Process:
+    return next(p for p in psutil.Process(process.pid).children(True) if p.environ().get("RANK") == str(rank))
+
+
+def test_ranks_leave_what_one_process_leaves(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert end(start(folder, [sys.executable, SCRIPT, *RUN]))[0] == 0
+    alone = losses(folder)
+    for command in (TWO, TORCHRUN):
+        other = tmp_path_factory.mktemp("other")
+        (other / "c.yaml").write_text(CONFIG)
+        code, out, err = end(start(other, [*command, *RUN, "--pretrain.train.tensor-parallel", "2"]))
+        assert code == 0, err
+        assert re.fullmatch(r"runs/p/pretrain\.train/\w+\n", out)
+        assert err.count("[2/2] pretrain.train") == 1
+        assert err.count("pretrain.train done in") == 1
+        assert losses(other) == pytest.approx(alone, rel=1e-5)
+        assert len(list(other.glob("runs/p/log/*"))) == 1
+        assert set(json.loads((output_of(other) / "manifest.json").read_text())["files"]) >= {
+            "metrics.jsonl",
+            "baselines.json",
+        }
+        code, out, err = end(start(other, [*command, *RUN]))  # nothing to do: nobody waits for ever
+        assert (code, "nothing to do" in err) == (0, True), err
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_rank_ends_the_run_with_one_line(victim: int, folder: Path) -> None:
+    process = start(folder, [*TWO, *FOREVER])
+    wait_for_checkpoint(process, folder)
+    rank_of(process, victim).kill()
+    code, out, err = end(process, 60)
+    assert (code, out) == (1, "")
+    (line,) = complaints(err)
+    assert re.fullmatch(rf"xlmr: pretrain\.train: rank {victim} \(process \d+ on .+\) is gone; .+", line)
+    assert "Traceback" not in err
+    again = start(folder, [*TWO, *FOREVER])  # the dead one's lease is not in the way
+    time.sleep(1)
+    deadline = time.monotonic() + 60
+    output = output_of(folder)
+    stood = max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*"))
+    while max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*")) <= stood:
+        assert again.poll() is None, again.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    again.send_signal(signal.SIGTERM)
+    code, _, err = end(again, 60)
+    assert code == 1
+    assert "going on after update" in err
+    assert "which is saved; the same command goes on from there" in complaints(err)[0]
+    checkpoint, faults = CheckpointFolder(output / "checkpoints").newest()
+    assert checkpoint is not None
+    assert not faults
+
+
+def test_under_torchrun_too(folder: Path) -> None:
+    process = start(folder, [*TORCHRUN, *FOREVER])
+    wait_for_checkpoint(process, folder)
+    rank_of(process, 1).kill()
+    code, _, err = end(process, 60)
+    assert code == 1
+    (line,) = complaints(err)
+    assert "rank 1 (process" in line
+
+
+def test_the_ranks_do_not_outlive_their_launcher(folder: Path) -> None:
+    process = start(folder, [*TWO, *FOREVER])
+    wait_for_checkpoint(process, folder)
+    ranks = psutil.Process(process.pid).children()
+    process.kill()
+    _, alive = psutil.wait_procs(ranks, timeout=40)
+    assert not alive
+    assert complaints(process.communicate()[1]) == [
+        "xlmr: pretrain.train: the launcher is gone; the same command goes on from the last checkpoint"
+    ]
+
+
+@pytest.mark.parametrize("failing", ["0", "1"])
+def test_what_a_rank_says_is_told(failing: str, folder: Path) -> None:
+    code, _, err = end(start(folder, [*TWO, *RUN], FAILING_RANK=failing))
+    assert code == 1
+    (line,) = complaints(err)
+    assert "RuntimeError: no memory left" in line
+    assert ("rank 1:" in line) == (failing == "1")
+
+
+def test_a_wrong_setting_is_told_once(folder: Path) -> None:
+    code, _, err = end(start(folder, [*TWO, *RUN, "--pretrain.train.tensor-parallel", "4"]))
+    assert code == 1
+    assert complaints(err) == [
+        "xlmr: pretrain.train: 2 ranks do not make groups of 4;"
+        " start a multiple of pretrain.train.tensor_parallel ranks"
+    ]
+    code, _, err = end(start(folder, [*TWO, *RUN, "--pretrain.train.updats", "4"]))
+    assert code == 2
+    assert len(complaints(err)) == 1
+
+
+def test_slurm_and_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1"}
+    take_slurm(environment)
+    assert (environment["RANK"], environment["WORLD_SIZE"], environment["LOCAL_RANK"]) == ("3", "8", "1")
+    alone = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_LOCALID": "0"}
+    take_slurm(alone)
+    assert "RANK" not in alone
+    assert main(["--ranks", "some"]) == 2
+    assert "not a number of ranks" in capsys.readouterr().err

@@ -1,0 +1,164 @@
+"""Batches ahead of time: the same set of samples whatever the ranks and wherever a run stopped; and bad samples."""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_corpus import write_samples
+from tiny_training import losses_of, tiny_config, train_into
+
+from pipeline.errors import XlmrError
+from pretrain.loader import Loader, measure_loader
+from pretrain.samples import SampleFolder, open_samples
+from pretrain.stream import Drawn, Stream
+
+BATCH = 24
+
+
+@cache
+def corpus() -> SampleFolder:
+    return open_samples(write_samples(Path(mkdtemp()), {"aa": 90, "bb": 12, "cc": 1}, vocabulary=5000))
+
+
+def loader_of(seed: int, rank: int = 0, world: int = 1) -> Loader:
+    return Loader(Stream(corpus().train, 16, BATCH, 0.3, seed, rank, world), 5000, 0.15, seed)
+
+
+def everything(seed: int, world: int, start: int, stop: int) -> list[tuple]:
+    """All samples of these updates over all ranks, masked: (update, row, ids, targets)."""
+    seen = []
+    for rank in range(world):
+        for prepared in loader_of(seed, rank, world).between(start, stop):
+            batch = prepared.masked
+            for number, row in enumerate(prepared.drawn.rows.tolist()):
+                targets = batch.targets[batch.rows == number]
+                seen.append((prepared.update, row, batch.ids[number].tobytes(), targets.tobytes()))
+    return sorted(seen)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    stops=st.lists(st.integers(0, 14), max_size=4).map(sorted),
+    worlds=st.lists(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]), min_size=5, max_size=5),
+)
+@settings(max_examples=25, deadline=None)
+def test_stopped_anywhere_resumed_on_any_number_of_ranks(seed: int, stops: list[int], worlds: list[int]) -> None:
+    """An epoch has 4 batches here, so this goes over its ends too."""
+    bounds = [0, *stops, 14]
+    seen = []
+    for world, start, stop in zip(worlds, bounds, bounds[1:], strict=False):
+        seen += everything(seed, world, start, stop)
+    assert seen == everything(seed, 1, 0, 14)
+
+
+def test_batches_come_in_order_and_a_few_ahead() -> None:
+    made: list[int] = []
+    change = threading.Condition()
+
+    class Counting:
+        def batch(self, number: int) -> Drawn:
+            with change:
+                made.append(number)
+                change.notify_all()
+            return Drawn(np.full((2, 8), 7), np.arange(2), 0)
+
+    batches = Loader(Counting(), 40, 0.15, 1).between(3, 1000)
+    assert [next(batches).update for _ in range(4)] == [3, 4, 5, 6]
+    with change:
+        assert change.wait_for(lambda: len(made) >= 6, 10)
+    batches.close()
+    threads = [thread for thread in threading.enumerate() if thread.name == "loader"]
+    assert not threads
+    assert len(made) <= 8, "no more than is needed soon"
+
+
+def test_what_the_thread_raises_is_raised_in_its_turn() -> None:
+    class Failing:
+        def batch(self, number: int) -> Drawn:
+            if number == 2:
+                raise XlmrError("the third batch is bad")
+            return Drawn(np.full((2, 8), 7), np.arange(2), 0)
+
+    batches = Loader(Failing(), 40, 0.15, 1).between(0, 5)
+    assert [next(batches).update for _ in range(2)] == [0, 1]
+    with pytest.raises(XlmrError, match="the third batch is bad"):
+        next(batches)
+
+
+def test_the_measure_counts_pieces() -> None:
+    assert measure_loader(loader_of(1), seconds=0.05) > 1000
+
+
+# What people give it.
+
+
+def test_an_empty_language_is_left_out_and_named(tmp_path: Path, make_context) -> None:
+    samples = write_samples(tmp_path / "s", {"aa": 60, "bb": 20, "cc": 1})
+    listing = json.loads((samples / "samples.json").read_text())
+    listing["languages"]["bb"]["train"] = {"samples": 0, "pieces": 0, "files": []}
+    listing["languages"]["dd"] = {}
+    (samples / "samples.json").write_text(json.dumps(listing))
+    _, context = train_into(tmp_path / "run", samples, make_context, tiny_config())
+    assert context.warnings == [
+        "no training samples, so left out: bb, dd",
+        "one training sample only, which is seen again and again: cc",
+    ]
+    assert np.isfinite(losses_of(tmp_path / "run")).all()
+
+
+def test_a_language_of_one_line_trains(tmp_path: Path, make_context) -> None:
+    """Three pieces and padding: in most updates none of them is drawn."""
+    samples = write_samples(tmp_path / "s", {"aa": 1})
+    row = np.ones((1, 16), "<u2")
+    row[0, :5] = 0, 7, 8, 9, 2
+    row.tofile(samples / "aa" / "train-00000.bin")
+    train_into(tmp_path / "run", samples, make_context, tiny_config(global_batch=1, micro_batch=1))
+    assert len(losses_of(tmp_path / "run")) == 20
+    assert np.isfinite(losses_of(tmp_path / "run")).all()
+
+
+@pytest.mark.parametrize("piece", [40, 65535])
+def test_a_piece_out_of_range_is_named(piece: int, tmp_path: Path, samples: Path, make_context) -> None:
+    path = samples / "bb" / "train-00001.bin"
+    rows = np.fromfile(path, "<u2").reshape(-1, 16)
+    rows[3, 5] = piece
+    rows.tofile(path)
+    words = rf"train-00001\.bin: sample 3 has piece {piece}, the vocabulary has 40; run tokenizer\.encode again"
+    with pytest.raises(XlmrError, match=words):
+        train_into(tmp_path / "run", samples, make_context, tiny_config())
+    with pytest.raises(XlmrError, match=words):
+        open_samples(samples).train["bb"].read(np.array([3, 19, 13]), np.empty((3, 16), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        ("{}", "not a list of samples"),
+        ("[]", "not a list of samples"),
+        ("{", "not readable as JSON"),
+        ('{"vocabulary_size": 40, "sample_length": 16, "dtype": "float32", "languages": {}}', "dtype float32"),
+        ('{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16", "languages": {}}', "no training samples"),
+    ],
+)
+def test_a_listing_that_is_none_is_told(listing: str, words: str, samples: Path) -> None:
+    (samples / "samples.json").write_text(listing)
+    with pytest.raises(XlmrError, match=words) as error:
+        open_samples(samples)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_gone_are_named(samples: Path) -> None:
+    (samples / "aa" / "train-00001.bin").unlink()
+    with pytest.raises(XlmrError, match=r"train-00001\.bin: no such file, although samples\.json lists it"):
+        open_samples(samples)
+    (samples / "samples.json").unlink()
+    with pytest.raises(XlmrError, match=r"samples\.json: no such file"):
+        open_samples(samples)

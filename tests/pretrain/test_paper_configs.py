@@ -1,0 +1,78 @@
+"""The configurations of the papers' models: sizes to the last parameter, and as much training as the papers say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from pretrain.model import MaskedLanguageModel, ModelConfig, count_parameters
+from pretrain.presets import SHAPES, at_capacity_of, parameters_of
+from pretrain.workload import Workload, of_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+ABLATION = CONFIGS / "xlmr-ablation.yaml"
+VARIANTS = dict(re.findall(r"^#     ([a-z]+[\w.-]*) +(--.*)$", ABLATION.read_text(), re.MULTILINE))
+
+
+def count_of(work: Workload) -> tuple[int, int]:
+    """Parameters of the encoder and of all, on the meta device."""
+    shape = work.shape
+    with torch.device("meta"):
+        model = MaskedLanguageModel(
+            ModelConfig(
+                shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward, work.positions,
+                shape.norm,
+            )
+        )  # fmt: skip
+    return count_parameters(model.encoder), count_parameters(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "whole", "batch", "updates", "tensor_parallel"),
+    [
+        ("base", 277_452_288, 278_294_418, 8192, 1_500_000, 1),
+        ("large", 558_839_808, 560_141_458, 8192, 1_500_000, 1),
+        ("xl", 3_475_927_040, 3_482_739_200, 2048, 500_000, 2),
+        ("xxl", 10_695_950_336, 10_712_990_720, 2048, 500_000, 8),
+    ],
+)
+def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, updates: int, tensor_parallel: int) -> None:
+    work = of_config(CONFIGS / f"xlmr-{name}.yaml")
+    assert count_of(work) == (encoder, whole)
+    assert work.parameters == whole
+    assert work.shape == SHAPES[name]
+    assert work.train.global_batch * work.length * work.train.updates == batch * 512 * updates
+    assert (work.train.global_batch, work.length, work.positions) == (batch, 512, 514)
+    assert work.train.tensor_parallel == tensor_parallel
+    assert work.train.betas == (0.9, 0.98)
+    assert (work.dropout, work.attention_dropout, work.mask_rate) == (0.1, 0.1, 0.15)
+
+
+def test_the_ablations_base_is_xlm_100() -> None:
+    work = of_config(ABLATION)
+    assert work.shape == SHAPES["ablation-768"]
+    assert count_of(work)[1] == work.parameters == 201_394_418
+
+
+def test_every_ablation_of_the_paper_is_there() -> None:
+    kinds = {name.rpartition("-")[0] or name for name in VARIANTS}
+    assert kinds == {"width", "alpha", "capacity", "vocabulary", "bpe"}
+    assert len(VARIANTS) == 13
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_ablation_is_what_its_name_says(name: str) -> None:
+    work = of_config(ABLATION, VARIANTS[name].split())
+    kind, _, value = name.rpartition("-")
+    assert count_of(work)[1] == work.parameters
+    if kind == "width":
+        assert work.shape == SHAPES[f"ablation-{value}"]
+    if kind == "vocabulary":
+        assert work.shape == SHAPES[f"ablation-{value}"]
+    if kind == "capacity":
+        assert work.shape.pieces == int(value.removesuffix("k")) * 1000
+        assert work.shape == at_capacity_of(SHAPES["ablation-768"], work.shape.pieces)
+        assert work.parameters == pytest.approx(parameters_of(SHAPES["ablation-768"]), rel=0.035)

@@ -1,0 +1,109 @@
+"""Trainings that are killed: one rank, all of them, during a checkpoint, or asked to stop; and what they end with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import NO_DROPOUT, Ranks, Spec, last_weights, losses_of, tiny_config, train_into
+
+import pretrain.loop
+from pretrain.checkpoint import CheckpointFolder
+from pretrain.loop import learning_rate
+from pretrain.stages import TrainSettings
+
+pytestmark = pytest.mark.slow
+
+
+def assert_the_same(disturbed: Path, undisturbed: Path) -> None:
+    assert losses_of(disturbed) == losses_of(undisturbed)
+    weights, expected = last_weights(disturbed), last_weights(undisturbed)
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_killed_and_resumed_equals_undisturbed(tmp_path: Path, samples: Path, make_context, capsys) -> None:
+    """Once between checkpoints, once in the middle of writing one: fp32 on one process is exact, dropout too."""
+    disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
+    with Ranks(Spec(samples, disturbed, train={"updates": 300}), tmp_path / "a") as child:
+        child.wait_for_update(20)
+        child.processes[0].kill()
+        assert child.wait() == [-signal.SIGKILL]
+    slow = Spec(samples, disturbed, train={"updates": 300, "checkpoint_every": 30}, slow_writing=0.05)
+    with Ranks(slow, tmp_path / "b") as child:
+        child.wait_for("checkpoints/.update-*.tmp/weights.safetensors")
+        child.processes[0].kill()
+        assert child.wait() == [-signal.SIGKILL]
+    assert list((disturbed / "checkpoints").glob(".update-*.tmp")), "it was killed while it wrote"
+    assert not (disturbed / "checkpoints" / "update-00000300").exists()
+    for output in (disturbed, undisturbed):
+        train_into(output, samples, make_context, tiny_config(updates=300))
+    assert "going on after update" in capsys.readouterr().err
+    assert not list((disturbed / "checkpoints").glob(".update-*.tmp"))
+    assert_the_same(disturbed, undisturbed)
+
+
+def test_sigterm_saves_and_leaves(tmp_path: Path, samples: Path) -> None:
+    output = tmp_path / "run"
+    with Ranks(Spec(samples, output, train={"updates": 3000}), tmp_path / "ranks") as child:
+        child.wait_for_update(5)
+        child.processes[0].terminate()
+        assert child.wait() == [1]
+        said = child.said().splitlines()
+    checkpoint, faults = CheckpointFolder(output / "checkpoints").newest()
+    assert not faults
+    assert checkpoint is not None
+    assert 5 <= checkpoint.progress.update < 3000
+    assert said[-1].startswith(f"stopped by a signal after update {checkpoint.progress.update}, which is saved")
+    # Nothing of DeepSpeed's on the terminal: only our own lines.
+    assert all(line.startswith("  pretrain.train") for line in said[:-1]), said
+
+
+class Death(BaseException):
+    """What no handler expects."""
+
+
+def dies_at(update: int):
+    def rate(number: int, settings: TrainSettings) -> float:
+        if number == update:
+            raise Death
+        return learning_rate(number, settings)
+
+    return rate
+
+
+def test_ranks_are_killed_one_and_all_and_their_number_changes(
+    tmp_path: Path, samples: Path, make_context, monkeypatch
+) -> None:
+    """Two ranks, kill -9 of one of them; one rank, which dies; two ranks, SIGTERM to one of them; two to the end."""
+    settings = {"updates": 60, "checkpoint_every": 5, "micro_batch": 2, "zero_stage": 1}
+    together, alone = tmp_path / "together", tmp_path / "alone"
+
+    def ranks(world: int, **train: object) -> Ranks:
+        spec = Spec(samples, together, world, NO_DROPOUT, {**settings, **train})
+        return Ranks(spec, tmp_path / f"{world}-{len(list(tmp_path.iterdir()))}")
+
+    with ranks(2) as both:
+        both.wait_for_update(10)
+        both.processes[1].kill()
+        assert both.wait() == [1, -signal.SIGKILL], both.said()
+        assert "another rank has gone" in both.said().splitlines()[-1], both.said()
+    monkeypatch.setattr(pretrain.loop, "learning_rate", dies_at(28))
+    with pytest.raises(Death):  # as good as a kill: nothing is saved
+        train_into(together, samples, make_context, tiny_config(NO_DROPOUT, **{**settings, "zero_stage": 0}))
+    monkeypatch.undo()
+    with ranks(2) as both:
+        both.wait_for_update(40)
+        os.kill(both.processes[1].pid, signal.SIGTERM)
+        assert both.wait() == [1, 1], both.said()
+        assert all("which is saved" in both.said(rank) for rank in (0, 1)), both.said()
+    with ranks(2) as both:
+        assert both.wait() == [0, 0], both.said()
+        assert "going on after update" in both.said(0)
+        assert "pretrain.train" not in both.said(1), "rank 0 alone talks"
+    train_into(alone, samples, make_context, tiny_config(NO_DROPOUT, **settings))
+    assert losses_of(together) == pytest.approx(losses_of(alone), rel=1e-4)
+    assert len(losses_of(alone)) == 60

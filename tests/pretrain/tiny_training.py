@@ -1,0 +1,152 @@
+"""Trainings of a model so small that hundreds of updates take seconds: in this process, or in ranks of their own.
+
+``python tiny_training.py SPEC RANK`` is one rank of a training that a test may kill; see ``Spec``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+TINY = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18}
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
+
+
+def tiny_config(model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **train: Any) -> Any:
+    from pretrain.stages import PretrainConfig
+
+    settings = {
+        "updates": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup": 5, "dtype": "fp32",
+        "threads": 1, "log_every": 1, "evaluate_every": 10, "checkpoint_every": 5,
+    }  # fmt: skip
+    return PretrainConfig(
+        model={**TINY, **(model or {})}, data={"validation_samples": 12, **(data or {})}, train={**settings, **train}
+    )
+
+
+def train_into(output: Path, samples: Path, make_context: Any, config: Any, **inputs: Path) -> tuple[Any, Any]:
+    """The stage's counts and its context."""
+    from pretrain.train import run
+
+    context = make_context(output)
+    return run(config, {"tokenizer.encode": samples, **inputs}, output, context), context
+
+
+def losses_of(output: Path) -> list[float]:
+    from pretrain.metrics import read_metrics
+
+    return [record["loss"] for record in read_metrics(output / "metrics.jsonl") if "loss" in record]
+
+
+def last_weights(output: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(max((output / "checkpoints").glob("update-*")) / "weights.safetensors")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What ranks do: a training on ``samples`` into ``output``. ``slow_writing``: seconds that each tensor takes."""
+
+    samples: Path
+    output: Path
+    world: int = 1
+    model: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    slow_writing: float = 0.0
+
+
+class Ranks:
+    """Processes that train together. Use as a context manager: none of them outlives it."""
+
+    def __init__(self, spec: Spec, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex[:8]
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps({**asdict(spec), "store": str(folder / f"{name}.store")}, default=str))
+        self.spec, self._said = spec, [folder / f"{name}-{rank}.txt" for rank in range(spec.world)]
+        self.processes = [self._start(path, rank) for rank in range(spec.world)]
+
+    def _start(self, spec: Path, rank: int) -> subprocess.Popen[bytes]:
+        paths = [str(Path(__file__).parent), *(path for path in sys.path if path)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        with self._said[rank].open("wb") as said:
+            words = [sys.executable, __file__, str(spec), str(rank)]
+            return subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT, env=environment)
+
+    def __enter__(self) -> Ranks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def said(self, rank: int = 0) -> str:
+        """All that a rank wrote to the terminal."""
+        return self._said[rank].read_text()
+
+    def wait(self, timeout: float = 60) -> list[int]:
+        """The exit codes."""
+        return [process.wait(timeout) for process in self.processes]
+
+    def wait_for(self, pattern: str, timeout: float = 60) -> None:
+        """Until a file of this pattern is in the output."""
+        deadline = time.monotonic() + timeout
+        while not any(self.spec.output.glob(pattern)):
+            assert all(process.poll() is None for process in self.processes), self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.003)
+
+    def wait_for_update(self, update: int) -> None:
+        """Until a checkpoint after ``update`` or later is there."""
+        folder = self.spec.output / "checkpoints"
+        while not any(int(path.name[7:]) >= update for path in folder.glob("update-*")):
+            assert all(process.poll() is None for process in self.processes), self.said()
+            time.sleep(0.003)
+
+
+def _main(path: Path, rank: int) -> int:
+    import torch
+
+    from pipeline.context import Context
+    from pipeline.errors import XlmrError
+    from pipeline.log import EventLog
+    from pretrain.launch import QuietContext
+    from pretrain.tensor_files import TensorWriter
+    from pretrain.train import run
+
+    values = json.loads(path.read_text())
+    store = f"file://{values.pop('store')}"
+    spec = Spec(**values)
+    if spec.world > 1:
+        torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=spec.world)
+    if spec.slow_writing:
+        add = TensorWriter.add
+
+        def slowly(writer: TensorWriter, name: str, tensor: torch.Tensor) -> None:
+            time.sleep(spec.slow_writing)
+            add(writer, name, tensor)
+
+        TensorWriter.add = slowly  # type: ignore[method-assign]
+    output = Path(spec.output)
+    output.mkdir(parents=True, exist_ok=True)
+    log = EventLog(path.with_suffix(f".{rank}.jsonl"))
+    context = QuietContext(output) if rank else Context("pretrain.train", output, 1, log)
+    try:
+        run(tiny_config(spec.model, **spec.train), {"tokenizer.encode": Path(spec.samples)}, output, context)
+    except XlmrError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1]), int(sys.argv[2])))

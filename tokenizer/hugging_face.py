@@ -1,0 +1,179 @@
+"""A SentencePiece model as Hugging Face's files: tokenizer.json, tokenizer_config.json, special_tokens_map.json.
+
+sentencepiece.bpe.model -> plain JSON, written without their libraries. Their tokenizer then gives the ids of ours.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import XlmrError
+from pipeline.storage import atomic_write, canonical_json, write_json
+from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, read_model
+from tokenizer.normaliser_json import normaliser_steps
+from tokenizer.pieces import MODEL_FILE, SPECIAL
+
+TOKENIZER, CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+FILES = (MODEL_FILE, TOKENIZER, CONFIG, SPECIAL_TOKENS)
+"""What a folder needs for ``AutoTokenizer.from_pretrained``."""
+
+MASK = "<mask>"
+NEVER = -1000.0
+"""Score of the special pieces, so low that text that becomes one by normalisation (＜ｍａｓｋ＞) is not read as it."""
+
+_KEYS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+}
+
+
+def write_files(model: Path, folder: Path, longest: int | None = None) -> None:
+    """Write the files into ``folder``, and copy the model there if it lies elsewhere.
+
+    ``longest`` is the model's number of positions for pieces, 512 for XLM-R.
+    Errors: XlmrError where the model has settings that their format cannot say.
+    """
+    read = read_model(model)
+    tokenizer = describe(read)
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.resolve() != (folder / MODEL_FILE).resolve():
+        shutil.copyfile(model, folder / MODEL_FILE)
+    with atomic_write(folder / TOKENIZER, "w") as file:
+        file.write(canonical_json(tokenizer))
+    write_json(folder / CONFIG, describe_config(len(read.pieces) + 2, longest))
+    write_json(folder / SPECIAL_TOKENS, {**_KEYS, "mask_token": _added(MASK)})
+
+
+def describe(model: ModelFile) -> dict[str, Any]:
+    """The whole of tokenizer.json."""
+    _check(model)
+    vocabulary = [*SPECIAL, *model.pieces[3:], MASK]
+    last = len(vocabulary) - 1
+    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": model.split_by_white_space}
+    # The space before a word goes first, so that offsets begin with the word, and then becomes ▁ anew.
+    words = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": number, **_added(vocabulary[number])} for number in (0, 1, 2, 3, last)],
+        "normalizer": {"type": "Sequence", "normalizers": normaliser_steps(model)},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [words, space]} if model.split_by_white_space else space,
+        "post_processor": _template(),
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, space]}
+        if model.byte_fallback
+        else space,
+        "model": _unigram(model, vocabulary) if model.kind == "unigram" else _bpe(model, vocabulary),
+    }
+
+
+def describe_config(vocabulary_size: int, longest: int | None) -> dict[str, Any]:
+    """tokenizer_config.json."""
+    ids = {**{str(number): piece for number, piece in enumerate(SPECIAL)}, str(vocabulary_size - 1): MASK}
+    return {
+        **_KEYS,
+        "mask_token": MASK,
+        "added_tokens_decoder": {number: _added(piece) for number, piece in ids.items()},
+        "add_prefix_space": True,
+        "clean_up_tokenization_spaces": False,
+        "tokenizer_class": "XLMRobertaTokenizer",
+        # transformers 5's XLMRobertaTokenizer takes only vocabulary and charsmap from tokenizer.json, and builds a
+        # normaliser of its own that loses marks. By this key it keeps what tokenizer.json says. No code is fetched or
+        # run by it: that would need an auto_map.
+        "trust_remote_code": True,
+        **({"model_max_length": longest} if longest else {}),
+    }
+
+
+def _check(model: ModelFile) -> None:
+    if model.kind not in {"unigram", "bpe"}:
+        raise XlmrError(f"a model of the kind {model.kind} has no counterpart there", "train with unigram or bpe")
+    others = np.flatnonzero(~np.isin(model.types, (NORMAL, UNKNOWN, CONTROL, BYTE)))
+    first = model.types[:3].tolist()
+    if len(others) or model.white_space_as_suffix or first != [UNKNOWN, CONTROL, CONTROL]:
+        raise XlmrError(
+            "the model has user-defined pieces, white space at the end of words or other special pieces than XLM-R",
+            "train it with tokenizer.train",
+        )
+
+
+def _added(piece: str) -> dict[str, Any]:
+    """A special piece. The space before ``<mask>`` belongs to it, because it stands for ▁word."""
+    return {
+        "content": piece,
+        "single_word": False,
+        "lstrip": piece == MASK,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+
+
+def _unigram(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:
+    scores = model.scores[3:].astype(np.float64)
+    low = NEVER if _never_is_safe(model) else 0.0
+    scores[model.types[3:] == BYTE] = low
+    return {
+        "type": "Unigram",
+        "unk_id": 3,
+        "vocab": [[piece, score] for piece, score in zip(vocabulary, [low] * 4 + scores.tolist() + [low], strict=True)],
+        "byte_fallback": model.byte_fallback,
+    }
+
+
+def _never_is_safe(model: ModelFile) -> bool:
+    """Whether all characters of pieces, and those of the special ones, are pieces themselves.
+
+    An unknown character costs 10 more than the lowest score. With this, any two ways to cut a text have the same number
+    of them, so that it does not matter how low that is.
+    """
+    return model.characters | set("".join((*SPECIAL, MASK))) <= set(model.pieces)
+
+
+def _bpe(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:
+    """SentencePiece joins the neighbours whose joined piece has the best score; they want the pairs, best first."""
+    ranks = {
+        piece: -float(score)
+        for piece, score, kind in zip(model.pieces, model.scores, model.types, strict=True)
+        if kind == NORMAL
+    }
+    merges = [
+        [piece[:cut], piece[cut:]]
+        for piece in sorted(ranks, key=ranks.__getitem__)
+        for cut in range(len(piece) - 1, 0, -1)
+        if piece[:cut] in ranks and piece[cut:] in ranks
+    ]
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": SPECIAL[3],
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": True,
+        "byte_fallback": model.byte_fallback,
+        "ignore_merges": False,
+        "vocab": {piece: number for number, piece in enumerate(vocabulary)},
+        "merges": merges,
+    }
+
+
+def _template() -> dict[str, Any]:
+    """``<s> A </s>`` and ``<s> A </s> </s> B </s>``."""
+    start, end = ({"SpecialToken": {"id": piece, "type_id": 0}} for piece in ("<s>", "</s>"))
+    first, second = ({"Sequence": {"id": which, "type_id": 0}} for which in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [start, first, end],
+        "pair": [start, first, end, end, second, end],
+        "special_tokens": {
+            piece: {"id": piece, "ids": [number], "tokens": [piece]} for number, piece in ((0, "<s>"), (2, "</s>"))
+        },
+    }

@@ -1,0 +1,146 @@
+"""SentencePiece's normalisation said in the words of Hugging Face's tokenizer.json, so that both give the same text.
+
+rules of a model -> a list of steps. SentencePiece replaces the longest rule that fits, from left to right, and goes on
+after it. Hugging Face's ``Precompiled`` takes the shortest, once a grapheme of under 6 bytes, and drops what is left of
+that (ế written in three characters becomes ê); its ``NFKC`` is the standard's, which sorts and joins marks that no rule
+joins. So a mark that stops both is set wherever SentencePiece's rules end and something could join.
+"""
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, pairwise
+from typing import Any
+
+from pipeline.errors import XlmrError
+from tokenizer.model_file import ModelFile
+
+Step = dict[str, Any]
+
+YOUNG = "\u32ff\ua7f1\ua7f2\ua7f3\ua7f4\uab69"
+"""Characters that SentencePiece's rules name, that are younger than the Unicode tables of ``tokenizers``, and that are
+short enough for ``Precompiled`` to take a following mark for part of them."""
+
+PROTECTED_AT_MOST = 4
+
+EXTENDING = "\u200c\u200d\u0e33\u0eb3" + "".join(map(chr, (*range(0x1F3FB, 0x1F400), *range(0xE0020, 0xE0080))))
+"""What Unicode counts to the grapheme before it though it is no mark: joiners, two vowels, emoji modifiers, tags."""
+
+
+def normaliser_steps(model: ModelFile) -> list[Step]:
+    """The steps, in order. Errors: XlmrError where the model's settings cannot be said in them."""
+    if not (model.dummy_prefix and model.remove_extra_white_space and model.escape_white_space):
+        raise XlmrError(
+            "the model keeps extra white space or adds no space before the text: tokenizer.json cannot say that",
+            "train it with tokenizer.train",
+        )
+    spaces = [_replace({"Regex": " {2,}"}, " "), _replace({"Regex": r"\A | \z"}, "")]
+    return [*_rule_steps(model), *spaces] if model.rules else spaces
+
+
+def _rule_steps(model: ModelFile) -> list[Step]:
+    rules = model.rules
+    barrier, free = _unused(model, range(0x80, 0xA0), 2)
+    protected = _protected(rules)
+    stand_ins = _unused(model, range(0xFDD0, 0xFDF0), len(protected) + 1)
+    # What stands in the text as one of our own marks is unknown to the vocabulary, and so is what it becomes.
+    steps = [_replace(barrier, free)]
+    steps += [_replace(mark, stand_ins[-1]) for mark in stand_ins[:-1]]
+    steps += [_replace(sign, mark) for sign, mark in zip(protected, stand_ins, strict=False)]
+    steps.append(_replace({"Regex": boundaries(rules)}, barrier))
+    steps += [_replace(sign, rules[sign]) for sign in YOUNG if sign in rules]
+    charsmap = base64.b64encode(model.charsmap).decode("ascii")
+    steps += [{"type": "NFKC"}, {"type": "Precompiled", "precompiled_charsmap": charsmap}, {"type": "NFKC"}]
+    steps.append(_replace(barrier, ""))
+    return steps + [_replace(mark, sign) for sign, mark in zip(protected, stand_ins, strict=False)]
+
+
+def boundaries(rules: Mapping[str, str]) -> str:
+    r"""A regular expression of Oniguruma that matches the empty place after each rule of several characters, after each
+    other character that the next could join, and between a character with a rule and one that is written on it.
+
+    ``(?>…)`` takes the longest rule and nothing shorter; ``\K`` leaves what is matched where it is.
+    """
+    longer = {key for key in rules if len(key) > 1}
+    joining = _joining(longer)
+    written_on = {sign for sign in _every() if unicodedata.category(sign)[0] == "M"}.union(EXTENDING) - joining
+    ruled = {key for key in rules if len(key) == 1}
+    choices = [_expression(longer)] if longer else []
+    choices += [f"(?m:.)(?={_class(joining)})", _class(ruled)]
+    return rf"(?=(?m:.){_class(joining | written_on)})(?>{'|'.join(choices)})\K"
+
+
+def _joining(longer: set[str]) -> set[str]:
+    """Characters that NFKC may join to the one before them, or move before it."""
+    seconds = {key[1] for key in longer} | {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
+    for sign in _every():
+        parts = unicodedata.decomposition(sign).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            seconds.add(chr(int(parts[1], 16)))
+    first = ((sign, unicodedata.normalize("NFKD", sign)[0]) for sign in _every())
+    return seconds.union(sign for sign, head in first if head in seconds or unicodedata.combining(head))
+
+
+def _every() -> Iterator[str]:
+    """Every character; there are no surrogates in text."""
+    return map(chr, chain(range(0xD800), range(0xE000, 0x110000)))
+
+
+def _protected(rules: Mapping[str, str]) -> list[str]:
+    """Characters that NFKC changes and the rules do not: of nmt_nfkc, only ～."""
+    found = [sign for sign in _every() if sign not in rules and unicodedata.normalize("NFKC", sign) != sign]
+    if len(found) > PROTECTED_AT_MOST:
+        raise XlmrError(
+            f"the model's own normalisation leaves {len(found):,} characters that NFKC changes: tokenizer.json cannot "
+            "say that",
+            "train with normalisation nmt_nfkc, nfkc or identity",
+        )
+    return found
+
+
+def _unused(model: ModelFile, codes: Iterable[int], count: int) -> list[str]:
+    """Characters that neither pieces nor rules name."""
+    named = model.characters | set("".join(model.rules.values())) | {key for key in model.rules if len(key) == 1}
+    found = [chr(code) for code in codes if chr(code) not in named][:count]
+    if len(found) < count:
+        raise XlmrError("the vocabulary holds control characters and Unicode's non-characters", "clean the text")
+    return found
+
+
+def _replace(pattern: str | Mapping[str, str], content: str) -> Step:
+    return {
+        "type": "Replace",
+        "pattern": {"String": pattern} if isinstance(pattern, str) else dict(pattern),
+        "content": content,
+    }
+
+
+def _expression(texts: set[str]) -> str:
+    """An expression that matches the longest of the texts; what has the same continuations is written once."""
+    continuations: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        if text:
+            continuations[text[0]].add(text[1:])
+    heads: dict[frozenset[str], set[str]] = defaultdict(set)
+    for head, rest in continuations.items():
+        heads[frozenset(rest)].add(head)
+    branches = sorted(_class(signs) + _expression(set(rest)) for rest, signs in heads.items())
+    if not branches:
+        return ""
+    body = branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+    return f"(?:{body})?" if "" in texts else body
+
+
+def _class(signs: Iterable[str]) -> str:
+    """A class of characters, as ranges."""
+    codes = sorted(map(ord, signs))
+    starts = [codes[0], *(after for before, after in pairwise(codes) if after != before + 1)]
+    ends = [*(before for before, after in pairwise(codes) if after != before + 1), codes[-1]]
+    ranges = [
+        rf"\x{{{start:x}}}" if start == end else rf"\x{{{start:x}}}-\x{{{end:x}}}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return ranges[0] if len(codes) == 1 else f"[{''.join(ranges)}]"
