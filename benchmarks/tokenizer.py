@@ -26,6 +26,7 @@ import sentencepiece
 from pipeline.context import Context
 from pipeline.log import EventLog
 from pipeline.shards import ShardReport
+from pipeline.storage import read_json, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, read_batches
 from tokenizer.encode import EncodeFile, EncodeShard, encode_shard
 from tokenizer.encode import run as encode
@@ -126,7 +127,11 @@ def repeat(corpus: Path, large: Path, copies: int) -> None:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
             writer.write_table(whole, max_chunksize=rows)
-    shutil.copyfile(corpus / "counts.json", large / "counts.json")
+    counts = read_json(corpus / "counts.json")
+    for of_languages in counts.values():
+        for buckets in of_languages.values():
+            buckets.update({bucket: number * copies for bucket, number in buckets.items()})
+    write_json(large / "counts.json", counts)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,15 @@ CERTAIN = 50
 
 @dataclass(frozen=True)
 class EncodeFile:
-    """One corpus file, the number of its output files, and the hash under which a document is validation."""
+    """One corpus file, the number of its output files, and the hash under which a document is validation.
+
+    ``text_bytes`` is about how much text it holds: by it, small files are put together.
+    """
 
     file: CorpusFile
     number: int
     threshold: int
+    text_bytes: int = 0
 
     def samples(self, split: str) -> Path:
         """Where its samples lie inside the output: ``<language>/<split>-<number>.bin``."""
@@ -69,10 +73,13 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     model = inputs["tokenizer.train"] / MODEL_FILE
     tokenizer = Tokenizer.load(model)
     documents = read_counts(corpus, "documents", settings.buckets)
+    texts = read_counts(corpus, "bytes", settings.buckets)
     files: list[EncodeFile] = []
     for language, own in by_language(corpus_files(corpus, settings.buckets)).items():
         limit = validation_threshold(own, documents.get(language, 0), settings.validation_share)
-        files += [EncodeFile(file, number, limit) for number, file in enumerate(own)]
+        sizes = [file.path.stat().st_size for file in own]
+        unpacked = texts.get(language, 0) / sum(sizes)
+        files += [EncodeFile(own[i], i, limit, int(size * unpacked)) for i, size in enumerate(sizes)]
     shards = {shard.name: shard for shard in pack(files, model, settings.shard_bytes)}
     counted = context.map_shards(partial(encode_shard, settings), shards)
     counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
@@ -113,7 +120,7 @@ def pack(files: Sequence[EncodeFile], model: Path, enough: int) -> list[EncodeSh
     size = 0
     for file in files:
         waiting.append(file)
-        size += file.file.path.stat().st_size
+        size += file.text_bytes
         if size >= enough:
             shards.append(EncodeShard(tuple(waiting), model))
             waiting, size = [], 0

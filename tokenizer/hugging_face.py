@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, canonical_json, write_json
 from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, read_model
-from tokenizer.normaliser_json import normaliser_steps
+from tokenizer.normaliser_json import Step, normaliser_steps, replace_step, unused_characters
 from tokenizer.pieces import MODEL_FILE, SPECIAL
 
 TOKENIZER, CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -65,7 +65,7 @@ def describe(model: ModelFile) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [{"id": number, **_added(vocabulary[number])} for number in (0, 1, 2, 3, last)],
-        "normalizer": {"type": "Sequence", "normalizers": normaliser_steps(model)},
+        "normalizer": {"type": "Sequence", "normalizers": [*normaliser_steps(model), *_brackets(model)]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [words, space]} if model.split_by_white_space else space,
         "post_processor": _template(),
         "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, space]}
@@ -129,13 +129,20 @@ def _unigram(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:
     }
 
 
+def _brackets(model: ModelFile) -> list[Step]:
+    """Without a piece < or >, ＜ｍａｓｋ＞ would be cheaper than its characters: < becomes any other unknown one."""
+    if model.byte_fallback or {"<", ">"} <= model.characters:
+        return []
+    return [replace_step("<", unused_characters(model, range(0xFDD0, 0xFDF0), 1)[0])]
+
+
 def _never_is_safe(model: ModelFile) -> bool:
-    """Whether all characters of pieces, and those of the special ones, are pieces themselves.
+    """Whether all characters of pieces are pieces themselves.
 
     An unknown character costs 10 more than the lowest score. With this, any two ways to cut a text have the same number
     of them, so that it does not matter how low that is.
     """
-    return model.characters | set("".join((*SPECIAL, MASK))) <= set(model.pieces)
+    return model.characters <= set(model.pieces)
 
 
 def _bpe(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:

@@ -37,25 +37,25 @@ def normaliser_steps(model: ModelFile) -> list[Step]:
             "the model keeps extra white space or adds no space before the text: tokenizer.json cannot say that",
             "train it with tokenizer.train",
         )
-    spaces = [_replace({"Regex": " {2,}"}, " "), _replace({"Regex": r"\A | \z"}, "")]
+    spaces = [replace_step({"Regex": " {2,}"}, " "), replace_step({"Regex": r"\A | \z"}, "")]
     return [*_rule_steps(model), *spaces] if model.rules else spaces
 
 
 def _rule_steps(model: ModelFile) -> list[Step]:
     rules = model.rules
-    barrier, free = _unused(model, range(0x80, 0xA0), 2)
+    barrier, free = unused_characters(model, range(0x80, 0xA0), 2)
     protected = _protected(rules)
-    stand_ins = _unused(model, range(0xFDD0, 0xFDF0), len(protected) + 1)
+    stand_ins = unused_characters(model, range(0xFDD0, 0xFDF0), len(protected) + 1)
     # What stands in the text as one of our own marks is unknown to the vocabulary, and so is what it becomes.
-    steps = [_replace(barrier, free)]
-    steps += [_replace(mark, stand_ins[-1]) for mark in stand_ins[:-1]]
-    steps += [_replace(sign, mark) for sign, mark in zip(protected, stand_ins, strict=False)]
-    steps.append(_replace({"Regex": boundaries(rules)}, barrier))
-    steps += [_replace(sign, rules[sign]) for sign in YOUNG if sign in rules]
+    steps = [replace_step(barrier, free)]
+    steps += [replace_step(mark, stand_ins[-1]) for mark in stand_ins[:-1]]
+    steps += [replace_step(sign, mark) for sign, mark in zip(protected, stand_ins, strict=False)]
+    steps.append(replace_step({"Regex": boundaries(rules)}, barrier))
+    steps += [replace_step(sign, rules[sign]) for sign in YOUNG if sign in rules]
     charsmap = base64.b64encode(model.charsmap).decode("ascii")
     steps += [{"type": "NFKC"}, {"type": "Precompiled", "precompiled_charsmap": charsmap}, {"type": "NFKC"}]
-    steps.append(_replace(barrier, ""))
-    return steps + [_replace(mark, sign) for sign, mark in zip(protected, stand_ins, strict=False)]
+    steps.append(replace_step(barrier, ""))
+    return steps + [replace_step(mark, sign) for sign, mark in zip(protected, stand_ins, strict=False)]
 
 
 def boundaries(rules: Mapping[str, str]) -> str:
@@ -101,7 +101,7 @@ def _protected(rules: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _unused(model: ModelFile, codes: Iterable[int], count: int) -> list[str]:
+def unused_characters(model: ModelFile, codes: Iterable[int], count: int) -> list[str]:
     """Characters that neither pieces nor rules name."""
     named = model.characters | set("".join(model.rules.values())) | {key for key in model.rules if len(key) == 1}
     found = [chr(code) for code in codes if chr(code) not in named][:count]
@@ -110,7 +110,8 @@ def _unused(model: ModelFile, codes: Iterable[int], count: int) -> list[str]:
     return found
 
 
-def _replace(pattern: str | Mapping[str, str], content: str) -> Step:
+def replace_step(pattern: str | Mapping[str, str], content: str) -> Step:
+    """The step that replaces a text, or what a regular expression matches."""
     return {
         "type": "Replace",
         "pattern": {"String": pattern} if isinstance(pattern, str) else dict(pattern),

@@ -136,8 +136,8 @@ class EncodeSettings(Section):
     )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that are encoded", min_length=1)
     shard_bytes: int = setting(
-        32 * 2**20,
-        "small files are encoded together until they have so many bytes; a larger file is a shard by itself",
+        64 * 2**20,
+        "small files are encoded together until they have so many bytes of text; a larger file is a shard by itself",
         ge=1,
         affects_result=False,
     )

@@ -184,7 +184,7 @@ class TrainerLog:
         elif found := re.search(r"Merged: .* merges=(\d+)", line):
             wanted = max(self._vocabulary_size - self.alphabet, 1)
             self._reach(10 + 89 * min(1.0, int(found[1]) / wanted), f"merging: {int(found[1]):,} pieces")
-        elif "Saving model" in line:
+        elif "Saving model" in line or re.search(r"Completed \d+ merge steps", line):
             self._reach(100, "writing")
 
     def _reach(self, done: float, phase: str) -> None:

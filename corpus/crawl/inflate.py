@@ -174,7 +174,8 @@ class Text:
             read += len(waiting)
             if inflate.needs_input and not waiting:
                 yield Chunk(position, b"".join(parts), first, last=False)
-                raise UnreadableError(position, "the file ends within a record", final=True)
+                # Not the end for certain: a damaged header can claim the members after it as its own.
+                raise UnreadableError(position, "the file ends within a record")
             try:
                 parts.append(inflate.decompress(waiting, PIECE))
             except _ERRORS as error:

@@ -64,6 +64,9 @@ CASES = {
     "cut in a member": (packed(*GOOD)[:-80], [0, 1, 2, 3, 4], 1, ""),
     "cut between members": (packed(*GOOD[:4]), [0, 1, 2, 3], 0, ""),
     "damaged in the middle": (flipped(packed(*GOOD)), [0, 1, 2, 4, 5], 1, "data error"),
+    "a header that claims what follows": (
+        packed(GOOD[0])[:3] + b"\x04" + bytes(6) + b"\xff\xff" + packed(*GOOD)[3:], [1, 2, 3, 4, 5], 1, "ends within",
+    ),
     "garbage between": (packed(*GOOD[:2]) + b"garbage" * 9 + packed(*GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "data error"),
     "bad header": (packed(*GOOD[:2], wet_record(9, "x" * 99, version="WRONG/1.0"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header"),
     "length too small": (packed(*GOOD[:2], wet_record(9, "x" * 500, 100), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),

@@ -95,6 +95,44 @@ def test_progress_out_of_the_log() -> None:
     assert (log.lines, log.alphabet) == (5715, 2203)
 
 
+def test_progress_of_bpe() -> None:
+    log = TrainerLog(1_862, 8_000_000)
+    seen = []
+    for line in (
+        "I0000 trainer_interface.cc:448] Sampled 100000 sentences from 448501 sentences.",
+        "I0000 trainer_interface.cc:601] Alphabet size=862",
+        "I0000 bpe_model_trainer.cc:421] Merged: freq=7994 merges=100 piece=con",
+        "I0000 bpe_model_trainer.cc:421] Merged: freq=50 merges=900 piece=er",
+        "I0000 bpe_model_trainer.cc:438] Completed 1000 merge steps.",
+    ):
+        log.read(line)
+        seen.append(log.done)
+    assert seen == [5, 10, pytest.approx(18.9), pytest.approx(90.1), 100]
+    assert log.lines == 100_000
+
+
+def test_bpe_with_bytes_and_digits(trained: Path, run_stage: Any, tmp_path: Path) -> None:
+    """Every setting reaches the trainer: bytes are pieces, digits stand alone, nothing is longer than asked."""
+    text = tmp_path / "sample" / "text" / "en"
+    text.mkdir(parents=True)
+    lines = [f"in {number} people were born free and equal in {number + 1000}" for number in range(400)]
+    (text / "all-00000.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = {"model_type": "bpe", "vocabulary_size": 330, "byte_fallback": True, "split_digits": True}
+    run_stage(
+        "tokenizer.train",
+        {"train": {**settings, "longest_piece": 4}},
+        {"tokenizer.sample": tmp_path / "sample"},
+        tmp_path / "out",
+    )
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    words = [piece for piece in tokenizer.vocabulary[4:-1] if not piece.startswith("<0x")]
+    assert len(tokenizer.vocabulary) - len(words) - 5 == 256
+    assert max(map(len, words)) == 4
+    assert not any(len(piece.strip("▁")) > 1 for piece in words if any(sign.isdigit() for sign in piece))
+    assert tokenizer.decode(tokenizer.encode("free 🦄")) == "free 🦄"
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
 def test_a_killed_trainer_is_told(tmp_path: Path) -> None:
     error = TrainerLog(100, 1).explain(-9, tmp_path / "trainer.log")
     assert "was killed, probably for want of memory" in str(error)

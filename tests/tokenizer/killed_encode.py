@@ -1,0 +1,17 @@
+"""Runs tokenizer.encode as a process that a test may kill: python killed_encode.py CORPUS MODEL OUTPUT WORKERS."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.context import Context
+from pipeline.log import EventLog
+from tokenizer.encode import run
+from tokenizer.stages import EncodeStage, TokenizerSettings
+
+if __name__ == "__main__":
+    corpus, model, output = map(Path, sys.argv[1:4])
+    settings = TokenizerSettings.model_validate({"encode": {"sample_length": 32, "shard_bytes": 1}}).encode
+    context = Context("tokenizer.encode", output, int(sys.argv[4]), EventLog(output.parent / f"{output.name}.jsonl"))
+    run(EncodeStage(encode=settings), {"corpus.regroup": corpus, "tokenizer.train": model}, output, context)
