@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from finetune.batches import training_batches
-from finetune.encoding import Encoded
 from finetune.folder import save_fine_tuned
+from finetune.heads.kinds import ClassificationKind
 from finetune.help_pages import task_data
-from finetune.kinds import ClassificationKind
-from finetune.loop import make_steps, rate_factor, train_updates
 from finetune.stages import LabelledFiles, Recipe
 from finetune.tasks import read_task
+from finetune.training.batches import training_batches
+from finetune.training.encoding import Encoded
+from finetune.training.loop import make_steps, rate_factor, train_updates
 from pretrain.engine import choose_dtype
 from pretrain.folder import PIECES, load_encoder
 from tokenizer.pieces import Tokenizer

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from finetune.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
+from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from finetune import tasks
-from finetune.comparison import compare
 from finetune.data.examples import Classification, Split, TaskData
 from finetune.stages import HelpPagesConfig
+from finetune.training.comparison import compare
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.stage import Inputs

@@ -43,7 +43,7 @@ def predictions_of(
     if not any(text.strip() for text in texts):
         raise UsageError("no text is given", 'xlmr finetune predict "a text" --model FOLDER')
     from finetune.folder import load_fine_tuned
-    from finetune.loop import scores_of
+    from finetune.training.loop import scores_of
 
     loaded = load_fine_tuned(folder)
     if loaded.kind.name == "span" and not context.strip():

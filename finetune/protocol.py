@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.baselines import Initialisation
 from finetune.metrics import deviation, mean
 from finetune.stages import Protocol, Recipe
+from finetune.training.baselines import Initialisation
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.comparison import compare
 from finetune.data.reading import read_task
 from finetune.stages import TaskConfig
+from finetune.training.comparison import compare
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.stage import Inputs

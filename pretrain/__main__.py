@@ -5,6 +5,6 @@ import sys
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a rank that is gone is told in a line, not by stack traces
 
-from pretrain.launch import main  # after it: PyTorch reads the level once
+from pretrain.ranks.launch import main  # after it: PyTorch reads the level once
 
 sys.exit(main())

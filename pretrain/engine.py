@@ -18,11 +18,11 @@ from torch import Tensor
 
 from pipeline.errors import XlmrError
 from pretrain.chance import mix
-from pretrain.masking import MaskedBatch
+from pretrain.checkpoints.state import MOMENTS, PARTS, Places, Source, State
+from pretrain.data.masking import MaskedBatch
 from pretrain.model import MaskedLanguageModel, initial_values
 from pretrain.parallel import Group, Layout, cuts_of, divide, put
 from pretrain.stages import TrainSettings
-from pretrain.state import MOMENTS, PARTS, Places, Source, State
 
 __all__ = ["MOMENTS", "PARTS", "CarefulAdamW", "Engine", "Outcome", "Source", "State", "choose_dtype"]
 

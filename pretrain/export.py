@@ -8,11 +8,11 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
-from pretrain.checkpoint import CheckpointFolder
+from pretrain.checkpoints.checkpoint import CheckpointFolder
+from pretrain.checkpoints.state import WEIGHTS
 from pretrain.folder import PIECES, save_weights
 from pretrain.model import build, count_parameters
 from pretrain.stages import ExportConfig
-from pretrain.state import WEIGHTS
 from pretrain.train import CHECKPOINTS
 
 

@@ -116,7 +116,7 @@ class Filler:
 
 def load_any_model(folder: Path) -> MaskedLanguageModel:
     """From Hugging Face's layout, from a checkpoint, or from the newest one of a training. Errors: XlmrError."""
-    from pretrain.checkpoint import RECORD, CheckpointFolder, read_checkpoint
+    from pretrain.checkpoints.checkpoint import RECORD, CheckpointFolder, read_checkpoint
     from pretrain.folder import load_model
     from pretrain.model import MaskedLanguageModel
 

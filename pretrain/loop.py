@@ -20,17 +20,17 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.progress import Progress as Bar
 from pipeline.storage import write_json
-from pretrain.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
-from pretrain.checkpoint_writer import CheckpointWriter
+from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
+from pretrain.checkpoints.writer import CheckpointWriter
+from pretrain.data.first_batch import write_first_batch
+from pretrain.data.loader import Batches, Loader, Prepared
+from pretrain.data.samples import SampleFolder
+from pretrain.data.stream import MixedStream, Stream
 from pretrain.engine import Engine, Outcome
-from pretrain.first_batch import write_first_batch
-from pretrain.loader import Batches, Loader, Prepared
-from pretrain.metrics import Journal, NoJournal
 from pretrain.model import ModelConfig
-from pretrain.samples import SampleFolder
+from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
 from pretrain.stages import PretrainConfig, TrainSettings
-from pretrain.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
-from pretrain.stream import MixedStream, Stream
+from pretrain.tracking.metrics import Journal, NoJournal
 from pretrain.validation import Losses, Validation, count_pieces
 
 CHECKPOINTS, BASELINES, FIRST_BATCH = "checkpoints", "baselines.json", "first-batch.txt"

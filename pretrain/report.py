@@ -13,7 +13,7 @@ from pipeline.manifest import read_manifest
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
 from pipeline.words import short_number
-from pretrain.metrics import read_metrics
+from pretrain.tracking.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

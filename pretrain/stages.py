@@ -180,7 +180,7 @@ ROOM = Room(
             name="pretrain.pairs",
             version=1,
             config=PairsConfig,
-            run="pretrain.pairs:run",
+            run="pretrain.data.pairs:run",
             summary="pairs of translations as samples, for the objective TLM; none unless files are named",
             inputs=("tokenizer.encode", "tokenizer.train"),
             outside=_pair_files,
@@ -190,7 +190,7 @@ ROOM = Room(
             name="pretrain.train",
             version=2,
             config=PretrainConfig,
-            run="pretrain.launch:run",
+            run="pretrain.ranks.launch:run",
             summary="train a masked language model on the samples",
             inputs=("tokenizer.encode", "tokenizer.train", "pretrain.pairs"),
             resumable=True,
@@ -206,8 +206,8 @@ ROOM = Room(
     ),
     report="pretrain.report:sections",
     tools={
-        "benchmark": "pretrain.benchmark:benchmark",
+        "benchmark": "pretrain.benchmark.tool:benchmark",
         "fill-mask": "pretrain.fill_mask:fill_mask",
-        "plan": "pretrain.plan:plan",
+        "plan": "pretrain.cost.plan:plan",
     },
 )

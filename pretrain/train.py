@@ -15,13 +15,13 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
+from pretrain.data.samples import SampleFolder, check_tokenizer, open_samples, read_listing
 from pretrain.engine import Engine
 from pretrain.fill_mask import load_pieces
 from pretrain.loop import CHECKPOINTS, Material, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, count_parameters
-from pretrain.samples import SampleFolder, check_tokenizer, open_samples, read_listing
+from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
-from pretrain.stopping import lost_ranks
 from pretrain.validation import count_pieces
 
 __all__ = ["CHECKPOINTS", "architecture_of", "run", "start_from_frequencies"]

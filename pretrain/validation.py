@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrain.masking import MaskedBatch, mask_samples
-from pretrain.samples import SampleArray, SampleFolder
+from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.samples import SampleArray, SampleFolder
 
 NEVER_TRAINED = 2**62
 """Stands in the place of the update when validation masks are drawn, so that they are nobody else's."""

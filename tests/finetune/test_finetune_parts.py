@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_task import example_rows
 
-from finetune.baselines import majority_class, majority_scores
-from finetune.batches import POOL, evaluation_batches, training_batches
 from finetune.data.examples import Classification
-from finetune.encoding import Encoded, counts_of, read_encoded, write_encoded
-from finetune.kinds import ClassificationKind
-from finetune.loop import rate_factor
+from finetune.heads.kinds import ClassificationKind
 from finetune.metrics import deviation, score
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
 from finetune.report import unseen, verdict
 from finetune.stages import Protocol, Recipe
+from finetune.training.baselines import majority_class, majority_scores
+from finetune.training.batches import POOL, evaluation_batches, training_batches
+from finetune.training.encoding import Encoded, counts_of, read_encoded, write_encoded
+from finetune.training.loop import rate_factor
 from tokenizer.pieces import Tokenizer
 
 CPU = torch.device("cpu")

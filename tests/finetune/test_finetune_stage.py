@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 import torch
 
-from finetune import comparison, help_pages, task_stage
-from finetune.baselines import starting_encoder
+from finetune import help_pages, task_stage
 from finetune.data.examples import TaskData
-from finetune.encoding import Encoded
 from finetune.folder import load_fine_tuned
-from finetune.kinds import ClassificationKind
-from finetune.loop import Objective, Outcome, Setting, evaluate, fine_tune, scores_of
+from finetune.heads.kinds import ClassificationKind
 from finetune.predict import labels_of, predict
 from finetune.report import sections
 from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
 from finetune.tasks import read_task
+from finetune.training import comparison
+from finetune.training.baselines import starting_encoder
+from finetune.training.encoding import Encoded
+from finetune.training.loop import Objective, Outcome, Setting, evaluate, fine_tune, scores_of
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder

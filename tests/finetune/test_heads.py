@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
-from finetune.encoding import IGNORED, Encoded, encode_pairs, lengths_of_pair
 from finetune.folder import load_fine_tuned, save_fine_tuned
-from finetune.kinds import KINDS, Kind
-from finetune.loop import class_loss, scores_of, span_loss, value_loss
+from finetune.heads.kinds import KINDS, Kind
 from finetune.predict import lines_of, predictions_of
 from finetune.stages import Recipe
+from finetune.training.encoding import IGNORED, Encoded, encode_pairs, lengths_of_pair
+from finetune.training.loop import class_loss, scores_of, span_loss, value_loss
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
 from pretrain.model import Encoder, ModelConfig

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune.data.examples import Question
-from finetune.kinds import SpanKind
-from finetune.span import Windows, answers_of, best_span, encode_questions, pieces_of_span, window_borders
+from finetune.heads.kinds import SpanKind
+from finetune.heads.span import Windows, answers_of, best_span, encode_questions, pieces_of_span, window_borders
 from finetune.stages import Recipe
 from tokenizer.pieces import Tokenizer
 

@@ -18,8 +18,8 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.dag import Dag
 from pipeline.stage import Inputs, Room, Stage
-from pretrain import launch
 from pretrain.engine import Engine
+from pretrain.ranks import launch
 from pretrain.stages import ROOM
 
 

@@ -126,7 +126,7 @@ def batch_of(number: int, rank: int, world: int) -> Any:
     """This data rank's samples of global batch ``number``; one of them is cut short by padding."""
     import numpy as np
 
-    from pretrain.masking import mask_samples
+    from pretrain.data.masking import mask_samples
 
     ids = np.random.default_rng(number).integers(4, VOCABULARY - 1, (BATCH, LENGTH))
     ids[:, 0] = 0

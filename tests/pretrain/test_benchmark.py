@@ -13,15 +13,16 @@ import torch
 from torch import nn
 
 from pipeline.cli import main
-from pretrain.benchmark import random_samples, table, with_settings
-from pretrain.benchmark_rounds import Plan, Result, architecture_of, measure
-from pretrain.flops import training_flops
+from pretrain.benchmark.hugging_face_loop import HuggingFaceLoop
+from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_held
+from pretrain.benchmark.random_samples import random_samples
+from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
+from pretrain.benchmark.tool import table, with_settings
+from pretrain.cost.flops import training_flops
+from pretrain.cost.workload import Workload, of_size
+from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.samples import open_samples
 from pretrain.folder import load_model
-from pretrain.hugging_face_loop import HuggingFaceLoop
-from pretrain.masking import MaskedBatch, mask_samples
-from pretrain.meter import MatrixProduct, Parts, bytes_added, bytes_held
-from pretrain.samples import open_samples
-from pretrain.workload import Workload, of_size
 
 CPU = torch.device("cpu")
 

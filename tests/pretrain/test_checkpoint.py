@@ -16,10 +16,10 @@ from tiny_corpus import write_samples
 from tiny_training import last_weights, tiny_config, train_into
 
 from pipeline.errors import XlmrError
-from pretrain.checkpoint import About, CheckpointFolder, Keeping, Progress, read_checkpoint, shapes_of
-from pretrain.checkpoint_writer import Buffer, CheckpointWriter
+from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Progress, read_checkpoint, shapes_of
+from pretrain.checkpoints.tensor_files import TensorFile, TensorWriter
+from pretrain.checkpoints.writer import Buffer, CheckpointWriter
 from pretrain.model import ModelConfig
-from pretrain.tensor_files import TensorFile, TensorWriter
 
 SMALL = ModelConfig(20, layers=1, width=8, heads=2, feed_forward=16, positions=10)
 

@@ -11,11 +11,11 @@ import sentencepiece
 import torch
 
 from pipeline.errors import UsageError, XlmrError
-from pretrain.checkpoint import About, CheckpointFolder, Progress
+from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Progress
+from pretrain.checkpoints.state import PARTS
 from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, load_pieces, table
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
-from pretrain.state import PARTS
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pretrain.checkpoint import CheckpointFolder
-from pretrain.launch import main, take_slurm
+from pretrain.checkpoints.checkpoint import CheckpointFolder
+from pretrain.ranks.launch import main, take_slurm
 
 CONFIG = """
 run: {project: p}

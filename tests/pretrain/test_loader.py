@@ -16,9 +16,9 @@ from tiny_corpus import write_samples
 from tiny_training import losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
-from pretrain.loader import Loader, measure_loader
-from pretrain.samples import SampleFolder, open_samples
-from pretrain.stream import Drawn, Stream
+from pretrain.data.loader import Loader, measure_loader
+from pretrain.data.samples import SampleFolder, open_samples
+from pretrain.data.stream import Drawn, Stream
 
 BATCH = 24
 

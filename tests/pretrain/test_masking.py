@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain.chance import mix, uniform
-from pretrain.masking import AMOUNT, POSITIONS, mask_samples
+from pretrain.data.masking import AMOUNT, POSITIONS, mask_samples
 
 VOCABULARY = 50
 MASK = VOCABULARY - 1

@@ -19,10 +19,10 @@ from tiny_corpus import write_samples
 from tiny_training import tiny_config, train_into
 
 from pipeline.errors import XlmrError
-from pretrain.event_files import EventFile, crc32c, event_of
-from pretrain.first_batch import show
-from pretrain.masking import MaskedBatch
-from pretrain.metrics import Journal, read_metrics, scalars_of
+from pretrain.data.first_batch import show
+from pretrain.data.masking import MaskedBatch
+from pretrain.tracking.event_files import EventFile, crc32c, event_of
+from pretrain.tracking.metrics import Journal, read_metrics, scalars_of
 
 D = descriptor_pb2.FieldDescriptorProto
 

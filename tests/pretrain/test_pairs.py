@@ -17,13 +17,13 @@ from tiny_corpus import write_samples
 from tiny_training import NO_DROPOUT, tiny_config, train_into
 
 from pipeline.errors import XlmrError
+from pretrain.data.pairs import run as run_pairs
+from pretrain.data.parallel_text import find_texts, read_pairs
+from pretrain.data.samples import open_samples, read_listing
+from pretrain.data.stream import MixedStream, rows_of_pairs
 from pretrain.loop import Material, stream_of
-from pretrain.metrics import read_metrics
-from pretrain.pairs import run as run_pairs
-from pretrain.parallel_text import find_texts, read_pairs
-from pretrain.samples import open_samples, read_listing
 from pretrain.stages import PairsConfig
-from pretrain.stream import MixedStream, rows_of_pairs
+from pretrain.tracking.metrics import read_metrics
 
 WORDS = {
     "de": ["der", "Hund", "und", "die", "Katze", "gehen", "heute", "in", "das", "Haus"],

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pretrain.cost.workload import Workload, of_config
 from pretrain.model import MaskedLanguageModel, ModelConfig, count_parameters
 from pretrain.presets import SHAPES, at_capacity_of, parameters_of
-from pretrain.workload import Workload, of_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ABLATION = CONFIGS / "xlmr-ablation.yaml"

@@ -12,14 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
-from pretrain.benchmark_rounds import Plan, _Rounds, architecture_of, engine_of, loader_of
-from pretrain.flops import encoder_flops, training_flops
-from pretrain.memory import Cluster, memory_of, parameters_of_rank
-from pretrain.meter import Parts, bytes_added, bytes_held
+from pretrain.benchmark.meter import Parts, bytes_added, bytes_held
+from pretrain.benchmark.rounds import Plan, _Rounds, architecture_of, engine_of, loader_of
+from pretrain.cost.flops import encoder_flops, training_flops
+from pretrain.cost.memory import Cluster, memory_of, parameters_of_rank
+from pretrain.cost.plan import Speed, layouts, parse_bytes, speed_of, spread, suggest
+from pretrain.cost.workload import Workload, of_size
 from pretrain.model import build
 from pretrain.parallel import cuts_of
-from pretrain.plan import Speed, layouts, parse_bytes, speed_of, spread, suggest
-from pretrain.workload import Workload, of_size
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ import torch
 from tiny_training import NO_DROPOUT, Ranks, Spec, last_weights, losses_of, tiny_config, train_into
 
 import pretrain.loop
-from pretrain.checkpoint import CheckpointFolder
+from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.loop import learning_rate
 from pretrain.stages import TrainSettings
 

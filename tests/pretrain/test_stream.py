@@ -12,8 +12,8 @@ from tiny_corpus import write_samples
 
 from pipeline.errors import XlmrError
 from pretrain.chance import below, mix, shuffled, uniform
-from pretrain.samples import SampleFolder, open_samples
-from pretrain.stream import Stream, epoch_shares
+from pretrain.data.samples import SampleFolder, open_samples
+from pretrain.data.stream import Stream, epoch_shares
 
 
 def stream_of(folder: SampleFolder, batch: int = 10, alpha: float = 0.3, seed: int = 1, rank=0, world=1) -> Stream:

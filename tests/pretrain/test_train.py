@@ -15,15 +15,15 @@ from torch import nn
 import pretrain.train
 from pipeline.config import fingerprint
 from pipeline.errors import XlmrError
+from pretrain.data.masking import mask_samples
+from pretrain.data.samples import open_samples
+from pretrain.data.stream import Stream
 from pretrain.export import run as export
 from pretrain.loop import learning_rate
-from pretrain.masking import mask_samples
-from pretrain.metrics import read_metrics
 from pretrain.model import build, initial_values
 from pretrain.parallel import Group, cuts_of, put
-from pretrain.samples import open_samples
 from pretrain.stages import ExportConfig, TrainSettings
-from pretrain.stream import Stream
+from pretrain.tracking.metrics import read_metrics
 from pretrain.train import architecture_of
 
 

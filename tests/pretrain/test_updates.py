@@ -9,12 +9,12 @@ import pytest
 import torch
 from tiny_training import NO_DROPOUT, tiny_config
 
+from pretrain.data.masking import mask_samples
+from pretrain.data.samples import open_samples
+from pretrain.data.stream import Stream
 from pretrain.engine import Engine
-from pretrain.masking import mask_samples
 from pretrain.model import build
-from pretrain.samples import open_samples
 from pretrain.stages import TrainSettings
-from pretrain.stream import Stream
 from pretrain.train import architecture_of
 
 

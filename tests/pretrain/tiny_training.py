@@ -40,7 +40,7 @@ def train_into(output: Path, samples: Path, make_context: Any, config: Any, **in
 
 
 def losses_of(output: Path) -> list[float]:
-    from pretrain.metrics import read_metrics
+    from pretrain.tracking.metrics import read_metrics
 
     return [record["loss"] for record in read_metrics(output / "metrics.jsonl") if "loss" in record]
 
@@ -119,8 +119,8 @@ def _main(path: Path, rank: int) -> int:
     from pipeline.context import Context
     from pipeline.errors import XlmrError
     from pipeline.log import EventLog
-    from pretrain.launch import QuietContext
-    from pretrain.tensor_files import TensorWriter
+    from pretrain.checkpoints.tensor_files import TensorWriter
+    from pretrain.ranks.launch import QuietContext
     from pretrain.train import run
 
     values = json.loads(path.read_text())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pretrain.workload import Workload
+from pretrain.cost.workload import Workload
 
 Precision = Literal["fp32", "autocast", "bf16"]
 """fp32; bf16 products over fp32 weights; bf16 weights beside fp32 masters."""

@@ -24,7 +24,7 @@ from pipeline.errors import UsageError, XlmrError
 from pipeline.log import EventLog
 from pipeline.progress import Progress
 from pipeline.stage import Inputs
-from pretrain.crew import Crew
+from pretrain.ranks.crew import Crew
 from pretrain.stages import PretrainConfig
 
 RANKS = "--ranks"
@@ -60,7 +60,7 @@ def main(words: list[str] | None = None, command: Callable[[list[str]], int] = x
 
 
 def _start(words: list[str]) -> int:
-    from pretrain.local_ranks import command_without, start_ranks
+    from pretrain.ranks.local_ranks import command_without, start_ranks
 
     def work() -> int:
         amount = words[1] if len(words) > 1 else ""
@@ -125,7 +125,7 @@ def follow(crew: Crew) -> int:
 
 def _is_own(error: BaseException) -> bool:
     """Whether the error is this rank's, and not a collective's complaint about another."""
-    from pretrain.stopping import LOST
+    from pretrain.ranks.stopping import LOST
 
     said = error.__cause__ if isinstance(error, XlmrError) else error
     return not (isinstance(said, RuntimeError) and any(word in str(said) for word in LOST))

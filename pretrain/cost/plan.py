@@ -1,6 +1,6 @@
 """Tool ``xlmr pretrain plan``: what a training takes of a cluster, in memory and in days, before anything is started.
 
-Light: the figures follow from the settings (``pretrain.memory``, ``pretrain.flops``), so no GPU and no torch is needed.
+Light: the figures follow from the settings (``memory.py``, ``flops.py``), so no GPU and no torch is needed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
-from pretrain.flops import encoder_flops, training_flops
-from pretrain.memory import Cluster, Memory, Precision, memory_of
+from pretrain.cost.flops import encoder_flops, training_flops
+from pretrain.cost.memory import Cluster, Memory, Precision, memory_of
+from pretrain.cost.workload import Workload, of_config, of_size
 from pretrain.presets import SHAPES
-from pretrain.workload import Workload, of_config, of_size
 
 Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 

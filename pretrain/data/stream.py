@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
 from pretrain.chance import below, shuffled
-from pretrain.samples import SampleArray, SampleFolder
+from pretrain.data.samples import SampleArray, SampleFolder
 
 
 def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from pretrain.crew import GRACE_SECONDS
+from pretrain.ranks.crew import GRACE_SECONDS
 
 LOOK_SECONDS = 0.1
 

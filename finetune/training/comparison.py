@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 
-from finetune.baselines import baseline_scores, baselines_of, starting_encoder
 from finetune.data.examples import TaskData
-from finetune.encoding import ENCODED, Encoded, counts_of, read_encoded, write_encoded
 from finetune.folder import save_fine_tuned
-from finetune.held_out import HELD_OUT, read_held_out, write_held_out
-from finetune.kinds import KINDS, Kind, Prediction
-from finetune.loop import Objective, Scores, Setting, fine_tune, limited_threads, scores_of
+from finetune.heads.kinds import KINDS, Kind, Prediction
 from finetune.protocol import Run, best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Protocol, Recipe
+from finetune.training.baselines import baseline_scores, baselines_of, starting_encoder
+from finetune.training.encoding import ENCODED, Encoded, counts_of, read_encoded, write_encoded
+from finetune.training.held_out import HELD_OUT, read_held_out, write_held_out
+from finetune.training.loop import Objective, Scores, Setting, fine_tune, limited_threads, scores_of
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError

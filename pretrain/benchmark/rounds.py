@@ -12,16 +12,16 @@ from typing import Any
 import torch
 
 from pipeline.errors import XlmrError
-from pretrain.benchmark import random_samples
+from pretrain.benchmark.hugging_face_loop import RATE, HuggingFaceLoop
+from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_held, seconds_of
+from pretrain.benchmark.random_samples import random_samples
+from pretrain.cost.flops import training_flops
+from pretrain.cost.workload import Workload
+from pretrain.data.loader import Loader
+from pretrain.data.samples import open_samples
+from pretrain.data.stream import Stream
 from pretrain.engine import Engine
-from pretrain.flops import training_flops
-from pretrain.hugging_face_loop import RATE, HuggingFaceLoop
-from pretrain.loader import Loader
-from pretrain.meter import MatrixProduct, Parts, bytes_added, bytes_held, seconds_of
 from pretrain.model import ModelConfig, build
-from pretrain.samples import open_samples
-from pretrain.stream import Stream
-from pretrain.workload import Workload
 
 SEED = 1
 

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune.batches import evaluation_batches, training_batches
-from finetune.checkpoint import load_state, save_state
-from finetune.encoding import IGNORED, Encoded, Rows
 from finetune.metrics import mean
 from finetune.stages import Recipe
+from finetune.training.batches import evaluation_batches, training_batches
+from finetune.training.checkpoint import load_state, save_state
+from finetune.training.encoding import IGNORED, Encoded, Rows
 from pipeline.errors import XlmrError
 from pretrain.engine import choose_dtype
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pretrain.benchmark.meter import Parts
+from pretrain.data.masking import MaskedBatch
 from pretrain.folder import describe_config
-from pretrain.masking import MaskedBatch
-from pretrain.meter import Parts
 from pretrain.model import ModelConfig
 from pretrain.stages import TrainSettings
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from torch import Tensor
 
 from pipeline.errors import XlmrError
-from pretrain.checkpoint import About, CheckpointFolder, NamedTensors
+from pretrain.checkpoints.checkpoint import About, CheckpointFolder, NamedTensors
 
 Named = tuple[str, Mapping[str, Tensor]]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.storage import atomic_write
-from pretrain.event_files import EventFile
-from pretrain.trackers import Tracker, open_trackers
+from pretrain.tracking.event_files import EventFile
+from pretrain.tracking.trackers import Tracker, open_trackers
 
 METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from pretrain.masking import MaskedBatch, mask_samples
-from pretrain.stream import Drawn
+from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.stream import Drawn
 
 AHEAD = 2
 """Global batches that are ready or being made besides the one in use."""

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.heads.tagging import OUTSIDE
 from finetune.metrics import Classes, score
-from finetune.tagging import OUTSIDE
 from pretrain.folder import load_encoder
 from pretrain.model import Encoder
 

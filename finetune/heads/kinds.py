@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from finetune.classification import PieceClassifier, SequenceClassifier
 from finetune.data.examples import Classification, Question, Regression, Tagging
-from finetune.encoding import Encoded, encode_pairs, encode_texts
-from finetune.loop import Loss, Scores, class_loss, span_loss, value_loss
+from finetune.heads.classification import PieceClassifier, SequenceClassifier
+from finetune.heads.span import Windows, answers_of, encode_questions
+from finetune.heads.tagging import encode_sentences, tags_of
 from finetune.scoring import (
     accuracy,
     f1,
@@ -27,9 +27,9 @@ from finetune.scoring import (
     spearman,
     squad_scores,
 )
-from finetune.span import Windows, answers_of, encode_questions
 from finetune.stages import Recipe
-from finetune.tagging import encode_sentences, tags_of
+from finetune.training.encoding import Encoded, encode_pairs, encode_texts
+from finetune.training.loop import Loss, Scores, class_loss, span_loss, value_loss
 from pretrain.model import Encoder
 from tokenizer.pieces import Tokenizer
 

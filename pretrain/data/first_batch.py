@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pretrain.data.loader import Prepared
+from pretrain.data.masking import PAD, MaskedBatch
 from pretrain.fill_mask import load_pieces, piece_of
-from pretrain.loader import Prepared
-from pretrain.masking import PAD, MaskedBatch
 
 SHOWN = 8
 """Samples of the first batch."""

@@ -22,10 +22,10 @@ from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
+from pretrain.data.masking import PAD
+from pretrain.data.parallel_text import ParallelText, find_texts, read_pairs
+from pretrain.data.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, open_samples
 from pretrain.fill_mask import load_pieces
-from pretrain.masking import PAD
-from pretrain.parallel_text import ParallelText, find_texts, read_pairs
-from pretrain.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, open_samples
 from pretrain.stages import PairsConfig
 
 BOS, EOS, UNK = 0, 2, 3

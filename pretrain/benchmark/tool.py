@@ -9,20 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError
-from pretrain.workload import DEMO, Workload, of_config, of_size
+from pretrain.cost.workload import DEMO, Workload, of_config, of_size
 
 if TYPE_CHECKING:
-    from pretrain.benchmark_rounds import Result
+    from pretrain.benchmark.rounds import Result
 
 Flag = Annotated[bool, Parameter(negative="")]
 Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -96,7 +93,7 @@ def benchmark(  # noqa: PLR0913 - the flags of a command
         "head_chunk": head_chunk, "compile": compile_layers or None, "recompute": recompute or None,
     }  # fmt: skip
     work = with_settings(given, changes, micro_batches, length)
-    from pretrain.benchmark_rounds import Plan, measure
+    from pretrain.benchmark.rounds import Plan, measure
 
     result = measure(work, Plan(updates, rounds, theirs=not alone, compile_theirs=compile_theirs))
     if result is not None:  # rank 0 has it
@@ -137,36 +134,3 @@ def table(result: Result) -> str:
     elif result.why_not:
         lines += ["", f"Hugging Face's loop was not measured: {result.why_not}"]
     return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class SampleSource:
-    """Random samples in a folder as tokenizer.encode writes them."""
-
-    folder: Path
-    vocabulary_size: int
-    length: int
-
-
-@contextmanager
-def random_samples(vocabulary_size: int, length: int, samples: int) -> Iterator[SampleSource]:
-    """Two languages, of ``samples`` samples in all, for as long as the context lasts."""
-    import numpy as np
-
-    dtype = "uint16" if vocabulary_size <= 1 << 16 else "uint32"
-    counts = {"aa": samples - samples // 4, "bb": samples // 4}
-    languages: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for number, (language, count) in enumerate(counts.items()):
-            ids = np.random.default_rng(number).integers(4, vocabulary_size - 1, (count, length))
-            ids[:, 0] = 0
-            (folder / language).mkdir()
-            ids.astype(f"<{np.dtype(dtype).str[1:]}").tofile(folder / language / "train-00000.bin")
-            entry = {"samples": count, "pieces": count * (length - 1), "files": [f"{language}/train-00000.bin"]}
-            languages[language] = {"train": entry}
-        listing = {
-            "vocabulary_size": vocabulary_size, "sample_length": length, "dtype": dtype, "languages": languages,
-        }  # fmt: skip
-        (folder / "samples.json").write_text(json.dumps(listing))
-        yield SampleSource(folder, vocabulary_size, length)

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from pipeline.errors import XlmrError
 from pipeline.storage import fsync_folder, publish, read_json, sha256_of_file
+from pretrain.checkpoints.state import PARTS, WEIGHTS
+from pretrain.checkpoints.tensor_files import TensorFile, TensorWriter
 from pretrain.model import ModelConfig, build
-from pretrain.state import PARTS, WEIGHTS
-from pretrain.tensor_files import TensorFile, TensorWriter
 
 RECORD = "checkpoint.json"
 

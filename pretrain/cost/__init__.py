@@ -1,0 +1,1 @@
+"""What a training takes, counted before anything is bought: operations, memory, days. Light: no torch."""
