@@ -36,6 +36,8 @@ from tokenizer.stages import BUCKETS, EncodeStage, TokenizerSettings
 BATCH_BYTES = 4 << 20
 """As corpus.regroup writes them."""
 
+OUTPUT = "output"
+
 
 def main() -> None:
     """Measure the corpus, and the corpus many times over, and print."""
@@ -74,6 +76,7 @@ def measure(what: str, corpus: Path, given: argparse.Namespace, scratch: Path) -
             run()
             clock[name].append(time.perf_counter() - start)
             processors[name].append(processor_seconds() - used)
+            shutil.rmtree(scratch / OUTPUT, ignore_errors=True)
     print(f"{what}: {len(texts):,} documents, {megabytes:,.1f} MB, {given.workers} workers")
     print(f"  {'':24}{'clock':>10}{'':>9}{'processors':>12}")
     floors = [median(of["SentencePiece, arrays"]) for of in (clock, processors)]
@@ -101,19 +104,17 @@ def in_one(files: Sequence[CorpusFile], model: Path, scratch: Path) -> ShardRepo
     for file in files:
         number = of_language[file.language] = of_language.get(file.language, -1) + 1
         numbered.append(EncodeFile(file, number, threshold))
-    with tempfile.TemporaryDirectory(dir=scratch) as workspace:
-        shard = EncodeShard(tuple(numbered), model / MODEL_FILE)
-        return encode_shard(TokenizerSettings().encode, shard, Path(workspace))
+    shard = EncodeShard(tuple(numbered), model / MODEL_FILE)
+    return encode_shard(TokenizerSettings().encode, shard, scratch / OUTPUT)
 
 
 def stage(corpus: Path, model: Path, scratch: Path, workers: int) -> None:
     """The stage as the command line runs it, from nothing; the processes' start counts."""
-    output = scratch / "output"
+    output = scratch / OUTPUT
     output.mkdir()
     config = EncodeStage(encode=TokenizerSettings().encode)
     context = Context("tokenizer.encode", output, workers, EventLog(scratch / "log.jsonl"))
     encode(config, {"corpus.regroup": corpus, "tokenizer.train": model}, output, context)
-    shutil.rmtree(output)
 
 
 def repeat(corpus: Path, large: Path, copies: int) -> None:

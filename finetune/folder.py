@@ -52,12 +52,17 @@ class FineTuned:
     tokenizer: Tokenizer
 
 
-def save_fine_tuned(model: nn.Module, kind: Kind, pieces: Path, folder: Path) -> None:
-    """Write the folder; ``pieces`` is the tokenizer's model file and is copied. Weights are fp32."""
+def save_fine_tuned(
+    model: nn.Module, kind: Kind, pieces: Path, folder: Path, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the folder; ``pieces`` is the tokenizer's model file and is copied. Weights are fp32.
+
+    ``weights`` are those to write where ``model`` has only a part of them.
+    """
     encoder: Encoder = model.encoder  # type: ignore[assignment]
     config = encoder.config
     folder.mkdir(parents=True, exist_ok=True)
-    ours, theirs = model.state_dict(), {TOKEN_TYPE: torch.zeros(1, config.width)}
+    ours, theirs = weights or model.state_dict(), {TOKEN_TYPE: torch.zeros(1, config.width)}
     for our_name, their_names in _tensors(config, kind.name):
         if our_name in ours:
             for their_name, part in zip(their_names, ours[our_name].chunk(len(their_names)), strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from finetune import tasks
 from finetune.data.examples import Classification, Split, TaskData
-from finetune.stages import HelpPagesConfig
+from finetune.stages import HelpPagesConfig, encoder_of
 from finetune.training.comparison import compare
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -19,7 +19,7 @@ from pipeline.stage import Inputs
 def run(config: HelpPagesConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError for labelled files or settings that do not fit."""
     data = task_data(tasks.read_task(config.help_pages))
-    return compare(data, config.recipe, config.protocol, inputs["pretrain.export"], output, context)
+    return compare(data, config.recipe, config.protocol, encoder_of(config, inputs), output, context)
 
 
 def task_data(task: tasks.Task) -> TaskData:

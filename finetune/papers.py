@@ -76,17 +76,6 @@ def models_of(plan: Plan, languages: Sequence[str]) -> int:
     return sum(len(fit.choices) for fit in fits_of(plan, languages))
 
 
-def best_epoch(history: Sequence[Mapping[str, float]], dev: Sequence[str]) -> int:
-    """The epoch, from 1, with the best mean over ``dev`` of its scores by language; the first of equals."""
-    means = [sum(scores[language] for language in dev) / len(dev) for scores in history]
-    return means.index(max(means)) + 1
-
-
-def stops(history: Sequence[Mapping[str, float]], dev: Sequence[str], patience: int) -> bool:
-    """Whether ``patience`` epochs have gone by without a better mean dev score (early stop)."""
-    return bool(history) and len(history) - best_epoch(history, dev) >= patience
-
-
 @dataclass(frozen=True)
 class PaperRecipe:
     """Values for ``finetune.recipe`` that are known, seeds, and the settings of it that nobody outside knows."""
@@ -207,22 +196,28 @@ PROTOCOLS: Mapping[str, PaperProtocol] = {
 """Every row that the papers give for their own models. XQuAD is chosen on English: it has no dev set of its own."""
 
 
+def _protocol(protocol: PaperProtocol, fit: Fit) -> dict[str, Any]:
+    seeds = tuple(range(1, protocol.recipe.seeds + 1))
+    by_language = {"choose": "language"} if len(fit.choices) > 1 else {}
+    return {"seeds": seeds, "initialisations": ("pretrained",), **by_language}
+
+
 def sections_of(protocol: PaperProtocol, folder: str) -> list[dict[str, Any]]:
-    """The sections ``finetune.task``, ``recipe`` and ``protocol`` of a configuration, for each model to keep."""
+    """The sections ``finetune.task``, ``recipe`` and ``protocol`` of a configuration, for each training."""
     return [
         {
-            "task": _task(protocol, folder, fit, choice),
+            "task": _task(protocol, folder, fit),
             "recipe": dict(protocol.recipe.values),
-            "protocol": {"seeds": tuple(range(1, protocol.recipe.seeds + 1)), "initialisations": ("pretrained",)},
+            "protocol": _protocol(protocol, fit),
         }
         for fit in fits_of(protocol.plan, protocol.languages)
-        for choice in fit.choices
     ]
 
 
-def _task(protocol: PaperProtocol, folder: str, fit: Fit, choice: Choice) -> dict[str, Any]:
+def _task(protocol: PaperProtocol, folder: str, fit: Fit) -> dict[str, Any]:
     task: dict[str, Any] = {"name": protocol.task, "folder": folder, "train_languages": fit.train}
-    task |= {"dev_languages": choice.dev, "test_languages": choice.test}
+    dev, test = (dict.fromkeys(lang for one in fit.choices for lang in getattr(one, s)) for s in ("dev", "test"))
+    task |= {"dev_languages": tuple(dev), "test_languages": tuple(test)}
     if protocol.task == "mnli":
         task["test_languages"] = ("en", "en-mismatched")
     if protocol.plan.translated_test:

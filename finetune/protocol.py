@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from finetune.metrics import deviation, mean
 from finetune.stages import Protocol, Recipe
-from finetune.training.baselines import Initialisation
+
+Initialisation = Literal["pretrained", "random"]
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,36 @@ def choose_learning_rates(results: Results) -> dict[str, float]:
 
 
 def chosen_runs(results: Results) -> dict[str, list[Mapping[str, Any]]]:
-    """Initialisation -> its runs at the learning rate that it keeps, by seed."""
+    """Initialisation -> its runs at the learning rate that it keeps, by seed; or each language's own."""
     results = sorted(results, key=lambda run: (run["initialisation"], run["seed"]))
     rates = choose_learning_rates(results)
+    if results and "dev_by_language" in results[0]:
+        return {name: _by_language([r for r in results if r["initialisation"] == name]) for name in rates}
     return {
         name: [r for r in results if (r["initialisation"], r["learning_rate"]) == (name, rates[name])] for name in rates
     }
 
 
+def _by_language(runs: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A run a seed, in which each language has the scores of the learning rate with its own best mean dev score."""
+    rates: dict[float, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        rates.setdefault(run["learning_rate"], []).append(run)
+    test: list[dict[str, Any]] = [{} for _ in next(iter(rates.values()))]
+    for language in runs[0]["test"]:
+        rate = max(rates, key=lambda rate: (mean([run["dev_by_language"][language] for run in rates[rate]]), -rate))
+        for place, run in enumerate(rates[rate]):
+            test[place][language] = run["test"][language]
+    seeds = [run["seed"] for run in next(iter(rates.values()))]
+    own = {"initialisation": runs[0]["initialisation"]}
+    return [own | {"seed": seed, "test": found} for seed, found in zip(seeds, test, strict=True)]
+
+
 def best_run(results: Results, initialisation: str) -> Mapping[str, Any]:
-    """The chosen run with the best dev epoch: accuracy, then loss."""
-    runs = chosen_runs(results)[initialisation]
+    """The run with the best mean dev epoch, of those at the kept learning rate: score, then loss."""
+    results = list(results)
+    rate = choose_learning_rates(results)[initialisation]
+    runs = [run for run in results if (run["initialisation"], run["learning_rate"]) == (initialisation, rate)]
     return max(runs, key=lambda run: (run["dev_score"], -run["dev_loss"]))
 
 

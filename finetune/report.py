@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from finetune.analysis import pretraining_pieces
+from finetune.analysis_report import analysis
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
-from finetune.task_report import task_sections
+from finetune.task_report import pretraining_text, task_sections
 from pipeline.charts import chart
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
@@ -37,8 +39,7 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
     if "finetune.help_pages" not in outputs:
         return []
     results = read_json(outputs["finetune.help_pages"] / "results.json")
-    encoded = outputs.get("tokenizer.encode")
-    seen = read_json(encoded / "samples.json")["languages"] if encoded is not None else {}
+    seen = pretraining_text(outputs)
     runs = chosen_runs(results["runs"])
     body = chart(
         lambda axes: _draw(axes, results, runs),
@@ -47,6 +48,7 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
     )
     body += _paragraph(verdict(results, runs))
     body += transfer_table(results, runs, seen)
+    body += analysis(outputs["finetune.help_pages"], results, seen)
     body += _runs_table(results)
     title = "Fine-tuning: what is a help page about?"
     return [ReportSection(title, lead(results, runs), body, figures(results, runs))]
@@ -138,7 +140,7 @@ def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Mar
         trained = " (trained on)" if language in results["trained_on"] else ""
         row: list[Any] = [f"{language}{trained}", file["texts"], *_accuracies(results, runs, [language])]
         row += [file["pieces"] / file["texts"], 100 * file["unknown"] / max(1, file["pieces"])]
-        rows.append(row + [_pretraining_pieces(seen, language)] * bool(seen))
+        rows.append(row + [pretraining_pieces(seen, language)] * bool(seen))
     away = unseen(results)
     if away:
         total = sum(results["files"][f"test.{language}"]["texts"] for language in away)
@@ -225,12 +227,6 @@ def _languages(results: Results) -> list[str]:
 
 def _texts(results: Results, split: str) -> int:
     return sum(file["texts"] for name, file in results["files"].items() if name.startswith(f"{split}."))
-
-
-def _pretraining_pieces(seen: Mapping[str, Any], language: str) -> int:
-    """Pieces of pretraining text in the language; zh stands for zh-Hans and zh-Hant together."""
-    codes = [code for code in seen if code == language or code.startswith(f"{language}-")]
-    return sum(seen[code]["train"]["pieces"] for code in codes)
 
 
 def _seeds(number: int) -> str:

@@ -5,15 +5,36 @@ pretrain.export's folder + labelled files -> finetune.<task> (results, predictio
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
 
 from finetune.data.settings import TaskSettings
 from pipeline.config import Section, setting
-from pipeline.stage import Room, Stage
+from pipeline.stage import Inputs, Room, Stage
 
+EXPORT = "pretrain.export"
 XNLI = "XLM-R's known XNLI recipe"
+
+
+class EncoderFolder(Section):
+    """Where the encoder comes from."""
+
+    folder: str = setting(
+        "",
+        "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, sentencepiece.bpe.model);"
+        " empty: pretrain.export's",
+        affects_result=False,  # what is in it counts, not where it lies
+    )
+
+    def files(self) -> dict[str, str]:
+        """Its files, each with the setting that named it; none where it is pretrain.export's."""
+        if not self.folder:
+            return {}
+        folder = Path(self.folder)
+        weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
+        return {str(folder / name): "encoder.folder" for name in ("config.json", *weights, "sentencepiece.bpe.model")}
 
 
 class LabelledFiles(Section):
@@ -61,8 +82,21 @@ class Recipe(Section):
     weight_decay: float = setting(0.1, "decoupled; not on biases and norms", source="RoBERTa, GLUE", ge=0)
     clip: float = setting(1.0, "largest norm of the gradient", gt=0)
     dropout: float = setting(0.1, "in the head, before both matrices", source="RoBERTa", ge=0, lt=1)
+    encoder_dropout: float | None = setting(
+        None, "dropout inside the encoder; empty: what its config.json says (XLM-R: 0.1)", ge=0, lt=1
+    )
     dtype: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the matrix products; auto is bf16 where the processor has it, else fp32"
+    )
+    tensor_parallel: int = setting(
+        1,
+        "ranks that share each matrix; ranks are started by python -m finetune --ranks N run CONFIG",
+        source="XL paper, section 2: XL 2, XXL 8",
+        affects_result=False,
+        ge=1,
+    )
+    zero_stage: Literal[0, 1, 2] = setting(
+        0, "what the other ranks share: 1 Adam's state, 2 gradients too, by whole parameters", affects_result=False
     )
     threads: int = setting(1, "threads of each run; part of the result, for sums are added in another order", ge=1)
 
@@ -74,6 +108,12 @@ class Protocol(Section):
     initialisations: tuple[Literal["pretrained", "random"], ...] = setting(
         ("pretrained", "random"),
         "where the encoder's weights come from; random is the same network untrained",
+    )
+    choose: Literal["joint", "language"] = setting(
+        "joint",
+        "what epoch and learning rate are chosen by: the mean over dev's languages, which keeps one model, or for each"
+        " language its own dev score",
+        source="XLM-R, Table 1: #M = 1 and #M = N",
     )
 
     @model_validator(mode="after")
@@ -87,6 +127,7 @@ class Protocol(Section):
 class FinetuneConfig(Section):
     """The room's settings."""
 
+    encoder: EncoderFolder = setting(default_factory=EncoderFolder, description="what is fine-tuned")
     help_pages: LabelledFiles = setting(default_factory=LabelledFiles, description="which module a help page is about")
     task: TaskSettings = setting(
         default_factory=TaskSettings, description="any other task; help_pages means none, for that has its own stage"
@@ -98,6 +139,7 @@ class FinetuneConfig(Section):
 class HelpPagesConfig(Section):
     """What ``finetune.help_pages`` reads."""
 
+    encoder: EncoderFolder = EncoderFolder()
     help_pages: LabelledFiles
     recipe: Recipe
     protocol: Protocol
@@ -106,19 +148,32 @@ class HelpPagesConfig(Section):
 class TaskConfig(Section):
     """What ``finetune.task`` reads."""
 
+    encoder: EncoderFolder = EncoderFolder()
     task: TaskSettings
     recipe: Recipe
     protocol: Protocol
 
 
 def _help_pages_files(config: Any) -> dict[str, str]:
-    return {address: f"help_pages.{split}" for split, address in config.help_pages.addresses().items()}
+    named = {address: f"help_pages.{split}" for split, address in config.help_pages.addresses().items()}
+    return named | config.encoder.files()
 
 
 def _task_files(config: Any) -> dict[str, str]:
     from finetune.data.reading import task_files
 
-    return {} if config.task.name == "help_pages" else dict.fromkeys(task_files(config.task), "task")
+    if config.task.name == "help_pages":
+        return {}
+    return dict.fromkeys(task_files(config.task), "task") | config.encoder.files()
+
+
+def _needs(config: Any) -> tuple[str, ...]:
+    return () if config.encoder.folder else (EXPORT,)
+
+
+def encoder_of(config: HelpPagesConfig | TaskConfig, inputs: Inputs) -> Path:
+    """The folder of the encoder that a stage is given."""
+    return Path(config.encoder.folder) if config.encoder.folder else inputs[EXPORT]
 
 
 ROOM = Room(
@@ -131,7 +186,8 @@ ROOM = Room(
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
             summary="tell what a help page is about, in languages never trained on",
-            inputs=("pretrain.export",),
+            inputs=(EXPORT,),
+            needs=_needs,
             outside=_help_pages_files,
             resumable=True,
         ),
@@ -141,7 +197,8 @@ ROOM = Room(
             config=TaskConfig,
             run="finetune.task_stage:run",
             summary="fine-tune and test on the task that finetune.task names (none by default)",
-            inputs=("pretrain.export",),
+            inputs=(EXPORT,),
+            needs=_needs,
             outside=_task_files,
             resumable=True,
         ),

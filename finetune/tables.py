@@ -138,22 +138,27 @@ def _check(name: str, results: Sequence[Results]) -> None:
 
 
 def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
-    """A row for each initialisation and baseline of each result; for names also "each" (one model a language)."""
+    """A row for each initialisation and baseline of each result; and of one model a language."""
     for one in results:
-        details = f"train {', '.join(one['trained_on'])}, chosen on {', '.join(one['chosen_on'])}"
+        chosen = "each language's own dev" if one.get("chosen_by") == "language" else ", ".join(one["chosen_on"])
+        details = f"train {', '.join(one['trained_on'])}, chosen on {chosen}"
         for model, runs in _models(one).items():
             scores = {language: _written(runs, [language], metric) for language in _ordered(runs[0], columns)}
             seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
             yield Row(
                 "ours", one["task"], model, details + seeds, scores | {AVERAGE: _written(runs, list(scores), metric)}
             )
-    if name == "ner":
+    if name in ("ner", "xnli"):
         yield from _each(results, columns, metric)
 
 
 def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
     """One model a language, where several were trained on one language each and tested on it."""
-    alone = {one["trained_on"][0]: _models(one)["pretrained"] for one in results if len(one["trained_on"]) == 1}
+    alone = {
+        one["trained_on"][0]: _models(one)["pretrained"]
+        for one in results
+        if len(one["trained_on"]) == 1 and one["trained_on"] == one["chosen_on"]
+    }
     alone = {language: runs for language, runs in alone.items() if language in runs[0]["test"]}
     seeds = min((len(runs) for runs in alone.values()), default=0)
     if len(alone) < 2 or not seeds:

@@ -1,26 +1,18 @@
 """The report's section about finetune.task: every score by language, beside what needs no model.
 
-results.json of any kind of task -> one table and a few examples that the kept model had wrong.
+results.json of any kind of task -> one table, and what lies behind its numbers (``analysis_report``).
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from finetune.analysis_report import analysis
 from finetune.protocol import chosen_runs, over_seeds
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
-
-SHOWN = 8
-"""Examples."""
-
-LONGEST = 160
-"""Characters of an example's text."""
 
 
 def task_sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
@@ -30,8 +22,15 @@ def task_sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
         return []
     results = read_json(output / "results.json")
     metrics = list(next(iter(results["runs"][0]["test"].values())))
-    body = score_table(results, metrics) + wrong_examples(output, results["model"])
+    body = score_table(results, metrics) + analysis(output, results, pretraining_text(outputs))
     return [ReportSection(f"Fine-tuning: task {results['task']}", lead(results), body)]
+
+
+def pretraining_text(outputs: Mapping[str, Path]) -> Mapping[str, Any]:
+    """``languages`` of tokenizer.encode's samples.json; empty where that has not run."""
+    encoded = outputs.get("tokenizer.encode")
+    found: Mapping[str, Any] = read_json(encoded / "samples.json")["languages"] if encoded is not None else {}
+    return found
 
 
 def lead(results: Mapping[str, Any]) -> str:
@@ -61,31 +60,6 @@ def score_table(results: Mapping[str, Any], metrics: list[str]) -> Any:
             rows.append(row + [f"{100 * found[language][metric]:.1f}" for found in baselines.values()])
     headers = ["language", "score", *(f"{name}, %" for name in (*runs, *baselines))]
     return table(headers, rows, caption="Mean ± standard deviation over seeds.", folded=False)
-
-
-def wrong_examples(output: Path, run: str) -> Any:
-    """The first test examples that the kept model had wrong."""
-    with gzip.open(output / "predictions.jsonl.gz", "rt", encoding="utf-8") as handle:
-        lines = (json.loads(line) for line in handle)
-        wrong = list(islice((one for one in lines if one["run"] == run and _is_wrong(one)), SHOWN))
-    rows = [[one["language"], one["id"], _text(one), _short(one["gold"]), _short(one["predicted"])] for one in wrong]
-    headers = ["language", "example", "text", "right", "said"]
-    return table(headers, rows, caption="The first test examples that the kept model has wrong.", folded=True)
-
-
-def _is_wrong(one: Mapping[str, Any]) -> bool:
-    if "question" in one:
-        return one["predicted"] not in one["gold"]
-    return one["gold"] != one["predicted"]
-
-
-def _text(one: Mapping[str, Any]) -> str:
-    return _short(one.get("question") or one.get("words") or f"{one['text']} {one.get('pair', '')}")
-
-
-def _short(value: Any) -> str:
-    text = " ".join(value) if isinstance(value, list) else str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _texts(results: Mapping[str, Any], split: str) -> int:

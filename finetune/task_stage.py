@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finetune.data.reading import read_task
-from finetune.stages import TaskConfig
+from finetune.stages import TaskConfig, encoder_of
 from finetune.training.comparison import compare
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -22,4 +22,4 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
     data = read_task(config.task)
     for line in data.notes:
         context.warn(line)
-    return compare(data, config.recipe, config.protocol, inputs["pretrain.export"], output, context)
+    return compare(data, config.recipe, config.protocol, encoder_of(config, inputs), output, context)

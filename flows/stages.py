@@ -41,6 +41,7 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
 
     A stage that fails leaves what is made from it not ready; stages that do not hang on it still run.
     """
+    dag = dag.for_config(config)
     try:
         selection = choice.selection()
         chosen = selection.stages(dag)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -57,6 +59,15 @@ class Dag:
     def stage_config(self, stage: Stage, config: Section) -> Section:
         """The settings that ``stage`` reads, out of the whole configuration."""
         return stage.config_from(getattr(config, stage.room, ReportConfig()))
+
+    def for_config(self, config: Section) -> Dag:
+        """The same DAG without the arrows that these settings make needless (``Stage.needs``)."""
+        found = copy(self)
+        found.stages = {
+            name: replace(stage, inputs=stage.needs(self.stage_config(stage, config))) if stage.needs else stage
+            for name, stage in self.stages.items()
+        }
+        return found
 
     def select(self, words: str) -> list[str]:
         """The stages that a name means: a stage, or a room for all its stages. Errors: UsageError, nearest name."""

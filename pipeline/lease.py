@@ -77,9 +77,9 @@ class Lease:
         owner = {
             **self._tells,
             "host": socket.gethostname(),
-            "space": _process_space(),
+            "space": process_space(),
             "pid": os.getpid(),
-            "born": _birth(os.getpid()),
+            "born": birth_of_process(os.getpid()),
             "token": self._token,
         }
         draft = self._path.with_name(f".{self._path.name}.{self._token}")
@@ -140,9 +140,9 @@ def _read_owner(path: Path) -> dict[str, Any] | None:
 
 
 def _is_alive(path: Path, owner: dict[str, Any]) -> bool:
-    if owner["host"] == socket.gethostname() and owner.get("space", _process_space()) == _process_space():
+    if owner["host"] == socket.gethostname() and owner.get("space", process_space()) == process_space():
         # The birth time tells the owner from a later process that was given its number.
-        return _birth(owner["pid"]) == owner["born"]
+        return birth_of_process(owner["pid"]) == owner["born"]
     try:
         return time_of_folder(path.parent) - path.stat().st_mtime < EXPIRY_SECONDS
     except FileNotFoundError:
@@ -156,7 +156,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _process_space() -> str:
+def process_space() -> str:
     """What tells containers on one machine apart, where process numbers mean different processes (Linux)."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
@@ -164,7 +164,8 @@ def _process_space() -> str:
         return ""
 
 
-def _birth(pid: int) -> float | None:
+def birth_of_process(pid: int) -> float | None:
+    """When it began: tells it from a later one of its number. None if it has ended, though nobody noted that yet."""
     import psutil
 
     try:

@@ -76,6 +76,7 @@ def make_plan(
     ``force``   stages that are to run whatever their state.
     ``only``    plan these and what they are made from; other stages are left out.
     """
+    dag = dag.for_config(config)
     project = project_folder(config)
     checksums = ChecksumCache(project / ".checksums.json")
     wanted = dag.ancestors(only) if only is not None else set(dag.stages)

@@ -94,6 +94,7 @@ def run(
     Errors: XlmrError when a stage fails, or when something outside the selection would have to run first.
     """
     say = say or _say
+    dag = dag.for_config(config)
     part = part_of(run_settings(config))
     make_executor(run_settings(config))  # a wrong option is found before anything is done
     chosen = selection.stages(dag)

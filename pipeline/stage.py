@@ -39,6 +39,7 @@ class Stage:
     ``outside``    config -> {address pattern: setting that named it}, the files from outside whose content counts.
     ``resumable``  what an interrupted run left in the output folder may be used again (shards, checkpoints);
                    otherwise the folder is emptied first.
+    ``needs``      config -> those of ``inputs`` that it reads with these settings; None is all of them.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
                    the last of these the run function only reads; what comes after is done by one task.
     """
@@ -51,6 +52,7 @@ class Stage:
     inputs: tuple[str, ...] = ()
     outside: Callable[[Any], Mapping[str, str]] = no_outside_files
     resumable: bool = False
+    needs: Callable[[Any], tuple[str, ...]] | None = None
     sharded: int = 0
 
     @property

@@ -114,9 +114,11 @@ class _SummedCrossEntropy(torch.autograd.Function):
             room = vectors.new_empty(size, -(-len(table) // ALIGNED) * ALIGNED)
             for part in range(parts):
                 chosen = slice(part * size, min((part + 1) * size, len(targets)))
-                scores = room[: chosen.stop - chosen.start, : len(table)]
+                padded = room[: chosen.stop - chosen.start]
+                padded[:, len(table) :] = -torch.inf  # pieces that nobody says
+                scores = padded[:, : len(table)]
                 torch.addmm(addend, vectors[chosen], table.t(), out=scores)
-                loss += how.softmax(scores, local[chosen], inside[chosen], rows)
+                loss += how.softmax(padded, local[chosen], inside[chosen], rows)  # whole: a part would be copied
                 if gradients is not None:
                     gradients.add(chosen, scores, vectors[chosen], table)
         if gradients is not None:

@@ -5,10 +5,13 @@ Micro-batches in; an update, and what it did, out. Any number of ranks, tensor-p
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +23,12 @@ from pipeline.errors import XlmrError
 from pretrain.chance import mix
 from pretrain.checkpoints.state import MOMENTS, PARTS, Places, Source, State
 from pretrain.data.masking import MaskedBatch
-from pretrain.model import MaskedLanguageModel, initial_values
+from pretrain.model import MaskedLanguageModel, count_parameters, initial_values
 from pretrain.parallel import Group, Layout, cuts_of, divide, put
 from pretrain.stages import TrainSettings
+
+LARGEST_BUCKET = 500_000_000
+"""Numbers that are gathered before they are sent: DeepSpeed's default, which it takes whole for any model."""
 
 __all__ = ["MOMENTS", "PARTS", "CarefulAdamW", "Engine", "Outcome", "Source", "State", "choose_dtype"]
 
@@ -110,13 +116,14 @@ class Engine:
             fused=True,
         )
         self._linear = torch.nn.functional.linear  # ZeRO-3 puts one of its own there, for the whole process
-        self._engine, *_ = deepspeed.initialize(
-            model=model,
-            optimizer=self._adam,
-            config=self._deepspeed_config(settings, stage),
-            mpu=self._layout if self.tensor_world > 1 else None,
-            dist_init_required=False,
-        )
+        with redirect_stdout(io.StringIO()):  # its bf16 optimiser prints what memory is in use
+            self._engine, *_ = deepspeed.initialize(
+                model=model,
+                optimizer=self._adam,
+                config=self._deepspeed_config(settings, stage, count_parameters(model)),
+                mpu=self._layout if self.tensor_world > 1 else None,
+                dist_init_required=False,
+            )
         self.model: MaskedLanguageModel = self._engine.module
         parameters = dict(self.model.named_parameters())
         self._places = Places(parameters, self._adam, self._engine.optimizer, stage, self._layout, cuts, shapes)
@@ -135,11 +142,11 @@ class Engine:
         if settings.compile:
             model.compile_parts()
 
-    def _deepspeed_config(self, settings: TrainSettings, stage: int) -> dict[str, Any]:
+    def _deepspeed_config(self, settings: TrainSettings, stage: int, parameters: int) -> dict[str, Any]:
         config: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": 1,  # bookkeeping only: the loop cuts the micro-batches
             "gradient_accumulation_steps": self._micro_batches,
-            "zero_optimization": {"stage": stage},
+            "zero_optimization": {"stage": stage, "reduce_bucket_size": min(LARGEST_BUCKET, parameters)},
             "zero_allow_untested_optimizer": True,
             "gradient_clipping": settings.clip if stage else 0.0,
             "steps_per_print": None,
@@ -248,6 +255,9 @@ def _import_deepspeed() -> Any:
     # Which of its C++ parts could be built is asked by trial compilations, with the compiler's complaints on the
     # terminal, and the shared-memory collectives are then compiled for two minutes. None of them is used here.
     deepspeed.ops.__compatible_ops__ = defaultdict(bool)
+    # DeepSpeed 0.19 calls these two by the names that PyTorch 2.13 gives up; without this each rank would say so.
+    old_names = r"`torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor)` is deprecated"
+    warnings.filterwarnings("ignore", old_names, FutureWarning)
     return deepspeed
 
 

@@ -182,7 +182,8 @@ class Training:
             at, loss = self._measured
             measured = loss if at == self._done.update and math.isfinite(loss) else None
             timed = replace(self._done, seconds=self._seconds())
-            about = About(self._architecture, self._material.samples.vocabulary_size, timed, measured)
+            samples = self._material.samples
+            about = About(self._architecture, samples.vocabulary_size, timed, measured, samples.vocabulary)
             self._save(about)
             self._saved = time.monotonic()
         return signalled
@@ -215,7 +216,8 @@ class Training:
         try:
             checkpoint, faults = self._folder.newest()
             if checkpoint is not None:
-                check_fits(checkpoint, self._architecture, self._material.samples.vocabulary_size)
+                samples = self._material.samples
+                check_fits(checkpoint, self._architecture, samples.vocabulary_size, samples.vocabulary)
         except XlmrError:
             from_rank_0(self._engine, FAILED)
             raise

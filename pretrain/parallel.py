@@ -198,7 +198,10 @@ class RowLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Linear's name
         """[…, inputs / ranks] -> […, width], the same on all ranks."""
-        out: Tensor = _FromParts.apply(F.linear(input, self.weight), self.group) + self.bias
+        # Each rank adds its share of the bias inside its product, where sums are in fp32: added after the collective it
+        # would be a rounding more in bf16, and under autocast an output in fp32. The gradient is the whole bias's.
+        share = self.bias + self.bias.detach() * (1 / self.group.world - 1)
+        out: Tensor = _FromParts.apply(F.linear(input, self.weight, share), self.group)
         return out
 
 

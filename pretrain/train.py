@@ -15,9 +15,10 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
-from pretrain.data.samples import SampleFolder, check_tokenizer, open_samples, read_listing
+from pretrain.data.samples import SampleFolder, check_tokenizer, check_vocabulary, open_samples, read_listing
 from pretrain.engine import Engine
 from pretrain.fill_mask import load_pieces
+from pretrain.folder import PIECES
 from pretrain.loop import CHECKPOINTS, Material, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, count_parameters
 from pretrain.ranks.stopping import lost_ranks
@@ -67,6 +68,7 @@ def open_material(inputs: Inputs) -> Material:
     tokenizer = inputs.get("tokenizer.train")
     if tokenizer is not None:
         check_tokenizer(inputs["tokenizer.encode"], samples, load_pieces(tokenizer).get_piece_size())
+        check_vocabulary(inputs["tokenizer.encode"], samples, tokenizer / PIECES)
     return Material(samples, pairs, tokenizer)
 
 

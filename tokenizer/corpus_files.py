@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,11 @@ class CorpusFile:
         return f"{self.language}.{self.path.stem}"
 
 
-def corpus_files(corpus: Path, buckets: Collection[str]) -> list[CorpusFile]:
-    """The files of the chosen buckets, sorted. Errors: XlmrError where there is none."""
+def corpus_files(corpus: Path, buckets: Collection[str], languages: Collection[str] = ()) -> list[CorpusFile]:
+    """The files of the chosen buckets and languages, sorted; no language named means all.
+
+    Errors: XlmrError where there is none, or none of a language that is named.
+    """
     paths = sorted(corpus.glob("*/*.arrow"))
     files = [CorpusFile(path.parent.name, path.stem.rpartition("-")[0], path) for path in paths]
     chosen = sorted(file for file in files if file.bucket in buckets)
@@ -44,15 +48,34 @@ def corpus_files(corpus: Path, buckets: Collection[str]) -> list[CorpusFile]:
             f"{corpus}: the corpus has no file of the buckets {', '.join(buckets)}",
             f"it has {', '.join(there)}: change the setting buckets" if there else "look at what corpus.regroup kept",
         )
+    if languages:
+        _check_languages(corpus, buckets, languages, {file.language for file in chosen})
+        chosen = [file for file in chosen if file.language in languages]
     return chosen
 
 
-def read_counts(corpus: Path, what: str, buckets: Collection[str]) -> dict[str, int]:
-    """``documents``, ``characters`` or ``bytes`` of each language in the chosen buckets, from counts.json."""
+def _check_languages(
+    corpus: Path, buckets: Collection[str], languages: Collection[str], there: Collection[str]
+) -> None:
+    missing = sorted(set(languages) - set(there))
+    if missing:
+        near = sorted({name for code in missing for name in difflib.get_close_matches(code, there)})
+        raise XlmrError(
+            f"{corpus}: no text of {', '.join(missing)} in the buckets {', '.join(buckets)}",
+            f"change the setting languages; the corpus has {'among others ' if near else ''}"
+            f"{', '.join(near or sorted(there))}",
+        )
+
+
+def read_counts(corpus: Path, what: str, buckets: Collection[str], languages: Collection[str] = ()) -> dict[str, int]:
+    """``documents``, ``characters`` or ``bytes`` of each chosen language in the chosen buckets, from counts.json."""
     path = corpus / "counts.json"
     try:
         counted = read_json(path)[what].items()
-        return {language: sum(of.get(bucket, 0) for bucket in buckets) for language, of in sorted(counted)}
+        chosen = [(language, of) for language, of in sorted(counted) if not languages or language in languages]
+        return {language: sum(of.get(bucket, 0) for bucket in buckets) for language, of in chosen}
+    except FileNotFoundError:
+        raise XlmrError(f"{path}: no such file", "run corpus.regroup again") from None
     except (KeyError, AttributeError, TypeError):
         raise XlmrError(f"{path}: says nothing about {what}", "run corpus.regroup again") from None
 

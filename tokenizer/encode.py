@@ -21,7 +21,7 @@ from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
-from pipeline.storage import write_json
+from pipeline.storage import sha256_of_file, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.layout import SampleWriter, piece_type
@@ -32,6 +32,10 @@ SAMPLES = "samples.json"
 SPLITS = ("train", "validation")
 SALT = "validation"
 WHOLE = 1 << 64
+SHARES = 16
+WORTH_A_SHARD = 16 << 20
+"""Bytes of text that take about half a second to encode: starting a worker takes as long, so less is not dealt out."""
+
 CERTAIN = 50
 """Where so many validation documents are expected, the chance of none is e^-50, and nobody has to look."""
 
@@ -69,40 +73,43 @@ class EncodeShard:
 
 def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Encode the corpus and list the samples."""
-    settings, corpus = config.encode, inputs["corpus.regroup"]
+    settings = config.encode
     model = inputs["tokenizer.train"] / MODEL_FILE
-    tokenizer = Tokenizer.load(model)
-    documents = read_counts(corpus, "documents", settings.buckets)
-    texts = read_counts(corpus, "bytes", settings.buckets)
+    vocabulary_size = Tokenizer.load(model).vocabulary_size
+    files = list_files(settings, inputs["corpus.regroup"])
+    shards = {shard.name: shard for shard in pack(files, model, shard_size(files, settings.shard_bytes))}
+    counted = context.map_shards(partial(encode_shard, settings), shards)
+    counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
+    entries = {language: _entry(language, files, counts) for language in by_language(f.file for f in files)}
+    languages = {name: entry for name, entry in entries.items() if any(entry[split]["samples"] for split in SPLITS)}
+    write_json(
+        output / SAMPLES,
+        {
+            "vocabulary_size": vocabulary_size,
+            "vocabulary_sha256": sha256_of_file(model),
+            "sample_length": settings.sample_length,
+            "dtype": piece_type(vocabulary_size).name,
+            "languages": languages,
+        },
+    )
+    if empty := sorted(entries.keys() - languages.keys()):
+        context.warn(f"no text, so no samples: {', '.join(empty)}")
+    if alone := [name for name, entry in languages.items() if not entry["validation"]["samples"]]:
+        context.warn(f"one document only, so no validation: {', '.join(alone)}")
+    return {"languages": len(languages), **sum_counts(counts)}
+
+
+def list_files(settings: EncodeSettings, corpus: Path) -> list[EncodeFile]:
+    """The files to encode, numbered in each language, with its threshold of validation."""
+    chosen = settings.buckets, settings.languages
+    documents, texts = (read_counts(corpus, what, *chosen) for what in ("documents", "bytes"))
     files: list[EncodeFile] = []
-    for language, own in by_language(corpus_files(corpus, settings.buckets)).items():
+    for language, own in by_language(corpus_files(corpus, *chosen)).items():
         limit = validation_threshold(own, documents.get(language, 0), settings.validation_share)
         sizes = [file.path.stat().st_size for file in own]
         unpacked = texts.get(language, 0) / sum(sizes)
         files += [EncodeFile(own[i], i, limit, int(size * unpacked)) for i, size in enumerate(sizes)]
-    shards = {shard.name: shard for shard in pack(files, model, settings.shard_bytes)}
-    counted = context.map_shards(partial(encode_shard, settings), shards)
-    counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
-    dtype = piece_type(tokenizer.vocabulary_size)
-    languages = {language: _entry(language, files, counts) for language in by_language(f.file for f in files)}
-    empty = [language for language, entry in languages.items() if not any(entry[s]["samples"] for s in SPLITS)]
-    for language in empty:
-        del languages[language]
-    if empty:
-        context.warn(f"no text, so no samples: {', '.join(empty)}")
-    write_json(
-        output / SAMPLES,
-        {
-            "vocabulary_size": tokenizer.vocabulary_size,
-            "sample_length": settings.sample_length,
-            "dtype": dtype.name,
-            "languages": languages,
-        },
-    )
-    alone = [name for name, entry in languages.items() if not entry["validation"]["samples"]]
-    if alone:
-        context.warn(f"one document only, so no validation: {', '.join(alone)}")
-    return {"languages": len(languages), **sum_counts(counts)}
+    return files
 
 
 def by_language(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
@@ -111,6 +118,14 @@ def by_language(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
     for file in files:
         found.setdefault(file.language, []).append(file)
     return found
+
+
+def shard_size(files: Sequence[EncodeFile], most: int) -> int:
+    """Bytes of text that make a shard: at most ``most``, and of a small corpus a 16th, so that all workers have some.
+
+    It hangs on the corpus alone: another number of workers finds the shards that an interrupted run left.
+    """
+    return min(most, max(sum(file.text_bytes for file in files) // SHARES, WORTH_A_SHARD))
 
 
 def pack(files: Sequence[EncodeFile], model: Path, enough: int) -> list[EncodeShard]:

@@ -7,9 +7,9 @@ wire format with the fields of sentencepiece_model.proto; the wheel's own reader
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,8 @@ class ModelFile:
         """Every character that stands in some piece that text can become."""
         return frozenset("".join(self.pieces[number] for number in np.flatnonzero(self.types == NORMAL)))
 
-    @cached_property
-    def rules(self) -> dict[str, str]:
+    @property
+    def rules(self) -> Mapping[str, str]:
         """The normalisation as a table: what is replaced, leftmost and longest first, by what."""
         return read_charsmap(self.charsmap)
 
@@ -138,8 +138,11 @@ def _change_scores(data: bytes, change: Callable[[float], float]) -> bytes:
     return bytes(changed)
 
 
-def read_charsmap(charsmap: bytes) -> dict[str, str]:
+@lru_cache(maxsize=2)
+def read_charsmap(charsmap: bytes) -> Mapping[str, str]:
     """The rules of a precompiled charsmap: a Darts double array from keys to places in a table of ended strings.
+
+    It takes half a second, and most models have the same one.
 
     Source: sentencepiece's normalizer.cc (DecodePrecompiledCharsMap) and darts.h (DoubleArrayUnit).
     """

@@ -12,6 +12,8 @@ import base64
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -66,7 +68,7 @@ def boundaries(rules: Mapping[str, str]) -> str:
     """
     longer = {key for key in rules if len(key) > 1}
     joining = _joining(longer)
-    written_on = {sign for sign in _every() if unicodedata.category(sign)[0] == "M"}.union(EXTENDING) - joining
+    written_on = _unicode().marks.union(EXTENDING) - joining
     ruled = {key for key in rules if len(key) == 1}
     choices = [_expression(longer)] if longer else []
     choices += [f"(?m:.)(?={_class(joining)})", _class(ruled)]
@@ -75,13 +77,38 @@ def boundaries(rules: Mapping[str, str]) -> str:
 
 def _joining(longer: set[str]) -> set[str]:
     """Characters that NFKC may join to the one before them, or move before it."""
+    known = _unicode()
     seconds = {key[1] for key in longer} | {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
-    for sign in _every():
-        parts = unicodedata.decomposition(sign).split()
-        if len(parts) == 2 and not parts[0].startswith("<"):
-            seconds.add(chr(int(parts[1], 16)))
-    first = ((sign, unicodedata.normalize("NFKD", sign)[0]) for sign in _every())
-    return seconds.union(sign for sign, head in first if head in seconds or unicodedata.combining(head))
+    seconds |= known.joined
+    moved = (sign for sign, head in known.heads.items() if head in seconds or unicodedata.combining(head))
+    return seconds.union(known.combining, moved)
+
+
+@dataclass(frozen=True)
+class _Unicode:
+    """What Python's Unicode tables say of all characters: those that are marks; those that combine with what stands
+    before them; the second parts of two that become one; what those that NFKD changes begin with; those that NFKC
+    changes.
+    """
+
+    marks: frozenset[str]
+    combining: frozenset[str]
+    joined: frozenset[str]
+    heads: Mapping[str, str]
+    changed: tuple[str, ...]
+
+
+@cache
+def _unicode() -> _Unicode:
+    """One pass over a million characters is half a second, so it is made once."""
+    parts = (unicodedata.decomposition(sign).split() for sign in _every())
+    return _Unicode(
+        frozenset(sign for sign in _every() if unicodedata.category(sign)[0] == "M"),
+        frozenset(filter(unicodedata.combining, _every())),
+        frozenset(chr(int(two[1], 16)) for two in parts if len(two) == 2 and not two[0].startswith("<")),
+        {sign: full[0] for sign in _every() if (full := unicodedata.normalize("NFKD", sign)) != sign},
+        tuple(sign for sign in _every() if unicodedata.normalize("NFKC", sign) != sign),
+    )
 
 
 def _every() -> Iterator[str]:
@@ -91,7 +118,7 @@ def _every() -> Iterator[str]:
 
 def _protected(rules: Mapping[str, str]) -> list[str]:
     """Characters that NFKC changes and the rules do not: of nmt_nfkc, only ～."""
-    found = [sign for sign in _every() if sign not in rules and unicodedata.normalize("NFKC", sign) != sign]
+    found = [sign for sign in _unicode().changed if sign not in rules]
     if len(found) > PROTECTED_AT_MOST:
         raise XlmrError(
             f"the model's own normalisation leaves {len(found):,} characters that NFKC changes: tokenizer.json cannot "

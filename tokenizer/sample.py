@@ -44,9 +44,10 @@ def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> 
     """Draw the text and write the table of languages."""
     settings = config.sample
     corpus = inputs["corpus.regroup"]
-    files = corpus_files(corpus, settings.buckets)
-    characters = read_counts(corpus, "characters", settings.buckets)
-    sizes = read_counts(corpus, "bytes", settings.buckets)
+    chosen = settings.buckets, settings.languages
+    files = corpus_files(corpus, *chosen)
+    characters = read_counts(corpus, "characters", *chosen)
+    sizes = read_counts(corpus, "bytes", *chosen)
     unknown = sorted({file.language for file in files} - characters.keys())
     if unknown:
         raise XlmrError(f"{corpus / 'counts.json'}: does not count {', '.join(unknown)}", "run corpus.regroup again")

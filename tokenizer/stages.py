@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
@@ -15,12 +17,16 @@ language model.
 """
 
 
+Languages = Annotated[tuple[str, ...], AfterValidator(lambda codes: tuple(sorted(set(codes))))]
+"""Codes as the corpus names its folders. Their order says nothing, so it is no part of a stage's key."""
+
+
 class SampleSettings(Section):
     """The text that the vocabulary is learnt from."""
 
     bytes: int = setting(
         4_000_000_000,
-        "size of the training text in all, in bytes of UTF-8; the trainer's memory is about 20 times that",
+        "size of the training text in all, in bytes of UTF-8; the trainer's memory is 15 to 30 times that",
         source="our choice; the paper does not publish its sample",
         gt=0,
     )
@@ -30,6 +36,11 @@ class SampleSettings(Section):
         source="XLM-R §3; its n counts sentences, which web text has not marked, so characters",
         ge=0,
         le=1,
+    )
+    languages: Languages = setting(
+        (),
+        "codes of the languages that the vocabulary is learnt from; none named: all that the corpus has",
+        source="XLM-R §5.1 tries 7, 15, 30, 60 and 100",
     )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that the text is drawn from", min_length=1)
     longest_line: int = setting(
@@ -134,10 +145,16 @@ class EncodeSettings(Section):
         gt=0,
         lt=1,
     )
+    languages: Languages = setting(
+        (),
+        "codes of the languages that are encoded, and so pretrained on; none named: all that the corpus has",
+        source="XLM-R §5.1 tries 7, 15, 30, 60 and 100",
+    )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that are encoded", min_length=1)
     shard_bytes: int = setting(
         64 * 2**20,
-        "small files are encoded together until they have so many bytes of text; a larger file is a shard by itself",
+        "small files are encoded together until they have so many bytes of text, or a 16th of a small corpus; a larger "
+        "file is a shard by itself",
         ge=1,
         affects_result=False,
     )
@@ -222,7 +239,7 @@ ROOM = Room(
         ),
         Stage(
             name="tokenizer.encode",
-            version=2,
+            version=3,
             config=EncodeStage,
             run="tokenizer.encode:run",
             summary="turn the corpus into samples of pieces",

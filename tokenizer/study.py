@@ -58,9 +58,10 @@ def run(config: StudyStage, inputs: Inputs, output: Path, context: Context) -> C
     if not settings.alphas:
         write_json(output / STUDY, {"variants": []})
         return {"variants": 0}
-    files = tuple(corpus_files(corpus, config.sample.buckets))
-    characters = read_counts(corpus, "characters", config.sample.buckets)
-    sizes = read_counts(corpus, "bytes", config.sample.buckets)
+    chosen = config.sample.buckets, config.sample.languages
+    files = tuple(corpus_files(corpus, *chosen))
+    characters = read_counts(corpus, "characters", *chosen)
+    sizes = read_counts(corpus, "bytes", *chosen)
     learnt = {language: int(size * (1 - settings.test_share)) for language, size in sizes.items()}
     if sum(learnt.values()) <= settings.bytes:
         context.warn(

@@ -29,6 +29,9 @@ from tokenizer.vocabulary import pieces_by_script, write_table
 
 LOG = ".trainer.log"  # hidden: its timings differ from run to run, and an output must not
 SCRIPTS = "scripts.json"
+LARGE = 1 << 31
+"""Bytes of text from which there may be as many characters."""
+
 REFUSED = 3
 """Exit code of the child when SentencePiece refuses to train."""
 
@@ -74,7 +77,7 @@ def train_model(
     order = {
         "texts": [str(path) for path in texts],
         "model": str(model),
-        "options": trainer_options(settings),
+        "options": trainer_options(settings, log.text_bytes),
         "seed": settings.seed,
     }
     with kept.open("w", encoding="utf-8") as lines:
@@ -86,7 +89,7 @@ def train_model(
     return log
 
 
-def trainer_options(settings: TrainSettings) -> dict[str, Any]:
+def trainer_options(settings: TrainSettings, text_bytes: int) -> dict[str, Any]:
     """The settings in SentencePiece's words. <unk> <s> </s> are 0, 1, 2 there and there is no <pad>, as
     in XLM-R's.
     """
@@ -105,6 +108,8 @@ def trainer_options(settings: TrainSettings) -> dict[str, Any]:
         "input_sentence_size": settings.input_sentence_size,
         "seed_sentencepiece_size": settings.seed_pieces,
         "num_threads": settings.threads,
+        # Its suffix array counts characters in 32 bits unless told otherwise, and dies of more than those hold.
+        "train_extremely_large_corpus": text_bytes >= LARGE,
         # The sample has cut long lines already, by its own setting; nothing may be dropped here.
         "max_sentence_length": 1 << 30,
     }

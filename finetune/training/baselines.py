@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -18,11 +18,11 @@ import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.heads.tagging import OUTSIDE
-from finetune.metrics import Classes, score
-from pretrain.folder import load_encoder
+from finetune.protocol import Initialisation
+from finetune.training.ranks import ALONE, Ranks, encoder_for
+from pretrain.folder import read_config
 from pretrain.model import Encoder
 
-Initialisation = Literal["pretrained", "random"]
 Answers = list[dict[str, Any]]
 Baseline = Callable[[Sequence[Any], Sequence[Any]], Answers]
 """(training examples, examples) -> a prediction each."""
@@ -47,23 +47,12 @@ def baselines_of(kind: str) -> dict[str, Baseline]:
     return found[kind]
 
 
-def starting_encoder(folder: Path, initialisation: Initialisation, seed: int) -> Encoder:
+def starting_encoder(folder: Path, initialisation: Initialisation, seed: int, ranks: Ranks = ALONE) -> Encoder:
     """The pretrained encoder of ``folder``, or one of the same shape with fresh weights drawn from ``seed``."""
-    pretrained = load_encoder(folder)
     if initialisation == "pretrained":
-        return pretrained
+        return encoder_for(folder, ranks)
     torch.manual_seed(seed)
-    return Encoder(pretrained.config)
-
-
-def majority_class(train: Classes) -> int:
-    """The commonest class; the first of those that are equally common."""
-    return int(np.bincount(train).argmax())
-
-
-def majority_scores(train: Classes, test: Classes) -> dict[str, float]:
-    """Scores of always saying the training texts' commonest class."""
-    return score(test, np.full_like(test, majority_class(train)))
+    return encoder_for(folder, ranks, Encoder(read_config(folder)))
 
 
 def majority(train: Sequence[Classification], test: Sequence[Classification]) -> Answers:

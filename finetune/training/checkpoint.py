@@ -48,6 +48,17 @@ def save_state(
     publish(temporary, path)
 
 
+def epochs_in(path: Path | None) -> int:
+    """Of how many epochs the file tells; 0 where there is no whole one."""
+    if path is None or not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file:
+            return len(json.loads(file.metadata()["history"]))
+    except SafetensorError:
+        return 0
+
+
 def load_state(
     path: Path | None,
     model: nn.Module,

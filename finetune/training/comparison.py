@@ -9,46 +9,29 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from finetune.crew import current_crew
 from finetune.data.examples import TaskData
-from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS, Kind, Prediction
-from finetune.protocol import Run, best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
+from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Protocol, Recipe
-from finetune.training.baselines import baseline_scores, baselines_of, starting_encoder
-from finetune.training.encoding import ENCODED, Encoded, counts_of, read_encoded, write_encoded
-from finetune.training.held_out import HELD_OUT, read_held_out, write_held_out
-from finetune.training.loop import Objective, Scores, Setting, fine_tune, limited_threads, scores_of
+from finetune.training.baselines import baseline_scores, baselines_of
+from finetune.training.encoding import ENCODED, counts_of, write_encoded
+from finetune.training.held_out import HELD_OUT, write_held_out
+from finetune.training.run import CHECKPOINTS, MODEL, PREDICTED, RESULTS, RUNS, SPLITS, RunShard, fine_tune_shard
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.shards import ShardReport
 from pipeline.storage import atomic_write, read_json, write_json
-from pretrain.folder import PIECES, read_config
+from pretrain.folder import read_config
 from tokenizer.pieces import Tokenizer
 
-SPLITS = ("train", "dev", "test")
-RESULTS, PREDICTIONS, MODEL, RUNS = "results.json", "predictions.jsonl.gz", "model", "runs"
-CHECKPOINTS = "checkpoints"
+PREDICTIONS = "predictions.jsonl.gz"
 
-
-@dataclass(frozen=True)
-class RunShard:
-    """What one run is given: paths and plain values only, for it may run in another process."""
-
-    run: Run
-    recipe: Recipe
-    kind: str
-    task: str
-    labels: tuple[str, ...]
-    encoder: Path
-    folder: Path
-    """With the encoded rows, the examples of dev and test, and checkpoints."""
+MEASURED = 100
+"""Test examples of a language whose pieces and words are counted."""
 
 
 def compare(
@@ -57,6 +40,11 @@ def compare(
     """Fine-tune and test every run of the protocol. Errors: XlmrError for settings or files that do not fit."""
     kind = KINDS[data.kind](tuple(data.labels), recipe, data.name)
     _check(data, recipe, encoder)
+    if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
+        raise XlmrError(
+            f"task {data.name}: there is no dev data in {', '.join(without)} to choose on",
+            "set finetune.protocol.choose to joint, or leave these languages out",
+        )
     for line in _seen_texts(data, kind):
         context.warn(line)
     tokenizer = Tokenizer.load(encoder)
@@ -65,58 +53,25 @@ def compare(
     write_held_out(data, output / HELD_OUT)
     runs = runs_of(protocol, recipe)
     shards = {
-        one.name: RunShard(one, recipe, data.kind, data.name, tuple(data.labels), encoder, output) for one in runs
+        one.name: RunShard(
+            one, recipe, data.kind, data.name, tuple(data.labels), encoder, output, protocol.choose == "language"
+        )
+        for one in runs
     }
-    context.map_shards(fine_tune_shard, shards)
+    crew = current_crew()
+    if crew is None:
+        context.map_shards(fine_tune_shard, shards)
+    else:
+        crew.fine_tune(list(shards.values()), context)
     shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
     results = [read_json(output / RUNS / one.name / RESULTS) for one in runs]
     kept = best_run(results, protocol.initialisations[0])["name"]
     counts = {name: counts_of(one, recipe.longest) for name, one in encoded.items()}
-    write_json(output / RESULTS, summary(data, kind, counts, results, kept))
+    text = {language: text_counts(kind, examples, tokenizer) for language, examples in data.test.items()}
+    write_json(output / RESULTS, summary(data, kind, counts, results, kept) | {"text": text})
     _write_predictions(data, kind, output, [one.name for one in runs])
     _keep_model(output, kept, [one.name for one in runs])
     return _counts(data, kind, results)
-
-
-def fine_tune_shard(shard: RunShard, workspace: Path) -> ShardReport:
-    """One run: fine-tune, test in every language, write results, predictions and the model."""
-    encoded, held_out = read_encoded(shard.folder / ENCODED), read_held_out(shard.folder / HELD_OUT, shard.kind)
-    kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task)
-    one, folder = shard.run, workspace / RUNS / shard.run.name
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train, dev, test = (split_of(encoded, split) for split in SPLITS)
-
-    def said(split: str, language: str, scores: Scores) -> list[Prediction]:
-        return kind.predictions(scores, encoded[f"{split}.{language}"], held_out[split][language])
-
-    def judge(language: str, scores: Scores) -> float:
-        return kind.score(held_out["dev"][language], said("dev", language, scores), language)[kind.metric]
-
-    with limited_threads(shard.recipe.threads):
-        start = starting_encoder(shard.encoder, one.initialisation, one.seed)
-        torch.manual_seed(one.seed)  # the head's weights
-        model = kind.model(start, shard.recipe.dropout).to(device)
-        setting = Setting(one.learning_rate, one.seed, shard.folder / CHECKPOINTS / f"{one.name}.safetensors")
-        objective = Objective(kind.loss, judge)
-        outcome = fine_tune(model, Encoded.joined(list(train.values())), dev, shard.recipe, objective, setting)
-        predictions = {
-            language: said("test", language, scores_of(model, rows, shard.recipe)[0]) for language, rows in test.items()
-        }
-    results = asdict(one) | {
-        "name": one.name,
-        **{name: value for name, value in outcome.best.as_json().items() if name != "train_loss"},
-        "history": [epoch.as_json() for epoch in outcome.history],
-        "test": {lang: kind.score(held_out["test"][lang], found, lang) for lang, found in predictions.items()},
-    }
-    save_fine_tuned(model, kind, shard.encoder / PIECES, folder / MODEL)
-    write_json(folder / RESULTS, results)
-    write_json(folder / "predicted.json", predictions)
-    return ShardReport({"epochs": len(outcome.history)})
-
-
-def split_of(encoded: Mapping[str, Encoded], split: str) -> dict[str, Encoded]:
-    """Language -> rows."""
-    return {n.partition(".")[2]: rows for n, rows in encoded.items() if n.startswith(f"{split}.")}
 
 
 def _check(data: TaskData, recipe: Recipe, folder: Path) -> None:
@@ -125,6 +80,12 @@ def _check(data: TaskData, recipe: Recipe, folder: Path) -> None:
         raise XlmrError(
             f"texts of {recipe.longest} pieces are asked for, the model reads {most}",
             f"set finetune.recipe.longest to {most} or less",
+        )
+    shared = recipe.tensor_parallel
+    if shared > 1 and current_crew() is None:
+        raise XlmrError(
+            f"finetune.recipe.tensor_parallel is {shared}, and this is one process",
+            f"start python -m finetune --ranks {shared} run CONFIG",
         )
     if data.kind == "span" and recipe.longest < recipe.longest_question + 8:
         raise XlmrError(
@@ -152,6 +113,20 @@ def _key(kind: Kind, example: Any) -> str:
     return json.dumps(kind.text(example))
 
 
+def text_counts(kind: Kind, examples: Sequence[Any], tokenizer: Tokenizer) -> dict[str, int]:
+    """Pieces, words between white space and characters of some texts, none of them cut."""
+    texts = [
+        " ".join(value) if isinstance(value, list) else value
+        for example in examples[:MEASURED]
+        for value in kind.text(example).values()
+    ]
+    return {
+        "pieces": sum(map(len, tokenizer.encode_batch(texts))),
+        "words": sum(len(text.split()) for text in texts),
+        "characters": sum(map(len, texts)),
+    }
+
+
 def summary(
     data: TaskData, kind: Kind, counts: Mapping[str, Mapping[str, int]], results: list[dict[str, Any]], kept: str
 ) -> dict[str, Any]:
@@ -165,6 +140,7 @@ def summary(
         "labels": list(data.labels),
         "trained_on": sorted(data.train),
         "chosen_on": sorted(data.dev),
+        "chosen_by": "language" if "dev_by_language" in results[0] else "joint",
         "files": counts,
         "learning_rates": choose_learning_rates(results),
         "baselines": baselines,
@@ -181,7 +157,7 @@ def _write_predictions(data: TaskData, kind: Kind, output: Path, names: Sequence
     """A line for each run and test example: run, language, id, text, gold, predicted."""
     with atomic_write(output / PREDICTIONS) as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as handle:
         for name in names:
-            for line in _prediction_lines(data, kind, name, read_json(output / RUNS / name / "predicted.json")):
+            for line in _prediction_lines(data, kind, name, read_json(output / RUNS / name / PREDICTED)):
                 handle.write(line)
 
 

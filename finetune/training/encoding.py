@@ -98,6 +98,10 @@ class Encoded:
         targets[keep] = self.targets[where]
         return torch.from_numpy(targets).to(device)
 
+    def units(self, rows: Rows) -> int:
+        """What a mean loss over the rows is a mean over: pieces that are judged, or the rows themselves."""
+        return int((self.targets[self.grid(rows)[1]] != IGNORED).sum()) if self.by_piece else len(rows)
+
     def grid(self, rows: Rows) -> tuple[NDArray[np.bool_], Rows]:
         """Where in a padded batch pieces are [rows, longest], and which of the flat ones those are."""
         lengths = self.lengths[rows]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from finetune.metrics import mean
 from finetune.stages import Recipe
 from finetune.training.batches import evaluation_batches, training_batches
-from finetune.training.checkpoint import load_state, save_state
+from finetune.training.checkpoint import State, epochs_in, load_state, save_state
 from finetune.training.encoding import IGNORED, Encoded, Rows
+from finetune.training.ranks import ALONE, Ranks
 from pipeline.errors import XlmrError
 from pretrain.engine import choose_dtype
 
@@ -51,13 +52,15 @@ class Epoch:
     train_loss: float
     dev_loss: float
     dev_score: float
+    dev_scores: dict[str, float] = field(default_factory=dict)
+    """By language."""
 
     @property
     def rank(self) -> tuple[float, float]:
         """Higher is better: the score, and the lower loss where a small dev set gives the same score twice."""
         return self.dev_score, -self.dev_loss
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
@@ -76,6 +79,9 @@ class Objective:
 
     loss: Loss
     judge: Judge
+    at_best: Callable[[str], None] | None = None
+    """Called with each language of dev whose score is better than in all epochs before, while the model is so. The
+    run then goes on as long as any language gains; without, as long as the mean does."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +101,34 @@ def fine_tune(
     recipe: Recipe,
     objective: Objective,
     setting: Setting,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train ``model`` in place and leave it with the weights of the epoch that was best on ``dev``.
 
     Errors: XlmrError when the loss is no number.
     """
-    torch.manual_seed(setting.seed)  # dropout
+    torch.manual_seed(ranks.seed(setting.seed))  # dropout
     updates = recipe.updates_an_epoch or -(-len(train) // recipe.batch)
-    optimizer, schedule = make_steps(model, recipe, setting.learning_rate, recipe.epochs * updates)
-    state = load_state(setting.checkpoint, model, optimizer, schedule)
+    optimizer, schedule = make_steps(model, recipe, setting.learning_rate, recipe.epochs * updates, ranks)
+    alike = ranks.agree(epochs_in(setting.checkpoint), next(model.parameters()).device)
+    state = load_state(setting.checkpoint, model, optimizer, schedule) if alike else State()
+    ranks.watch_gradients(model)
     history, weights = [Epoch(**epoch) for epoch in state.history], state.weights
     best = max(history, key=lambda epoch: epoch.rank, default=None)
     batches = islice(_batches(train.lengths, recipe.batch, setting.seed), len(history) * updates, None)
-    while len(history) < recipe.epochs and not (best and len(history) - best.epoch >= recipe.patience):
+    while len(history) < recipe.epochs and len(history) - last_gain(history, objective) < recipe.patience:
         train_loss = train_updates(
-            model, train, islice(batches, updates), recipe, objective.loss, (optimizer, schedule)
+            model, train, islice(batches, updates), recipe, objective.loss, (optimizer, schedule), ranks
         )
-        last = Epoch(len(history) + 1, train_loss, *evaluate(model, dev, recipe, objective))
+        last = Epoch(len(history) + 1, train_loss, *evaluate(model, dev, recipe, objective, ranks))
         if not np.isfinite([last.train_loss, last.dev_loss]).all():
             raise XlmrError(
                 f"the loss is {last.train_loss} in epoch {last.epoch}",
                 "try a lower finetune.recipe.learning_rates",
             )
+        if objective.at_best is not None:
+            for language in _improved(history, last):
+                objective.at_best(language)
         history.append(last)
         if best is None or last.rank > best.rank:
             best, weights = last, {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -127,8 +139,36 @@ def fine_tune(
     return Outcome(history, best)
 
 
+def last_gain(history: list[Epoch], objective: Objective) -> int:
+    """The epoch, from 1, that was the last to be better than those before; their number where there is none."""
+    if not history:
+        return 0
+    if objective.at_best is None:
+        return max(history, key=lambda epoch: epoch.rank).epoch
+    return max(best_epoch_of(history, language) for language in history[0].dev_scores)
+
+
+def best_epoch_of(history: list[Epoch], language: str) -> int:
+    """The epoch, from 1, with the language's best dev score; the first of equals."""
+    return max(history, key=lambda epoch: epoch.dev_scores[language]).epoch
+
+
+def _improved(history: list[Epoch], last: Epoch) -> list[str]:
+    return [
+        language
+        for language, score in last.dev_scores.items()
+        if all(score > epoch.dev_scores[language] for epoch in history)
+    ]
+
+
 def train_updates(
-    model: nn.Module, train: Encoded, batches: Iterable[Rows], recipe: Recipe, loss_of: Loss, steps: Steps
+    model: nn.Module,
+    train: Encoded,
+    batches: Iterable[Rows],
+    recipe: Recipe,
+    loss_of: Loss,
+    steps: Steps,
+    ranks: Ranks = ALONE,
 ) -> float:
     """One update for each batch; the mean loss over their rows."""
     device = next(model.parameters()).device
@@ -136,16 +176,20 @@ def train_updates(
     model.train()
     total, rows_seen = torch.zeros((), device=device), 0
     for rows in batches:
-        scores = _scores(model, *train.batch(rows, device), recipe)
-        loss = loss_of(scores, train.batch_targets(rows, device))
-        optimizer.zero_grad(set_to_none=True)
+        own = ranks.rows(rows)
+        scores = _scores(model, *train.batch(own, device), recipe)
+        share = ranks.share(train, rows)
+        loss = loss_of(scores, train.batch_targets(own, device)) * share if share else 0.0 * scores.sum()
+        model.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        ranks.join_gradients(model)
+        ranks.clip(model, recipe.clip)
         optimizer.step()
         schedule.step()
+        ranks.spread(model)
         total += loss.detach() * len(rows)
         rows_seen += len(rows)
-    return total.item() / rows_seen
+    return ranks.total(total).item() / rows_seen
 
 
 def _batches(lengths: Rows, size: int, seed: int) -> Iterator[Rows]:
@@ -154,24 +198,27 @@ def _batches(lengths: Rows, size: int, seed: int) -> Iterator[Rows]:
         yield from training_batches(lengths, size, seed, passed)
 
 
-def scores_of(model: nn.Module, texts: Encoded, recipe: Recipe, loss: Loss | None = None) -> tuple[Scores, float]:
+def scores_of(
+    model: nn.Module, texts: Encoded, recipe: Recipe, loss: Loss | None = None, ranks: Ranks = ALONE
+) -> tuple[Scores, float]:
     """The model's scores, fp32, in the order of ``texts``: of each row, or of each piece. And the mean loss, or 0."""
     device = next(model.parameters()).device
     model.eval()
     found: Scores | None = None
     lost = judged = 0.0
+    batches = list(evaluation_batches(texts.lengths, EVALUATION_BATCH))
     with torch.inference_mode():
-        for rows in evaluation_batches(texts.lengths, EVALUATION_BATCH):
+        for rows in ranks.batches(batches):
             ids, keep = texts.batch(rows, device)
             scores = _scores(model, ids, keep, recipe)
             if loss is not None:
-                targets = texts.batch_targets(rows, device)
-                units = int((targets != IGNORED).sum()) if texts.by_piece else len(rows)
-                lost += loss(scores, targets).item() * units if units else 0.0
+                units = texts.units(rows)
+                lost += loss(scores, texts.batch_targets(rows, device)).item() * units if units else 0.0
                 judged += units
             found = _put(found, texts, rows, scores.cpu().numpy())
     assert found is not None, "there are texts"
-    return found, lost / max(judged, 1)
+    scores_found, sums = ranks.joined(batches, device, found, np.array([lost, judged]))
+    return scores_found, float(sums[0] / max(sums[1], 1))
 
 
 def _scores(model: nn.Module, ids: Tensor, keep: Tensor | None, recipe: Recipe) -> Tensor:
@@ -186,7 +233,7 @@ def _scores(model: nn.Module, ids: Tensor, keep: Tensor | None, recipe: Recipe) 
 def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Scores:
     by_piece = scores.ndim == 3
     if found is None:
-        found = np.empty((len(texts.pieces) if by_piece else len(texts), scores.shape[-1]), np.float32)
+        found = np.zeros((len(texts.pieces) if by_piece else len(texts), scores.shape[-1]), np.float32)
     if not by_piece:
         found[rows] = scores
     else:
@@ -195,14 +242,16 @@ def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Sc
     return found
 
 
-def evaluate(model: nn.Module, dev: Mapping[str, Encoded], recipe: Recipe, objective: Objective) -> tuple[float, float]:
-    """(loss, score), means over the languages of ``dev``."""
-    losses, scores = [], []
+def evaluate(
+    model: nn.Module, dev: Mapping[str, Encoded], recipe: Recipe, objective: Objective, ranks: Ranks = ALONE
+) -> tuple[float, float, dict[str, float]]:
+    """Loss and score, means over the languages of ``dev``, and the score by language."""
+    losses, scores = [], {}
     for language, texts in dev.items():
-        found, loss = scores_of(model, texts, recipe, objective.loss)
+        found, loss = scores_of(model, texts, recipe, objective.loss, ranks)
         losses.append(loss)
-        scores.append(objective.judge(language, found))
-    return mean(losses), mean(scores)
+        scores[language] = objective.judge(language, found)
+    return mean(losses), mean(list(scores.values())), scores
 
 
 def class_loss(scores: Tensor, targets: Tensor) -> Tensor:
@@ -222,23 +271,26 @@ def span_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """PyTorch works with so many threads inside the block."""
+    """PyTorch works with so many threads inside the block, and without denormal numbers.
+
+    Adam's means of pieces that are seen seldom become such, and they take a CPU a hundred times longer.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(before)
 
 
-def make_steps(model: nn.Module, recipe: Recipe, learning_rate: float, updates: int) -> Steps:
+def make_steps(model: nn.Module, recipe: Recipe, learning_rate: float, updates: int, ranks: Ranks = ALONE) -> Steps:
     """Adam with decoupled decay on matrices; linear from 0 to the peak over the warm-up, then to 0 at the end."""
+    own = ranks.owned(model, model.parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in model.parameters() if parameter.dim() >= 2]},
-        {
-            "params": [parameter for parameter in model.parameters() if parameter.dim() < 2],
-            "weight_decay": 0.0,
-        },
+        {"params": [parameter for parameter in own if parameter.dim() >= 2]},
+        {"params": [parameter for parameter in own if parameter.dim() < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(
         groups,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def wait_for(device: torch.device) -> None:
@@ -87,10 +88,15 @@ def bytes_held(device: torch.device) -> int:
         return torch.cuda.memory_allocated(device)
     storages = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), Tensor) and thing.device.type == "cpu" and thing.layout is torch.strided:
+        if issubclass(type(thing), Tensor) and _takes_memory(thing):
             storage = thing.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
+
+
+def _takes_memory(tensor: Tensor) -> bool:
+    """On the CPU. A FakeTensor, which torch.compile keeps of what it has traced, says so of itself and has nothing."""
+    return tensor.device.type == "cpu" and tensor.layout is torch.strided and not isinstance(tensor, FakeTensor)
 
 
 def bytes_added(work: Callable[[], object], device: torch.device) -> int:

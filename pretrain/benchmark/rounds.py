@@ -17,13 +17,14 @@ from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_he
 from pretrain.benchmark.random_samples import random_samples
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload
-from pretrain.data.loader import Loader
+from pretrain.data.loader import Loader, measure_loader
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine
 from pretrain.model import ModelConfig, build
 
 SEED = 1
+LOADER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class Side:
 
 @dataclass
 class Result:
-    """A benchmark. ``peak`` is the most operations a second that the matrix product made, of one device."""
+    """A benchmark. ``peak`` is the most operations a second that the matrix product made, of one device.
+
+    ``loader`` is the pieces a second that drawing and masking alone give, by one thread, on each of ``data_ranks``.
+    """
 
     work: Workload
     device: str
@@ -72,6 +76,8 @@ class Result:
     ranks: int
     useful_flops: float
     peak: float
+    loader: float
+    data_ranks: int
     ours: Side
     theirs: Side | None
     why_not: str = ""
@@ -79,6 +85,11 @@ class Result:
     def share_of_peak(self, side: Side) -> float:
         """Useful operations (scores at masked positions only) a second, of the peak of all devices."""
         return side.pieces_a_second * self.useful_flops / (self.peak * self.ranks)
+
+    @property
+    def loader_ratio(self) -> float:
+        """What the loader alone gives, by what the model takes."""
+        return self.loader * self.data_ranks / self.ours.pieces_a_second
 
     def ratios(self) -> tuple[float, float, float]:
         """Their time by ours in the rounds: lowest, median, highest."""
@@ -108,6 +119,7 @@ class Result:
             "device": self.device, "dtype": self.dtype, "ranks": self.ranks, "torch": torch.__version__,
             "threads": torch.get_num_threads(), "peak_flops_a_second": self.peak,
             "useful_flops_a_piece": self.useful_flops,
+            "loader_pieces_a_second": self.loader, "loader_ratio": self.loader_ratio,
             **{
                 name: {
                     **asdict(side), "pieces_a_second": side.pieces_a_second, "mfu": self.share_of_peak(side),
@@ -189,7 +201,8 @@ class _Rounds:
             return None
         return Result(
             self.work, _name(self.device), str(self.engine.dtype).removeprefix("torch."), self.engine.world,
-            self.ours.flops_a_piece, peak, self.ours, self.theirs if self.their_loop is not None else None,
+            self.ours.flops_a_piece, peak, measure_loader(self.loader, LOADER_SECONDS), self.engine.data_world,
+            self.ours, self.theirs if self.their_loop is not None else None,
             self.why_not,
         )  # fmt: skip
 

@@ -128,6 +128,7 @@ def table(result: Result) -> str:
     heads = ["", *("ours", "Hugging Face")[: len(sides)]]
     lines = [result.heading(), "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     lines += [f"| {name} | {' | '.join(values)} |" for name, values in rows]
+    lines += ["", f"the loader alone: {result.loader:,.0f} pieces a second, {result.loader_ratio:,.0f} × what is taken"]
     if result.theirs is not None:
         low, middle, high = result.ratios()
         lines += ["", f"ours / Hugging Face: {middle:.2f} (rounds from {low:.2f} to {high:.2f})"]

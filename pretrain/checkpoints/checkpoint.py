@@ -44,12 +44,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint is of. ``validation_loss`` is None where it was not measured at this very update."""
+    """What a checkpoint is of. ``validation_loss`` is None where it was not measured at this very update.
+
+    ``vocabulary`` is the SHA-256 of the tokenizer's model file, '' where the samples did not say.
+    """
 
     architecture: ModelConfig
     vocabulary_size: int
     progress: Progress
     validation_loss: float | None = None
+    vocabulary: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,13 +212,14 @@ def read_record(folder: Path) -> Checkpoint:
             int(record["vocabulary_size"]),
             Progress(**record["progress"]),
             record["validation_loss"],
+            str(record.get("vocabulary", "")),
         )
         return Checkpoint(folder, about, {part: str(record["files"][part]) for part in PARTS})
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise XlmrError(f"{folder}: not a checkpoint ({error!r})") from None
 
 
-def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_size: int) -> None:
+def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_size: int, vocabulary: str = "") -> None:
     """Refuse a checkpoint of another architecture or vocabulary. Errors: XlmrError listing what differs."""
     have, want = asdict(checkpoint.architecture), asdict(architecture)
     differing = [f"{name} {have[name]} instead of {want[name]}" for name in want if have[name] != want[name]]
@@ -227,6 +232,11 @@ def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_siz
         raise XlmrError(
             f"{checkpoint.folder}: trained on a vocabulary of {checkpoint.about.vocabulary_size} pieces,"
             f" the samples have one of {vocabulary_size}",
+            "use the samples that it was trained on, or another run.project",
+        )
+    if checkpoint.about.vocabulary and vocabulary and checkpoint.about.vocabulary != vocabulary:
+        raise XlmrError(
+            f"{checkpoint.folder}: trained on another vocabulary of {vocabulary_size} pieces than that of the samples",
             "use the samples that it was trained on, or another run.project",
         )
 

@@ -15,7 +15,7 @@ Precision = Literal["fp32", "autocast", "bf16"]
 """fp32; bf16 products over fp32 weights; bf16 weights beside fp32 masters."""
 
 BUCKET = 500_000_000
-"""Numbers that DeepSpeed gathers before it sends them: its own default, taken whatever the size of the model."""
+"""Numbers that are gathered before they are sent, or as many as there are: what ``engine`` asks of DeepSpeed."""
 
 GATHERED = 1_000_000_000
 """Numbers of whole layers that ZeRO-3 has at once at most: DeepSpeed's default."""
@@ -33,7 +33,7 @@ class Cluster:
     compiled: bool = False
     micro_batch: int = 8
     on_gpu: bool = True
-    """A CPU keeps dropout masks as numbers, and makes the softmax of a copy in fp32."""
+    """A CPU keeps dropout masks as numbers, and makes the softmax of bf16 scores from a copy in fp32."""
 
     @property
     def number(self) -> int:
@@ -108,19 +108,19 @@ def parameters_of_rank(work: Workload, tensor: int) -> float:
 def _states(own: float, how: Cluster, accumulating: bool) -> States:
     """What DeepSpeed holds of ``own`` numbers at each stage."""
     number = how.stream
-    bucket = min(BUCKET, own) * number
+    bucket = min(BUCKET, own)
     if how.stage == 0:  # AdamW itself; the ranks' gradients are summed in a bucket
-        return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + bucket)
+        return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + bucket * number)
     optimiser = 12 * own / how.data  # masters, and two moments
     if how.stage == 3:  # everything in parts; what a layer needs is gathered for it
         gathered = (4.8 + 2 * accumulating) * min(own, GATHERED)
-        return States(number * own / how.data, optimiser, 4 * own / how.data, BUCKET * number, gathered)
+        return States(number * own / how.data, optimiser, 4 * own / how.data, bucket * number, gathered)
     if how.precision != "bf16":
-        return States(4 * own, optimiser, 4 * own * accumulating, BUCKET * 4, (3.1 if accumulating else 5.6) * own)
+        return States(4 * own, optimiser, 4 * own * accumulating, bucket * 4, (3.1 if accumulating else 5.6) * own)
     if how.stage == 1:  # gradients whole in fp32, and in bf16 as they come; the latter stay, once they are there
-        return States(2 * own, optimiser, (4 + 2 * accumulating) * own, 0, 2 * own * (not accumulating) + bucket)
+        return States(2 * own, optimiser, (4 + 2 * accumulating) * own, 0, 2 * own * (not accumulating) + 2 * bucket)
     part = 4 * own / how.data
-    return States(2 * own, optimiser, part * accumulating, BUCKET * 2, 3.5 * own + part * (not accumulating))
+    return States(2 * own, optimiser, part * accumulating, bucket * 2, 3.5 * own + part * (not accumulating))
 
 
 def _of_a_layer(work: Workload, how: Cluster) -> tuple[float, float, float]:
@@ -151,7 +151,7 @@ def _head(work: Workload, how: Cluster) -> float:
     vectors = 5 * positions * shape.width * number
     cast = table * 2 if how.precision == "autocast" else 0
     scores = chunk * rows * number
-    copy = 0 if how.compiled else chunk * rows * (number if how.on_gpu else 4)  # softmax wants rows without gaps
+    copy = 0 if how.compiled or how.on_gpu or number == 4 else chunk * rows * 4
     softmax = scores + copy + 4 * chunk * rows
     if positions <= chunk:
         return vectors + cast + max(softmax, scores + table * number)

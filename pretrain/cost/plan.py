@@ -1,6 +1,6 @@
 """Tool ``xlmr pretrain plan``: what a training takes of a cluster, in memory and in days, before anything is started.
 
-Light: the figures follow from the settings (``memory.py``, ``flops.py``), so no GPU and no torch is needed.
+Light: the figures follow from the settings (``memory``, ``flops``), so no GPU and no torch is needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the model has to guess: positions are drawn, most become ``<mask>``, and their pieces are the targets.
 
-XLM-R masks pieces (not words), anew each time that a sample is seen. FACTS: RoBERTa and fairseq's MaskTokensDataset.
+XLM-R masks pieces (not words), anew each time that a sample is seen; as RoBERTa and fairseq's MaskTokensDataset.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from pretrain.data.masking import PAD
 from pretrain.data.parallel_text import ParallelText, find_texts, read_pairs
-from pretrain.data.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, open_samples
+from pretrain.data.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, check_vocabulary, open_samples
 from pretrain.fill_mask import load_pieces
+from pretrain.folder import PIECES
 from pretrain.stages import PairsConfig
 
 BOS, EOS, UNK = 0, 2, 3
@@ -52,6 +53,7 @@ def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> 
     """The stage. Errors: XlmrError naming files that are not parallel text."""
     samples = open_samples(inputs["tokenizer.encode"])
     check_tokenizer(inputs["tokenizer.encode"], samples, load_pieces(inputs["tokenizer.train"]).get_piece_size())
+    check_vocabulary(inputs["tokenizer.encode"], samples, inputs["tokenizer.train"] / PIECES)
     shards: dict[str, PairShard] = {}
     shape = (samples.sample_length, samples.dtype.name, config.pairs.validation_share)
     for number, text in enumerate(find_texts(config.pairs.files)):
@@ -59,6 +61,7 @@ def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> 
     counts = context.map_shards(encode_text, shards)
     listing = {
         "vocabulary_size": samples.vocabulary_size,
+        "vocabulary_sha256": samples.vocabulary,
         "sample_length": samples.sample_length,
         "dtype": samples.dtype.name,
         "languages": {pair: _entry(pair, shards, counts) for pair in sorted({s.text.pair for s in shards.values()})},

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
-from pipeline.storage import read_json
+from pipeline.storage import read_json, sha256_of_file
 
 LISTING = "samples.json"
 TRAIN, VALIDATION = "train", "validation"
@@ -69,7 +69,8 @@ class SampleArray:
 class SampleFolder:
     """An output of tokenizer.encode. ``train`` and ``validation`` by language, sorted, none of them empty.
 
-    ``empty``: languages that are listed and have nothing to train on.
+    ``empty``: languages that are listed and have nothing to train on. ``vocabulary``: the SHA-256 of the tokenizer's
+    model file, '' where samples.json does not say.
     """
 
     vocabulary_size: int
@@ -78,6 +79,7 @@ class SampleFolder:
     train: Mapping[str, SampleArray]
     validation: Mapping[str, SampleArray]
     empty: tuple[str, ...] = ()
+    vocabulary: str = ""
 
 
 def open_samples(folder: Path) -> SampleFolder:
@@ -107,6 +109,12 @@ def check_tokenizer(folder: Path, samples: SampleFolder, pieces: int) -> None:
         )
 
 
+def check_vocabulary(folder: Path, samples: SampleFolder, model: Path) -> None:
+    """Errors: XlmrError when the samples in ``folder`` are of another vocabulary than ``model``, be it as large."""
+    if samples.vocabulary and samples.vocabulary != sha256_of_file(model):
+        raise XlmrError(f"{folder}: encoded with another vocabulary than {model}", AGAIN)
+
+
 def _open_listed(folder: Path, listing: Mapping[str, Any]) -> SampleFolder:
     length, size, dtype = listing["sample_length"], listing["vocabulary_size"], np.dtype(listing["dtype"])
     if dtype.kind != "u":
@@ -120,7 +128,8 @@ def _open_listed(folder: Path, listing: Mapping[str, Any]) -> SampleFolder:
                 files = [_locate(folder, language, name) for name in entry["files"]]
                 arrays[language] = SampleArray(files, entry["samples"], length, dtype, size)
     empty = tuple(sorted(listing["languages"].keys() - splits[TRAIN].keys()))
-    return SampleFolder(size, length, dtype, splits[TRAIN], splits[VALIDATION], empty)
+    vocabulary = str(listing.get("vocabulary_sha256", ""))
+    return SampleFolder(size, length, dtype, splits[TRAIN], splits[VALIDATION], empty, vocabulary)
 
 
 def _locate(folder: Path, language: str, name: str) -> Path:

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
+
+from pipeline.lease import birth_of_process, process_space
 
 BEAT_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
@@ -37,8 +37,8 @@ class Crew:
     def __init__(self, rank: int, world: int, store: Store) -> None:
         self.rank, self.world = rank, world
         self._store, self._lock, self._holds = store, threading.Lock(), store
-        self._own: dict[str, Any] = {"host": socket.gethostname(), "space": _process_space(), "pid": os.getpid()}
-        self._own["born"] = _birth(os.getpid())
+        self._own: dict[str, Any] = {"host": socket.gethostname(), "space": process_space(), "pid": os.getpid()}
+        self._own["born"] = birth_of_process(os.getpid())
         self._who: dict[int, dict[str, Any]] = {}
         self._beats: dict[int, tuple[str, float]] = {}
         self._tell(f"who/{rank}", self._own)
@@ -144,7 +144,7 @@ class Crew:
                 return False  # not there yet
             self._who[rank] = who
             if (who["host"], who["space"]) == (self._own["host"], self._own["space"]):
-                return _birth(who["pid"]) != who["born"]
+                return birth_of_process(who["pid"]) != who["born"]
             beat, seen = str(self._ask(f"beat/{rank}")), time.monotonic()
         except RuntimeError:
             return True
@@ -159,19 +159,3 @@ class Crew:
     def _ask(self, key: str) -> Any:
         with self._lock:
             return json.loads(self._store.get(key)) if self._store.check([key]) else None
-
-
-def _birth(pid: int) -> float | None:
-    """When the process began; None if it has ended, also where nobody has taken note of it yet."""
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _process_space() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""

@@ -62,7 +62,7 @@ def task_files(tmp_path: Path) -> LabelledFiles:
 
 @pytest.fixture
 def stage_config(task_files: LabelledFiles) -> HelpPagesConfig:
-    recipe = Recipe(longest=16, batch=4, epochs=20, learning_rates=(1e-3,), dtype="fp32")
+    recipe = Recipe(longest=16, batch=4, epochs=6, learning_rates=(4e-3,), dtype="fp32")
     return HelpPagesConfig(help_pages=task_files, recipe=recipe, protocol=Protocol(seeds=(1, 2)))
 
 

@@ -14,11 +14,11 @@ from toy_task import example_rows
 
 from finetune.data.examples import Classification
 from finetune.heads.kinds import ClassificationKind
-from finetune.metrics import deviation, score
+from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
 from finetune.report import unseen, verdict
 from finetune.stages import Protocol, Recipe
-from finetune.training.baselines import majority_class, majority_scores
+from finetune.training.baselines import fast_text, majority
 from finetune.training.batches import POOL, evaluation_batches, training_batches
 from finetune.training.encoding import Encoded, counts_of, read_encoded, write_encoded
 from finetune.training.loop import rate_factor
@@ -27,24 +27,15 @@ from tokenizer.pieces import Tokenizer
 CPU = torch.device("cpu")
 
 
-def test_scores_by_hand() -> None:
-    found = score(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 3]))
-    # F1: class 0 2·1·½/1½ = ⅔; class 1 the same; class 2 is never said, 0; class 3 is not in the gold and not counted.
-    assert found["accuracy"] == 0.5
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
-
-
 def test_deviation_by_hand() -> None:
     assert deviation([1.0, 3.0]) == pytest.approx(2**0.5)
     assert deviation([4.0]) == 0.0
 
 
 def test_majority_by_hand() -> None:
-    train = np.array([2, 0, 2, 1])
-    assert majority_class(train) == 2
-    found = majority_scores(train, np.array([2, 2, 0, 1]))
-    assert found["accuracy"] == 0.5
-    assert found["macro_f1"] == pytest.approx((2 / 3) / 3)
+    examples = [Classification(str(n), "t", None, label) for n, label in enumerate("cacb")]
+    assert majority(examples, examples[:2]) == [{"predicted": "c"}] * 2
+    assert majority(examples[1:], examples[:1]) == [{"predicted": "a"}], "the first by name of those equally common"
 
 
 @given(
@@ -187,3 +178,20 @@ def test_verdict_tells_a_loss_and_a_draw() -> None:
     draw = [result("pretrained", 1, s, 0.5, 0.5 + s / 10, 0.5) for s in (-1, 1)]
     draw += [result("random", 1, s, 0.5, 0.49, 0.5) for s in (-1, 1)]
     assert "no difference is shown" in verdict(all_results(draw), chosen_runs(draw))
+
+
+def test_fast_text_reads_parts_of_words() -> None:
+    def texts(*words: str) -> list[Classification]:
+        return [Classification(word, f"{word} {word}", None, word[0]) for word in words]
+
+    train = texts(*["tabelle", "zeichnung", "buchstabe"] * 20)
+    said = fast_text(train, texts("tabellen", "zeichnungen", "buchstaben"))
+    assert [one["predicted"] for one in said] == ["t", "z", "b"]
+    assert fast_text(train, texts("tabellen")) == said[:1], "the same each time"
+
+
+@pytest.mark.parametrize(("theirs", "said"), [(0.9, "90.0 %: more than the best"), (0.2, "20.0 %: less than the best")])
+def test_verdict_says_when_fast_text_wins(theirs: float, said: str) -> None:
+    found = all_results(RUNS)
+    found["baselines"] = {"fasttext": {lang: {"accuracy": theirs} for lang in ("en", "de", "ja")}}
+    assert said in verdict(found, chosen_runs(RUNS))

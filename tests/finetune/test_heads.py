@@ -11,14 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.data.examples import Classification, Question, Regression, Tagging, TaskData
 from finetune.folder import load_fine_tuned, save_fine_tuned
 from finetune.heads.kinds import KINDS, Kind
 from finetune.predict import lines_of, predictions_of
-from finetune.stages import Recipe
+from finetune.stages import Protocol, Recipe
+from finetune.training.comparison import compare
 from finetune.training.encoding import IGNORED, Encoded, encode_pairs, lengths_of_pair
 from finetune.training.loop import class_loss, scores_of, span_loss, value_loss
+from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
+from pipeline.log import EventLog
 from pretrain.folder import load_encoder
 from pretrain.model import Encoder, ModelConfig
 from tokenizer.pieces import Tokenizer
@@ -128,6 +131,16 @@ def test_text_classification_pipeline_says_what_predict_says(export: Path, tmp_p
     assert (pair["label"], pair["score"]) == (said["predicted"], pytest.approx(said["confidence"], abs=1e-3))
 
 
+def test_regression_pipeline_says_what_predict_says(export: Path, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    saved("regression", export, tmp_path)
+    theirs = pipeline("text-classification", model=str(tmp_path))([{"text": t, "text_pair": TEXTS[0]} for t in TEXTS])
+    ours, kind = predictions_of(TEXTS, tmp_path, pair=TEXTS[0])
+    assert kind == "regression"
+    assert [one["score"] for one in theirs] == pytest.approx([one["predicted"] for one in ours], abs=1e-3)
+
+
 def test_token_classification_pipeline_says_what_predict_says(export: Path, tmp_path: Path) -> None:
     from transformers import pipeline
 
@@ -199,6 +212,11 @@ def test_folder_of_another_vocabulary_is_one_line(export: Path, tmp_path: Path) 
     (tmp_path / "other.model").rename(tmp_path / "sentencepiece.bpe.model")
     with pytest.raises(XlmrError, match=r"the tokenizer has \d+ pieces, the model \d+; they are not of one model"):
         load_fine_tuned(tmp_path)
+    one = examples_of("classification")
+    data = TaskData("own", "classification", ("draw", "calc"), {"en": one}, {"en": one}, {"en": one})
+    context = Context("finetune.task", tmp_path, 1, EventLog(tmp_path / "log.jsonl"))
+    with pytest.raises(XlmrError, match=f"{tmp_path}: the tokenizer has .* not of one model"):
+        compare(data, RECIPE, Protocol(), tmp_path, tmp_path / "out", context)
 
 
 def test_pairs_are_cut_as_hugging_face_cuts_them(export: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def result(
         "task": task,
         "kind": kind,
         "trained_on": list(trained_on),
-        "chosen_on": ["en"],
+        "chosen_on": list(trained_on),
         "runs": runs,
         "baselines": {"trivial": trivial},
     }

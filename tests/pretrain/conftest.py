@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.context import Context
 from pipeline.log import EventLog
@@ -14,6 +15,15 @@ from pipeline.log import EventLog
 sys.path.insert(0, str(Path(__file__).parent))  # tests have no packages: helpers are found by their own names
 
 from tiny_corpus import write_samples
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread, and several tests at once wait for each other's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

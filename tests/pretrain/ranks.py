@@ -1,19 +1,18 @@
-"""What several ranks do in tests: each runs this file, joins the others over a shared file, and goes through the cases.
+"""What several ranks do in tests: each is a process that joins the others over a file and goes through the cases.
 
-``python ranks.py FOLDER RANK WORLD`` reads cases.json (a list of ``Case``) and writes, from rank 0, <name>.json and the
+``main([FOLDER, RANK, WORLD])`` reads cases.json (a list of ``Case``) and writes, from rank 0, <name>.json and the
 states that are asked for; every rank writes what it saw of its own.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import forked
 
 VOCABULARY, LENGTH, BATCH = 45, 16, 8  # 45 rows are not a multiple of 2 or 4
 
@@ -41,7 +40,10 @@ def run_ranks(folder: Path, world: int, cases: list[Case], timeout: float = 240)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cases.json").write_text(json.dumps([asdict(case) for case in cases]))
     (folder / "store").unlink(missing_ok=True)
-    children = [start_rank(folder, rank, world) for rank in range(world)]
+    children = [
+        forked.start("ranks", [str(folder), str(rank), str(world)], folder / f"rank-{rank}.log")
+        for rank in range(world)
+    ]
     deadline = time.monotonic() + timeout
     try:
         while any(child.poll() is None for child in children):
@@ -63,20 +65,11 @@ def run_ranks(folder: Path, world: int, cases: list[Case], timeout: float = 240)
     return found
 
 
-def start_rank(folder: Path, rank: int, world: int) -> subprocess.Popen[bytes]:
-    """One rank of ``run_ranks``; what it says goes to a file."""
-    paths = [str(Path(__file__).parent), *(path for path in sys.path if path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), "LOCAL_RANK": str(rank)}
-    with (folder / f"rank-{rank}.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(rank), str(world)], stdout=log, stderr=log, env=environment
-        )
-
-
-def _main(folder: Path, rank: int, world: int) -> None:
+def main(words: list[str]) -> None:
+    """One rank of ``run_ranks``."""
     import torch
 
-    torch.set_num_threads(1)
+    folder, rank, world = Path(words[0]), int(words[1]), int(words[2])
     store = f"file://{(folder / 'store').absolute()}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     for case in json.loads((folder / "cases.json").read_text()):
@@ -176,7 +169,3 @@ def read_state(folder: Path) -> dict[str, dict[str, Any]]:
         for part, tensor in load_file(path).items():
             state.setdefault(part, {})[path.name.removesuffix(".safetensors")] = tensor
     return state
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from pipeline.cli import main
 from pretrain.benchmark.hugging_face_loop import HuggingFaceLoop
@@ -96,10 +97,15 @@ def test_what_is_printed_and_written(result: Result) -> None:
     text = table(result)
     assert "| pieces a second |" in text
     assert "ours / Hugging Face:" in text
+    line = next(line for line in text.splitlines() if line.startswith("the loader alone:"))
+    assert line == f"the loader alone: {result.loader:,.0f} pieces a second, {result.loader_ratio:,.0f} × what is taken"
+    assert result.loader_ratio == pytest.approx(result.loader / result.ours.pieces_a_second)
+    assert replace(result, data_ranks=4).loader_ratio == pytest.approx(4 * result.loader_ratio)
     assert all(line.count("|") == 4 for line in text.splitlines() if line.startswith("|"))
     record = json.loads(json.dumps(result.as_json()))
     assert record["ours"]["mfu"] == result.share_of_peak(result.ours)
     assert record["peak_flops_a_second"] == result.peak
+    assert record["loader_ratio"] == result.loader_ratio > 0
     alone = replace(result, theirs=None, why_not="transformers is not installed")
     assert "was not measured: transformers is not installed" in table(alone)
 
@@ -156,6 +162,14 @@ def test_the_meter_counts_bytes() -> None:
     assert bytes_added(lambda: (kept + 1) + 1, CPU) == pytest.approx(8_000_000, abs=100)
     assert bytes_added(lambda: kept.add_(1), CPU) < 1000
     del views
+
+
+def test_the_meter_leaves_out_tensors_without_memory() -> None:
+    before = bytes_held(CPU)
+    with FakeTensorMode():
+        traced = [torch.zeros(1_000_000) for _ in range(3)]  # what torch.compile keeps
+    assert traced[0].device == CPU
+    assert bytes_held(CPU) == before
 
 
 def test_forward_is_taken_out_of_backward() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import torch
 
 from pretrain.cost.workload import Workload, of_config
 from pretrain.model import MaskedLanguageModel, ModelConfig, count_parameters
-from pretrain.presets import SHAPES, at_capacity_of, parameters_of
+from pretrain.presets import SHAPES
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-ABLATION = CONFIGS / "xlmr-ablation.yaml"
-VARIANTS = dict(re.findall(r"^#     ([a-z]+[\w.-]*) +(--.*)$", ABLATION.read_text(), re.MULTILINE))
 
 
 def count_of(work: Workload) -> tuple[int, int]:
@@ -49,30 +46,3 @@ def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, updates
     assert work.train.tensor_parallel == tensor_parallel
     assert work.train.betas == (0.9, 0.98)
     assert (work.dropout, work.attention_dropout, work.mask_rate) == (0.1, 0.1, 0.15)
-
-
-def test_the_ablations_base_is_xlm_100() -> None:
-    work = of_config(ABLATION)
-    assert work.shape == SHAPES["ablation-768"]
-    assert count_of(work)[1] == work.parameters == 201_394_418
-
-
-def test_every_ablation_of_the_paper_is_there() -> None:
-    kinds = {name.rpartition("-")[0] or name for name in VARIANTS}
-    assert kinds == {"width", "alpha", "capacity", "vocabulary", "bpe"}
-    assert len(VARIANTS) == 13
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_an_ablation_is_what_its_name_says(name: str) -> None:
-    work = of_config(ABLATION, VARIANTS[name].split())
-    kind, _, value = name.rpartition("-")
-    assert count_of(work)[1] == work.parameters
-    if kind == "width":
-        assert work.shape == SHAPES[f"ablation-{value}"]
-    if kind == "vocabulary":
-        assert work.shape == SHAPES[f"ablation-{value}"]
-    if kind == "capacity":
-        assert work.shape.pieces == int(value.removesuffix("k")) * 1000
-        assert work.shape == at_capacity_of(SHAPES["ablation-768"], work.shape.pieces)
-        assert work.parameters == pytest.approx(parameters_of(SHAPES["ablation-768"]), rel=0.035)

@@ -20,6 +20,7 @@ Seen = dict[str, dict[str, Any]]
 
 HALF: dict[str, Any] = {"dtype": "bf16", "weights": "bf16", "zero_stage": 1}
 WIDER = {"width": 128, "feed_forward": 256}
+PRE = {"width": 256, "feed_forward": 512, "norm": "pre"}
 SLOWER = 3e-4
 """In bf16 a narrow model's gradient is mostly rounding, and Adam's first updates follow its signs alone: at width 32
 and ten times this rate one process in bf16 is 4e-3 from itself in fp32."""
@@ -35,7 +36,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         Case("half", updates=(0, 4), save="state-one"),
         Case("pre", model={"norm": "pre"}),
         Case("bf16", HALF, WIDER, (0, 8), rate=SLOWER),
-        Case("bf16-pre", HALF, {**WIDER, "norm": "pre"}, rate=SLOWER),
+        Case("bf16-pre", HALF, PRE, rate=SLOWER),
         Case("dropout", {"zero_stage": 1}, DROPOUT, (0, 60)),
         Case("poison", poison=2),
     ]
@@ -65,7 +66,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     shared = {"tensor_parallel": 2}
     cases = [
         *cases_of(2),
-        Case("bf16-pre", {**HALF, **shared}, {**WIDER, "norm": "pre"}, rate=SLOWER),
+        Case("bf16-pre", {**HALF, **shared}, PRE, rate=SLOWER),
         Case("look", shared, DROPOUT, (0, 0), look=True),
         Case("look apart", {}, DROPOUT, (0, 0), look=True),
         Case("dropout", {**shared, "zero_stage": 1}, DROPOUT, (0, 60)),
@@ -83,17 +84,17 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return run_ranks(folder, 4, cases_of(4)) | {"folder": {"path": folder}}
 
 
-def agree(seen: dict[str, Any], expected: dict[str, Any], tolerance: float, norms: float | None = None) -> None:
+def agree(seen: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
     updates = len(seen["losses"])
     assert updates
     assert seen["losses"] == pytest.approx(expected["losses"][:updates], rel=tolerance)
-    assert seen["norms"] == pytest.approx(expected["norms"][:updates], rel=norms or tolerance)
+    assert seen["norms"] == pytest.approx(expected["norms"][:updates], rel=tolerance)
 
 
 @pytest.mark.slow
 def test_two_ranks_train_as_one(one: Seen, two: Seen) -> None:
     compare_all(one, two, 2)
-    agree(two["bf16-pre"], one["bf16-pre"], 1e-3, norms=2e-3)  # in one process 1.4e-2 between bf16 and fp32
+    agree(two["bf16-pre"], one["bf16-pre"], 1e-3)
     agree(two["recompute 3"], one["post"], 1e-5)
     agree(two["chunks"], one["post"], 1e-5)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_corpus import write_samples
 from tiny_training import NO_DROPOUT, Ranks, Spec, last_weights, losses_of, tiny_config, train_into
 
 import pretrain.loop
@@ -16,6 +17,26 @@ from pretrain.loop import learning_rate
 from pretrain.stages import TrainSettings
 
 pytestmark = pytest.mark.slow
+
+
+SETTINGS = {"updates": 60, "checkpoint_every": 5, "micro_batch": 2, "zero_stage": 1}
+
+
+@pytest.fixture(scope="module")
+def of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples of the trainings by several ranks."""
+    return write_samples(tmp_path_factory.mktemp("samples"), {"aa": 160, "bb": 20})
+
+
+@pytest.fixture(scope="module")
+def undisturbed_losses(of_all: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """Of one process that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with Ranks(Spec(of_all, folder / "run", 1, NO_DROPOUT, SETTINGS), folder) as alone:
+        assert alone.wait() == [0], alone.said()
+    losses = losses_of(folder / "run")
+    assert len(losses) == 60
+    return losses
 
 
 def assert_the_same(disturbed: Path, undisturbed: Path) -> None:
@@ -75,16 +96,43 @@ def dies_at(update: int):
     return rate
 
 
-def test_ranks_are_killed_one_and_all_and_their_number_changes(
-    tmp_path: Path, samples: Path, make_context, monkeypatch
+@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
+def test_all_ranks_are_killed_and_others_share_the_tensors(
+    first: int, second: int, tmp_path: Path, of_all: Path, undisturbed_losses: list[float]
+) -> None:
+    """Four ranks, kill -9 of all; four in another layout, kill -9 of all while a checkpoint is written; the first."""
+    output = tmp_path / "run"
+
+    def four(tensor_parallel: int, slow_writing: float = 0.0) -> Ranks:
+        train = {**SETTINGS, "tensor_parallel": tensor_parallel}
+        return Ranks(Spec(of_all, output, 4, NO_DROPOUT, train, slow_writing), tmp_path / "ranks")
+
+    with four(first) as ranks:
+        ranks.wait_for_update(10)
+        ranks.kill()
+        assert ranks.wait() == [-signal.SIGKILL] * 4
+    with four(second, slow_writing=0.02) as ranks:
+        ranks.wait_for("checkpoints/.update-*.tmp/weights.safetensors")
+        ranks.kill()
+        assert ranks.wait() == [-signal.SIGKILL] * 4
+        assert "going on after update" in ranks.said()
+    assert list(output.glob("checkpoints/.update-*.tmp")), "they were killed while rank 0 wrote"
+    assert not (output / "checkpoints" / "update-00000060").exists()
+    with four(first) as ranks:
+        assert ranks.wait() == [0] * 4, ranks.said()
+        assert "going on after update" in ranks.said()
+    assert not list(output.glob("checkpoints/.update-*.tmp"))
+    assert losses_of(output) == pytest.approx(undisturbed_losses, rel=1e-5)
+
+
+def test_ranks_are_killed_or_stopped_and_their_number_changes(
+    tmp_path: Path, of_all: Path, make_context, monkeypatch, undisturbed_losses: list[float]
 ) -> None:
     """Two ranks, kill -9 of one of them; one rank, which dies; two ranks, SIGTERM to one of them; two to the end."""
-    settings = {"updates": 60, "checkpoint_every": 5, "micro_batch": 2, "zero_stage": 1}
-    together, alone = tmp_path / "together", tmp_path / "alone"
+    together = tmp_path / "together"
 
-    def ranks(world: int, **train: object) -> Ranks:
-        spec = Spec(samples, together, world, NO_DROPOUT, {**settings, **train})
-        return Ranks(spec, tmp_path / f"{world}-{len(list(tmp_path.iterdir()))}")
+    def ranks(world: int) -> Ranks:
+        return Ranks(Spec(of_all, together, world, NO_DROPOUT, SETTINGS), tmp_path / "ranks")
 
     with ranks(2) as both:
         both.wait_for_update(10)
@@ -93,7 +141,7 @@ def test_ranks_are_killed_one_and_all_and_their_number_changes(
         assert "another rank has gone" in both.said().splitlines()[-1], both.said()
     monkeypatch.setattr(pretrain.loop, "learning_rate", dies_at(28))
     with pytest.raises(Death):  # as good as a kill: nothing is saved
-        train_into(together, samples, make_context, tiny_config(NO_DROPOUT, **{**settings, "zero_stage": 0}))
+        train_into(together, of_all, make_context, tiny_config(NO_DROPOUT, **{**SETTINGS, "zero_stage": 0}))
     monkeypatch.undo()
     with ranks(2) as both:
         both.wait_for_update(40)
@@ -104,6 +152,4 @@ def test_ranks_are_killed_one_and_all_and_their_number_changes(
         assert both.wait() == [0, 0], both.said()
         assert "going on after update" in both.said(0)
         assert "pretrain.train" not in both.said(1), "rank 0 alone talks"
-    train_into(alone, samples, make_context, tiny_config(NO_DROPOUT, **settings))
-    assert losses_of(together) == pytest.approx(losses_of(alone), rel=1e-4)
-    assert len(losses_of(alone)) == 60
+    assert losses_of(together) == pytest.approx(undisturbed_losses, rel=1e-5)

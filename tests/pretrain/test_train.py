@@ -18,11 +18,10 @@ from pipeline.errors import XlmrError
 from pretrain.data.masking import mask_samples
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
-from pretrain.export import run as export
 from pretrain.loop import learning_rate
 from pretrain.model import build, initial_values
 from pretrain.parallel import Group, cuts_of, put
-from pretrain.stages import ExportConfig, TrainSettings
+from pretrain.stages import TrainSettings
 from pretrain.tracking.metrics import read_metrics
 from pretrain.train import architecture_of
 
@@ -138,23 +137,6 @@ def test_how_it_is_run_is_not_in_the_key() -> None:
     assert fingerprint(tiny_config(log_every=3, checkpoint_every=9, micro_batch=2, zero_stage=1, keep=5)) == plain
     assert fingerprint(tiny_config(keep_every=9, keep_best=True, trackers=("wandb",), checkpoint_memory=1)) == plain
     assert fingerprint(tiny_config(peak_learning_rate=1e-3)) != plain
-
-
-def test_export_writes_what_was_trained(tmp_path: Path, samples: Path, make_context) -> None:
-    from pretrain.folder import load_model
-
-    trained, tokenizer, output = tmp_path / "run", tmp_path / "tokenizer", tmp_path / "export"
-    train_into(trained, samples, make_context, tiny_config(updates=5))
-    tokenizer.mkdir()
-    (tokenizer / "sentencepiece.bpe.model").write_bytes(b"pieces")
-    counts = export(
-        ExportConfig(), {"pretrain.train": trained, "tokenizer.train": tokenizer}, output, make_context(output)
-    )
-    assert counts["updates"] == 5
-    assert (output / "sentencepiece.bpe.model").read_bytes() == b"pieces"
-    weights = last_weights(trained)
-    for name, tensor in load_model(output).named_parameters():
-        assert torch.equal(tensor, weights[name]), name
 
 
 def test_report_shows_the_curve_and_the_baselines(tmp_path: Path, samples: Path, make_context) -> None:

@@ -1,19 +1,18 @@
 """Trainings of a model so small that hundreds of updates take seconds: in this process, or in ranks of their own.
 
-``python tiny_training.py SPEC RANK`` is one rank of a training that a test may kill; see ``Spec``.
+``main([SPEC, RANK])`` is one rank of a training that a test may kill; see ``Spec``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import forked
 
 TINY = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18}
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
@@ -72,26 +71,25 @@ class Ranks:
         path = folder / f"{name}.json"
         path.write_text(json.dumps({**asdict(spec), "store": str(folder / f"{name}.store")}, default=str))
         self.spec, self._said = spec, [folder / f"{name}-{rank}.txt" for rank in range(spec.world)]
-        self.processes = [self._start(path, rank) for rank in range(spec.world)]
-
-    def _start(self, spec: Path, rank: int) -> subprocess.Popen[bytes]:
-        paths = [str(Path(__file__).parent), *(path for path in sys.path if path)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-        with self._said[rank].open("wb") as said:
-            words = [sys.executable, __file__, str(spec), str(rank)]
-            return subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT, env=environment)
+        self.processes = [
+            forked.start("tiny_training", [str(path), str(rank)], said) for rank, said in enumerate(self._said)
+        ]
 
     def __enter__(self) -> Ranks:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
+        self.kill()
+        self.wait()
 
     def said(self, rank: int = 0) -> str:
         """All that a rank wrote to the terminal."""
         return self._said[rank].read_text()
+
+    def kill(self) -> None:
+        """``kill -9`` of all at once."""
+        for process in self.processes:
+            process.kill()
 
     def wait(self, timeout: float = 60) -> list[int]:
         """The exit codes."""
@@ -113,7 +111,8 @@ class Ranks:
             time.sleep(0.003)
 
 
-def _main(path: Path, rank: int) -> int:
+def main(words: list[str]) -> int:
+    """One rank of ``Ranks``."""
     import torch
 
     from pipeline.context import Context
@@ -123,6 +122,7 @@ def _main(path: Path, rank: int) -> int:
     from pretrain.ranks.launch import QuietContext
     from pretrain.train import run
 
+    path, rank = Path(words[0]), int(words[1])
     values = json.loads(path.read_text())
     store = f"file://{values.pop('store')}"
     spec = Spec(**values)
@@ -146,7 +146,3 @@ def _main(path: Path, rank: int) -> int:
         print(error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1]), int(sys.argv[2])))

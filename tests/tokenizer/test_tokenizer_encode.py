@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import XlmrError
 from tokenizer.corpus_files import corpus_files, document_hashes, read_batches
 from tokenizer.encode import WHOLE, validation_threshold
 from tokenizer.layout import SampleWriter, complete_starts, piece_type
@@ -146,6 +148,21 @@ def test_same_bytes_whatever_the_workers(corpus: Path, trained: Path, run_stage:
     encode(run_stage, corpus, trained, tmp_path / "one", workers=1)
     encode(run_stage, corpus, trained, tmp_path / "four", workers=4)
     assert contents(tmp_path / "one") == contents(tmp_path / "four")
+
+
+def test_only_the_languages_that_are_named(corpus: Path, trained: Path, run_stage: Any, tmp_path: Path) -> None:
+    everything = encode(run_stage, corpus, trained, tmp_path / "all")
+    two = encode(run_stage, corpus, trained, tmp_path / "two", languages=["sw", "de"])
+    assert two["languages"] == {code: everything["languages"][code] for code in ("de", "sw")}
+    assert {path.parent.name for path in (tmp_path / "two").glob("*/*.bin")} == {"de", "sw"}
+    with pytest.raises(XlmrError, match=r"no text of xx in the buckets .*; change the setting languages"):
+        encode(run_stage, corpus, trained, tmp_path / "none", languages=["sw", "xx"])
+
+
+def test_the_list_says_which_vocabulary_it_was(corpus: Path, trained: Path, run_stage: Any, tmp_path: Path) -> None:
+    listing = encode(run_stage, corpus, trained, tmp_path, languages=["sw"])
+    model = (trained / "sentencepiece.bpe.model").read_bytes()
+    assert listing["vocabulary_sha256"] == hashlib.sha256(model).hexdigest()
 
 
 def test_one_document_is_for_training_and_told(

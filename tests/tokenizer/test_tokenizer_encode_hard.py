@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pipeline.errors import XlmrError
 from tokenizer.corpus_files import CorpusFile, document_hashes, mix, read_batches
 from tokenizer.coverage import Coverage
-from tokenizer.encode import EncodeFile, pack
+from tokenizer.encode import EncodeFile, pack, shard_size
 from tokenizer.pieces import EOS, UNK, Tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +90,17 @@ def test_files_are_packed_in_order_and_none_twice() -> None:
     assert [[file.number for file in shard.files] for shard in shards] == [[0, 1], [2], [3, 4, 5]]
     assert [file for shard in shards for file in shard.files] == files
     assert [shard.name for shard in shards] == ["en.0+1", "en.2", "en.3+2"]
+
+
+def test_a_small_corpus_is_shared_among_workers() -> None:
+    file = CorpusFile("en", "all", Path("0.arrow"))
+    megabyte = 1 << 20
+
+    def shards(megabytes: int) -> int:
+        files = [EncodeFile(file, number, 0, megabyte) for number in range(megabytes)]
+        return len(pack(files, Path("model"), shard_size(files, 64 * megabyte)))
+
+    assert [shards(megabytes) for megabytes in (1, 16, 32, 320, 4096)] == [1, 1, 2, 16, 64]
 
 
 def test_a_language_of_a_single_line_and_one_without_text(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import XlmrError
 from tokenizer.sample import cut, uniform
 from tokenizer.shares import drawn_fractions, smoothed_shares
+from tokenizer.stages import TokenizerSettings
 
 
 def test_smoothing_by_hand() -> None:
@@ -159,6 +160,38 @@ def test_same_text_whatever_the_workers_and_another_with_another_seed(
     run_stage("tokenizer.sample", {"sample": {"bytes": 9_000, "seed": 2}}, inputs, tmp_path / "other")
     assert contents(tmp_path / "one") == contents(tmp_path / "four")
     assert contents(tmp_path / "one") != contents(tmp_path / "other")
+
+
+def test_only_the_languages_that_are_named(corpus: Path, run_stage: Any, tmp_path: Path) -> None:
+    inputs = {"corpus.regroup": corpus}
+    chosen = {"sample": {"languages": ["th", "en", "th"], "bytes": 9_000}}
+    run_stage("tokenizer.sample", chosen, inputs, tmp_path / "two")
+    assert {language for language, _ in lines_of(tmp_path / "two")} == {"en", "th"}
+    table = json.loads((tmp_path / "two" / "languages.json").read_text(encoding="utf-8"))
+    assert sum(row["natural_share"] for row in table.values()) == pytest.approx(1)
+    assert set(table) == {"en", "th"}
+    turned = TokenizerSettings.model_validate({"sample": {"languages": ["en", "th"], "bytes": 9_000}})
+    assert TokenizerSettings.model_validate(chosen) == turned  # so the key is the same too
+
+
+def test_a_language_that_is_not_there(corpus: Path, run_stage: Any, tmp_path: Path) -> None:
+    inputs = {"corpus.regroup": corpus}
+    settings = {"sample": {"languages": ["en", "zh-hans"]}}
+    with pytest.raises(XlmrError, match=r"no text of zh-hans in the .* the corpus has among others zh-Hans$") as error:
+        run_stage("tokenizer.sample", settings, inputs, tmp_path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(XlmrError, match=r"no text of Q, en in the buckets all; .* the corpus has .*ja, ko, sw"):
+        run_stage("tokenizer.sample", {"sample": {"languages": ["Q", "en"], "buckets": ["all"]}}, inputs, tmp_path)
+
+
+def test_an_empty_corpus(run_stage: Any, write_corpus: Any, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(XlmrError, match=r"the corpus has no file of the buckets .*; look at what corpus.regroup kept"):
+        run_stage("tokenizer.sample", {}, {"corpus.regroup": tmp_path / "nothing"}, tmp_path / "out")
+    corpus = write_corpus(tmp_path / "corpus", {"en": {"head": ["some text"]}})
+    (corpus / "counts.json").unlink()
+    with pytest.raises(XlmrError, match=r"counts\.json: no such file; run corpus.regroup again"):
+        run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, tmp_path / "out")
 
 
 def test_buckets_that_are_not_there(write_corpus: Any, run_stage: Any, tmp_path: Path) -> None:

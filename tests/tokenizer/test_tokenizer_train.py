@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import XlmrError
 from tokenizer.pieces import Tokenizer
 from tokenizer.stages import TokenizerSettings
-from tokenizer.train import TrainerLog
+from tokenizer.train import TrainerLog, trainer_options
 
 
 def text_folder(folder: Path, *lines: str) -> Path:
@@ -131,6 +131,21 @@ def test_bpe_with_bytes_and_digits(trained: Path, run_stage: Any, tmp_path: Path
     assert not any(len(piece.strip("▁")) > 1 for piece in words if any(sign.isdigit() for sign in piece))
     assert tokenizer.decode(tokenizer.encode("free 🦄")) == "free 🦄"
     assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
+def test_more_text_than_32_bits_count_and_the_same_model_by_either(
+    run_stage: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    settings = TokenizerSettings().train
+    large = [trainer_options(settings, size)["train_extremely_large_corpus"] for size in (2**31 - 1, 2**31)]
+    assert large == [False, True]
+    lines = [f"this is line {number} of some" for number in range(30)]
+    inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *lines)}
+    run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "small")
+    monkeypatch.setattr("tokenizer.train.LARGE", 0)
+    run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "large")
+    tables = [(tmp_path / name / "vocabulary.tsv").read_bytes() for name in ("small", "large")]
+    assert tables[0] == tables[1]
 
 
 def test_a_killed_trainer_is_told(tmp_path: Path) -> None:
