@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli import exit_code_of
 from pipeline.cli import main as xlmr
 from pipeline.errors import UsageError, XlmrError
+from pipeline.notes import notes_to
 
 if TYPE_CHECKING:
     from finetune.training.ranks import Ranks
@@ -39,7 +40,11 @@ class FinetuneCrew:
         todo = [one for one in shards if not one.done]
         self._number += 1
         self._crew.send(self._number, {"shards": [_described(one) for one in todo]})
-        with self._crew.watch(), context.progress("runs", len(todo), "run") as bar:
+        with (
+            self._crew.watch(context.stage),
+            context.progress("runs", len(todo), "run") as bar,
+            notes_to(lambda line: bar.advance(0, line)),
+        ):
             try:
                 for _ in _together(todo, self._crew):
                     bar.advance()
@@ -99,7 +104,7 @@ def _follow(crew: Crew) -> int:
     """Take part in whatever rank 0 comes to. Gives the exit code; rank 0 does the talking."""
     number = 1
     while (work := crew.receive(number)) is not None:
-        with crew.watch():
+        with crew.watch("fine-tuning"):
             try:
                 for _ in _together([_shard_of(one) for one in work["shards"]], crew):
                     pass

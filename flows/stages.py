@@ -43,7 +43,7 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
     """
     dag = dag.for_config(config)
     try:
-        selection = choice.selection()
+        selection = choice.selection().or_settings(config)
         chosen = selection.stages(dag)
         forced = selection.forced(dag) & set(chosen)
         _show_plan(make_plan(dag, config, only=chosen, force=forced))

@@ -72,8 +72,9 @@ def _run(dag: Dag) -> Callable[..., None]:
         """
         from pipeline.runner import Selection, run
 
-        chosen = Selection(start=from_, until=until, only=only, force=force)
-        plan = run(dag, dag.load_config(config, settings), chosen, verify=verify)
+        loaded = dag.load_config(config, settings)
+        chosen = Selection(start=from_, until=until, only=only, force=force).or_settings(loaded)
+        plan = run(dag, loaded, chosen, verify=verify)
         last = plan[chosen.stages(dag)[-1]]
         if last.manifest is None:
             return  # other tasks go on with it
@@ -94,8 +95,11 @@ def _plan(dag: Dag) -> Callable[..., None]:
             Compare the checksum of every file, not only its size and time.
         """
         from pipeline.plan import make_plan
+        from pipeline.runner import Selection
 
-        made = make_plan(dag, dag.load_config(config, settings), verify=verify)
+        loaded = dag.load_config(config, settings)
+        needed = dag.for_config(loaded)
+        made = make_plan(needed, loaded, verify=verify, only=Selection().or_settings(loaded).stages(needed))
         width = max(map(len, made))
         for name, stage in made.items():
             print(f"{name:{width}}  {stage.line()}")

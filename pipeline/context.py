@@ -17,6 +17,7 @@ from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
+from pipeline.notes import notes_to
 from pipeline.parts import Sharing
 from pipeline.progress import Progress
 from pipeline.shards import (
@@ -140,12 +141,13 @@ class _Shards:
     def do(self, names: Iterable[str], executor: Executor) -> None:
         """Do these shards. Errors: XlmrError at the end, listing those that failed; the others are kept."""
         failures: dict[str, ShardFailure] = {}
-        for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
-            if isinstance(outcome, ShardFailure):
-                failures[name] = outcome
-                self._log("shard_failed", name, problem=outcome.problem, trace=outcome.trace)
-            else:
-                self._done(name, outcome)
+        with notes_to(lambda line: self._bar.advance(0, line)):
+            for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
+                if isinstance(outcome, ShardFailure):
+                    failures[name] = outcome
+                    self._log("shard_failed", name, problem=outcome.problem, trace=outcome.trace)
+                else:
+                    self._done(name, outcome)
         if failures:
             raise as_one_error(failures, len(self._tasks))
 

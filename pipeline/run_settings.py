@@ -15,6 +15,9 @@ class RunConfig(Section):
         "demo", "name of the run; its outputs are runs/<project>/", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
     )
     directory: Path = setting(Path("runs"), "folder of all runs", affects_result=False)
+    until: str = setting(
+        "", "the stage or room that a run ends with unless the command names stages; empty: all", affects_result=False
+    )
     workers: int = setting(2, "processes that work on shards at once", ge=1, affects_result=False)
     executor: Literal["local", "beam", "slurm"] = setting(
         "local",

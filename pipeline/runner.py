@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ class Selection:
     until: str | None = None
     only: str | None = None
     force: tuple[str, ...] = ()
+
+    def or_settings(self, config: Section) -> Selection:
+        """Itself, or up to ``run.until`` where it names no stage."""
+        named = self.start or self.until or self.only
+        return self if named else replace(self, until=run_settings(config).until or None)
 
     def stages(self, dag: Dag) -> list[str]:
         """The names of the selected stages, in the order of running."""

@@ -25,6 +25,7 @@ from finetune.training.checkpoint import State, epochs_in, load_state, save_stat
 from finetune.training.encoding import IGNORED, Encoded, Rows
 from finetune.training.ranks import ALONE, Ranks
 from pipeline.errors import XlmrError
+from pipeline.notes import note
 from pretrain.engine import choose_dtype
 
 EVALUATION_BATCH = 64
@@ -90,6 +91,8 @@ class Setting:
 
     learning_rate: float
     seed: int
+    name: str = ""
+    """What it is called where it says how far it is."""
     checkpoint: Path | None = None
     """Where an interrupted run goes on from, epoch by epoch; nothing is kept without."""
 
@@ -118,7 +121,13 @@ def fine_tune(
     batches = islice(_batches(train.lengths, recipe.batch, setting.seed), len(history) * updates, None)
     while len(history) < recipe.epochs and len(history) - last_gain(history, objective) < recipe.patience:
         train_loss = train_updates(
-            model, train, islice(batches, updates), recipe, objective.loss, (optimizer, schedule), ranks
+            model,
+            train,
+            _told(islice(batches, updates), updates, setting, history),
+            recipe,
+            objective.loss,
+            (optimizer, schedule),
+            ranks,
         )
         last = Epoch(len(history) + 1, train_loss, *evaluate(model, dev, recipe, objective, ranks))
         if not np.isfinite([last.train_loss, last.dev_loss]).all():
@@ -190,6 +199,14 @@ def train_updates(
         total += loss.detach() * len(rows)
         rows_seen += len(rows)
     return ranks.total(total).item() / rows_seen
+
+
+def _told(batches: Iterator[Rows], updates: int, setting: Setting, history: list[Epoch]) -> Iterator[Rows]:
+    """The same batches; each says how far the run is."""
+    best = f", best dev {max(epoch.dev_score for epoch in history):.3g}" if history else ""
+    for number, rows in enumerate(batches, 1):
+        note(f"{setting.name} epoch {len(history) + 1}, update {number:,} of {updates:,}{best}")
+        yield rows
 
 
 def _batches(lengths: Rows, size: int, seed: int) -> Iterator[Rows]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,16 @@ from finetune.stages import Recipe
 from finetune.training.baselines import starting_encoder
 from finetune.training.encoding import ENCODED, Encoded, read_encoded
 from finetune.training.held_out import HELD_OUT, read_held_out
-from finetune.training.loop import Objective, Scores, Setting, best_epoch_of, fine_tune, limited_threads, scores_of
+from finetune.training.loop import (
+    Objective,
+    Outcome,
+    Scores,
+    Setting,
+    best_epoch_of,
+    fine_tune,
+    limited_threads,
+    scores_of,
+)
 from finetune.training.ranks import ALONE, Ranks
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
@@ -61,55 +71,83 @@ def fine_tune_shard(shard: RunShard, workspace: Path) -> ShardReport:
 
 def fine_tune_run(shard: RunShard, folder: Path, ranks: Ranks) -> int:
     """The same by any number of ranks, of which the first writes into ``folder``, results last. Gives the epochs."""
-    encoded, held_out = read_encoded(shard.folder / ENCODED), read_held_out(shard.folder / HELD_OUT, shard.kind)
-    kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task)
-    one, device = shard.run, own_device()
-    train, dev, test = (split_of(encoded, split) for split in SPLITS)
-
-    def said(split: str, language: str, scores: Scores) -> list[Prediction]:
-        return kind.predictions(scores, encoded[f"{split}.{language}"], held_out[split][language])
-
-    def judge(language: str, scores: Scores) -> float:
-        return kind.score(held_out["dev"][language], said("dev", language, scores), language)[kind.metric]
-
-    def tested(language: str) -> list[Prediction]:
-        return said("test", language, scores_of(model, test[language], shard.recipe, ranks=ranks)[0])
-
-    def keep(language: str) -> None:
-        found = tested(language)
-        if ranks.first:
-            write_json(at_best / f"{language}.json", found)
-
-    at_best = shard.folder / CHECKPOINTS / one.name
     with limited_threads(shard.recipe.threads):
-        start = starting_encoder(shard.encoder, one.initialisation, one.seed, ranks)
+        run = _FineTuning(shard, ranks)
+        outcome = run.train()
+        predictions = run.predictions()
+    weights = whole_weights(run.model, run.kind, shard.recipe, ranks)
+    if ranks.first:
+        save_fine_tuned(run.model, run.kind, shard.encoder / PIECES, folder / MODEL, weights)
+        write_json(folder / PREDICTED, predictions)
+        write_json(folder / RESULTS, run.results(outcome, predictions))
+    return len(outcome.history)
+
+
+class _FineTuning:
+    """One run under way: its texts, its model, and what it says of dev and test."""
+
+    def __init__(self, shard: RunShard, ranks: Ranks) -> None:
+        self._shard, self._ranks, self._run = shard, ranks, shard.run
+        self._encoded = read_encoded(shard.folder / ENCODED)
+        self._held_out = read_held_out(shard.folder / HELD_OUT, shard.kind)
+        self._train, self._dev, self._test = (split_of(self._encoded, split) for split in SPLITS)
+        self._at_best = shard.folder / CHECKPOINTS / self._run.name
+        self.kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task)
+        start = starting_encoder(shard.encoder, self._run.initialisation, self._run.seed, ranks)
         if shard.recipe.encoder_dropout is not None:
             set_dropout(start, shard.recipe.encoder_dropout)
-        torch.manual_seed(one.seed)  # the head's weights
-        model = kind.model(start, shard.recipe.dropout).to(device)
-        setting = Setting(one.learning_rate, one.seed, shard.folder / CHECKPOINTS / f"{one.name}{ranks.suffix}")
-        objective = Objective(kind.loss, judge, keep if shard.by_language else None)
-        outcome = fine_tune(model, Encoded.joined(list(train.values())), dev, shard.recipe, objective, setting, ranks)
-        predictions = {} if shard.by_language else {language: tested(language) for language in test}
-    weights = whole_weights(model, kind, shard.recipe, ranks)
-    if not ranks.first:
-        return len(outcome.history)
-    if shard.by_language:
-        predictions = {language: read_json(at_best / f"{language}.json") for language in test}
-    results = asdict(one) | {
-        "name": one.name,
-        **{name: value for name, value in outcome.best.as_json().items() if name not in {"train_loss", "dev_scores"}},
-        "history": [epoch.as_json() for epoch in outcome.history],
-        "test": {lang: kind.score(held_out["test"][lang], found, lang) for lang, found in predictions.items()},
-    }
-    if shard.by_language:
-        epochs = {language: best_epoch_of(outcome.history, language) for language in test}
-        results["epoch_by_language"] = epochs
-        results["dev_by_language"] = {lg: outcome.history[n - 1].dev_scores[lg] for lg, n in epochs.items()}
-    save_fine_tuned(model, kind, shard.encoder / PIECES, folder / MODEL, weights)
-    write_json(folder / "predicted.json", predictions)
-    write_json(folder / RESULTS, results)
-    return len(outcome.history)
+        torch.manual_seed(self._run.seed)  # the head's weights
+        self.model = self.kind.model(start, shard.recipe.dropout).to(own_device())
+
+    def train(self) -> Outcome:
+        """The epochs; the model is left as it was at the best of them."""
+        one = self._run
+        checkpoint = self._shard.folder / CHECKPOINTS / f"{one.name}{self._ranks.suffix}"
+        setting = Setting(one.learning_rate, one.seed, one.name, checkpoint)
+        objective = Objective(self.kind.loss, self._judge, self._keep if self._shard.by_language else None)
+        rows = Encoded.joined(list(self._train.values()))
+        return fine_tune(self.model, rows, self._dev, self._shard.recipe, objective, setting, self._ranks)
+
+    def predictions(self) -> dict[str, list[Prediction]]:
+        """Of the test examples: by the model as it is, or what was said when each language was at its best."""
+        if not self._shard.by_language:
+            return {language: self._tested(language) for language in self._test}
+        return {language: read_json(self._kept(language)) for language in self._test} if self._ranks.first else {}
+
+    def results(self, outcome: Outcome, predictions: Mapping[str, list[Prediction]]) -> dict[str, Any]:
+        """What is told of the run: its settings, its epochs, and the scores by language."""
+        best = {k: value for k, value in outcome.best.as_json().items() if k not in {"train_loss", "dev_scores"}}
+        tests = self._held_out["test"]
+        results = asdict(self._run) | {
+            "name": self._run.name,
+            **best,
+            "history": [epoch.as_json() for epoch in outcome.history],
+            "test": {lang: self.kind.score(tests[lang], found, lang) for lang, found in predictions.items()},
+        }
+        if self._shard.by_language:
+            epochs = {language: best_epoch_of(outcome.history, language) for language in predictions}
+            results["epoch_by_language"] = epochs
+            results["dev_by_language"] = {lg: outcome.history[n - 1].dev_scores[lg] for lg, n in epochs.items()}
+        return results
+
+    def _judge(self, language: str, scores: Scores) -> float:
+        said = self._said("dev", language, scores)
+        return self.kind.score(self._held_out["dev"][language], said, language)[self.kind.metric]
+
+    def _tested(self, language: str) -> list[Prediction]:
+        scores, _ = scores_of(self.model, self._test[language], self._shard.recipe, ranks=self._ranks)
+        return self._said("test", language, scores)
+
+    def _said(self, split: str, language: str, scores: Scores) -> list[Prediction]:
+        return self.kind.predictions(scores, self._encoded[f"{split}.{language}"], self._held_out[split][language])
+
+    def _keep(self, language: str) -> None:
+        found = self._tested(language)
+        if self._ranks.first:
+            write_json(self._kept(language), found)
+
+    def _kept(self, language: str) -> Path:
+        return self._at_best / f"{language}.json"
 
 
 def set_dropout(encoder: nn.Module, dropout: float) -> None:

@@ -20,9 +20,17 @@ from typing import Any
 
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
+from pipeline.notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
 _SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What a worker says of the shard that it is at."""
+
+    line: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,9 @@ def _in_workers(
                 shard = worker.shard
                 assert shard is not None, "a busy worker has a shard"
                 outcome = worker.outcome()
+                if isinstance(outcome, _Note):
+                    note(outcome.line)
+                    continue
                 if isinstance(outcome, str):
                     deaths = fallen.setdefault(shard.name, [])
                     deaths.append(outcome)
@@ -110,11 +121,11 @@ class _Worker:
             self.pipe.send(self.shard)
         return True
 
-    def outcome(self) -> Outcome | str:
-        """What became of its shard, or how the worker died."""
+    def outcome(self) -> Outcome | _Note | str:
+        """What became of its shard, how far it is, or how the worker died."""
         try:
             if self.pipe.poll():
-                answer: Outcome = self.pipe.recv()
+                answer: Outcome | _Note = self.pipe.recv()
                 return answer
         except (EOFError, OSError):
             pass
@@ -141,7 +152,9 @@ def _serve(pipe: Connection, work: ShardWork) -> None:
             shard = pipe.recv()
         except EOFError:
             return
-        pipe.send(work.do(shard))
+        with notes_to(lambda line: pipe.send(_Note(line))):
+            outcome = work.do(shard)
+        pipe.send(outcome)
 
 
 def _die_with_the_run() -> None:

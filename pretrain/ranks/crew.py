@@ -108,10 +108,13 @@ class Crew:
         return line
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Look after the other ranks while the block runs: where one is gone and a collective does not notice, end."""
+    def watch(self, stage: str) -> Iterator[None]:
+        """Look after the other ranks while the block runs: where one is gone and a collective does not notice, end.
+
+        ``stage`` is what they work on, for the line that says so.
+        """
         done = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=[done], daemon=True, name="crew")
+        watcher = threading.Thread(target=self._watch, args=[stage, done], daemon=True, name="crew")
         watcher.start()
         try:
             yield
@@ -119,7 +122,7 @@ class Crew:
             done.set()
             watcher.join()
 
-    def _watch(self, done: threading.Event) -> None:
+    def _watch(self, stage: str, done: threading.Event) -> None:
         beat = 0.0
         while not done.wait(LOOK_SECONDS):
             if time.monotonic() - beat > BEAT_SECONDS:
@@ -130,7 +133,7 @@ class Crew:
             over = self.rank and self.code_of_rank_0()
             if (line or over) and not done.wait(GRACE_SECONDS):
                 if line and not over and self._speaks():
-                    print(f"xlmr: pretrain.train: {line}", file=sys.stderr, flush=True)
+                    print(f"xlmr: {stage}: {line}", file=sys.stderr, flush=True)
                 os._exit(1)
 
     def _speaks(self) -> bool:

@@ -94,7 +94,7 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
     folders = {name: str(folder.absolute()) for name, folder in inputs.items()}
     work = {"config": config.model_dump(mode="json"), "inputs": folders, "output": str(output.absolute())}
     crew.send(_Launch.number, work)
-    with crew.watch():
+    with crew.watch("pretrain.train"):
         try:
             return train(config, inputs, output, context)
         except Exception as error:
@@ -111,7 +111,7 @@ def follow(crew: Crew) -> int:
     while (work := crew.receive(number)) is not None:
         config = PretrainConfig.model_validate(work["config"])
         inputs = {name: Path(folder) for name, folder in work["inputs"].items()}
-        with crew.watch():
+        with crew.watch("pretrain.train"):
             try:
                 train(config, inputs, Path(work["output"]), QuietContext(Path(work["output"])))
             except (Exception, KeyboardInterrupt) as error:

@@ -235,7 +235,7 @@ def test_interrupted_run_ends_with_the_same_weights(
     def run(checkpoint: Path | None) -> tuple[Outcome, dict[str, torch.Tensor]]:
         torch.manual_seed(1)
         model = kind.model(load_encoder(export), 0.1)
-        setting = Setting(1e-3, 5, checkpoint)
+        setting = Setting(1e-3, 5, checkpoint=checkpoint)
         return fine_tune(
             model, encoded["train.en"], dev, recipe, Objective(kind.loss, judge), setting
         ), model.state_dict()

@@ -34,7 +34,9 @@ class Toy:
     def run(self, *words: str, verify: bool = False, **selection) -> Plan:
         self.said = []
         selection.setdefault("until", "toy")
-        return run(self.dag, self.config(*words), Selection(**selection), verify=verify, say=self.said.append)
+        config = self.config(*words)
+        chosen = Selection(**selection).or_settings(config)
+        return run(self.dag, config, chosen, verify=verify, say=self.said.append)
 
     def ran(self) -> list[str]:
         """The stages that the last run ran."""

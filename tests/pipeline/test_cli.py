@@ -65,6 +65,16 @@ def test_mistakes_get_one_line_and_an_exit_code(words, code, line, capsys, monke
     assert "\n" not in err
 
 
+def test_a_run_ends_where_its_settings_say(toy, capsys, tmp_path):
+    words = ["configs/demo.yaml", "--run.directory", str(tmp_path), "--run.until", "corpus.hash"]
+    assert main(["plan", *words]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["corpus.fetch", "corpus.hash"]
+    toy.run("--run.until", "toy.write", until=None)
+    assert toy.ran() == ["toy.write"]
+    toy.run("--run.until", "toy.write", until="toy.sum")
+    assert toy.ran() == ["toy.sum"], "the command has the last word"
+
+
 def test_inspect_shows_counts_and_records(toy, capsys):
     toy.run()
     assert main(["inspect", str(toy.output("toy.power"))]) == 0
