@@ -5,9 +5,11 @@ Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 
 from __future__ import annotations
 
+import ast
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +26,8 @@ Flag = Annotated[bool, Parameter(negative="")]
 EPILOGUE = "Any setting of the YAML file can be given as --section.field VALUE."
 
 
-def build_app(dag: Dag) -> App:
-    """The whole command line, made from the DAG."""
+def build_app(dag: Dag, asked: str = "") -> App:
+    """The whole command line, made from the DAG. ``asked`` is the room whose tools are described."""
     app = App(
         name="xlmr",
         help=_HELP,
@@ -36,7 +38,7 @@ def build_app(dag: Dag) -> App:
     for command in (_run, _plan, _status, _inspect, _report, _prune):
         app.command(command(dag), name=command.__name__[1:])
     for room in dag.rooms:
-        app.command(_room_app(dag, room))
+        app.command(_room_app(dag, room, described=room.name == asked))
     return app
 
 
@@ -191,13 +193,24 @@ def _prune(dag: Dag) -> Callable[..., None]:
     return prune
 
 
-def _room_app(dag: Dag, room: Room) -> App:
+def _room_app(dag: Dag, room: Room, *, described: bool) -> App:
     app = App(name=room.name, help=f"The stages of {room.name}/ each alone, and its tools.", help_epilogue=EPILOGUE)
     for stage in room.stages:
         app.command(_stage_command(dag, stage), name=stage.name.partition(".")[2].replace("_", "-"))
     for name, import_string in room.tools.items():
-        app.command(import_string, name=name)
+        app.command(import_string, name=name, help=_description(import_string) if described else None)
     return app
+
+
+def _description(import_string: str) -> str:
+    """What a tool's docstring says before its parameters, read without importing what the tool needs."""
+    module, _, name = import_string.partition(":")
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(import_string)
+    tree = ast.parse(Path(found.origin).read_text("utf-8"))
+    (tool,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(tool) or "").partition("\n\nParameters\n")[0]
 
 
 def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
@@ -226,7 +239,7 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
 
     def work() -> int:
-        app = build_app(Dag.of_house())
+        app = build_app(Dag.of_house(), asked=words[0] if words else "")
         app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)
         return 0
 

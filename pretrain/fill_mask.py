@@ -37,7 +37,7 @@ def fill_mask(
     best: int = 5,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Say which pieces the model puts in the place of each <mask>.
+    """Say which pieces the model puts where a text has its mask.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.dag import Dag
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -42,6 +43,16 @@ def test_help_imports_nothing_heavy():
         "finetune",
     ):
         assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("room", Dag.of_house().rooms, ids=lambda room: room.name)
+def test_every_tool_is_described_without_being_imported(room):
+    code = f"import sys, pipeline.cli as c; c.main(['{room.name}', '--help']); print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    rows = [line.strip("│ ").split(None, 1) for line in done.stdout.splitlines() if line.startswith("│ ")]
+    described = {row[0] for row in rows if len(row) == 2}
+    assert {*room.tools, *(stage.name.partition(".")[2].replace("_", "-") for stage in room.stages)} <= described
 
 
 @pytest.mark.parametrize(
