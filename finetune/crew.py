@@ -9,16 +9,15 @@ Stages of other rooms run on rank 0 alone; what an encoder is pretrained by is `
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import exit_code_of
 from pipeline.cli import main as xlmr
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import XlmrError
 from pipeline.notes import notes_to
+from pretrain.ranks.together import Shared, launched, sent_to_all
 
 if TYPE_CHECKING:
     from finetune.training.ranks import Ranks
@@ -26,95 +25,34 @@ if TYPE_CHECKING:
     from pipeline.context import Context
     from pretrain.ranks.crew import Crew
 
-RANKS = "--ranks"
-
-
-class FinetuneCrew:
-    """The ranks of this launch, as rank 0 leads them."""
-
-    def __init__(self, crew: Crew) -> None:
-        self._crew, self._number = crew, 0
-
-    def fine_tune(self, shards: Sequence[RunShard], context: Context) -> None:
-        """Every run that is not there yet, by all ranks together. Errors: XlmrError, of whichever rank."""
-        todo = [one for one in shards if not one.done]
-        self._number += 1
-        self._crew.send(self._number, {"shards": [_described(one) for one in todo]})
-        with (
-            self._crew.watch(context.stage),
-            context.progress("runs", len(todo), "run") as bar,
-            notes_to(lambda line: bar.advance(0, line)),
-        ):
-            try:
-                for _ in _together(todo, self._crew):
-                    bar.advance()
-            except Exception as error:
-                line = None if _is_own(error) else self._crew.first_trouble()
-                if line is None:
-                    raise
-                raise XlmrError(*line.split("; ", 1)) from error
-
-
-_LED: list[FinetuneCrew] = []
-
-
-def current_crew() -> FinetuneCrew | None:
-    """The ranks that this process leads; None where it is alone."""
-    return _LED[0] if _LED else None
-
 
 def main(words: list[str] | None = None, command: Callable[[list[str]], int] = xlmr) -> int:
-    """``command`` on rank 0, and on the others what it asks for. Gives the exit code.
+    """``command`` on rank 0, its fine-tuning on the others too. Gives the exit code."""
 
-    ``--ranks N`` before everything else starts N ranks of it on this machine.
-    """
-    words = sys.argv[1:] if words is None else words
-    if words[:1] == [RANKS]:
-        return exit_code_of(lambda: _start(words), "python -m finetune --help")
-    from pretrain.ranks.crew import Crew
-    from pretrain.ranks.launch import take_slurm
-
-    take_slurm(os.environ)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    def by_itself(words: list[str]) -> int:
+        for name in ("RANK", "WORLD_SIZE"):  # so that a stage which knows nothing of the crew works alone
+            os.environ.pop(name, None)
         return command(words)
-    crew = Crew.join()
-    for name in ("RANK", "WORLD_SIZE"):
-        del os.environ[name]  # so that a stage which knows nothing of this crew works alone
-    if crew.rank:
-        return _follow(crew)
-    _LED.append(FinetuneCrew(crew))
-    code = 1
-    try:
-        code = command(words)
-    finally:
-        crew.leave(code)
-    return code
+
+    return launched(words, Shared("finetune", "fine-tuning", take_part), by_itself)
 
 
-def _start(words: list[str]) -> int:
-    from pretrain.ranks.local_ranks import command_without, start_ranks
+def fine_tune_together(crew: Crew, shards: Sequence[RunShard], context: Context) -> None:
+    """Every run that is not there yet, by all ranks. Errors: XlmrError, of whichever rank."""
+    todo = [one for one in shards if not one.done]
+    with (
+        sent_to_all(crew, {"shards": [_described(one) for one in todo]}, context.stage),
+        context.progress("runs", len(todo), "run") as bar,
+        notes_to(lambda line: bar.advance(0, line)),
+    ):
+        for _ in _together(todo, crew):
+            bar.advance()
 
-    amount = words[1] if len(words) > 1 else ""
-    if not amount.isdigit() or amount == "0":
-        raise UsageError(f"{RANKS} {amount}: not a number of ranks", f"as in python -m finetune {RANKS} 2 run …")
-    return start_ranks(int(amount), command_without(RANKS))
 
-
-def _follow(crew: Crew) -> int:
-    """Take part in whatever rank 0 comes to. Gives the exit code; rank 0 does the talking."""
-    number = 1
-    while (work := crew.receive(number)) is not None:
-        with crew.watch("fine-tuning"):
-            try:
-                for _ in _together([_shard_of(one) for one in work["shards"]], crew):
-                    pass
-            except (Exception, KeyboardInterrupt) as error:
-                line = str(error) if isinstance(error, XlmrError) else f"{type(error).__name__}: {error}"
-                crew.failed(" ".join(line.split()), lost=not _is_own(error))
-                return 1
-        number += 1
-    code = crew.code_of_rank_0()
-    return code[0] if code else 1
+def take_part(work: dict[str, Any], crew: Crew) -> None:
+    """The same runs on another rank."""
+    for _ in _together([_shard_of(one) for one in work["shards"]], crew):
+        pass
 
 
 def _together(shards: Sequence[RunShard], crew: Crew) -> Iterator[str]:
@@ -175,10 +113,3 @@ def _shard_of(values: dict[str, Any]) -> RunShard:
         Path(values["folder"]),
         values["by_language"],
     )
-
-
-def _is_own(error: BaseException) -> bool:
-    """Whether the error is this rank's, and not a collective's complaint about another."""
-    from pretrain.ranks.stopping import LOST
-
-    return not (isinstance(error, RuntimeError) and any(word in str(error) for word in LOST))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.crew import current_crew
+from finetune.crew import fine_tune_together
 from finetune.data.examples import TaskData
 from finetune.heads.kinds import KINDS, Kind, Prediction
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
@@ -26,6 +26,7 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, read_json, write_json
 from pretrain.folder import read_config
+from pretrain.ranks.together import current_crew
 from tokenizer.pieces import Tokenizer
 
 PREDICTIONS = "predictions.jsonl.gz"
@@ -62,7 +63,7 @@ def compare(
     if crew is None:
         context.map_shards(fine_tune_shard, shards)
     else:
-        crew.fine_tune(list(shards.values()), context)
+        fine_tune_together(crew, list(shards.values()), context)
     shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
     results = [read_json(output / RUNS / one.name / RESULTS) for one in runs]
     kept = best_run(results, protocol.initialisations[0])["name"]

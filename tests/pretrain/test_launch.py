@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from pretrain.checkpoints.checkpoint import CheckpointFolder
-from pretrain.ranks.launch import main, take_slurm
+from pretrain.ranks.launch import main
+from pretrain.ranks.together import take_slurm
 
 CONFIG = """
 run: {project: p}

@@ -1,0 +1,126 @@
+"""Several ranks, one command. Rank 0 goes through ``xlmr``: it alone has the lease, the manifest and the log.
+
+The others wait until it comes to a piece of work that all do together, take part in it, and wait again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.cli import exit_code_of
+from pipeline.errors import UsageError, XlmrError
+from pretrain.ranks.crew import Crew
+
+RANKS = "--ranks"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the ranks of one launch do together."""
+
+    module: str
+    """What starts them: ``python -m MODULE``."""
+    stage: str
+    """Where rank 0 comes to it."""
+    take_part: Callable[[dict[str, Any], Crew], None]
+    """A piece of work, on a rank that is not 0."""
+
+
+class _Launch:
+    """The crew that this process leads, and how many pieces of work it has sent."""
+
+    crew: Crew | None = None
+    sent = 0
+
+
+def current_crew() -> Crew | None:
+    """The ranks that this process leads; None where it is alone."""
+    return _Launch.crew
+
+
+def launched(words: list[str] | None, shared: Shared, command: Callable[[list[str]], int]) -> int:
+    """``command`` on rank 0, and on the others what it comes to. Gives the exit code.
+
+    ``--ranks N`` before everything else starts N ranks of it on this machine.
+    """
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == [RANKS]:
+        return exit_code_of(lambda: _start(words, shared), f"python -m {shared.module} --help")
+    take_slurm(os.environ)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return command(words)
+    crew = Crew.join()
+    if crew.rank:
+        return _follow(crew, shared)
+    _Launch.crew = crew
+    code = 1
+    try:
+        code = command(words)
+    finally:
+        crew.leave(code)
+    return code
+
+
+@contextmanager
+def sent_to_all(crew: Crew, work: dict[str, Any], stage: str) -> Iterator[None]:
+    """Rank 0: the others take part in ``work`` while the block does it here. Errors: XlmrError, of whichever rank."""
+    _Launch.sent += 1
+    crew.send(_Launch.sent, work)
+    with crew.watch(stage):
+        try:
+            yield
+        except Exception as error:
+            line = None if _is_own(error) else crew.first_trouble()
+            if line is None:
+                raise
+            raise XlmrError(*line.split("; ", 1)) from error
+
+
+def take_slurm(environment: MutableMapping[str, str]) -> None:
+    """Where srun started us with several tasks, say so by the names that PyTorch asks for.
+
+    The first node's name and a port come from the batch script, which knows them: MASTER_ADDR and MASTER_PORT.
+    """
+    names = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_STEP_NUM_TASKS", "LOCAL_RANK": "SLURM_LOCALID"}
+    if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        return
+    for ours, theirs in names.items():
+        environment[ours] = environment[theirs]
+
+
+def _start(words: list[str], shared: Shared) -> int:
+    from pretrain.ranks.local_ranks import command_without, start_ranks
+
+    amount = words[1] if len(words) > 1 else ""
+    if not amount.isdigit() or amount == "0":
+        raise UsageError(f"{RANKS} {amount}: not a number of ranks", f"as in python -m {shared.module} {RANKS} 2 run …")
+    return start_ranks(int(amount), command_without(RANKS))
+
+
+def _follow(crew: Crew, shared: Shared) -> int:
+    """Take part in each piece of work. Gives the exit code; rank 0 does the talking."""
+    number = 1
+    while (work := crew.receive(number)) is not None:
+        with crew.watch(shared.stage):
+            try:
+                shared.take_part(work, crew)
+            except (Exception, KeyboardInterrupt) as error:
+                line = str(error) if isinstance(error, XlmrError) else f"{type(error).__name__}: {error}"
+                crew.failed(" ".join(line.split()), lost=not _is_own(error))
+                return 1
+        number += 1
+    code = crew.code_of_rank_0()
+    return code[0] if code else 1
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether the error is this rank's, and not a collective's complaint about another."""
+    from pretrain.ranks.stopping import LOST
+
+    said = error.__cause__ if isinstance(error, XlmrError) else error
+    return not (isinstance(said, RuntimeError) and any(word in str(said) for word in LOST))
