@@ -325,3 +325,15 @@ def test_two_calls_of_one_stage_keep_their_shards_apart(tmp_path, map_shards):
     map_shards(fill, {"a": 10}, tmp_path / "out", workers=1)
     assert sorted(path.name for path in (tmp_path / "out").glob("*.bin")) == ["10.bin", "30.bin", "40.bin"]
     assert (tmp_path / "out" / "10.bin").stat().st_mtime_ns == before
+
+
+def threads_of(value: int, workspace: Path) -> ShardReport:
+    return ShardReport({"openmp": os.environ.get("OMP_NUM_THREADS", ""), "blas": os.environ["OPENBLAS_NUM_THREADS"]})
+
+
+def test_a_worker_has_one_thread_unless_the_environment_says_otherwise(tmp_path, map_shards, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    counts = map_shards(threads_of, {"a": 1, "b": 2}, tmp_path / "out")
+    assert counts == {"a": {"openmp": "3", "blas": "1"}, "b": {"openmp": "3", "blas": "1"}}
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
