@@ -6,6 +6,9 @@ Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 from __future__ import annotations
 
 import ast
+import os
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -249,12 +252,16 @@ def main(words: list[str] | None = None) -> int:
 def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = False) -> int:
     """What ``work`` returns, or, for whatever stops it, one line on stderr and its exit code."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except CycloptsError as error:
         return _fail(UsageError(" ".join(str(error).split()), f"see {help_command}"), debug)
     except XlmrError as error:
         return _fail(error, debug)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         return _fail(explain_os_error(error) or XlmrError(str(error)), debug)
     except KeyboardInterrupt:
         return _fail(XlmrError("stopped", "the same command goes on from here"), debug)
@@ -262,6 +269,17 @@ def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = Fa
         line = XlmrError(f"{type(error).__name__}: {error}", "this is a fault of xlmr; --debug shows where")
         line.__cause__ = error
         return _fail(line, debug)
+
+
+def _nobody_reads() -> bool:
+    """Whether whoever read our output is gone, as ``head`` is after its lines. Then nothing more is written to it."""
+    output = sys.stdout.fileno()
+    asked = select.poll()
+    asked.register(output, select.POLLERR)
+    gone = any(events & select.POLLERR for _, events in asked.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return gone
 
 
 def _fail(error: XlmrError, debug: bool) -> int:

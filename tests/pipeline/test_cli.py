@@ -103,3 +103,14 @@ def test_status_lists_what_ran(toy, capsys):
     assert [line.split()[-3].split("/")[-2] if "toy" in line else "" for line in lines]
     assert len(lines) == 3
     assert "sum 6" in "\n".join(lines)
+
+
+def test_a_reader_that_leaves_early_gets_no_complaint():
+    code = "import sys, pipeline.cli as c; sys.exit(c.exit_code_of(lambda: [print('x' * 99) for n in range(9999)] and 0, ''))"
+    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert first.stdout is not None
+    first.stdout.readline()
+    first.stdout.close()
+    assert first.stderr is not None
+    assert first.stderr.read() == b""
+    assert first.wait() == 141
