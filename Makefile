@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Everything installs into .venv; nothing needs root.
 
 CONFIG ?= configs/demo.yaml
+PYTEST_ARGS ?= -n 2 --dist loadfile
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 VENV    := .venv
