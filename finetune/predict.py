@@ -54,11 +54,6 @@ def predictions_of(
     return loaded.kind.predictions(scores, encoded, examples), loaded.kind.name
 
 
-def labels_of(texts: list[str], folder: Path) -> list[tuple[str, float]]:
-    """The likeliest label of each text and its probability, of a classifier. Errors: UsageError, XlmrError."""
-    return [(one["predicted"], one["confidence"]) for one in predictions_of(texts, folder)[0]]
-
-
 def _examples(loaded: FineTuned, texts: Sequence[str], pair: str, context: str) -> list[Any]:
     from finetune.data.examples import Classification, Question, Regression, Tagging
 

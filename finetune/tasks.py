@@ -6,12 +6,12 @@ A fault in a file is one line that names the file and the row.
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from finetune.data.files import json_rows
 from finetune.stages import LabelledFiles
 from pipeline.errors import XlmrError
 from pipeline.storage import expand
@@ -46,13 +46,6 @@ class Task:
         for name, split in (("train", self.train), ("dev", self.dev), ("test", self.test)):
             for language, examples in split.items():
                 yield f"{name}.{language}", examples
-
-    def seen_texts(self) -> dict[str, int]:
-        """How many texts of each dev and test file stand in a training file, word for word; those with any."""
-        known = {example.text for examples in self.train.values() for example in examples}
-        held_out = ((n, examples) for n, examples in self.splits() if not n.startswith("train."))
-        counted = {name: sum(example.text in known for example in examples) for name, examples in held_out}
-        return {name: count for name, count in counted.items() if count}
 
 
 def read_task(files: LabelledFiles) -> Task:
@@ -103,7 +96,7 @@ def _columns(files: LabelledFiles) -> tuple[str, str, str]:
     return files.id_column, files.text_column, files.label_column
 
 
-def _value(values: dict[str, Any], column: str, address: str, row: int) -> str:
+def _value(values: Mapping[str, Any], column: str, address: str, row: int) -> str:
     if not column:
         return str(row)
     value = values.get(column)
@@ -115,14 +108,16 @@ def _value(values: dict[str, Any], column: str, address: str, row: int) -> str:
     return value
 
 
-def _rows(address: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(address: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(row counted from 1, its columns)."""
     import fsspec
 
-    read = _json_rows if ".jsonl" in PurePosixPath(address).name else _tsv_rows
     try:
         with fsspec.open(address, "rt", encoding="utf-8", newline="", compression="infer") as handle:
-            yield from read(address, handle)
+            if ".jsonl" in PurePosixPath(address).name:
+                yield from json_rows(address, handle.read())
+            else:
+                yield from _tsv_rows(address, handle)
     except FileNotFoundError:
         raise XlmrError(f"{address}: no such file", "check the path in the configuration") from None
     except (UnicodeDecodeError, EOFError) as error:
@@ -131,21 +126,6 @@ def _rows(address: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if error.errno is not None:
             raise
         raise XlmrError(f"{address}: not readable ({error})", "check how it was compressed") from None
-
-
-def _json_rows(address: str, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for row, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except ValueError as error:
-            raise XlmrError(f"{address}, row {row}: not JSON ({error})", "mend the row") from None
-        if not isinstance(values, dict):
-            raise XlmrError(
-                f"{address}, row {row}: not a JSON object", 'rows look like {"id": …, "text": …, "label": …}'
-            )
-        yield row, values
 
 
 def _tsv_rows(address: str, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:

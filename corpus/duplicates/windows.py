@@ -5,7 +5,7 @@ A partition is the hashes of a window that share their top bits: a slice of each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -101,8 +101,3 @@ def bits_for(hashes: int, memory_bytes: int) -> int:
     while BYTES_PER_HASH * (hashes / 2**bits + 5 * (hashes / 2**bits) ** 0.5) > room:
         bits += 1
     return bits
-
-
-def shards_in_order(windows: Sequence[Window]) -> list[str]:
-    """Every shard of the windows."""
-    return [shard for window in windows for shard in window.shards]

@@ -24,6 +24,7 @@ from pipeline.errors import UsageError
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import too_often
+from pipeline.executors.threads import one_thread
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.storage import read_json, write_json
 
@@ -110,7 +111,8 @@ class _Pipeline:
             shutil.rmtree(work.workspaces / name, ignore_errors=True)
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_run_pipeline, args=(work, list(shards), options, self._notes))
-        self._process.start()
+        with one_thread():
+            self._process.start()
 
     def outcomes(self) -> Iterator[tuple[str, Outcome]]:
         """What became of each shard, as it is seen, until the pipeline has ended."""

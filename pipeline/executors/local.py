@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -20,12 +20,11 @@ from typing import Any
 
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
+from pipeline.executors.threads import one_thread
 from pipeline.notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
 _SPAWN = multiprocessing.get_context("spawn")
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class _Worker:
         self.shard: Shard | None = None
         self.pipe, theirs = _SPAWN.Pipe()
         self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work), daemon=False)
-        with _one_thread():
+        with one_thread():
             self.process.start()
         theirs.close()
 
@@ -145,22 +144,6 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that begin here have one thread in BLAS and OpenMP, unless the environment says otherwise.
-
-    There are as many workers as the person wants to be busy: a thread for each core in each of them, which is what
-    these libraries begin with, cost mining a third of its time.
-    """
-    unset = [name for name in _THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, "1"))
-    try:
-        yield
-    finally:
-        for name in unset:
-            del os.environ[name]
 
 
 def _serve(pipe: Connection, work: ShardWork) -> None:

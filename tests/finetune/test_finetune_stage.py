@@ -19,7 +19,7 @@ from finetune import help_pages, task_stage
 from finetune.data.examples import TaskData
 from finetune.folder import load_fine_tuned
 from finetune.heads.kinds import ClassificationKind
-from finetune.predict import labels_of, predict
+from finetune.predict import predict, predictions_of
 from finetune.report import sections
 from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
 from finetune.tasks import read_task
@@ -156,9 +156,9 @@ def test_predict_tool_and_hugging_face_agree_with_the_folder(
         assert torch.allclose(ours, theirs(ids, attention_mask=keep.long()).logits, atol=1e-5)
     assert theirs.config.id2label == {0: "drawing", 1: "letter", 2: "table"}
     with pytest.raises(UsageError, match="no text"):
-        labels_of([" "], output / "model")
+        predictions_of([" "], output / "model")
     with pytest.raises(XlmrError, match="not a fine-tuned model"):
-        labels_of(["a"], export)
+        predictions_of(["a"], export)
 
 
 def test_dropout_of_the_encoder_can_be_set(export: Path) -> None:

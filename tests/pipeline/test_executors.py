@@ -331,9 +331,10 @@ def threads_of(value: int, workspace: Path) -> ShardReport:
     return ShardReport({"openmp": os.environ.get("OMP_NUM_THREADS", ""), "blas": os.environ["OPENBLAS_NUM_THREADS"]})
 
 
-def test_a_worker_has_one_thread_unless_the_environment_says_otherwise(tmp_path, map_shards, monkeypatch):
+@pytest.mark.parametrize("executor", [LocalExecutor(2), IN_MEMORY], ids=["local", "beam"])
+def test_a_worker_has_one_thread_unless_the_environment_says_otherwise(tmp_path, map_shards, monkeypatch, executor):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    counts = map_shards(threads_of, {"a": 1, "b": 2}, tmp_path / "out")
+    counts = map_shards(threads_of, {"a": 1, "b": 2}, tmp_path / "out", executor=executor)
     assert counts == {"a": {"openmp": "3", "blas": "1"}, "b": {"openmp": "3", "blas": "1"}}
     assert "OPENBLAS_NUM_THREADS" not in os.environ
