@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from finetune.data.reading import read_task
+from finetune.data.settings import HelpPages, TaskSettings
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import ClassificationKind
-from finetune.help_pages import task_data
-from finetune.stages import LabelledFiles, Recipe
-from finetune.tasks import read_task
+from finetune.stages import Recipe
 from finetune.training.batches import training_batches
 from finetune.training.encoding import Encoded
 from finetune.training.loop import make_steps, rate_factor, train_updates
@@ -53,7 +53,7 @@ def main() -> None:
     given = words.parse_args()
     torch.set_num_threads(given.threads)
     recipe = Recipe(longest=given.longest, batch=given.batch)
-    data = task_data(read_task(LabelledFiles()))
+    data = read_task(TaskSettings(name="own", own=HelpPages()))
     kind = ClassificationKind(data.labels, recipe)
     pages: Sequence[Any] = data.train["en"]
     examples = [replace(page, text=line) for page in pages for line in _SENTENCE.findall(page.text)]

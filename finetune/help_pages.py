@@ -5,10 +5,10 @@ Labelled files and pretrain.export's folder -> results.json, predictions.jsonl.g
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from finetune import tasks
-from finetune.data.examples import Classification, Split, TaskData
+from finetune.data.reading import read_task
 from finetune.stages import HelpPagesConfig, encoder_of
 from finetune.training.comparison import compare
 from pipeline.context import Context
@@ -18,19 +18,5 @@ from pipeline.stage import Inputs
 
 def run(config: HelpPagesConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError for labelled files or settings that do not fit."""
-    data = task_data(tasks.read_task(config.help_pages))
+    data = replace(read_task(config.task), name="help_pages")
     return compare(data, config.recipe, config.protocol, encoder_of(config, inputs), output, context)
-
-
-def task_data(task: tasks.Task) -> TaskData:
-    """The labelled files as every other task."""
-    return TaskData(
-        "help_pages", "classification", tuple(task.labels), _split(task.train), _split(task.dev), _split(task.test)
-    )
-
-
-def _split(split: tasks.Split) -> Split:
-    return {
-        language: [Classification(one.id, one.text, None, one.label) for one in examples]
-        for language, examples in split.items()
-    }

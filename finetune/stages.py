@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from finetune.data.settings import TaskSettings
+from finetune.data.settings import HelpPages, TaskSettings
 from pipeline.config import Section, setting
 from pipeline.stage import Inputs, Room, Stage
 
@@ -35,24 +35,6 @@ class EncoderFolder(Section):
         folder = Path(self.folder)
         weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
         return {str(folder / name): "encoder.folder" for name in ("config.json", *weights, "sentencepiece.bpe.model")}
-
-
-class LabelledFiles(Section):
-    """A classification task: files named <split>.<language>.jsonl or .tsv, plain or .gz; * stands for languages.
-
-    Training on one language and testing on all is cross-lingual transfer; training on all, translate-train-all.
-    """
-
-    train: str = setting("samples/task/train.en.jsonl.gz", "files to train on")
-    dev: str = setting("samples/task/dev.en.jsonl.gz", "files to choose epoch and learning rate on; several are joint")
-    test: str = setting("samples/task/test.*.jsonl.gz", "files to test on; nothing is chosen on them")
-    id_column: str = setting("id", "column with a text's name; empty counts rows instead")
-    text_column: str = setting("text", "column with the text")
-    label_column: str = setting("label", "column with the label")
-
-    def addresses(self) -> dict[str, str]:
-        """Split -> address pattern."""
-        return {"train": self.train, "dev": self.dev, "test": self.test}
 
 
 class Recipe(Section):
@@ -128,10 +110,8 @@ class FinetuneConfig(Section):
     """The room's settings."""
 
     encoder: EncoderFolder = setting(default_factory=EncoderFolder, description="what is fine-tuned")
-    help_pages: LabelledFiles = setting(default_factory=LabelledFiles, description="which module a help page is about")
-    task: TaskSettings = setting(
-        default_factory=TaskSettings, description="any other task; help_pages means none, for that has its own stage"
-    )
+    help_pages: HelpPages = setting(default_factory=HelpPages, description="which module a help page is about")
+    task: TaskSettings = setting(default_factory=TaskSettings, description="any other task")
     recipe: Recipe = setting(default_factory=Recipe, description="the optimisation")
     protocol: Protocol = setting(default_factory=Protocol, description="the comparison")
 
@@ -140,9 +120,14 @@ class HelpPagesConfig(Section):
     """What ``finetune.help_pages`` reads."""
 
     encoder: EncoderFolder = EncoderFolder()
-    help_pages: LabelledFiles
+    help_pages: HelpPages
     recipe: Recipe
     protocol: Protocol
+
+    @property
+    def task(self) -> TaskSettings:
+        """The pages as a task like every other."""
+        return TaskSettings(name="own", own=self.help_pages)
 
 
 class TaskConfig(Section):
@@ -155,14 +140,16 @@ class TaskConfig(Section):
 
 
 def _help_pages_files(config: Any) -> dict[str, str]:
-    named = {address: f"help_pages.{split}" for split, address in config.help_pages.addresses().items()}
+    from finetune.data.own import files
+
+    named = {address: f"help_pages.{split}" for split, some in files(config.task).items() for address in some.values()}
     return named | config.encoder.files()
 
 
 def _task_files(config: Any) -> dict[str, str]:
     from finetune.data.reading import task_files
 
-    if config.task.name == "help_pages":
+    if config.task.name == "none":
         return {}
     return dict.fromkeys(task_files(config.task), "task") | config.encoder.files()
 

@@ -171,9 +171,14 @@ def tab_rows(
 
 
 def _plain_rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    blank: list[int] = []
     for row, line in lines_of(text):
-        if line:
-            yield row, line.split(separator)
+        if not line:
+            blank.append(row)  # at the end of a file they are nothing, between rows they are rows without cells
+            continue
+        yield from ((number, [""]) for number in blank)
+        blank.clear()
+        yield row, line.split(separator)
 
 
 def _quoted_rows(address: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

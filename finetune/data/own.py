@@ -1,6 +1,6 @@
 """A task of one's own, described in the configuration: tables, JSON lines, CoNLL or SQuAD JSON, languages by file name.
 
-Also how the embedded help-pages task is read.
+The embedded help-pages task is one of these.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ SPLITS = ("train", "dev", "test")
 
 def files(settings: TaskSettings) -> Files:
     """Split -> language -> file, by the patterns. Errors: XlmrError for what is not there."""
-    return {split: _split_files(settings, settings.own, split) for split in SPLITS}
-
-
-def help_pages_files(settings: TaskSettings) -> Files:
-    """``train.en.jsonl.gz``, ``dev.en.jsonl.gz`` and ``test.<language>.jsonl.gz`` in the folder."""
-    return {split: _split_files(settings, _help_pages(settings), split) for split in SPLITS}
+    return {split: _split_files(settings, split) for split in SPLITS}
 
 
 def read(settings: TaskSettings, files: Files) -> TaskData:
     """The task that ``own`` describes. Errors: XlmrError with file and row."""
-    return _read(settings, settings.own, files)
-
-
-def read_help_pages(settings: TaskSettings, files: Files) -> TaskData:
-    """The embedded task: which module of an office suite a help page is about."""
-    return _read(settings, _help_pages(settings), files)
+    own = settings.own
+    labels: tuple[str, ...] | None = own.labels or None
+    if labels and own.kind == "tagging":
+        labels = tags_of(labels)
+    splits: dict[str, dict[str, Sequence[Example]]] = {}
+    for split in SPLITS:
+        chosen = rows_slice(getattr(own, f"{split}_rows"), f"own.{split}_rows")
+        splits[split] = {lg: _examples(own, file, chosen, labels) for lg, file in files[split].items()}
+        if labels is None and own.kind in ("classification", "tagging"):
+            labels = _labels_of(own, splits[split])
+    return TaskData(settings.name, own.kind, labels or (), splits["train"], splits["dev"], splits["test"])
 
 
 def rows_slice(text: str, name: str) -> slice:
@@ -59,37 +59,17 @@ def rows_slice(text: str, name: str) -> slice:
     return slice(start, stop)
 
 
-def _help_pages(settings: TaskSettings) -> OwnTask:
-    def pattern(split: str) -> str:
-        return f"{settings.folder.rstrip('/')}/{split}.{{language}}.jsonl.gz"
-
-    return OwnTask(format="jsonl", train=pattern("train"), dev=pattern("dev"), test=pattern("test"), id_column="id")
-
-
-def _split_files(settings: TaskSettings, own: OwnTask, split: str) -> dict[str, str]:
-    pattern: str = getattr(own, split)
+def _split_files(settings: TaskSettings, split: str) -> dict[str, str]:
+    pattern: str = getattr(settings.own, split)
     if not pattern:
         raise UsageError(f"own.{split} is empty", "name the files of train, dev and test")
     if "{language}" in pattern:
         there = languages_of(pattern)
     elif exists(pattern):
-        there = {own.language: pattern}
+        there = {settings.own.language: pattern}
     else:
         raise XlmrError(f"{pattern}: no such file", "check the path in the configuration")
     return {lg: there[lg] for lg in ask_languages(settings.name, split, languages_asked(settings, split), list(there))}
-
-
-def _read(settings: TaskSettings, own: OwnTask, files: Files) -> TaskData:
-    labels: tuple[str, ...] | None = own.labels or None
-    if labels and own.kind == "tagging":
-        labels = tags_of(labels)
-    splits: dict[str, dict[str, Sequence[Example]]] = {}
-    for split in SPLITS:
-        chosen = rows_slice(getattr(own, f"{split}_rows"), f"own.{split}_rows")
-        splits[split] = {lg: _examples(own, file, chosen, labels) for lg, file in files[split].items()}
-        if labels is None and own.kind in ("classification", "tagging"):
-            labels = _labels_of(own, splits[split])
-    return TaskData(settings.name, own.kind, labels or (), splits["train"], splits["dev"], splits["test"])
 
 
 def _labels_of(own: OwnTask, train: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ Find = Callable[[TaskSettings], Files]
 Read = Callable[[TaskSettings, Files], TaskData]
 
 READERS: Mapping[str, tuple[Find, Read]] = {
-    "help_pages": (own.help_pages_files, own.read_help_pages),
     "own": (own.files, own.read),
     "xnli": (xnli.files, xnli.read),
     "conll": (conll.conll_files, conll.read_conll),

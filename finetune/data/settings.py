@@ -10,7 +10,7 @@ from pipeline.config import Section, setting
 
 GlueName = Literal["mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"]
 TaskName = Literal[
-    "help_pages", "xnli", "conll", "wikiann", "squad", "xquad", "mlqa", "mnli", "qnli", "qqp", "sst2", "mrpc", "stsb",
+    "none", "xnli", "conll", "wikiann", "squad", "xquad", "mlqa", "mnli", "qnli", "qqp", "sst2", "mrpc", "stsb",
     "own",
 ]  # fmt: skip
 
@@ -52,11 +52,21 @@ class OwnTask(Section):
         return self
 
 
+class HelpPages(OwnTask):
+    """The embedded task: which module of an office suite a help page is about; read as any task of one's own."""
+
+    format: Literal["tsv", "csv", "jsonl", "conll", "squad"] = setting("jsonl", "JSON object a line")
+    train: str = setting("samples/task/train.{language}.jsonl.gz", "files to train on")
+    dev: str = setting("samples/task/dev.{language}.jsonl.gz", "files to choose epoch and learning rate on")
+    test: str = setting("samples/task/test.{language}.jsonl.gz", "files to test on; nothing is chosen on them")
+    id_column: str = setting("id", "column with a page's name; empty counts rows")
+
+
 class TaskSettings(Section):
     """One task. The languages of each split are the protocol's to say; empty is all that the files have."""
 
-    name: TaskName = setting("help_pages", "which task; own is the one that own describes")
-    folder: str = setting("samples/task", "folder with the task's files as they are published, unpacked")
+    name: TaskName = setting("none", "which task; own is the one that own describes")
+    folder: str = setting("data", "folder with the task's files as they are published, unpacked")
     source: Literal["folder", "hub"] = setting(
         "folder", "folder, or the Hugging Face hub through the package datasets, which then fetches and keeps them"
     )

@@ -12,7 +12,8 @@ import pytest
 import sentencepiece
 import torch
 
-from finetune.stages import HelpPagesConfig, LabelledFiles, Protocol, Recipe
+from finetune.data.settings import HelpPages
+from finetune.stages import HelpPagesConfig, Protocol, Recipe
 from pipeline.context import Context
 from pipeline.log import EventLog
 from pretrain.folder import save_model
@@ -46,22 +47,22 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def task_files(tmp_path: Path) -> LabelledFiles:
+def task_files(tmp_path: Path) -> HelpPages:
     folder = tmp_path / "task"
     folder.mkdir()
     write_jsonl(folder / "train.en.jsonl.gz", example_rows(120))
     write_jsonl(folder / "dev.en.jsonl.gz", example_rows(12))
     write_jsonl(folder / "test.en.jsonl.gz", example_rows(9))
     write_jsonl(folder / "test.de.jsonl.gz", example_rows(10, 3)[::-1])
-    return LabelledFiles(
-        train=str(folder / "train.en.jsonl.gz"),
-        dev=str(folder / "dev.*.jsonl.gz"),
-        test=str(folder / "test.*.jsonl.gz"),
+    return HelpPages(
+        train=str(folder / "train.{language}.jsonl.gz"),
+        dev=str(folder / "dev.{language}.jsonl.gz"),
+        test=str(folder / "test.{language}.jsonl.gz"),
     )
 
 
 @pytest.fixture
-def stage_config(task_files: LabelledFiles) -> HelpPagesConfig:
+def stage_config(task_files: HelpPages) -> HelpPagesConfig:
     recipe = Recipe(longest=16, batch=4, epochs=6, learning_rates=(4e-3,), dtype="fp32")
     return HelpPagesConfig(help_pages=task_files, recipe=recipe, protocol=Protocol(seeds=(1, 2)))
 

@@ -17,12 +17,12 @@ import torch
 
 from finetune import help_pages, task_stage
 from finetune.data.examples import TaskData
+from finetune.data.reading import read_task
 from finetune.folder import load_fine_tuned
 from finetune.heads.kinds import ClassificationKind
 from finetune.predict import predict, predictions_of
 from finetune.report import sections
 from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
-from finetune.tasks import read_task
 from finetune.training import comparison
 from finetune.training.baselines import starting_encoder
 from finetune.training.encoding import Encoded
@@ -171,7 +171,7 @@ def test_dropout_of_the_encoder_can_be_set(export: Path) -> None:
 
 
 def help_page_rows(config: HelpPagesConfig, export: Path) -> tuple[ClassificationKind, dict[str, Encoded], TaskData]:
-    data = help_pages.task_data(read_task(config.help_pages))
+    data = read_task(config.task)
     kind = ClassificationKind(data.labels, config.recipe)
     tokenizer = Tokenizer.load(export)
     return kind, {f"{split}.{lang}": kind.encode(some, tokenizer) for split, lang, some in data.splits()}, data

@@ -1,64 +1,66 @@
-"""Reading labelled files: what is read, and one clear line for each fault."""
+"""The embedded task, and labelled files like its own: what is read, and one clear line for each fault."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
+from task_files import problem
 from toy_task import example_rows, write_jsonl
 
-from finetune.stages import LabelledFiles
-from finetune.tasks import Example, language_of, read_examples, read_task
-from pipeline.errors import XlmrError
+from finetune.data.examples import Classification
+from finetune.data.reading import read_task
+from finetune.data.settings import HelpPages, OwnTask, TaskSettings
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "task"
 
 
-def problem(path: Path, **columns: str) -> str:
-    with pytest.raises(XlmrError) as caught:
-        read_examples(str(path), LabelledFiles(**columns), ["a", "b"])
-    line = str(caught.value)
-    assert "\n" not in line
-    assert path.name in line
-    return line
+def settings_of(test: Path, **columns: str) -> TaskSettings:
+    """A task of two sound files, a and b their labels, that is tested on ``test``."""
+    format_ = "tsv" if ".tsv" in test.name else "jsonl"
+    sound = test.parent / "sound.jsonl.gz"
+    names = {"id": "id", "text": "text", "label": "label"} | {k.removesuffix("_column"): v for k, v in columns.items()}
+    rows = [{names["id"] or "id": str(n), names["text"]: "x", names["label"]: label} for n, label in enumerate("ab")]
+    if format_ == "tsv":
+        sound = test.parent / "sound.tsv"
+        sound.write_text("\n".join("\t".join(row) for row in [list(rows[0]), *(row.values() for row in rows)]))
+    else:
+        write_jsonl(sound, rows)
+    files = {"train": str(sound), "dev": str(sound), "test": str(test)}
+    return TaskSettings(name="own", own=OwnTask(format=format_, **(files | {"id_column": "id"} | columns)))
+
+
+def fault_of(path: Path, **columns: str) -> str:
+    said = problem(settings_of(path, **columns))
+    assert path.name in said
+    return said
 
 
 def test_embedded_task_is_whole_and_its_parts_do_not_overlap() -> None:
-    files = LabelledFiles(
-        train=str(SAMPLES / "train.en.jsonl.gz"),
-        dev=str(SAMPLES / "dev.en.jsonl.gz"),
-        test=str(SAMPLES / "test.*.jsonl.gz"),
-    )
-    task = read_task(files)
+    files = {split: f"{SAMPLES}/{split}.{{language}}.jsonl.gz" for split in ("train", "dev", "test")}
+    task = read_task(TaskSettings(name="own", own=HelpPages(**files)))
     assert list(task.train) == list(task.dev) == ["en"]
     assert len(task.test) > 10
+    assert len(task.labels) > 2
     ids = {split: {e.id for es in getattr(task, split).values() for e in es} for split in ("train", "dev", "test")}
     assert not ids["train"] & ids["test"]
     assert not ids["dev"] & ids["test"]
     assert not ids["train"] & ids["dev"]
+    with gzip.open(SAMPLES / "test.de.jsonl.gz", "rt", encoding="utf-8") as handle:
+        rows = [json.loads(line) for line in handle]
+    assert task.test["de"] == [Classification(row["id"], row["text"], None, row["label"]) for row in rows]
 
 
 def test_tsv_and_jsonl_read_alike(tmp_path: Path) -> None:
-    rows = example_rows(5)
-    jsonl = write_jsonl(tmp_path / "test.en.jsonl.gz", rows)
-    tsv = tmp_path / "test.en.tsv"
+    rows = [row | {"label": "ab"[number % 2]} for number, row in enumerate(example_rows(5))]
+    jsonl = write_jsonl(tmp_path / "test.jsonl.gz", rows)
+    tsv = tmp_path / "test.tsv"
     tsv.write_text("id\ttext\tlabel\n" + "".join(f"{r['id']}\t{r['text']}\t{r['label']}\n" for r in rows))
-    expected = [Example(str(r["id"]), str(r["text"]), str(r["label"])) for r in rows]
-    assert read_examples(str(jsonl), LabelledFiles()) == expected
-    assert read_examples(str(tsv), LabelledFiles()) == expected
-
-
-def test_columns_can_be_named_and_ids_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "dev.sw.tsv"
-    path.write_text('gold\tsentence\n1\tsaid "hello\n0\tbye\n')
-    files = LabelledFiles(id_column="", text_column="sentence", label_column="gold")
-    assert read_examples(str(path), files) == [Example("2", 'said "hello', "1"), Example("3", "bye", "0")]
-
-
-def test_unknown_label_names_file_and_row(tmp_path: Path) -> None:
-    path = tmp_path / "test.en.jsonl"
-    path.write_text('{"id": "1", "text": "x", "label": "a"}\n{"id": "2", "text": "x", "label": "c"}\n')
-    assert "row 2: label 'c' is in no training file; labels are a, b" in problem(path)
+    expected = {"en": [Classification(str(r["id"]), str(r["text"]), None, str(r["label"])) for r in rows]}
+    assert read_task(settings_of(jsonl)).test == expected
+    assert read_task(settings_of(tsv)).test == expected
 
 
 @pytest.mark.parametrize(
@@ -69,44 +71,43 @@ def test_unknown_label_names_file_and_row(tmp_path: Path) -> None:
         ('{"id": "1", "txt": "x", "label": "a"}\n', "row 1: column 'text' has no text; the row has id, txt, label"),
         ('{"id": "1", "text": " ", "label": "a"}\n', "row 1: column 'text' has no text"),
         ('{"id": "1", "text": "x", "label": null}\n', "row 1: column 'label' has no text"),
+        ('{"id": "1", "text": "x", "label": "c"}\n', "row 1: label 'c' is not known; labels are a, b"),
         ("\n", "holds no example"),
     ],
 )
 def test_faulty_jsonl_names_file_and_row(tmp_path: Path, content: str, expected: str) -> None:
-    path = tmp_path / "test.en.jsonl"
+    path = tmp_path / "test.jsonl"
     path.write_text(content)
-    assert expected in problem(path)
+    assert expected in fault_of(path)
 
 
-def test_faulty_tsv_names_file_and_row(tmp_path: Path) -> None:
-    path = tmp_path / "test.en.tsv"
-    path.write_text("id\ttext\tlabel\n1\tx\ta\n2\ty\n")
-    assert "row 3: 2 cells under 3 columns" in problem(path)
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("id\ttext\tlabel\n1\tx\ta\n2\ty\n", "row 3: 2 cells under 3 columns"),
+        ("id\ttext\tlabel\n1\tx\ta\n\n2\tx\ta\n", "row 3: 1 cells under 3 columns"),
+        ("id\ttext\tlabel\n\n", "holds no example"),
+        ("", "holds no example"),
+    ],
+)
+def test_faulty_tsv_names_file_and_row(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "test.tsv"
+    path.write_text(content)
+    assert expected in fault_of(path)
+
+
+def test_blank_lines_at_the_end_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "test.tsv"
+    path.write_text("id\ttext\tlabel\r\n1\tx\ta\r\n\r\n\n")
+    assert read_task(settings_of(path)).test == {"en": [Classification("1", "x", None, "a")]}
 
 
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
-    whole = write_jsonl(tmp_path / "test.en.jsonl.gz", example_rows(200)).read_bytes()
-    (cut := tmp_path / "test.fr.jsonl.gz").write_bytes(whole[:-20])
-    (not_gzip := tmp_path / "test.de.jsonl.gz").write_bytes(b"plain")
-    (latin := tmp_path / "test.es.jsonl").write_bytes('{"id": "ñ"}'.encode("latin-1"))
-    labels = ["table", "drawing", "letter"]
-    for path in (cut, not_gzip, latin):
-        with pytest.raises(XlmrError, match=rf"{path.name}: not readable"):
-            read_examples(str(path), LabelledFiles(), labels)
-    problem(tmp_path / "test.it.jsonl.gz")
-
-
-def test_names_of_files_say_the_language(tmp_path: Path) -> None:
-    assert language_of("s3://bucket/test.zh-Hans.tsv.gz") == "zh-Hans"
-    with pytest.raises(XlmrError, match=r"notes\.txt: its name is not"):
-        language_of("notes.txt")
-    write_jsonl(tmp_path / "train.en.jsonl.gz", example_rows(3))
-    write_jsonl(tmp_path / "train.en.tsv.gz", [])
-    with pytest.raises(XlmrError, match="second file for language en"):
-        read_task(LabelledFiles(train=str(tmp_path / "train.*")))
-
-
-def test_one_label_is_no_task(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "train.en.jsonl.gz", example_rows(1))
-    with pytest.raises(XlmrError, match="all texts have one label, 'table'"):
-        read_task(LabelledFiles(train=str(path)))
+    whole = write_jsonl(tmp_path / "test.jsonl.gz", example_rows(200)).read_bytes()
+    (cut := tmp_path / "cut.jsonl.gz").write_bytes(whole[:-20])
+    (not_gzip := tmp_path / "plain.jsonl.gz").write_bytes(b"plain")
+    (latin := tmp_path / "latin.jsonl").write_bytes('{"id": "ñ"}'.encode("latin-1"))
+    assert "cut.jsonl.gz: not readable" in fault_of(cut)
+    assert "plain.jsonl.gz: not readable" in fault_of(not_gzip)
+    assert "latin.jsonl, row 1: not utf-8" in fault_of(latin)
+    assert "no such file" in fault_of(tmp_path / "nowhere.jsonl.gz")

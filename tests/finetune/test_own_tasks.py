@@ -1,9 +1,7 @@
-"""A task of one's own, the embedded one, the hub, and real files where they are at hand."""
+"""A task of one's own, the hub, and real files where they are at hand."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -125,21 +123,7 @@ def test_own_settings_that_do_not_fit(tmp_path: Path) -> None:
         read_task(own_settings(tmp_path, train_rows="1-5", dev=file, test=file))
 
 
-# The embedded task, the hub, real files
-
-
-def test_embedded_task_is_read_as_before() -> None:
-    from finetune.data import read_task as same_door
-
-    task = same_door(TaskSettings(folder=str(ROOT / "samples" / "task")))
-    assert list(task.train) == list(task.dev) == ["en"]
-    assert len(task.test) > 10
-    assert len(task.labels) > 2
-    with gzip.open(ROOT / "samples" / "task" / "test.de.jsonl.gz", "rt", encoding="utf-8") as handle:
-        rows = [json.loads(line) for line in handle]
-    assert [(one.id, one.text, one.label) for one in task.test["de"]] == [
-        (r["id"], r["text"], r["label"]) for r in rows
-    ]
+# The hub, real files
 
 
 def hub_tables() -> dict[tuple[str, str | None, str], Any]:
