@@ -173,6 +173,7 @@ def _run_pipeline(work: ShardWork, shards: list[Shard], options: list[str], note
     log = os.open(notes / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    tempfile.tempdir = str(notes)  # Beam's own folder too: it is left behind where this process is killed
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # Beam starts its workers as plain programs
     run = multiprocessing.parent_process()
     assert run is not None, "this is a child"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -76,11 +77,15 @@ def test_beam_names_a_failing_shard_and_keeps_the_others(toy, executor):
 @pytest.mark.parametrize(
     "executor", [IN_MEMORY, SLOW_PROCESSES, LocalExecutor(2)], ids=["in memory", "processes", "local"]
 )
-def test_a_worker_that_is_killed_is_replaced(tmp_path, map_shards, executor):
+def test_a_worker_that_is_killed_is_replaced_and_leaves_nothing_behind(tmp_path, map_shards, monkeypatch, executor):
     shards = {f"s{i}": tmp_path / f"flag{i}" for i in range(3)}
     (tmp_path / "flag2").touch()
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     counts = map_shards(die_once, shards, tmp_path / "out", executor=executor)
     assert counts == {name: {"done": 1} for name in shards}
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.slow
