@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.dag import Dag
 from pretrain.cost.workload import Workload, of_config
 from pretrain.model import MaskedLanguageModel, ModelConfig, count_parameters
 from pretrain.presets import SHAPES
@@ -46,3 +47,14 @@ def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, updates
     assert work.train.tensor_parallel == tensor_parallel
     assert work.train.betas == (0.9, 0.98)
     assert (work.dropout, work.attention_dropout, work.mask_rate) == (0.1, 0.1, 0.15)
+
+
+@pytest.mark.parametrize("name", ["base", "large", "xl", "xxl"])
+def test_a_papers_corpus(name: str) -> None:
+    files = (f"xlmr-{name}.yaml", "corpus-cc100.yaml")
+    config, release = (Dag.of_house().load_config(CONFIGS / file).model_dump() for file in files)
+    assert config["corpus"] == release["corpus"]
+    languages = config["tokenizer"]["sample"]["languages"]
+    assert languages == config["tokenizer"]["encode"]["languages"]
+    assert len(set(languages)) == 100
+    assert set(languages) < set(release["corpus"]["mine"]["languages"])
