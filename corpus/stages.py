@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
+from corpus.checks import check_dumps, check_languages
 from corpus.crawl.settings import Fetch, Read
 from corpus.duplicates.settings import Duplicates, NearDuplicates
 from corpus.filters.settings import Filters, list_files
@@ -27,6 +32,12 @@ class CorpusConfig(Section):
     language_models: LanguageModels = setting(LanguageModels(), "models for perplexity")
     perplexity: Perplexity = setting(Perplexity(), "buckets by perplexity")
     regroup: Regroup = setting(Regroup(), "the files of the corpus")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_dumps(self)
+        check_languages(self)
+        return self
 
 
 class FetchStage(Section):
@@ -88,6 +99,11 @@ def _crawl_files(config: FetchStage) -> dict[str, str]:
 
 
 def _mining_files(config: MineStage) -> dict[str, str]:
+    from corpus.filters.check import check_lists
+    from corpus.language.check import check_identifier
+
+    check_identifier(config.language_id)
+    check_lists(config.filters)
     return {**config.language_id.files(), **list_files(config.filters)}
 
 
@@ -150,7 +166,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.mine",
-            version=2,
+            version=3,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",
@@ -170,7 +186,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.cutoffs",
-            version=2,
+            version=3,
             config=CutoffsStage,
             inputs=("corpus.fetch", "corpus.language_models", "corpus.mine"),
             run="corpus.perplexity.cutoffs:run",
@@ -179,7 +195,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.regroup",
-            version=2,
+            version=3,
             config=RegroupStage,
             inputs=("corpus.mine", "corpus.near_duplicates", "corpus.cutoffs"),
             run="corpus.output.regroup:run",

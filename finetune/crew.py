@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,16 @@ from pipeline.notes import notes_to
 from pretrain.ranks.together import Shared, launched, sent_to_all
 
 if TYPE_CHECKING:
+    from finetune.stages import Recipe
     from finetune.training.ranks import Ranks
     from finetune.training.run import RunShard
     from pipeline.context import Context
     from pretrain.ranks.crew import Crew
+
+
+PATIENCE = timedelta(minutes=60)
+"""For which a rank waits in a collective. The first one judges, encodes and writes models alone: one of XXL's size to a
+slow disk takes longer than the ten minutes after which NCCL ends a run by itself."""
 
 
 def main(words: list[str] | None = None, command: Callable[[list[str]], int] = xlmr) -> int:
@@ -56,36 +63,36 @@ def take_part(work: dict[str, Any], crew: Crew) -> None:
 
 
 def _together(shards: Sequence[RunShard], crew: Crew) -> Iterator[str]:
-    """Each run by all ranks; its name when it is done."""
+    """Each run by all ranks; its name when it is done. They are of one comparison, and so of one recipe."""
     from finetune.training.run import RUNS, fine_tune_run
 
+    if not shards:
+        return
+    ranks = join_ranks(shards[0].recipe, crew.rank, crew.world)  # once: NCCL keeps what every group takes
     for shard in shards:
-        fine_tune_run(shard, shard.folder / RUNS / shard.run.name, join_ranks(shard, crew.rank, crew.world))
+        fine_tune_run(shard, shard.folder / RUNS / shard.run.name, ranks)
         yield shard.run.name
 
 
-def join_ranks(shard: RunShard, rank: int, world: int) -> Ranks:
+def join_ranks(recipe: Recipe, rank: int, world: int) -> Ranks:
     """This process's place among the ranks. Errors: XlmrError for a number that tensor_parallel does not divide."""
-    import torch
     from torch import distributed
 
+    from finetune.training.devices import own_device
     from finetune.training.ranks import Ranks
     from pretrain.parallel import Layout
 
-    recipe = shard.recipe
     if world % recipe.tensor_parallel:
         raise XlmrError(
             f"{world} ranks do not make groups of {recipe.tensor_parallel}",
             "start a multiple of finetune.recipe.tensor_parallel ranks",
         )
     if not distributed.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, "env://", rank=rank, world_size=world)
+        backend = "nccl" if own_device().type == "cuda" else "gloo"
+        distributed.init_process_group(backend, "env://", PATIENCE, world, rank)
     elif distributed.get_world_size() != world:
         raise XlmrError("this process has pretrained alone", "run the stages up to pretrain.export first")
-    layout = Layout(rank, world, recipe.tensor_parallel)
+    layout = Layout(rank, world, recipe.tensor_parallel, PATIENCE)
     return Ranks(layout.tensor, layout.data, recipe.zero_stage)
 
 
@@ -94,7 +101,8 @@ def _described(shard: RunShard) -> dict[str, Any]:
     folders = {name: str(getattr(shard, name).absolute()) for name in ("encoder", "folder")}
     known = {"kind": shard.kind, "task": shard.task, "labels": list(shard.labels)}
     return {"run": asdict(shard.run), "recipe": shard.recipe.model_dump(mode="json"), **known, **folders} | {
-        "by_language": shard.by_language
+        "by_language": shard.by_language,
+        "head": shard.head,
     }
 
 
@@ -112,4 +120,5 @@ def _shard_of(values: dict[str, Any]) -> RunShard:
         Path(values["encoder"]),
         Path(values["folder"]),
         values["by_language"],
+        values["head"],
     )

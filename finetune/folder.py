@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json
-from pretrain.folder import CONFIG, TOKEN_TYPE, WEIGHTS, describe_config, names, read_config
+from pretrain.folder import CONFIG, TOKEN_TYPE, WEIGHTS, Weights, describe_config, load_encoder, names, read_config
 from pretrain.model import Encoder, ModelConfig
 from tokenizer.hugging_face import write_files
 from tokenizer.pieces import Tokenizer
@@ -95,19 +94,8 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     config = read_config(folder)
     described = read_json(folder / CONFIG)
     kind = _kind_of(described, config, folder)
-    model = kind.model(Encoder(config), described.get("classifier_dropout") or 0.0)
-    theirs = _read_weights(folder / WEIGHTS)
-    ours: dict[str, Tensor] = {}
-    wanted = model.state_dict().keys()
-    for our_name, their_names in _tensors(config, kind.name):
-        if our_name in wanted:
-            missing = [name for name in their_names if name not in theirs]
-            if missing:
-                raise XlmrError(f"{folder / WEIGHTS}: has no tensor {missing[0]}", "run the finetune stage again")
-            ours[our_name] = torch.cat([theirs[name] for name in their_names])
-    if TOKEN_TYPE in theirs:
-        ours["encoder.embeddings.positions.weight"] = ours["encoder.embeddings.positions.weight"] + theirs[TOKEN_TYPE]
-    model.load_state_dict(ours)
+    model = kind.model(load_encoder(folder), described.get("classifier_dropout") or 0.0)
+    model.head.load_state_dict(_head_tensors(folder, kind.name))  # type: ignore[union-attr]
     tokenizer = Tokenizer.load(folder)
     if tokenizer.vocabulary_size > config.vocabulary_rows:
         raise XlmrError(
@@ -117,18 +105,75 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     return FineTuned(model.eval(), kind, tokenizer)
 
 
-def _kind_of(described: Mapping[str, Any], config: ModelConfig, folder: Path) -> Kind:
+def why_new_head(folder: Path, kind: Kind) -> str:
+    """Why training in ``kind`` cannot go on from the head in ``folder``; empty where it can.
+
+    It can where there is one of the same kind, and for classes and tags with the same labels, in whatever order.
+    """
+    config, described = read_config(folder), read_json(folder / CONFIG)
+    name, labels = _kind_name(described, config), _labels(described)
+    if name is None:
+        return "the encoder's folder has none"
+    if name != kind.name:
+        return f"the one in the encoder's folder is for {name}"
+    if kind.labels and sorted(labels) != sorted(kind.labels):
+        return f"the labels of the one in the encoder's folder are {', '.join(labels)}"
+    if name == RegressionKind.name and len(labels) != 1:
+        return f"the one in the encoder's folder gives {len(labels)} values"
+    return ""
+
+
+def take_head(model: nn.Module, folder: Path, kind: Kind) -> None:
+    """Give a new model the head in ``folder``, which must fit (``why_new_head``); labels may stand in another order."""
+    tensors = _head_tensors(folder, kind.name)
+    if kind.labels:
+        theirs = _labels(read_json(folder / CONFIG))
+        order = torch.tensor([theirs.index(label) for label in kind.labels])
+        last = [*HEADS[kind.name]][-1].removeprefix("head.")
+        for part in ("weight", "bias"):
+            tensors[f"{last}.{part}"] = tensors[f"{last}.{part}"][order]
+    model.head.load_state_dict(tensors)  # type: ignore[union-attr]
+
+
+def _head_tensors(folder: Path, kind: str) -> dict[str, Tensor]:
+    """The tensors of a head by our names, without ``head.``, in fp32."""
+    theirs = Weights(folder)
+    found = {}
+    for our_name, their_name in HEADS[kind].items():
+        for part in ("weight", "bias"):
+            if f"{their_name}.{part}" not in theirs:
+                raise XlmrError(
+                    f"{folder / WEIGHTS}: has no tensor {their_name}.{part}",
+                    f"by {CONFIG} it is a model for {kind}: the two are not of one model",
+                )
+            found[f"{our_name}.{part}".removeprefix("head.")] = theirs[f"{their_name}.{part}"].float()
+    return found
+
+
+def _kind_name(described: Mapping[str, Any], config: ModelConfig) -> str | None:
+    """The kind that a config.json tells of; None where it is of no fine-tuned model."""
     architecture = (described.get("architectures") or [""])[0]
     suffix = architecture.removeprefix(STEMS[config.norm])
-    own = described.get(OWN, {})
     fitting = [name for name, kind in KINDS.items() if kind.suffix == suffix]
     if described.get("problem_type") == "regression":
         fitting = [RegressionKind.name] if RegressionKind.name in fitting else []
     if not fitting:
-        raise XlmrError(f"{folder / CONFIG}: not a fine-tuned model", "name the model/ folder of a finetune stage")
-    name = own.get("kind", fitting[0])
+        return None
+    own: str = described.get(OWN, {}).get("kind", fitting[0])
+    return own
+
+
+def _labels(described: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of config.json, in the order of the scores."""
     numbered = described.get("id2label", {})
-    labels = tuple(numbered[str(number)] for number in range(len(numbered)))
+    return tuple(numbered[str(number)] for number in range(len(numbered)))
+
+
+def _kind_of(described: Mapping[str, Any], config: ModelConfig, folder: Path) -> Kind:
+    name, own = _kind_name(described, config), described.get(OWN, {})
+    if name is None:
+        raise XlmrError(f"{folder / CONFIG}: not a fine-tuned model", "name the model/ folder of a finetune stage")
+    labels = _labels(described)
     limits = {"longest": config.longest_sample} | {key: own[key] for key in LIMITS if key in own}
     recipe = Recipe(**limits, dtype="fp32")  # what is told must not depend on the processor
     return KINDS[name](labels if name in {"classification", "tagging"} else (), recipe, own.get("task", ""))
@@ -140,12 +185,3 @@ def _tensors(config: ModelConfig, kind: str) -> Iterator[tuple[str, list[str]]]:
     for ours, theirs in [*modules, *((ours, (theirs,)) for ours, theirs in HEADS[kind].items())]:
         for part in ("weight", "bias"):
             yield f"{ours}.{part}", [f"{name}.{part}" for name in theirs]
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise XlmrError(f"{path}: no such file", "name the model/ folder of a finetune stage") from None
-    except SafetensorError as error:
-        raise XlmrError(f"{path}: not readable ({error})", "run the finetune stage again") from None

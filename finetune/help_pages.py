@@ -19,4 +19,5 @@ from pipeline.stage import Inputs
 def run(config: HelpPagesConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError for labelled files or settings that do not fit."""
     data = replace(read_task(config.task), name="help_pages")
-    return compare(data, config.recipe, config.protocol, encoder_of(config, inputs), output, context)
+    encoder = encoder_of(config, inputs)
+    return compare(data, config.recipe, config.protocol, encoder, output, context, config.encoder.head)

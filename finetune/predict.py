@@ -1,18 +1,35 @@
-"""Tool ``xlmr finetune predict``: texts -> what a fine-tuned model of any kind says of them."""
+"""Tool ``xlmr finetune predict``: texts -> what a fine-tuned model of any kind says of them.
+
+Texts are given as words of the command, or as rows of a file, which is answered block by block.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipeline.errors import UsageError
+from cyclopts import Parameter
+
+from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
-    from finetune.folder import FineTuned
+    from finetune.asked import Row
+
+Address = Annotated[str, Parameter(allow_leading_hyphen=True)]
+"""A file, or - for standard input and output, which is no option."""
 
 
-def predict(*text: str, model: Path, pair: str = "", context: str = "") -> None:
+def predict(
+    *text: str,
+    model: Path,
+    pair: str = "",
+    context: str = "",
+    input: Address = "",  # noqa: A002
+    output: Address = "",
+) -> None:
     """Say what the model makes of each text: its label, its value, its names, or the answer to it as a question.
 
     Parameters
@@ -25,9 +42,66 @@ def predict(*text: str, model: Path, pair: str = "", context: str = "") -> None:
         The second text, for a model of pairs.
     context
         The text that answers are to be found in.
+    input
+        A file with a text a row instead: .tsv or .csv with a header, or .jsonl; - is standard input. Its column text
+        is read, and pair or context where it has them.
+    output
+        Where the rows are written with what is said of them: .jsonl, .tsv or .csv; - is JSON lines to standard output.
     """
-    for line in lines_of(list(text), model, pair, context):
-        print(line)
+    if input and any(text):
+        raise UsageError("texts are given, and --input too", "give the one or the other")
+    if output and not input:
+        raise UsageError("--output is for the rows of a file", "name it with --input")
+    if input:
+        _answer_file(input, output, Model(model), pair, context)
+    else:
+        for line in lines_of(list(text), model, pair, context):
+            print(line)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text, and what goes with it."""
+
+    text: str
+    pair: str = ""
+    context: str = ""
+
+
+class Model:
+    """A fine-tuned model that is asked, on the GPU where there is one. Errors: XlmrError for its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from finetune.folder import load_fine_tuned
+        from finetune.training.devices import own_device
+
+        self._loaded = load_fine_tuned(folder)
+        self._loaded.model.to(own_device())
+        self.kind = self._loaded.kind.name
+
+    def say(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        """What it says of each. Errors: UsageError for a question without a text to find the answer in."""
+        from finetune.training.loop import scores_of
+
+        if self.kind == "span" and not all(one.context.strip() for one in asked):
+            raise UsageError("this model finds answers in a text", "give it with --context, or a column context")
+        examples, kind = self._examples(asked), self._loaded.kind
+        encoded = kind.encode(examples, self._loaded.tokenizer)
+        scores, _ = scores_of(self._loaded.model, encoded, kind.recipe)
+        return kind.predictions(scores, encoded, examples)
+
+    def _examples(self, asked: Sequence[Asked]) -> list[Any]:
+        from finetune.data.examples import Classification, Question, Regression, Tagging
+
+        labels, numbered = self._loaded.kind.labels, [(str(n), one) for n, one in enumerate(asked)]
+        if self.kind == "classification":
+            return [Classification(n, one.text, one.pair or None, labels[0]) for n, one in numbered]
+        if self.kind == "regression":
+            return [Regression(n, one.text, one.pair or None, 0.0) for n, one in numbered]
+        if self.kind == "tagging":
+            words = [(n, tuple(one.text.split())) for n, one in numbered]
+            return [Tagging(n, some, (labels[0],) * len(some)) for n, some in words]
+        return [Question(n, one.text, one.context, (), "") for n, one in numbered]
 
 
 def lines_of(texts: Sequence[str], folder: Path, pair: str = "", context: str = "") -> list[str]:
@@ -42,30 +116,39 @@ def predictions_of(
     """What the model says of each text, and its kind. Errors: UsageError, XlmrError."""
     if not any(text.strip() for text in texts):
         raise UsageError("no text is given", 'xlmr finetune predict "a text" --model FOLDER')
-    from finetune.folder import load_fine_tuned
-    from finetune.training.loop import scores_of
-
-    loaded = load_fine_tuned(folder)
-    if loaded.kind.name == "span" and not context.strip():
-        raise UsageError("this model finds answers in a text", "give it with --context")
-    examples = _examples(loaded, texts, pair, context)
-    encoded = loaded.kind.encode(examples, loaded.tokenizer)
-    scores, _ = scores_of(loaded.model, encoded, loaded.kind.recipe)
-    return loaded.kind.predictions(scores, encoded, examples), loaded.kind.name
+    model = Model(folder)
+    return model.say([Asked(text, pair, context) for text in texts]), model.kind
 
 
-def _examples(loaded: FineTuned, texts: Sequence[str], pair: str, context: str) -> list[Any]:
-    from finetune.data.examples import Classification, Question, Regression, Tagging
+def _answer_file(address: str, output: str, model: Model, pair: str, context: str) -> None:
+    from finetune.asked import writer
 
-    labels = loaded.kind.labels
-    if loaded.kind.name == "classification":
-        return [Classification(str(n), text, pair or None, labels[0]) for n, text in enumerate(texts)]
-    if loaded.kind.name == "regression":
-        return [Regression(str(n), text, pair or None, 0.0) for n, text in enumerate(texts)]
-    if loaded.kind.name == "tagging":
-        words = [tuple(text.split()) for text in texts]
-        return [Tagging(str(n), one, (labels[0],) * len(one)) for n, one in enumerate(words)]
-    return [Question(str(n), text, context, (), "") for n, text in enumerate(texts)]
+    with writer(output) if output else nullcontext() as write:
+        for rows, asked in _asked(address, model.kind, pair, context):
+            said = model.say(asked)
+            if write is not None:
+                write(rows, said)
+                continue
+            for one, answer in zip(asked, said, strict=True):
+                print(_line(model.kind, one.text, answer))
+
+
+def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked]]]:
+    """The rows of a file by blocks; a column that the first row has, all must have. Errors: XlmrError with the row."""
+    from finetune.asked import read_blocks
+    from finetune.data.files import cell
+
+    wanted = {"classification": {"pair"}, "regression": {"pair"}, "span": {"context"}}.get(kind, set())
+    columns: list[str] | None = None
+    for rows in read_blocks(address):
+        if columns is None and rows:
+            columns = [name for name in ("text", *wanted) if name == "text" or name in rows[0][1]]
+        given = {"pair": pair, "context": context}
+        found = [{name: cell(values, name, where) for name in columns or ()} for where, values in rows]
+        if rows:
+            yield rows, [Asked(**{**given, **one}) for one in found]
+    if columns is None:
+        raise XlmrError(f"{address}: has no rows", "a table has a header and a text a row")
 
 
 def _line(kind: str, text: str, said: dict[str, Any]) -> str:

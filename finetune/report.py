@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from finetune.analysis import pretraining_pieces
 from finetune.analysis_report import analysis
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
-from finetune.task_report import pretraining_text, task_sections
+from finetune.task_report import head_line, pretraining_text, rows_line, task_sections
 from pipeline.charts import chart
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
@@ -72,7 +72,7 @@ def lead(results: Results, runs: Runs) -> str:
         f" {', '.join(results['trained_on'])}; epoch and learning rate chosen on {texts['dev']:,} texts in"
         f" {', '.join(results['chosen_on'])}; tested once on {texts['test']:,} texts in"
         f" {len(_languages(results))} languages, {len(unseen(results))} of them not trained on."
-        f" Every initialisation has the same recipe and {_seeds(seeds)}."
+        f" Every initialisation has the same recipe and {_seeds(seeds)}.{head_line(results)}{rows_line(results)}"
     )
 
 
@@ -81,12 +81,10 @@ def verdict(results: Results, runs: Runs) -> str:
     away = unseen(results)
     if not away:
         return "Every tested language was trained on, so this says nothing about transfer."
-    majority = Spread.of([results["majority"]["test"][language]["accuracy"] for language in away]).mean
-    said = [f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items()]
-    text = (
-        f"Mean accuracy over the {len(away)} languages not trained on: {', '.join(said)}, and always saying"
-        f" “{results['majority']['label']}” {100 * majority:.1f} %."
-    )
+    said = ", ".join(f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items())
+    if "majority" in results:
+        said += f", and always saying “{results['majority']['label']}” {_majority(results, away)} %"
+    text = f"Mean accuracy over the {len(away)} languages not trained on: {said}."
     text += _against_fast_text(results, runs, away)
     if runs.keys() >= {"pretrained", "random"}:
         text += " " + _compared(runs["pretrained"], runs["random"], away)
@@ -103,9 +101,19 @@ def _against_fast_text(results: Results, runs: Runs, away: list[str]) -> str:
     ours = 100 * over_seeds(runs[best], away).mean
     verdict = "less than" if theirs < ours else "more than" if theirs > ours else "as much as"
     return (
-        f" FastText on character n-grams, trained on the same texts in a second, comes to {theirs:.1f} %:"
+        f" FastText on character n-grams, trained on {_of_the_same(results)} texts, comes to {theirs:.1f} %:"
         f" {verdict} the best of these ({NAMES[best]})."
     )
+
+
+def _of_the_same(results: Results) -> str:
+    some, every = results.get("baseline_rows", {}).get("fasttext", (0, 0))
+    return f"{some:,} of the same {every:,}" if some else "the same"
+
+
+def _majority(results: Results, languages: list[str]) -> str:
+    """The mean accuracy of always saying the commonest label, in percent."""
+    return f"{100 * Spread.of([results['majority']['test'][one]['accuracy'] for one in languages]).mean:.1f}"
 
 
 def _compared(pretrained: list[Mapping[str, Any]], random: list[Mapping[str, Any]], away: list[str]) -> str:
@@ -130,7 +138,8 @@ def _compared(pretrained: list[Mapping[str, Any]], random: list[Mapping[str, Any
 def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Markup:
     """A row a language, those trained on first, then the mean over the others."""
     both = runs.keys() >= {"pretrained", "random"}
-    headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs), "majority, %"]
+    headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs)]
+    headers += ["majority, %"] * ("majority" in results)
     headers += ["fastText, %"] * ("fasttext" in results.get("baselines", {}))
     headers += ["difference, points"] * both + ["pieces a text", "unknown pieces, %"]
     headers += ["pretraining pieces"] * bool(seen)
@@ -151,9 +160,9 @@ def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Mar
 
 
 def _accuracies(results: Results, runs: Runs, languages: list[str]) -> list[Any]:
-    majority = [results["majority"]["test"][language]["accuracy"] for language in languages]
     cells: list[Any] = [str(over_seeds(found, languages)) for found in runs.values()]
-    cells.append(f"{100 * Spread.of(majority).mean:.1f}")
+    if "majority" in results:
+        cells.append(_majority(results, languages))
     fast_text = results.get("baselines", {}).get("fasttext")
     if fast_text:
         cells.append(f"{100 * Spread.of([fast_text[language]['accuracy'] for language in languages]).mean:.1f}")
@@ -207,8 +216,9 @@ def _draw(axes: Axes, results: Results, runs: Runs) -> None:
             error_kw={"lw": 0.8},
             label=NAMES[name],
         )
-    majority = [100 * results["majority"]["test"][language]["accuracy"] for language in languages]
-    axes.scatter(majority, range(len(languages)), marker="|", s=110, color="#c53030", zorder=3, label="majority")
+    if "majority" in results:
+        majority = [100 * results["majority"]["test"][language]["accuracy"] for language in languages]
+        axes.scatter(majority, range(len(languages)), marker="|", s=110, color="#c53030", zorder=3, label="majority")
     axes.set_yticks(range(len(languages)), languages)
     axes.set_xlabel("accuracy, %")
     axes.set_ylim(-0.6, len(languages) - 0.4)
@@ -222,7 +232,7 @@ def unseen(results: Results) -> list[str]:
 
 def _languages(results: Results) -> list[str]:
     """Those trained on first, the others by name."""
-    return sorted(results["majority"]["test"], key=lambda language: (language not in results["trained_on"], language))
+    return sorted(results["runs"][0]["test"], key=lambda language: (language not in results["trained_on"], language))
 
 
 def _texts(results: Results, split: str) -> int:

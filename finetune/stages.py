@@ -13,6 +13,7 @@ from pydantic import model_validator
 from finetune.data.settings import HelpPages, TaskSettings
 from pipeline.config import Section, setting
 from pipeline.stage import Inputs, Room, Stage
+from pretrain.conversion import refuse_pickles
 
 EXPORT = "pretrain.export"
 XNLI = "XLM-R's known XNLI recipe"
@@ -23,16 +24,25 @@ class EncoderFolder(Section):
 
     folder: str = setting(
         "",
-        "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, sentencepiece.bpe.model);"
-        " empty: pretrain.export's",
+        "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, sentencepiece.bpe.model),"
+        " whatever its head; empty: pretrain.export's",
         affects_result=False,  # what is in it counts, not where it lies
+    )
+    head: bool = setting(
+        True,
+        "go on from the head too, where the folder holds a model fine-tuned on a task of the same kind (and with the"
+        " same labels, if it has any); else begin a new one",
     )
 
     def files(self) -> dict[str, str]:
-        """Its files, each with the setting that named it; none where it is pretrain.export's."""
+        """Its files, each with the setting that named it; none where it is pretrain.export's.
+
+        Errors: XlmrError for weights in a form that is not read, which says how to convert them.
+        """
         if not self.folder:
             return {}
         folder = Path(self.folder)
+        refuse_pickles(folder)
         weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
         return {str(folder / name): "encoder.folder" for name in ("config.json", *weights, "sentencepiece.bpe.model")}
 
@@ -80,6 +90,18 @@ class Recipe(Section):
     zero_stage: Literal[0, 1, 2] = setting(
         0, "what the other ranks share: 1 Adam's state, 2 gradients too, by whole parameters", affects_result=False
     )
+    micro_batch: int = setting(
+        0, "texts of a batch that go through the model at once on one rank; 0: all", affects_result=False, ge=0
+    )
+    recompute: bool = setting(
+        False, "work activations out again on the way back instead of keeping them: less memory", affects_result=False
+    )
+    runs_on_a_gpu: int = setting(
+        1,
+        "runs that share a GPU; no more go at once than the GPUs then take, nor than run.workers",
+        affects_result=False,
+        ge=1,
+    )
     threads: int = setting(1, "threads of each run; part of the result, for sums are added in another order", ge=1)
 
 
@@ -96,6 +118,13 @@ class Protocol(Section):
         "what epoch and learning rate are chosen by: the mean over dev's languages, which keeps one model, or for each"
         " language its own dev score",
         source="XLM-R, Table 1: #M = 1 and #M = N",
+    )
+    baselines: bool = setting(True, "also score what needs no model: majority, fastText, a word list and their like")
+    baseline_rows: int = setting(
+        100_000,
+        "training texts that fastText learns from, drawn by chance where there are more; 0: all. It has one thread, so"
+        " as to say the same each time: of millions of texts it would learn for hours",
+        ge=0,
     )
 
     @model_validator(mode="after")

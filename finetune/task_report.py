@@ -41,8 +41,23 @@ def lead(results: Mapping[str, Any]) -> str:
         f"Kind of task: {results['kind']}. Trained on {count['train']:,} examples in"
         f" {', '.join(results['trained_on'])}; epoch and learning rate chosen by {results['metric']} on"
         f" {count['dev']:,} in {', '.join(results['chosen_on'])}; tested once on {count['test']:,}."
-        f" {seeds} seed{'s' * (seeds != 1)}."
+        f" {seeds} seed{'s' * (seeds != 1)}.{head_line(results)}{rows_line(results)}"
     )
+
+
+def head_line(results: Mapping[str, Any]) -> str:
+    """Whether training went on from a head that was there."""
+    if "head" not in results:
+        return ""
+    if results["head"]["taken"]:
+        return " Pretrained runs go on from the head in the encoder's folder."
+    return f" The head is new: {results['head']['why']}."
+
+
+def rows_line(results: Mapping[str, Any]) -> str:
+    """Which baseline has learnt from a part of the training texts."""
+    learnt = results.get("baseline_rows", {}).items()
+    return "".join(f" The baseline {name} is trained on {some:,} of {every:,} texts." for name, (some, every) in learnt)
 
 
 def score_table(results: Mapping[str, Any], metrics: list[str]) -> Any:

@@ -22,4 +22,5 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
     data = read_task(config.task)
     for line in data.notes:
         context.warn(line)
-    return compare(data, config.recipe, config.protocol, encoder_of(config, inputs), output, context)
+    encoder = encoder_of(config, inputs)
+    return compare(data, config.recipe, config.protocol, encoder, output, context, config.encoder.head)

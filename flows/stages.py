@@ -20,6 +20,7 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, StagePlan, make_plan
+from pipeline.run_settings import project_folder
 from pipeline.runner import Selection, run
 
 
@@ -46,6 +47,7 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
         selection = choice.selection().or_settings(config)
         chosen = selection.stages(dag)
         forced = selection.forced(dag) & set(chosen)
+        project_folder(config).mkdir(parents=True, exist_ok=True)
         _show_plan(make_plan(dag, config, only=chosen, force=forced))
     except XlmrError as error:
         return Failed(message=str(error))

@@ -1,7 +1,8 @@
 """Configuration: pydantic sections, one a room, composed into one model; a YAML file is a complete run.
 
 Order of precedence: defaults < YAML < environment (``XLMR_CORPUS__FETCH__CRAWL``) < command line
-(``--corpus.fetch.crawl``). Unknown keys are errors that name the nearest known one.
+(``--corpus.fetch.crawl``). Unknown keys are errors that name the nearest known one. Names of settings may have dashes
+on the command line and are of any case in the environment; a key of a table, as a language, is written as it is.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -85,9 +86,9 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
     """
     values, origin = _read_yaml(path), str(path)
     for dotted, value in _environment():
-        _set(values, dotted, value)
+        _set(values, spell(model, dotted, str.lower), value)
     for dotted, value in parse_overrides(overrides):
-        _set(values, dotted, value)
+        _set(values, spell(model, dotted, lambda part: part.replace("-", "_")), value)
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -95,12 +96,17 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without numbers of base sixty: 16:32 is a choice of shards, not 992."""
+    """YAML whose words are what people mean by them: 16:32 is a choice of shards, not 992; no is Norwegian.
+
+    A setting that is true or false takes yes, no, on and off all the same.
+    """
 
 
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_TAG = "tag:yaml.org,2002:"
+_NARROWER = {f"{_TAG}int": r"(?!.*:)", f"{_TAG}float": r"(?!.*:)", f"{_TAG}bool": r"(?=[tTfF])"}
+"""What a word must be like besides, to be taken for a number or for true or false."""
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, re.compile(rf"(?!.*:)(?:{p.pattern})", p.flags) if tag in _NUMBERS else p) for tag, p in found]
+    first: [(tag, re.compile(f"{_NARROWER.get(tag, '')}(?:{p.pattern})", p.flags)) for tag, p in found]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -125,11 +131,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _environment() -> Iterator[tuple[str, Any]]:
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
-            yield name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."), _value(text)
+            yield name.removeprefix(ENVIRONMENT_PREFIX).replace("__", "."), _value(text)
 
 
 def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) for each ``--section.field VALUE`` or ``--section.field=VALUE``."""
+    """(dotted name as it was written, value) for each ``--section.field VALUE`` or ``--section.field=VALUE``."""
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -140,7 +146,28 @@ def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
             if not rest:
                 raise UsageError(f"{word}: has no value", "settings are given as --section.field VALUE")
             text = rest.pop(0)
-        yield name[2:].replace("-", "_"), _value(text)
+        yield name[2:], _value(text)
+
+
+def spell(model: type[BaseModel], dotted: str, as_field: Callable[[str], str]) -> list[str]:
+    """The parts of a dotted name, those that name a section's field through ``as_field``.
+
+    Keys of tables are the person's own words and stay as they are: zh-Hans is no zh_Hans.
+    """
+    spelled: list[str] = []
+    kind: Any = model
+    for part in dotted.split("."):
+        candidates = [kind, *get_args(kind)]
+        table = next((c for c in candidates if get_origin(c) in (dict, Mapping)), None)
+        if table is not None:
+            kind = get_args(table)[1]
+            spelled.append(part)
+            continue
+        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        spelled.append(as_field(part))
+        field = section.model_fields.get(spelled[-1]) if section else None
+        kind = field.annotation if field else None
+    return spelled
 
 
 def _value(text: str) -> Any:
@@ -150,8 +177,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, leaf = dotted.split(".")
+def _set(values: dict[str, Any], parts: Sequence[str], value: Any) -> None:
+    *parents, leaf = parts
     for parent in parents:
         child = values.setdefault(parent, {})
         if not isinstance(child, dict):
@@ -170,8 +197,10 @@ def _explain(model: type[BaseModel], error: ValidationError, origin: str) -> str
         near = difflib.get_close_matches(location[-1], known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         return f"{origin}: {dotted} is not a setting{more}; {hint}"
-    given = "" if first["type"] == "missing" else f", got {first['input']!r}"
-    return f"{origin}: {dotted}: {first['msg'][0].lower()}{first['msg'][1:]}{given}{more}"
+    is_section = bool(_fields_at(model, location))  # what was given is the whole of it then
+    given = "" if first["type"] == "missing" or is_section else f", got {first['input']!r}"
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"{origin}: {dotted}: {problem[0].lower()}{problem[1:]}{given}{more}"
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:

@@ -70,17 +70,23 @@ class Context:
         self.log.event("warning", stage=self.stage, line=line)
 
     def map_shards(
-        self, function: ShardFunction, shards: Mapping[str, Any], identity: Mapping[str, str] | None = None
+        self,
+        function: ShardFunction,
+        shards: Mapping[str, Any],
+        identity: Mapping[str, str] | None = None,
+        at_once: int | None = None,
     ) -> dict[str, Counts]:
         """Run ``function(shard, workspace)`` over shards by the executor; give each shard's counts, by name.
 
         Shards that an earlier run completed are not done again. ``identity`` says what each shard's files depend on
         besides the stage's settings and the shard's name (checksums of what it reads): then neither are those that
         another output of this stage has, made from the same. Where several tasks share the stage, its last shared call
-        returns in the one task that finishes it.
+        returns in the one task that finishes it. ``at_once`` is the most that go at once here, where that is less than
+        the run's workers: what they share may not suffice for more.
         Errors: XlmrError that lists the failed shards.
         """
         self._calls += 1
+        executor = self._executor if at_once is None else self._executor.at_most(at_once)
         tasks = [
             Shard(name, value, self._identity_of(name, identity[name]) if identity and self._identity_of else None)
             for name, value in shards.items()
@@ -92,9 +98,9 @@ class Context:
             try:
                 doing.look_for_what_is_there()
                 if self._sharing is not None and self._sharing.calls_left:
-                    doing.share(self._sharing, self._executor)
+                    doing.share(self._sharing, executor)
                 else:
-                    doing.do(doing.missing, self._executor)
+                    doing.do(doing.missing, executor)
             finally:
                 shutil.rmtree(work.workspaces, ignore_errors=True)
                 with suppress(OSError):  # other tasks have theirs beside it

@@ -137,6 +137,7 @@ class Sharing:
         self._gate: Lease | None = None
         self._held: tuple[Part, Lease] | None = None
         self._said = 0.0
+        self._calls_begun = 0
         output.parent.mkdir(parents=True, exist_ok=True)
         self._began = time_of_folder(output.parent)
 
@@ -145,15 +146,15 @@ class Sharing:
         self._let_part_go()
         self.let_gate_go()
 
-    def take_gate(self) -> Lease:
-        """Wait until nobody else is at the gate. Errors: LeftToOthersError for a task that does not wait."""
+    def take_gate(self, *, wait: bool = True) -> Lease:
+        """Take the gate when nobody else is at it. Errors: LeftToOthersError, without ``wait``, if another is."""
         while True:
             gate = Lease(gate_path(self.output))
             owner = gate.take()
             if owner is None:
                 self._gate = gate
                 return gate
-            if not self._wait:
+            if not wait:
                 raise LeftToOthersError(f"{describe_owner(owner)} is at it")
             self._pause(f"{describe_owner(owner)} is at it")
 
@@ -183,7 +184,9 @@ class Sharing:
         After the last shared call the gate is ours then.
         Errors: FinishedByOtherError; LeftToOthersError; XlmrError where a part has failed in another task.
         """
-        late = time.monotonic() + LATE_SECONDS
+        late = time.monotonic() + (LATE_SECONDS if self._wait else 0)
+        after_others = self._calls_begun > 0
+        self._calls_begun += 1
         self.calls_left -= 1
         while True:
             if self._held is not None:
@@ -191,19 +194,21 @@ class Sharing:
                 self._let_part_go()
             left = missing()
             if not left and not self.calls_left:
-                self.take_gate()
+                self.take_gate(wait=self._wait)
             if self._is_finished():
                 raise FinishedByOtherError
             if not left:
                 return
+            if self._wait or after_others:  # those who left after an earlier call do no part of this one
+                self._take_over(names, left, late=time.monotonic() >= late)
+            if self._held is not None:
+                continue
             if not self._wait:
                 raise LeftToOthersError(
                     f"part {self.part} is done, {len(left)} of {len(names)} shards are not: the last task to be done "
                     "finishes the stage"
                 )
-            self._take_over(names, left, late=time.monotonic() > late)
-            if self._held is None:
-                self._pause(f"{len(names) - len(left)} of {len(names)} shards are complete")
+            self._pause(f"{len(names) - len(left)} of {len(names)} shards are complete")
 
     def failed(self, problem: str) -> None:
         """Tell the others that the part in hand failed, so that none waits for it."""

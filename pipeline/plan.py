@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.config import Section, fingerprint, flatten
 from pipeline.dag import Dag
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.run_settings import project_folder
 from pipeline.shards import MARKS
@@ -78,16 +78,14 @@ def make_plan(
     """
     dag = dag.for_config(config)
     project = project_folder(config)
-    checksums = ChecksumCache(project / ".checksums.json")
     wanted = dag.ancestors(only) if only is not None else set(dag.stages)
     plan: Plan = {}
-    for name, stage in dag.stages.items():
-        if name in wanted:
-            settings = dag.stage_config(stage, config)
-            outside = _outside_checksums(stage, settings, checksums, verify)
-            plan[name] = _plan_stage(stage, settings, outside, plan, project, verify, name in force)
-    if project.exists():
-        checksums.save()
+    with ChecksumCache(project / ".checksums.json") as checksums:
+        for name, stage in dag.stages.items():
+            if name in wanted:
+                settings = dag.stage_config(stage, config)
+                outside = _outside_checksums(stage, settings, checksums, verify)
+                plan[name] = _plan_stage(stage, settings, outside, plan, project, verify, name in force)
     return plan
 
 
@@ -97,6 +95,8 @@ def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache
         try:
             for address in expand(pattern):
                 found[address] = checksums.checksum(address, verify=verify)
+        except UsageError as error:
+            raise UsageError(f"{stage.room}.{setting_name}: {error.problem}", error.mend) from None
         except (XlmrError, OSError) as error:
             problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
             raise XlmrError(

@@ -106,6 +106,7 @@ def run(
     forced = selection.forced(dag) & set(chosen)
     if part and (forced or verify):
         raise UsageError("--force and --verify do not go with parts", "use them in a run by itself")
+    project_folder(config).mkdir(parents=True, exist_ok=True)  # what planning learns of large files is kept there
     plan = make_plan(dag, config, verify=verify, force=forced, only=chosen)
     _check_sources(plan, chosen)
     waiting = [name for name in chosen if not plan[name].fresh]
@@ -171,11 +172,11 @@ def _run_with_others(
             raise XlmrError(f"{plan.output} was begun anew by another run", "run the same command again")
         return (plan.output / MANIFEST).exists()
 
-    sharing = Sharing(
-        plan.output, part, plan.stage.sharded, wait=run_settings(config).wait, is_finished=is_finished, say=say
-    )
+    wait = run_settings(config).wait
+    sharing = Sharing(plan.output, part, plan.stage.sharded, wait=wait, is_finished=is_finished, say=say)
     try:
-        gate = sharing.take_gate()
+        # Where there are shards nobody leaves before doing its part: all come at once, and each is there but briefly.
+        gate = sharing.take_gate(wait=wait or plan.stage.sharded > 0)
         plan = make_plan(dag, config, only=[plan.stage.name])[plan.stage.name]  # others may have been here
         if plan.fresh and plan.manifest is not None:
             return plan.manifest

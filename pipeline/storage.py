@@ -9,13 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
+from pipeline.lease import Lease, describe_owner
+
+SAVE_SECONDS = 10.0
+"""Checksums are written down so often while files are read: an interrupt costs no more."""
+LOOK_SECONDS = 0.2
 
 
 def fsync_folder(folder: Path) -> None:
@@ -81,16 +89,43 @@ def is_local(address: str) -> bool:
     return "://" not in address and "::" not in address
 
 
+def filesystem_of(address: str) -> tuple[Any, str]:
+    """The file system of an address, by fsspec, and the path there. Errors: UsageError, with what to install."""
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        mend = "pip install -r requirements/storage.txt has what S3 and HTTP need, fsspec's pages name the others"
+        raise UsageError(f"{address}: {error}", mend) from None
+    except ValueError as error:
+        raise UsageError(f"{address}: {error}", "write a path, or an address that fsspec knows") from None
+    return filesystem, path
+
+
+@contextmanager
+def told_of(address: str) -> Iterator[None]:
+    """Whatever a remote file system raises in the block (each has errors of its own) is one line about ``address``."""
+    try:
+        yield
+    except XlmrError:
+        raise
+    except Exception as error:
+        if is_local(address):
+            raise
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        raise XlmrError(f"{address}: {problem}", "check the address, and what you may read there") from error
+
+
 def expand(address: str) -> list[str]:
     """The addresses that a pattern names, sorted; a folder or file without wildcards names itself.
 
-    Errors: XlmrError when nothing is there.
+    Errors: XlmrError when nothing is there, or when it cannot be asked.
     """
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(address)
+    filesystem, path = filesystem_of(address)
     wildcard = any(sign in path for sign in "*?[")
-    found = sorted(filesystem.glob(path)) if wildcard else [path] if filesystem.exists(path) else []
+    with told_of(address):
+        found = sorted(filesystem.glob(path)) if wildcard else [path] if filesystem.exists(path) else []
     if not found:
         raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
     if is_local(address):
@@ -104,32 +139,69 @@ def expand(address: str) -> list[str]:
 class ChecksumCache:
     """SHA-256 of outside files, remembered by (size, modification time) so that a plan costs no reading.
 
-    Remote files are known by what their file system calls a checksum (an ETag, usually).
+    Remote files are known by what their file system calls a checksum (an ETag, usually). Of several processes one reads
+    files that are not known yet, the others wait for what it learns. Where the folder of ``path`` does not exist,
+    nothing is remembered.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, list[Any]] = read_json(path) if path.exists() else {}
+        self._known = self._read()
         self._changed = False
+        self._saved = time.monotonic()
+        self._lease: Lease | None = None
+
+    def __enter__(self) -> ChecksumCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._save()
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
 
     def checksum(self, address: str, *, verify: bool = False) -> str:
         """The checksum of the file at ``address``; reads it again when ``verify`` is set or it looks touched."""
         if not is_local(address):
-            import fsspec
-
-            filesystem, path = fsspec.core.url_to_fs(address)
-            return str(filesystem.checksum(path))
+            filesystem, path = filesystem_of(address)
+            with told_of(address):
+                return str(filesystem.checksum(path))
         status = Path(address).stat()
         stamp = [status.st_size, status.st_mtime_ns]
-        entry = self._known.get(address)
-        if verify or entry is None or entry[:2] != stamp:
-            entry = [*stamp, sha256_of_file(Path(address))]
-            self._known[address] = entry
+        if verify or not self._knows(address, stamp):
+            self._be_the_one_who_reads()
+        if verify or not self._knows(address, stamp):
+            self._known[address] = [*stamp, sha256_of_file(Path(address))]
             self._changed = True
-        return str(entry[2])
+            if time.monotonic() - self._saved > SAVE_SECONDS:
+                self._save()
+        return str(self._known[address][2])
 
-    def save(self) -> None:
-        """Write what was learnt, if anything was."""
-        if self._changed:
+    def _knows(self, address: str, stamp: list[int]) -> bool:
+        return address in self._known and self._known[address][:2] == stamp
+
+    def _read(self) -> dict[str, list[Any]]:
+        known: dict[str, list[Any]] = read_json(self._path) if self._path.exists() else {}
+        return known
+
+    def _be_the_one_who_reads(self) -> None:
+        """Until this cache is left; by then others may have read what was asked for."""
+        if self._lease is not None or not self._path.parent.exists():
+            return
+        lease = Lease(self._path.with_suffix(".lease"))
+        said = False
+        while (owner := lease.take()) is not None:
+            if not said:
+                print(f"waiting: {describe_owner(owner)} reads files from outside", file=sys.stderr, flush=True)
+                said = True
+            time.sleep(LOOK_SECONDS)
+        self._lease = lease
+        self._known |= self._read()
+
+    def _save(self) -> None:
+        if self._changed and self._path.parent.exists():
             write_json(self._path, self._known)
             self._changed = False
+        self._saved = time.monotonic()

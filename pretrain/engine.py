@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,9 @@ class Engine:
     def __init__(self, model: MaskedLanguageModel, settings: TrainSettings, seed: int) -> None:
         """``model`` may be on the meta device (``build``): then each rank makes its own part of the numbers."""
         deepspeed = _import_deepspeed()
-        self.rank, self.world, self.device = _join_group()
-        self._layout = Layout(self.rank, self.world, settings.tensor_parallel)
+        timeout = timedelta(minutes=settings.timeout_minutes)
+        self.rank, self.world, self.device = _join_group(timeout)
+        self._layout = Layout(self.rank, self.world, settings.tensor_parallel, timeout)
         self.tensor_rank, self.tensor_world = self._layout.tensor.rank, self._layout.tensor.world
         self.data_rank, self.data_world = self._layout.data.rank, self._layout.data.world
         self.dtype = choose_dtype(settings.dtype, self.device)
@@ -150,12 +152,15 @@ class Engine:
             "zero_allow_untested_optimizer": True,
             "gradient_clipping": settings.clip if stage else 0.0,
             "steps_per_print": None,
+            # Gradients are gathered in fp32, so ranks add theirs in it too, as Megatron's do; bf16 would lose what a
+            # sum of many small ones is for, and is DeepSpeed's choice unless it is told.
+            "communication_data_type": "fp32",
         }
         if self._half_weights:
             config["bf16"] = {"enabled": True}
             config["data_types"] = {"grad_accum_dtype": "fp32"}
-        elif self.dtype is torch.bfloat16:
-            config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+        elif self.dtype is torch.bfloat16:  # of no layer are the gradients sent in bf16
+            config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16", "lower_precision_safe_modules": []}
         return config
 
     def start_update(self, update: int) -> None:
@@ -232,18 +237,25 @@ class Engine:
     def close(self) -> None:
         """Let go of DeepSpeed's hooks, buffers and groups, so that another engine can stand in this process."""
         self._engine.destroy()
+        from deepspeed.runtime import torch_autocast
         from deepspeed.utils import groups
 
         groups.mpu = None
+        torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # the next would send its gradients in its weights' type
         torch.nn.functional.linear = self._linear
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """The arithmetic of matrix products. Without its own instructions, bf16 on a CPU is many times slower."""
+    """The arithmetic of matrix products. Without instructions of its own, bf16 is many times slower than fp32."""
     if wanted == "auto":
-        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if _has_bf16(device) else torch.float32
     return torch.bfloat16 if wanted == "bf16" else torch.float32
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":  # not before Ampere; PyTorch makes up for it, slowly, and would call that support
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _import_deepspeed() -> Any:
@@ -261,14 +273,14 @@ def _import_deepspeed() -> Any:
     return deepspeed
 
 
-def _join_group() -> tuple[int, int, torch.device]:
+def _join_group(timeout: timedelta) -> tuple[int, int, torch.device]:
     """(rank, world, device). A launcher's environment is taken as it is; without one this process is alone."""
     cuda = torch.cuda.is_available()
     local_rank = int(os.environ.setdefault("LOCAL_RANK", "0"))
     if not torch.distributed.is_initialized():
         backend = "nccl" if cuda else "gloo"
         if "WORLD_SIZE" in os.environ:
-            torch.distributed.init_process_group(backend)
+            torch.distributed.init_process_group(backend, timeout=timeout)
         else:  # a store in memory: no port, no host name, nothing to collide with
             store = torch.distributed.HashStore()  # type: ignore[attr-defined]
             torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
     import sentencepiece
+    import torch
 
     from pretrain.model import MaskedLanguageModel
 
@@ -90,7 +91,7 @@ class Filler:
                 f"{tokenizer or folder}: a vocabulary of {size:,}, the model of {folder} knows {rows:,}",
                 "name the tokenizer that the model was trained with",
             )
-        return cls(model, pieces)
+        return cls(model.to(own_device()), pieces)
 
     def guess(self, text: str, best: int) -> list[list[tuple[str, float]]]:
         """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError."""
@@ -104,14 +105,22 @@ class Filler:
             raise UsageError(
                 f"the text has {len(ids)} pieces", f"the model reads {self.model.config.longest_sample} at most"
             )
-        where = torch.tensor([place for place, one in enumerate(ids) if one == mask_id])
+        device = self.model.head.bias.device
+        where = torch.tensor([place for place, one in enumerate(ids) if one == mask_id], device=device)
         with torch.no_grad():
-            scores = self.model(torch.tensor([ids]), None, where)[:, :mask_id]
+            scores = self.model(torch.tensor([ids], device=device), None, where)[:, :mask_id]
         found = scores.softmax(-1).topk(min(best, mask_id))
         return [
             [(piece_of(i, self.pieces), p) for i, p in zip(row_ids, row, strict=True)]
             for row_ids, row in zip(found.indices.tolist(), found.values.tolist(), strict=True)
         ]
+
+
+def own_device() -> torch.device:
+    """Where the model works: a GPU if there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_any_model(folder: Path) -> MaskedLanguageModel:

@@ -6,7 +6,7 @@ Post-LN models are XLMRobertaForMaskedLM there, pre-LN ones XLMRobertaXLForMaske
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json
+from pretrain.conversion import refuse_pickles
 from pretrain.model import EPSILON, INITIAL_DEVIATION, PAD, Encoder, MaskedLanguageModel, ModelConfig, build
 from pretrain.parallel import Group, put
 
@@ -33,6 +34,9 @@ SHARED = {"layer_norm_eps": EPSILON, "hidden_act": "gelu", "position_embedding_t
 TYPES = {"post": ("xlm-roberta", "XLMRobertaForMaskedLM"), "pre": ("xlm-roberta-xl", "XLMRobertaXLForMaskedLM")}
 
 BIAS, OLD_BIAS = "lm_head.bias", "lm_head.decoder.bias"
+
+PREFIX = "roberta."
+"""Of the encoder's tensors in a model with a head. Saved alone (``AutoModel``), they have none."""
 
 TOKEN_TYPE = "roberta.embeddings.token_type_embeddings.weight"
 """A single row that Hugging Face adds to every position. XLM-R has no segments, so it is zero in what we write."""
@@ -77,22 +81,32 @@ def load_model(folder: Path) -> MaskedLanguageModel:
     Errors: XlmrError naming what is missing or does not fit.
     """
     model = build(read_config(folder))
+    put(model, _fitting(model, from_hugging_face(Weights(folder), model.config, folder), folder), {}, Group())
+    return model.eval()
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """The encoder alone, for fine-tuning, whatever head the folder has, or none. Errors: as of ``load_model``."""
+    with torch.device("meta"):
+        encoder = Encoder(read_config(folder))
+    found = encoder_from_hugging_face(Weights(folder), encoder.config, folder)
+    own = ((name.removeprefix("encoder."), tensor) for name, tensor in found)
+    encoder.load_state_dict(_fitting(encoder, own, folder), assign=True)
+    return encoder.eval()
+
+
+def _fitting(model: nn.Module, found: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tensor]:
+    """The values by name. Errors: XlmrError for one that has another shape than the model's parameter."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     values = {}
-    for name, tensor in from_hugging_face(Weights(folder), model.config, folder):
+    for name, tensor in found:
         if tensor.shape != shapes[name]:
             raise XlmrError(
                 f"{folder}: {name} is {tuple(tensor.shape)}, by {CONFIG} it is {tuple(shapes[name])}",
                 "the weights are of another model than its configuration",
             )
         values[name] = tensor
-    put(model, values, {}, Group())
-    return model.eval()
-
-
-def load_encoder(folder: Path) -> Encoder:
-    """The encoder alone, for fine-tuning."""
-    return load_model(folder).encoder
+    return values
 
 
 def describe_config(config: ModelConfig) -> dict[str, Any]:
@@ -124,6 +138,7 @@ def read_config(folder: Path) -> ModelConfig:
     """The architecture that a config.json describes."""
     path = folder / CONFIG
     if not path.exists():
+        refuse_pickles(folder)
         raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote")
     values = read_json(path)
     norms = {model_type: norm for norm, (model_type, _) in TYPES.items()}
@@ -186,17 +201,41 @@ def to_hugging_face(ours: Mapping[str, Tensor], config: ModelConfig) -> Iterator
 
 def from_hugging_face(theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Their tensors under our names, in fp32. Errors: XlmrError naming the first tensor that is missing."""
+    yield from encoder_from_hugging_face(theirs, config, folder)
     try:
         for our_name, their_names in names(config):
-            for kind in ("weight", "bias"):
-                if _has(our_name, kind):
-                    tensor = torch.cat([theirs[f"{name}.{kind}"].float() for name in their_names])
-                    if our_name == "encoder.embeddings.positions" and TOKEN_TYPE in theirs:
-                        tensor += theirs[TOKEN_TYPE].float()
-                    yield f"{our_name}.{kind}", tensor
+            if our_name.startswith("head."):
+                yield from _ours(our_name, their_names, theirs)
         yield "head.bias", theirs[BIAS if BIAS in theirs else OLD_BIAS].to(torch.float32, copy=True)
     except KeyError as error:
         raise XlmrError(f"{folder / WEIGHTS}: has no tensor {error}", "it must hold a masked language model") from None
+
+
+def encoder_from_hugging_face(
+    theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path
+) -> Iterator[tuple[str, Tensor]]:
+    """The same of the encoder alone, as ``encoder.…``; theirs with or without ``roberta.`` before them.
+
+    Any model of XLM-R's has these: masked language model, fine-tuned, or the encoder by itself.
+    """
+    prefix = PREFIX if any(name.startswith(PREFIX) for name in theirs) else ""
+    token_type = prefix + TOKEN_TYPE.removeprefix(PREFIX)
+    try:
+        for our_name, their_names in names(config):
+            if our_name.startswith("encoder."):
+                here = [prefix + name.removeprefix(PREFIX) for name in their_names]
+                for name, tensor in _ours(our_name, here, theirs):
+                    added = our_name == "encoder.embeddings.positions" and token_type in theirs
+                    yield name, tensor + theirs[token_type].float() if added else tensor
+    except KeyError as error:
+        raise XlmrError(f"{folder / WEIGHTS}: has no tensor {error}", "it must hold an encoder of XLM-R's") from None
+
+
+def _ours(our_name: str, their_names: Sequence[str], theirs: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Weight and bias of one of our modules, new tensors of their own."""
+    for kind in ("weight", "bias"):
+        if _has(our_name, kind):
+            yield f"{our_name}.{kind}", torch.cat([theirs[f"{name}.{kind}"].float() for name in their_names])
 
 
 class Weights(Mapping[str, Tensor]):
@@ -207,6 +246,7 @@ class Weights(Mapping[str, Tensor]):
 
     def __init__(self, folder: Path) -> None:
         self._files: dict[str, Any] = {}
+        refuse_pickles(folder)
         index = folder / INDEX
         if index.exists() and not (folder / WEIGHTS).exists():
             found: dict[str, str] = read_json(index)["weight_map"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -65,14 +66,19 @@ class Layout:
     Rank = data rank × tensor world + tensor rank, so that a group stays inside a machine.
     """
 
-    def __init__(self, rank: int, world: int, tensor_world: int) -> None:
+    def __init__(self, rank: int, world: int, tensor_world: int, timeout: timedelta | None = None) -> None:
+        """``timeout``: how long a rank waits for the others of its groups; PyTorch's own, ten minutes on GPUs, if None.
+
+        Errors: XlmrError where ``tensor_world`` does not divide ``world``.
+        """
         if world % tensor_world:
             raise XlmrError(
                 f"{world} ranks do not make groups of {tensor_world}",
                 "start a multiple of pretrain.train.tensor_parallel ranks",
             )
-        self.tensor = _join([range(first, first + tensor_world) for first in range(0, world, tensor_world)], rank)
-        self.data = _join([range(first, world, tensor_world) for first in range(tensor_world)], rank)
+        neighbours = [range(first, first + tensor_world) for first in range(0, world, tensor_world)]
+        self.tensor = _join(neighbours, rank, timeout)
+        self.data = _join([range(first, world, tensor_world) for first in range(tensor_world)], rank, timeout)
 
     # The names by which DeepSpeed asks, Megatron's.
 
@@ -105,12 +111,12 @@ class Layout:
         return list(self.data.ranks)
 
 
-def _join(groups: list[range], rank: int) -> Group:
+def _join(groups: list[range], rank: int, timeout: timedelta | None) -> Group:
     """The group that has ``rank``. Every rank makes all groups, in the same order, as collectives ask."""
     found = Group()
     whole = len(groups) == 1
     for ranks in groups:
-        handle = dist.group.WORLD if whole else dist.new_group(list(ranks))
+        handle = dist.group.WORLD if whole else dist.new_group(list(ranks), timeout=timeout)
         if rank in ranks:
             found = Group(ranks.index(rank), len(ranks), tuple(ranks), handle)
     return found
@@ -228,6 +234,7 @@ class OwnDropout(ScaledDotProduct):
 
     group = Group()
 
+    @torch.compiler.disable  # seeds and generators are nothing that can be traced
     def forward(self, query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Tensor:
         """Three of [batch, heads / ranks, length, head width] -> the same."""
         if not (self.training and self.dropout):

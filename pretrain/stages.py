@@ -124,6 +124,17 @@ class TrainSettings(Section):
     )
     recompute: bool = setting(False, "recompute activations instead of keeping them", affects_result=False)
     threads: int = setting(0, "threads of a CPU rank; 0 leaves it to PyTorch", affects_result=False, ge=0)
+    timeout_minutes: float = setting(
+        60,
+        "for which a rank waits for the others: the first alone hashes checkpoints and waits for the disk",
+        affects_result=False,
+        gt=0,
+    )
+    deterministic: bool = setting(
+        False,
+        "PyTorch's deterministic algorithms: on GPUs too the same seed gives the same bits, at some speed",
+        affects_result=False,
+    )
     max_skipped: int = setting(20, "non-finite updates in a row after which the run stops", affects_result=False, ge=1)
     log_every: int = setting(10, "updates between two lines of metrics.jsonl", affects_result=False, ge=1)
     evaluate_every: int = setting(1000, "updates between two validations", affects_result=False, ge=1)

@@ -1,10 +1,14 @@
 """Stage pretrain.train: samples in; checkpoints, metrics.jsonl and baselines.json out. The loop stands in ``loop``.
 
-An interrupted run goes on from its newest whole checkpoint, and gives the same weights as one that was not.
+An interrupted run goes on from its newest whole checkpoint, and gives the same weights as one that was not: to the bit
+on CPUs; on GPUs up to the order in which some sums are made, unless ``deterministic`` is set.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +45,38 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
     parameters = count_parameters(model)
     if settings.start_from_frequencies:
         start_from_frequencies(model, material.samples)
-    engine = Engine(model, settings, config.data.seed)
+    try:
+        with algorithms(deterministic=settings.deterministic), training_engine(model, config) as engine:
+            counts = Training(engine, architecture, material, config, output, context).run()
+            return {**counts, "parameters": parameters}
+    finally:
+        torch.set_flush_denormal(False)  # it holds for the whole process, and what runs after us may count on them
+
+
+@contextmanager
+def training_engine(model: MaskedLanguageModel, config: PretrainConfig) -> Iterator[Engine]:
+    """The engine, closed at the end. Errors: XlmrError, also for what a collective says of a rank that is gone."""
+    engine = Engine(model, config.train, config.data.seed)
     try:
         with lost_ranks(engine):
-            return {
-                **Training(engine, architecture, material, config, output, context).run(),
-                "parameters": parameters,
-            }
+            yield engine
     finally:
         engine.close()
-        torch.set_flush_denormal(False)  # it holds for the whole process, and what runs after us may count on them
+
+
+@contextmanager
+def algorithms(*, deterministic: bool) -> Iterator[None]:
+    """Let sums be made in one order on GPUs too, if that is asked for. Errors: RuntimeError where PyTorch cannot."""
+    if not deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def open_material(inputs: Inputs) -> Material:

@@ -16,15 +16,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.crawl.download import Part, download, sha256_of
+from corpus.crawl.download import GoneError, Part, download, open_here, sha256_of
 from corpus.crawl.slots import try_lock, wait_for_lock
-from corpus.crawl.warc import open_address
 from pipeline.errors import XlmrError
 from pipeline.storage import is_local, publish, read_json, write_json
 
@@ -51,25 +50,30 @@ class Cache:
         """End what is still being fetched. Files that are open stay so."""
         self._stop.set()
 
-    def open_ahead(self, addresses: Sequence[str]) -> Iterator[IO[bytes]]:
-        """Each file, open until the next is asked for; the next is fetched meanwhile."""
+    def open_ahead(self, addresses: Sequence[str]) -> Iterator[IO[bytes] | GoneError]:
+        """Each file, open until the next is asked for, or that it is gone; the next is fetched meanwhile."""
         with ThreadPoolExecutor(1, thread_name_prefix="fetch") as thread:
             try:
                 coming = thread.submit(self.open, addresses[0])
                 for following in [*addresses[1:], None]:
-                    with coming.result() as stream:
+                    with ExitStack() as stack:
+                        found: IO[bytes] | GoneError
+                        try:
+                            found = stack.enter_context(coming.result())
+                        except GoneError as error:
+                            found = error
                         if following is not None:
                             coming = thread.submit(self.open, following)
-                        yield stream
+                        yield found
             finally:
                 self._stop.set()
                 with suppress(Exception):
                     coming.result().close()
 
     def open(self, address: str) -> IO[bytes]:
-        """The file, fetched if it is not here; it stays here as long as it is open. Errors: XlmrError."""
+        """The file, fetched if it is not here; it stays here as long as it is open. Errors: GoneError; XlmrError."""
         if is_local(address):
-            return open_address(address)
+            return open_here(address)
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
         while True:
             stream = self._open_copy(name) or self._fetch(address, name)

@@ -25,6 +25,18 @@ GAIN = 2**20
 _TAIL = 2**17
 
 
+class GoneError(XlmrError):
+    """The file is not where it should be, and no later attempt will find it there."""
+
+
+def open_here(path: str) -> IO[bytes]:
+    """A local file, open for reading. Errors: GoneError."""
+    try:
+        return open(path, "rb", buffering=0)  # noqa: PTH123 - the caller closes it
+    except FileNotFoundError:
+        raise GoneError(f"{path}: no such file", "check the path") from None
+
+
 @dataclass
 class Part:
     """What is here of a file: its open file, locked by us, and beside it which version it is of."""
@@ -71,7 +83,8 @@ def download(
 ) -> tuple[int, str]:
     """Fill ``part`` with the file at ``address``; its size and SHA-256.
 
-    ``make_room`` is called once a connection, when it is known how much is to come. Errors: XlmrError; StoppedError.
+    ``make_room`` is called once a connection, when it is known how much is to come.
+    Errors: GoneError; XlmrError; StoppedError.
     """
     failures, cut = 0, ""
     while True:
@@ -87,6 +100,8 @@ def download(
             refused = RefusedError("what came ends within a record, its length may be wrong", wait=0, anew=True)
         except RefusedError as error:
             refused = error
+        if refused.gone:
+            raise GoneError(f"{address}: {refused.problem}", "check the address")
         if not refused.passing:
             raise XlmrError(f"{address}: {refused.problem}", "check the address, and what you may read there")
         failures = 0 if part.size - before >= GAIN and not refused.anew else failures + 1

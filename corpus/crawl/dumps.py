@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from corpus.crawl.settings import Download
 from pipeline.errors import XlmrError
-from pipeline.storage import atomic_write, is_local
+from pipeline.storage import atomic_write, expand, filesystem_of, is_local, told_of
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
 
 ROOT = "crawl-data/"
+ENDINGS = (".wet", ".wet.gz", ".wet.zst", ".warc", ".warc.gz", ".warc.zst")
+"""Of the files that are read where a folder is named."""
 LONGEST_LIST = 2**28
 """Bytes; the list of a dump of 100,000 files has 14 MB."""
 
@@ -90,7 +92,31 @@ def outside_files(fetch: Fetch) -> dict[str, str]:
     """The files whose content counts: those of a pattern; of a dump its list, because a dump does not change."""
     if fetch.dumps:
         return {str(list_file(fetch, dump)): "fetch.dumps" for dump in fetch.dumps}
-    return {} if is_one_url(fetch.crawl) else {fetch.crawl: "fetch.crawl"}
+    return {} if is_one_url(fetch.crawl) else dict.fromkeys(patterns_of(fetch.crawl), "fetch.crawl")
+
+
+def files_of(crawl: str) -> list[str]:
+    """The files that ``fetch.crawl`` means, sorted. Errors: XlmrError where there are none."""
+    if is_one_url(crawl):
+        return [crawl]
+    return sorted(file for pattern in patterns_of(crawl) for file in expand(pattern))
+
+
+def patterns_of(crawl: str) -> list[str]:
+    """What ``fetch.crawl`` means as patterns that name files: itself, or of a folder the WET and WARC files below it.
+
+    Errors: XlmrError for a folder without any.
+    """
+    filesystem, path = filesystem_of(crawl)
+    with told_of(crawl):
+        if any(sign in crawl for sign in "*?[") or not filesystem.isdir(path):
+            return [crawl]
+        patterns = [f"{crawl.rstrip('/')}/**/*{end}" for end in ENDINGS]
+        found = [pattern for pattern in patterns if filesystem.glob(filesystem_of(pattern)[1])]
+    if not found:
+        mend = f"files that end in {', '.join(ENDINGS)} are read; corpus.fetch.crawl may be a pattern for others"
+        raise XlmrError(f"{crawl}: no WET or WARC files are in this folder", mend)
+    return found
 
 
 def is_one_url(address: str) -> bool:

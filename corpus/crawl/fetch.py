@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.crawl.dumps import is_one_url, list_of_files
+from corpus.crawl.dumps import files_of, list_of_files
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
-from pipeline.storage import expand, read_json, write_json
+from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
@@ -37,7 +37,7 @@ def all_shards(fetch: Fetch) -> dict[str, list[str]]:
     if fetch.dumps:
         sources = {dump: list_of_files(fetch, dump) for dump in fetch.dumps}
     else:
-        sources = {WITHOUT_DUMP: [fetch.crawl] if is_one_url(fetch.crawl) else expand(fetch.crawl)}
+        sources = {WITHOUT_DUMP: files_of(fetch.crawl)}
     shards: dict[str, list[str]] = {}
     for name, files in sources.items():
         dealt = deal_out(files, fetch.shards or len(files), name)

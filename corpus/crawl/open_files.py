@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
+from corpus.crawl.download import GoneError, open_here
 from corpus.crawl.dumps import ROOT, address_of, segment_of
-from corpus.crawl.warc import open_address
 from pipeline.storage import is_local
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Download
 
 
-def open_each(addresses: Sequence[str], download: Download) -> Iterator[tuple[str, IO[bytes]]]:
-    """Each address with its file, open for reading and seekable until the next is asked for."""
-    places = [_place(address, download) for address in addresses]
-    if all(map(is_local, places)):
-        for address, place in zip(addresses, places, strict=True):
-            with open_address(place) as stream:
-                yield address, stream
-        return
-    from corpus.crawl.cache import Cache
+def open_each(
+    addresses: Sequence[str], download: Download, missing: list[str] | None = None
+) -> Iterator[tuple[str, IO[bytes]]]:
+    """Each address with its file, open for reading and seekable until the next is asked for.
 
-    with closing(Cache(download)) as cache:
-        for address, stream in zip(addresses, cache.open_ahead(places), strict=True):
-            yield address, stream
+    Addresses of files that are gone are added to ``missing`` and left out. Errors: GoneError, where that is None.
+    """
+    places = [_place(address, download) for address in addresses]
+    with closing(_opened(places, download)) as opened:
+        for address, found in zip(addresses, opened, strict=True):
+            if not isinstance(found, GoneError):
+                yield address, found
+            elif missing is None:
+                raise found
+            else:
+                missing.append(address)
+
+
+def _opened(places: Sequence[str], download: Download) -> Generator[IO[bytes] | GoneError, None, None]:
+    if not all(map(is_local, places)):
+        from corpus.crawl.cache import Cache
+
+        with closing(Cache(download)) as cache:
+            yield from cache.open_ahead(places)
+        return
+    for place in places:
+        try:
+            stream = open_here(place)
+        except GoneError as error:
+            yield error
+            continue
+        with stream:
+            yield stream
 
 
 def _place(address: str, download: Download) -> str:

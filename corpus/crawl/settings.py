@@ -17,7 +17,7 @@ class Fetch(Section):
 
     crawl: str = setting(
         "samples/crawl/*.warc.wet.gz",
-        "path or pattern of WET or WARC files, any fsspec address; not read where dumps are named",
+        "WET or WARC files: a folder, a path or a pattern, any fsspec address; not read where dumps are named",
     )
     dumps: tuple[Annotated[str, Field(pattern=DUMP)], ...] = setting(
         (), "dumps by their names, as [CC-MAIN-2019-09]; their lists of files are fetched", source="commoncrawl.org"
@@ -91,5 +91,11 @@ class Read(Section):
     )
     max_growth: int = setting(
         200, "how many times its size a compressed member may grow to, if over 16 MiB; a larger one is left out", ge=1
+    )
+    missing: Literal["fail", "leave_out"] = setting(
+        "fail",
+        "a file that is gone (404, 410, no such file) fails its shard, or is left out and named; shards that are "
+        "complete stay as they are",
+        affects_result=False,
     )
     download: Download = setting(Download(), "files that lie elsewhere", affects_result=False)

@@ -8,16 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from pipeline.errors import XlmrError
+from pipeline.storage import filesystem_of
 
 if TYPE_CHECKING:
     import httpx
 
 BLOCK = 2**20
-_PASSING = {403, 408, 425, 429, 500, 502, 503, 504, 509, 520, 522, 524}
-"""Statuses that a later attempt may not meet. CommonCrawl's servers say 403 to those who ask too often."""
+_PASSING = {408, 425, 429, 500, 502, 503, 504, 509, 520, 522, 524}
+"""Statuses that a later attempt may not meet."""
+_GONE = {404, 410}
+SAY_403_TOO_OFTEN = {"data.commoncrawl.org"}
+"""Servers that say 403 to those who ask too often. Elsewhere it means that one may not read there, now or later."""
+_FOR_GOOD = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
+"""Errors of S3's library that no later attempt mends."""
 
 
 class RefusedError(Exception):
@@ -25,12 +30,22 @@ class RefusedError(Exception):
 
     ``wait``     seconds that the server asks for.
     ``passing``  another attempt makes sense.
+    ``gone``     the file is not there.
     ``anew``     what is here already does not fit what the source has: the next attempt begins at the beginning.
     """
 
-    def __init__(self, problem: str, *, wait: float | None = None, passing: bool = True, anew: bool = False) -> None:
+    def __init__(
+        self,
+        problem: str,
+        *,
+        wait: float | None = None,
+        passing: bool = True,
+        gone: bool = False,
+        anew: bool = False,
+    ) -> None:
         super().__init__(problem)
-        self.problem, self.wait, self.passing, self.anew = problem, wait, passing, anew
+        self.problem, self.wait, self.gone, self.anew = problem, wait, gone, anew
+        self.passing = passing and not gone
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,9 @@ def _client(timeout: float) -> httpx.Client:
 
 def _refused(answer: httpx.Response) -> RefusedError:
     problem = f"{answer.status_code} {answer.reason_phrase}".strip()
-    return RefusedError(problem, wait=_asked_wait(answer), passing=answer.status_code in _PASSING)
+    code = answer.status_code
+    passing = code in _PASSING or (code == 403 and answer.url.host in SAY_403_TOO_OFTEN)
+    return RefusedError(problem, wait=_asked_wait(answer), passing=passing, gone=code in _GONE)
 
 
 def _asked_wait(answer: httpx.Response) -> float | None:
@@ -134,21 +151,37 @@ def _version(answer: httpx.Response) -> str | None:
 
 @contextmanager
 def _open_fsspec(address: str, start: int, version: str | None) -> Iterator[Opened]:
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise XlmrError(f"{address}: {error}", "install what fsspec needs for it: xlmr-pipeline[s3], say") from None
-    try:
+    filesystem, path = filesystem_of(address)
+    with _refusals():
         filesystem.invalidate_cache()
         about: dict[str, Any] = filesystem.info(path)
         found = next((str(about[name]) for name in ("ETag", "LastModified", "mtime", "created") if name in about), None)
         begins = start if found is not None and found == version else 0
-        with filesystem.open(path, "rb", block_size=8 * BLOCK) as stream:
-            stream.seek(begins)
-            yield Opened(begins, about.get("size"), found, iter(lambda: stream.read(BLOCK), b""))
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise RefusedError(f"{type(error).__name__}: {error}", passing=False) from None
-    except OSError as error:
-        raise RefusedError(f"{type(error).__name__}: {error}") from None
+        stream: IO[bytes] = filesystem.open(path, "rb", block_size=8 * BLOCK)
+    with stream:
+        yield Opened(begins, about.get("size"), found, _blocks(stream, begins))
+
+
+def _blocks(stream: IO[bytes], start: int) -> Iterator[bytes]:
+    """What is read from ``start`` on. What whoever takes the blocks does with them is not the source's trouble."""
+    with _refusals():
+        stream.seek(start)
+    while True:
+        with _refusals():
+            block = stream.read(BLOCK)
+        if not block:
+            return
+        yield block
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """The errors of a file system as refusals; each has some of its own beside the system's."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RefusedError(f"FileNotFoundError: {error}", gone=True) from None
+    except Exception as error:
+        name = type(error).__name__
+        passing = not isinstance(error, IsADirectoryError | PermissionError) and name not in _FOR_GOOD
+        raise RefusedError(f"{name}: {error}", passing=passing) from None

@@ -15,7 +15,6 @@ from typing import IO, NamedTuple
 
 from corpus.crawl.inflate import Chunk, Limits, Text, UnreadableError
 from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, Tape
-from pipeline.storage import is_local
 
 _FOLD = re.compile(r"\r\n[ \t]+")
 
@@ -37,16 +36,6 @@ class Damage:
 
     position: int
     problem: str
-
-
-def open_address(address: str) -> IO[bytes]:
-    """Open a local path or any fsspec address for reading bytes. Seekable."""
-    if is_local(address):
-        return open(address, "rb", buffering=0)  # noqa: PTH123 - the caller closes it
-    import fsspec
-
-    stream: IO[bytes] = fsspec.open(address, "rb").open()
-    return stream
 
 
 def read_records(

@@ -72,14 +72,15 @@ class Tally:
             self.named.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
 
 
-def read_crawl(files: Sequence[str], read: Read, tally: Tally) -> Iterator[Document]:
+def read_crawl(files: Sequence[str], read: Read, tally: Tally, missing: list[str] | None = None) -> Iterator[Document]:
     """The documents of one shard, in order, as ``read`` says. Files that lie elsewhere are fetched first.
 
-    Records that are damaged, are not UTF-8 or lack a header are left out and counted in ``tally``.
-    Errors: XlmrError for a file that cannot be had.
+    Records that are damaged, are not UTF-8 or lack a header are left out and counted in ``tally``. Files that are gone
+    are left out and added to ``missing``.
+    Errors: XlmrError for a file that cannot be had; GoneError for one that is gone, where ``missing`` is None.
     """
     left = read.documents
-    for file, stream in open_each(files, read.download):
+    for file, stream in open_each(files, read.download, missing):
         for document in _of_file(file, stream, read, tally):
             yield document
             if left is not None:

@@ -46,27 +46,6 @@ class HashWriter:
         self.length += len(hashes)
 
 
-class GrowingHashes:
-    """Hashes that are gathered in memory, 8 bytes each: the system moves pages when there is more room to be made."""
-
-    def __init__(self) -> None:
-        self._hashes: Hashes = np.empty(2**16, np.uint64)
-        self._length = 0
-
-    def append(self, hashes: Hashes) -> None:
-        """Take some more."""
-        end = self._length + len(hashes)
-        if end > len(self._hashes):
-            # Room that is not written to yet takes no memory.
-            self._hashes.resize(max(end, 2 * len(self._hashes)), refcheck=False)
-        self._hashes[self._length : end] = hashes
-        self._length = end
-
-    def filled(self) -> Hashes:
-        """All of them, in place."""
-        return self._hashes[: self._length]
-
-
 def map_hashes(path: Path) -> Hashes:
     """The file, mapped into memory."""
     hashes: Hashes = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -37,6 +37,9 @@ WINDOWS = "windows.json"
 PIECE = 2**19
 """Hashes that are read at once where the order of reading does not matter: 4 MiB, and as much again for indices."""
 
+MANY_READS = 10_000_000
+"""Parts of files, partitions × shards, from where on opening them takes longer than reading them."""
+
 Keep = Literal["drop_all", "keep_first"]
 
 
@@ -46,6 +49,12 @@ def run(config: DuplicatesStage, inputs: Inputs, output: Path, context: Context)
     windows = windows_of(inputs["corpus.hash"] / "sorted", settings.window)
     cuts = [list(cut(window, settings.memory_bytes)) for window in windows]
     partitions = {partition.stem: partition for parts in cuts for partition in parts}
+    for window, parts in zip(windows, cuts, strict=True):
+        if len(parts) * len(window.shards) > MANY_READS:
+            context.warn(
+                f"window {window.number}: {len(parts):,} partitions of {len(window.shards):,} shards are many small "
+                "reads; raise corpus.duplicates.memory_bytes, or lower fetch.shards"
+            )
     counts = sum_counts(context.map_shards(partial(find_in_partition, settings.keep), partitions))
     index = [
         {"shards": list(window.shards), "parts": [part.stem for part in parts]}
@@ -160,20 +169,27 @@ def read_drops(folder: Path, shard: str) -> Drops:
     for window in read_json(folder / WINDOWS):
         if shard in window["shards"]:
             place = window["shards"].index(shard)
-            starts = [np.load(folder / f"{part}.starts.npy", allow_pickle=False) for part in window["parts"]]
-            everywhere = _read_drops(folder, [f"{part}.npy" for part in window["parts"]], [s[0] for s in starts], place)
-            if len(starts[0]) == 1:
+            borders = np.array([borders_in(folder / f"{part}.starts.npy", place) for part in window["parts"]])
+            everywhere = _read_drops(folder, [f"{part}.npy" for part in window["parts"]], borders[:, 0])
+            if borders.shape[1] == 1:
                 return Drops(everywhere, np.empty(0, np.uint64))
             names = [f"{part}.once.npy" for part in window["parts"]]
-            return Drops(everywhere, _read_drops(folder, names, [s[1] for s in starts], place))
+            return Drops(everywhere, _read_drops(folder, names, borders[:, 1]))
     raise XlmrError(f"{folder}: {shard} is in no window", "run corpus.duplicates again")
 
 
-def _read_drops(folder: Path, names: Sequence[str], starts: Sequence[npt.NDArray[np.int64]], place: int) -> Hashes:
+def borders_in(starts: Path, place: int) -> npt.NDArray[np.int64]:
+    """[1 or 2, 2]: where the part of the shard at ``place`` begins and ends. No more is read than the pages of these:
+    all numbers of a wide window's partitions together would take gigabytes.
+    """
+    mapped = np.load(starts, mmap_mode="r", allow_pickle=False)
+    return np.array(mapped[:, place : place + 2])
+
+
+def _read_drops(folder: Path, names: Sequence[str], borders: npt.NDArray[np.int64]) -> Hashes:
     """One shard's part of some files, joined: in the order of the partitions they are sorted."""
-    borders = [(int(row[place]), int(row[place + 1])) for row in starts]
-    ends = np.cumsum([0, *(stop - start for start, stop in borders)]).tolist()
+    ends = np.cumsum([0, *(borders[:, 1] - borders[:, 0])]).tolist()
     drops = np.empty(ends[-1], np.uint64)
-    for name, (start, _), (low, high) in zip(names, borders, pairwise(ends), strict=True):
+    for name, start, (low, high) in zip(names, borders[:, 0].tolist(), pairwise(ends), strict=True):
         read_into(drops[low:high], folder / name, start)
     return drops

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from corpus.crawl.download import GoneError
 from corpus.crawl.dumps import segment_of
 from corpus.crawl.fetch import read_shards
-from corpus.crawl.wet import Document, Tally, read_crawl
-from corpus.duplicates.arrays import GrowingHashes, Hashes, HashWriter
+from corpus.crawl.missing import write_missing
+from corpus.crawl.wet import NAMED_AT_MOST, Document, Tally, read_crawl
+from corpus.duplicates.arrays import Hashes, HashWriter
 from corpus.duplicates.normalise import normalise_lines_for_hash
+from corpus.duplicates.runs import SortedRuns
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.manifest import read_manifest
@@ -50,17 +53,22 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
         for name, files in shards.items()
     }
     tasks = {name: (name, files) for name, files in shards.items()}
-    return sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
+    counts = sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
+    if gone := counts.get("missing_files", 0):
+        files = sum(map(len, shards.values()))
+        context.warn(f"{gone:,} of {files:,} files of the crawl are gone and left out; missing/ names them by shard")
+    return counts
 
 
 def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) -> ShardReport:
     """Write the two files of one shard."""
     name, files = shard
     tally = Tally()
+    missing: list[str] = []
     counts = {"documents": 0, "lines": 0, "characters": 0}
-    document_hashes = GrowingHashes()
+    document_hashes = SortedRuns(workspace / ".runs")
     with HashWriter(workspace / "lines" / f"{name}.npy") as writer:
-        for batch in batched(read_crawl(files, read, tally), DOCUMENTS_AT_ONCE):
+        for batch in batched(_documents(files, read, tally, missing), DOCUMENTS_AT_ONCE):
             lines = list(chain.from_iterable(document.lines for document in batch))
             hashes = hash_lines(lines)
             owner = np.repeat(np.arange(len(batch)), [len(document.lines) for document in batch])
@@ -70,10 +78,21 @@ def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) ->
             counts["lines"] += len(lines)
             counts["characters"] += sum(map(len, lines))
     with HashWriter(workspace / "sorted" / f"{name}.npy") as writer:
-        for piece in sorted_at_most_twice(document_hashes.filled()):
+        for piece in document_hashes.pieces():
             writer.append(piece)
     read_counts = {"records": tally.records, "too_short": tally.short, "bad_records": tally.bad}
-    return ShardReport({**counts, **read_counts, "left_out": dict(tally.left_out)}, tally.named)
+    write_missing(workspace, name, missing)
+    gone = {"missing_files": len(missing)} if missing else {}
+    warnings = [*(f"{file}: is gone; left out" for file in missing[:NAMED_AT_MOST]), *tally.named]
+    return ShardReport({**counts, **read_counts, **gone, "left_out": dict(tally.left_out)}, warnings)
+
+
+def _documents(files: Sequence[str], read: Read, tally: Tally, missing: list[str]) -> Iterator[Document]:
+    try:
+        yield from read_crawl(files, read, tally, missing if read.missing == "leave_out" else None)
+    except GoneError as error:
+        mend = "check the address, or go on without files that are gone by corpus.read.missing: leave_out"
+        raise GoneError(error.problem, mend) from None
 
 
 def batched(items: Iterable[Document], size: int) -> Iterator[list[Document]]:
@@ -140,14 +159,3 @@ def _stable_order(hashes: Hashes) -> npt.NDArray[np.int64]:
     if (ordered[1:] < ordered[:-1]).any():  # two that differ in nothing but the bits written over: hardly ever
         return np.argsort(hashes, kind="stable")
     return order
-
-
-def sorted_at_most_twice(hashes: Hashes, size: int = 2**19) -> Iterator[Hashes]:
-    """``hashes`` sorted (in place), with the third and later copies of each left out; in pieces of ``size`` at most."""
-    hashes.sort()
-    for start in range(0, len(hashes), size):
-        before = max(start - 2, 0)
-        piece = hashes[before : start + size]
-        keep = np.ones(len(piece), bool)
-        keep[2:] = piece[2:] != piece[:-2]
-        yield piece[start - before :][keep[start - before :]]

@@ -28,7 +28,7 @@ class FilterChain:
     def __init__(self, filters: Filters) -> None:
         self._filters = filters
         self._of_language = {language: filters.of_language(language) for language in filters.languages}
-        names = {name for one in (filters, *self._of_language.values()) for name in one.rules}
+        names = filters.rules_in_use()
         self.checks = bool(names)
         """Whether any rule may drop a document."""
         self.trims = any(name in LINE_RULES for name in names)

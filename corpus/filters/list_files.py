@@ -22,6 +22,15 @@ def read_blocks(pattern: str) -> Iterator[str]:
             yield rest
 
 
+def read_rows(address: str) -> Iterator[tuple[int, str]]:
+    """The lines of one file that are neither empty nor comments, each with its number in the file, from 1."""
+    rows = (row for block in read_blocks(address) for row in block.split("\n"))
+    for number, row in enumerate(rows, 1):
+        line = row.strip()
+        if line and not line.startswith("#"):
+            yield number, line
+
+
 def _read(address: str) -> Iterator[str]:
     import fsspec
 

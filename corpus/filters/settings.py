@@ -215,6 +215,10 @@ class Filters(Section):
             self.of_language(language)
         return self
 
+    def rules_in_use(self) -> set[RuleSet]:
+        """The sets of rules that are on, be it in one language alone."""
+        return {name for one in (self, *map(self.of_language, self.languages)) for name in one.rules}
+
     def of_language(self, language: str) -> Filters:
         """The settings for one language: these, with what ``languages`` says of it laid over them."""
         over = self.languages.get(language)
@@ -235,11 +239,12 @@ class Filters(Section):
 
 
 def list_files(filters: Filters) -> dict[str, str]:
-    """The files that the rules in use read: {address or pattern: setting that names it}."""
+    """The files that the rules in use, in any language, read: {address or pattern: setting that names it}."""
     files: dict[str, str] = {}
-    if "url_lists" in filters.rules:
+    rules = filters.rules_in_use()
+    if "url_lists" in rules:
         files |= dict.fromkeys(filters.url_lists.files, "filters.url_lists.files")
         files |= dict.fromkeys(filters.url_lists.patterns, "filters.url_lists.patterns")
-    if "bad_words" in filters.rules:
+    if "bad_words" in rules:
         files |= dict.fromkeys(filters.bad_words.files.values(), "filters.bad_words.files")
     return files

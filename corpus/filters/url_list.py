@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from corpus.filters.list_files import read_blocks, read_entries
-from pipeline.errors import XlmrError
-from pipeline.storage import expand
+from corpus.filters.list_files import read_blocks
+from corpus.filters.url_patterns import compile_patterns
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -32,7 +31,7 @@ class UrlList:
         parts = [_hashes(block) for pattern in files for block in read_blocks(pattern)]
         self._listed: Hashes = np.concatenate([np.empty(0, np.uint64), *parts])
         self._listed.sort()
-        self._patterns = [_pattern(file) for pattern in patterns for file in expand(pattern)]
+        self._patterns = compile_patterns(patterns)
 
     def __len__(self) -> int:
         return len(self._listed)
@@ -94,13 +93,3 @@ def _entry(line: str) -> str:
 def _hash_names(names: Sequence[str]) -> Hashes:
     digests = [sha1(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names]
     return np.frombuffer(b"".join(digests), "<u8")
-
-
-def _pattern(address: str) -> re.Pattern[str]:
-    entries = read_entries(address)
-    for entry in entries:
-        try:
-            re.compile(entry)
-        except re.error as error:
-            raise XlmrError(f"{address}: {entry!r} is no regular expression ({error})", "mend the line") from None
-    return re.compile("|".join(f"(?:{entry})" for entry in entries) or r"(?!)", re.IGNORECASE)

@@ -14,13 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from corpus.language.model_file import MAGIC, VERSION
 from pipeline.errors import XlmrError
 
 Floats = npt.NDArray[np.float32]
 
 END_OF_LINE = b"</s>"
-MAGIC = 793_712_314
-VERSION = 12
 _LOSSES = {1: "hs", 3: "softmax"}
 _SUPERVISED = 3
 _CENTROIDS = 256

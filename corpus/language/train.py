@@ -26,8 +26,9 @@ from corpus.language.labelled_text import (
     read_documents,
     split_off,
 )
+from corpus.language.model_card import CARD_VERSION, write_card
 from corpus.language.model_file import model_path
-from corpus.language.own_model import CARD_VERSION, OwnModel, words_alone, write_card
+from corpus.language.own_model import OwnModel, words_alone
 from corpus.language.settings import CC100
 from corpus.language.splitters import split
 from corpus.language.train_settings import Training

@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from corpus.language.identifier import Identifier
 from corpus.language.settings import LanguageId
-from corpus.mine.rows import Row
+from corpus.mine.rows import Drop, Row
 from corpus.perplexity.score import LanguageModel
 
 UNSURE = "language unsure"
-
-Drop = Callable[[Row, str], None]
-"""What is told of each row that goes, with the reason."""
 
 Models = Callable[[str], LanguageModel | None]
 """The model of a language; None where it has none."""

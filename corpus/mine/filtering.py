@@ -1,4 +1,4 @@
-"""The filters that are on, applied to rows: lines go, then documents, then what is personal is masked."""
+"""The filters that are on, applied to rows: lines go, then documents; and what is personal is masked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from itertools import compress
 
 from corpus.filters.apply import FilterChain
-from corpus.mine.documents import Drop
-from corpus.mine.rows import Row
+from corpus.mine.rows import Drop, Row
 from corpus.mine.tally import MineTally
 
 
@@ -18,9 +17,17 @@ def filter_rows(rows: Sequence[Row], chain: FilterChain, drop: Drop, tally: Mine
         left = _trim(left, chain, drop, tally)
     if chain.checks:
         left = _check(left, chain, drop)
-    if chain.masks:
-        _mask(left, chain, tally)
     return left
+
+
+def mask_rows(rows: Sequence[Row], chain: FilterChain, tally: MineTally) -> None:
+    """Mask what is personal in them, line for line."""
+    if not chain.masks:
+        return
+    masked, counts = chain.mask([row.lines for row in rows])
+    for row, lines in zip(rows, masked, strict=True):
+        row.lines = lines
+    tally.masked.update(counts)
 
 
 def _trim(rows: Sequence[Row], chain: FilterChain, drop: Drop, tally: MineTally) -> list[Row]:
@@ -44,10 +51,3 @@ def _check(rows: Sequence[Row], chain: FilterChain, drop: Drop) -> list[Row]:
         if reason is not None:
             drop(row, reason)
     return list(compress(rows, (reason is None for reason in reasons)))
-
-
-def _mask(rows: Sequence[Row], chain: FilterChain, tally: MineTally) -> None:
-    masked, counts = chain.mask([row.lines for row in rows])
-    for row, lines in zip(rows, masked, strict=True):
-        row.lines = lines
-    tally.masked.update(counts)

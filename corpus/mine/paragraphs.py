@@ -15,8 +15,8 @@ import numpy as np
 
 from corpus.language.identifier import Identifier
 from corpus.language.settings import LanguageId
-from corpus.mine.documents import UNSURE, Drop, Models, by_language
-from corpus.mine.rows import Row
+from corpus.mine.documents import UNSURE, Models, by_language
+from corpus.mine.rows import Drop, Row
 from corpus.perplexity.score import perplexity_of
 
 
@@ -39,7 +39,7 @@ def _split(row: Row, answers: Sequence[tuple[str, float]], settings: LanguageId,
                 drop(part, UNSURE)
             continue
         part.line_scores = [answers[place][1] for place in places]
-        part.score = round(float(np.average(part.line_scores, weights=list(map(len, lines)))), 2)
+        part.average_scores()
         yield part
 
 

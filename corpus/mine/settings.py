@@ -23,7 +23,7 @@ class Mine(Section):
         "dumps that a language is taken from, '*' for all other languages; a language without a line: from every dump",
         source="XLM-R §3: one dump for English, twelve for the rest",
     )
-    keep_dropped: bool = setting(False, "write what is dropped, with the reason, to dropped/<shard>.arrow")
+    keep_dropped: bool = setting(False, "write documents that are dropped, with the reason, to dropped/<shard>.arrow")
 
     @field_validator("dumps")
     @classmethod

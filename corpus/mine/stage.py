@@ -7,7 +7,7 @@ holds one language and corpus.regroup reads no more than it needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.crawl.fetch import dump_of, read_shards
+from corpus.crawl.missing import without_missing
 from corpus.crawl.wet import Document, Tally, read_crawl
 from corpus.duplicates.arrays import Hashes
 from corpus.duplicates.exact import read_drops
 from corpus.duplicates.hash import DOCUMENTS_AT_ONCE, batched
-from corpus.filters.apply import load_filters
-from corpus.language.identifier import load_identifier
-from corpus.mine.documents import Drop, Models, identify_documents, score_documents
-from corpus.mine.filtering import filter_rows
+from corpus.filters.apply import FilterChain, load_filters
+from corpus.language.identifier import load_identifier, make_identifier
+from corpus.mine.documents import Models, identify_documents, score_documents
+from corpus.mine.filtering import filter_rows, mask_rows
 from corpus.mine.paragraphs import identify_paragraphs, score_paragraphs
-from corpus.mine.rows import Row, deduplicate
+from corpus.mine.rows import Drop, Row, deduplicate
 from corpus.mine.tally import MineTally
 from corpus.mine.writer import DroppedWriter, RecordWriter
-from corpus.perplexity.score import LanguageModel, languages_with_models, load_language_model
+from corpus.perplexity.score import LanguageModel, languages_with_models, load_language_model, name_of_model
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
@@ -54,20 +55,37 @@ class MineShard:
 
 
 def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Mine each shard."""
+    """Mine each shard. Errors: XlmrError where the identifier or a list of the filters cannot be used, before any."""
     del output
-    models = inputs["corpus.language_models"]
+    make_identifier(config.language_id)
+    FilterChain(config.filters)
+    models, hashes = inputs["corpus.language_models"], inputs["corpus.hash"]
     shards = {
         name: MineShard(
-            name, files, inputs["corpus.hash"] / "lines" / f"{name}.npy", inputs["corpus.duplicates"], models
+            name,
+            without_missing(hashes, name, files),
+            hashes / "lines" / f"{name}.npy",
+            inputs["corpus.duplicates"],
+            models,
         )
         for name, files in read_shards(inputs["corpus.fetch"]).items()
     }
     counts = sum_counts(context.map_shards(partial(mine_shard, config), shards))
-    without = sorted(set(counts.get("languages", {})) - set(languages_with_models(models)))
+    read = counts.get("read", {}).get("documents", 0)
+    if read and not counts["kept"]["documents"]:
+        context.warn(nothing_kept(read, counts["dropped"]))
+    there = set(languages_with_models(models))
+    without = sorted(code for code in counts.get("languages", {}) if name_of_model(code, there) is None)
     if without:
         context.warn(f"{len(without)} languages have no language model, their bucket is 'all': {' '.join(without)}")
     return counts
+
+
+def nothing_kept(read: int, dropped: Mapping[str, Mapping[str, int]]) -> str:
+    """The line for a corpus that came out empty: the reasons that most documents went for."""
+    reasons = sorted(dropped.items(), key=lambda one: (-one[1]["documents"], one[0]))[:3]
+    told = ", ".join(f"{reason} ({amounts['documents']:,} documents)" for reason, amounts in reasons)
+    return f"THE CORPUS IS EMPTY: {read:,} documents were read and none was kept; they went for: {told}"
 
 
 def mine_shard(config: MineStage, shard: MineShard, workspace: Path) -> ShardReport:
@@ -85,10 +103,8 @@ def mine_shard(config: MineStage, shard: MineShard, workspace: Path) -> ShardRep
         models = models_in(shard.models, config.scoring.memory_bytes)
         sift = Sift(config, dump_of(shard.name), models, drop, tally)
         for documents, hashes in _with_hashes(config, shard):
-            for row in sift.rows(deduplicate(documents, hashes, drops, tally)):
-                characters = row.characters
-                tally.keep(row.language, len(row.lines), characters)
-                writer.add(row, characters)
+            for row in sift.rows(deduplicate(documents, hashes, drops, drop, tally)):
+                writer.add(row)
     return ShardReport(tally.plain())
 
 
@@ -107,12 +123,15 @@ class Sift:
         self._score = score_documents if by_document else score_paragraphs
 
     def rows(self, rows: Sequence[Row]) -> list[Row]:
-        """Those that stay, with language and perplexity."""
+        """Those that stay, with language and perplexity. They are counted before anything is masked."""
         settings = self._config.language_id
         rows = self._identify(rows, load_identifier(settings), settings, self._drop)
         kept = [row for row in rows if self._is_taken(row)]
         if not self._filters.empty:
             kept = filter_rows(kept, self._filters, self._drop, self._tally)
+        for row in kept:
+            self._tally.keep(row.language, len(row.lines), row.characters)
+        mask_rows(kept, self._filters, self._tally)
         self._score(kept, self._models)
         return kept
 
@@ -128,12 +147,11 @@ class Sift:
 
 
 def models_in(folder: Path, memory_bytes: int) -> Models:
-    """The models in a folder, by language; a language in one script has that of the language, as zh-Hant that of zh."""
+    """The models in a folder, by language: see ``name_of_model``."""
     there = set(languages_with_models(folder))
 
     def model(language: str) -> LanguageModel | None:
-        names = (name for name in (language, language.partition("-")[0]) if name in there)
-        name = next(names, None)
+        name = name_of_model(language, there)
         return load_language_model(folder, name, memory_bytes) if name else None
 
     return model

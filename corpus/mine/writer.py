@@ -16,14 +16,22 @@ from pipeline.storage import write_json
 BATCH_CHARACTERS = 4_000_000
 """Text that is gathered of one language before it is written as one record batch."""
 
+WAITING_CHARACTERS = 32_000_000
+"""Text that waits in memory, of all languages: then the language with most of it is written."""
+
 
 class RecordWriter:
-    """Writes rows to an Arrow file, a language a record batch, and the list of these languages beside it."""
+    """Writes rows to an Arrow file, a language a record batch, and the list of these languages beside it.
+
+    Rows of a language keep their order. A row holds its whole page until it is written, so all of that is counted.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._waiting: dict[str, list[Row]] = defaultdict(list)
         self._characters: dict[str, int] = defaultdict(int)
+        self._held: dict[str, int] = defaultdict(int)
+        self._held_in_all = 0
         self._languages: list[str] = []
 
     def __enter__(self) -> RecordWriter:
@@ -37,17 +45,28 @@ class RecordWriter:
             write_json(self._path.with_suffix(".languages.json"), self._languages)
         self._writer.close()
 
-    def add(self, row: Row, characters: int) -> None:
+    def add(self, row: Row) -> None:
         """Take one row."""
         self._waiting[row.language].append(row)
-        self._characters[row.language] += characters
+        self._characters[row.language] += row.characters
+        held = characters_held(row)
+        self._held[row.language] += held
+        self._held_in_all += held
         if self._characters[row.language] > BATCH_CHARACTERS:
             self._flush(row.language)
+        elif self._held_in_all > WAITING_CHARACTERS:
+            self._flush(max(self._held, key=self._held.__getitem__))
 
     def _flush(self, language: str) -> None:
         self._writer.write_batch(records_of(self._waiting.pop(language)))
         self._characters[language] = 0
+        self._held_in_all -= self._held.pop(language)
         self._languages.append(language)
+
+
+def characters_held(row: Row) -> int:
+    """What a row keeps in memory: all lines of its page, also those that are not its own any more."""
+    return sum(map(len, row.document.lines))
 
 
 def records_of(rows: Sequence[Row]) -> pa.RecordBatch:
@@ -99,7 +118,7 @@ class DroppedWriter:
         if self._path is None:
             return
         self._waiting.append((row, reason))
-        self._characters += row.characters
+        self._characters += characters_held(row)
         if self._characters > BATCH_CHARACTERS:
             self._flush()
 

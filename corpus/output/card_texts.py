@@ -32,7 +32,7 @@ FIELDS = {
     "original_length": "bytes of the record in the crawl (Content-Length)",
     "line_ids": "which lines of the record were kept, counted from 0",
     "language": "code of the language",
-    "language_score": "how sure the identifier is, 0 to 1",
+    "language_score": "how sure the identifier is, 0 to 1; the mean over characters where paragraphs were decided on",
     "perplexity": "under the 5-gram model of the language; null where it has none. Not comparable between languages",
     "line_scores": "language_score of each line, where paragraphs were decided on",
     "line_perplexities": "perplexity of each line, where paragraphs were decided on",

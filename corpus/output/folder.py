@@ -8,7 +8,8 @@ from pathlib import Path
 
 from corpus.output.records import BUCKETS
 from pipeline.errors import UsageError, XlmrError
-from pipeline.manifest import read_manifest
+from pipeline.manifest import MANIFEST, read_manifest
+from pipeline.runner import MADE_FROM
 from pipeline.storage import canonical_json, read_json
 
 STAGE = "corpus.regroup"
@@ -39,6 +40,9 @@ def find_corpus(place: Path) -> Path:
     if place.is_file():
         return _of_config(place)
     if (place / COUNTS).is_file():
+        if (place / MADE_FROM).exists() and not (place / MANIFEST).exists():
+            # A stage's output that is being made again: counts.json may be left of what was there before.
+            raise XlmrError(f"{place}: this corpus is not complete", "run corpus.regroup to its end")
         return place
     if not place.is_dir():
         raise UsageError(f"{place}: no such file or folder", "name a corpus, a run's folder or its YAML file")

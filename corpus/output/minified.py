@@ -64,11 +64,15 @@ class Segment:
 
 @dataclass(frozen=True)
 class Minified:
-    """A minified corpus. ``regroup`` are the settings that its files were cut by."""
+    """A minified corpus. ``regroup`` are the settings that its files were cut by, ``masks`` those it was masked by.
+
+    Checksums are of the lines as they stand in the corpus, that is masked.
+    """
 
     folder: Path
     segments: tuple[Segment, ...]
     regroup: dict[str, Any]
+    masks: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Minified:
@@ -79,7 +83,8 @@ class Minified:
         index = read_json(path)
         if index.get("format") != FORMAT:
             raise UsageError(f"{path}: its form is {index.get('format')}, not {FORMAT}", "minify the corpus again")
-        return cls(folder, tuple(Segment(**segment) for segment in index["segments"]), index["regroup"])
+        segments = tuple(Segment(**segment) for segment in index["segments"])
+        return cls(folder, segments, index["regroup"], index.get("masks"))
 
     def rows(self, segment: Segment) -> Iterator[dict[str, Any]]:
         """What is known of each document of a segment."""

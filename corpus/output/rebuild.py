@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from corpus.crawl.download import GoneError
 from corpus.crawl.dumps import ROOT, address_of
 from corpus.crawl.settings import Read
 from corpus.crawl.wet import Document, Tally, read_crawl
+from corpus.filters.masking import Masker
 from corpus.mine.rows import Row
 from corpus.mine.writer import records_of
+from corpus.output.masks import masker_of
 from corpus.output.minified import Minified, Segment, checks_of
 from corpus.output.records import BUCKETS, CORPUS
 from pipeline.errors import XlmrError
@@ -25,8 +27,6 @@ from pipeline.shards import ShardReport
 from pipeline.storage import is_local, write_json
 
 GONE, CHANGED = "gone", "changed"
-NOT_THERE = re.compile(r": (404|410)\b")
-"""A server's word that a file is not there, which no later attempt will change."""
 
 Known = dict[str, Any]
 """What the minified corpus knows of a document."""
@@ -66,10 +66,8 @@ class Crawl:
         try:
             for document in read_crawl([address], self.read, Tally()):
                 yield replace(document, segment=segment)
-        except XlmrError as error:
-            if NOT_THERE.search(error.problem):
-                raise FileNotFoundError(address) from None
-            raise
+        except GoneError:
+            raise FileNotFoundError(address) from None
 
 
 def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
@@ -78,7 +76,8 @@ def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
     rebuilt: dict[int, Row] = {}
     problems: dict[int, tuple[str, str]] = {}
     try:
-        for number, row, problem in _match(known, crawl.documents(shard.segment.name)):
+        masker = masker_of(shard.minified.masks)
+        for number, row, problem in _match(known, crawl.documents(shard.segment.name), masker):
             if row is not None:
                 rebuilt.setdefault(number, row)
             else:
@@ -99,7 +98,9 @@ def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
     return ShardReport({"rebuilt": len(rebuilt), "unchecked": unchecked, **outcome})
 
 
-def _match(known: Sequence[Known], documents: Iterator[Document]) -> Iterator[tuple[int, Row | None, str]]:
+def _match(
+    known: Sequence[Known], documents: Iterator[Document], masker: Masker | None
+) -> Iterator[tuple[int, Row | None, str]]:
     """For each document that is asked for: its number in ``known``, and its row, or what is wrong with it."""
     wanted: dict[tuple[str, str], list[int]] = defaultdict(list)
     urls: dict[str, list[int]] = defaultdict(list)
@@ -111,12 +112,12 @@ def _match(known: Sequence[Known], documents: Iterator[Document]) -> Iterator[tu
             if number not in wanted.get((document.url, document.digest), ()):
                 yield number, None, "has another digest"
                 continue
-            row, problem = rebuild_row(known[number], document)
+            row, problem = rebuild_row(known[number], document, masker)
             yield number, row, problem
 
 
-def rebuild_row(known: Known, document: Document) -> tuple[Row | None, str]:
-    """The row of a document, or None and what is wrong.
+def rebuild_row(known: Known, document: Document, masker: Masker | None = None) -> tuple[Row | None, str]:
+    """The row of a document, masked as the corpus was, or None and what is wrong.
 
     Where lines were decided on one by one, the title is line 0, otherwise the line after it: which one it is shows in
     the checksums.
@@ -128,18 +129,20 @@ def rebuild_row(known: Known, document: Document) -> tuple[Row | None, str]:
         del bodies[1:]
     problem = ""
     for body in bodies:
-        row, wrong = _checked(known, body)
+        row, wrong = _checked(known, body, masker)
         if row is not None:
             return row, ""
         problem = problem or wrong
     return None, problem
 
 
-def _checked(known: Known, document: Document) -> tuple[Row | None, str]:
+def _checked(known: Known, document: Document, masker: Masker | None) -> tuple[Row | None, str]:
     numbers = known["line_ids"]
     if not numbers or min(numbers) < 0 or max(numbers) >= len(document.lines):
         return None, f"has {len(document.lines):,} lines and none of number {max(numbers, default=0):,}"
     lines = [document.lines[number] for number in numbers]
+    if masker is not None:
+        ((lines,), _) = masker.mask([lines])
     if known["line_checks"] is not None:
         content = [line.encode("utf-8", "surrogatepass") for line in lines]
         found = checks_of(content)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,12 +28,16 @@ from corpus.output.arrow_files import BatchWriter, read_batches, read_numbered, 
 from corpus.output.card import write_card
 from corpus.output.cuts import LEFT_OUT, Codes, Cutter, FileCut, Sizes
 from corpus.output.folder import COUNTS
+from corpus.output.masks import masks_of, write_masks
 from corpus.output.records import BUCKETS, CORPUS
+from corpus.perplexity.cutoff_table import cutoffs_of
 from corpus.perplexity.cutoffs import CUTOFFS
 from pipeline.config import fingerprint
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
+from pipeline.manifest import MANIFEST
+from pipeline.parts import FinishedByOtherError
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
@@ -43,6 +48,9 @@ if TYPE_CHECKING:
 
 COUNTED = ("documents", "characters", "bytes")
 MEASURED = ".measured"
+FINISHING_SECONDS = 30.0
+"""After what was measured is removed, the manifest of the stage is there by then."""
+
 MEASURE = pa.schema([("bytes", pa.int64()), ("bucket", pa.int8())])
 """Of each row of a mined file, in batches as there: bytes of text, and the number of its bucket or LEFT_OUT."""
 
@@ -87,7 +95,9 @@ def run(config: RegroupStage, inputs: Inputs, output: Path, context: Context) ->
     mined = sorted(inputs["corpus.mine"].glob("*.arrow"))
     measure = partial(measure_mined, cutoffs, inputs.get("corpus.near_duplicates"))
     counts = regroup(measure, mined, config.regroup, output, context)
+    write_masks(output, masks_of(inputs["corpus.mine"]))
     write_card(output, inputs, fingerprint(config), counts)
+    forget_measured(output)
     return counts
 
 
@@ -95,13 +105,16 @@ def regroup(
     measure: Callable[[Source, Path], ShardReport], mined: Sequence[Path], settings: Regroup, output: Path,
     context: Context,
 ) -> Counts:  # fmt: skip
-    """Measure the mined files by ``measure``, cut, write the files and counts.json; give the counts in all."""
+    """Measure the mined files by ``measure``, cut, write the files and counts.json; give the counts in all.
+
+    What was measured stays until ``forget_measured``. Errors: FinishedByOtherError where another task did so.
+    """
     folder = output / MEASURED
     sources = [Source(path, folder / f"{path.stem}.sizes") for path in mined]
     left_out = sum_counts(
         _inside(folder, context).map_shards(measure, {source.mined.stem: source for source in sources})
     )
-    groups = cut_into_groups(sources, settings.file_bytes)
+    groups = _cut_unless_finished(sources, settings.file_bytes, output)
     by_group = context.map_shards(partial(write_group, settings), groups)
     by_language: dict[str, list[Counts]] = defaultdict(list)
     for name, counts in by_group.items():
@@ -109,10 +122,29 @@ def regroup(
     summed = {language: sum_counts(parts) for language, parts in sorted(by_language.items())}
     table = {what: {language: counts[what] for language, counts in summed.items()} for what in COUNTED}
     write_json(output / COUNTS, table)
-    shutil.rmtree(folder, ignore_errors=True)
     totals = {what: sum(sum_counts(list(rows.values())).values()) for what, rows in table.items()}
     by_bucket = sum_counts(list(table["documents"].values()))
     return {**totals, **left_out, "languages": len(summed), "by_bucket": by_bucket}
+
+
+def forget_measured(output: Path) -> None:
+    """Remove what was measured: the last thing that the task does which finishes the corpus."""
+    shutil.rmtree(output / MEASURED, ignore_errors=True)
+
+
+def _cut_unless_finished(sources: Sequence[Source], file_bytes: int, output: Path) -> dict[str, Group]:
+    """The groups; of several tasks, one may be so late that another has finished and removed what was measured."""
+    try:
+        return cut_into_groups(sources, file_bytes)
+    except FileNotFoundError:
+        if not (output / COUNTS).exists():
+            raise
+        end = time.monotonic() + FINISHING_SECONDS
+        while not (output / MANIFEST).exists():
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        raise FinishedByOtherError from None
 
 
 def _inside(folder: Path, context: Context) -> Context:
@@ -128,7 +160,7 @@ def measure_mined(cutoffs: Cutoffs, near: Path | None, source: Source, workspace
     drops = _near_drops(near, source.mined.stem)
 
     def codes_of(language: str, batch: pa.RecordBatch, first_row: int) -> Codes:
-        codes = code_of(bucket_of(batch.column("perplexity"), cutoffs.get(language)))
+        codes = code_of(bucket_of(batch.column("perplexity"), cutoffs_of(language, cutoffs)))
         here = drops[(drops >= first_row) & (drops < first_row + batch.num_rows)] - first_row
         codes[here] = LEFT_OUT
         return codes

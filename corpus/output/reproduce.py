@@ -19,9 +19,10 @@ from cyclopts import Parameter
 from corpus.crawl.settings import Download, Read
 from corpus.output.ccnet_minified import convert, is_ccnet
 from corpus.output.cuts import Codes
+from corpus.output.masks import write_masks
 from corpus.output.minified import INDEX, Minified
 from corpus.output.rebuild import Crawl, SegmentShard, rebuild
-from corpus.output.regroup import Source, code_of, regroup, write_measure
+from corpus.output.regroup import Source, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
 from corpus.output.task import ASKED, LOG, tool_folder
 from pipeline.context import Context
@@ -102,6 +103,8 @@ def _reproduce(source: Minified, crawl: Crawl, out: Path, context: Context) -> N
     outcome = sum_counts(inside.map_shards(partial(rebuild, crawl), shards))
     rebuilt = [out / REBUILT / f"{name}.arrow" for name in shards]
     counts = regroup(measure_rebuilt, rebuilt, Regroup.model_validate(source.regroup), out, context)
+    forget_measured(out)
+    write_masks(out, source.masks)
     with atomic_write(out / MISSING) as target:
         for path in rebuilt:
             with path.with_suffix(".missing.jsonl").open("rb") as lines:

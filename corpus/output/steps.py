@@ -17,6 +17,7 @@ UNITS = ("documents", "lines", "characters")
 DEDUPLICATION = "deduplication"
 IDENTIFICATION = "language identification"
 FILTERS = "filters"
+LANGUAGES = "the choice of languages"
 DUMPS = "the choice of dumps"
 
 STEP_OF = {
@@ -24,11 +25,12 @@ STEP_OF = {
     "lines repeated in a document": DEDUPLICATION,
     "nothing but duplicate lines": DEDUPLICATION,
     "language unsure": IDENTIFICATION,
+    "not one of the languages asked for": LANGUAGES,
     "another dump's language": DUMPS,
 }
 """The step that drops for a reason; all other reasons are those of the filters."""
 
-STEPS = (DEDUPLICATION, IDENTIFICATION, DUMPS, FILTERS)
+STEPS = (DEDUPLICATION, IDENTIFICATION, LANGUAGES, DUMPS, FILTERS)
 """In their order."""
 
 AFTER_DEDUPLICATION = f"after {DEDUPLICATION}"

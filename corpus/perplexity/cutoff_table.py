@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.language.labels import LABEL
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX
+from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, name_of_model
 from pipeline.errors import XlmrError
 from pipeline.manifest import read_manifest
 from pipeline.stage import Inputs
@@ -41,6 +41,12 @@ def read_cutoffs(path: Path, percentiles: tuple[float, float] = (30.0, 60.0)) ->
         if not numbers or not LABEL.fullmatch(language) or sorted(pair) != pair:
             raise XlmrError(f"{path}: {language} has no two rising numbers", 'write {"de": [310.5, 620.1], …}')
     return {language: (float(head), float(middle)) for language, (head, middle) in pairs.items()}
+
+
+def cutoffs_of(language: str, cutoffs: Mapping[str, tuple[float, float]]) -> tuple[float, float] | None:
+    """The cut-offs of a language, under the same name as its models; None where there are none."""
+    name = name_of_model(language, cutoffs)
+    return None if name is None else cutoffs[name]
 
 
 def _is_number(value: Any) -> bool:
@@ -106,9 +112,11 @@ def rows_of(cutoffs: Cutoffs, sizes: Mapping[str, int], inputs: Inputs) -> dict[
     """By language: the cut-offs, the size of the sample, and the models by checksum; None where it is not known."""
     models = read_manifest(inputs["corpus.language_models"]) if "corpus.language_models" in inputs else None
     files = models.files if models is not None else {}
+    there = {path.removesuffix(NGRAMS_SUFFIX) for path in files if path.endswith(NGRAMS_SUFFIX)}
     rows = {}
     for language, (head, middle) in sorted(cutoffs.items()):
-        checksums = {suffix: files.get(f"{language}{suffix}") for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX)}
+        model = name_of_model(language, there)
+        checksums = {suffix: files.get(f"{model}{suffix}") for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX)}
         rows[language] = {
             "head": head,
             "middle": middle,

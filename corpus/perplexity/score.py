@@ -6,7 +6,7 @@ Texts and pieces go through as UTF-8 bytes, which both libraries take and give w
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,14 @@ def languages_with_models(folder: Path) -> list[str]:
     """The languages that have both files in ``folder``."""
     have = {path.name.removesuffix(NGRAMS_SUFFIX) for path in folder.glob(f"*{NGRAMS_SUFFIX}")}
     return sorted(name for name in have if (folder / f"{name}{PIECES_SUFFIX}").exists())
+
+
+def name_of_model(language: str, there: Container[str]) -> str | None:
+    """Under which name a language's models and cut-offs are ``there``; None where they are under none.
+
+    Its own, or else that of the language without its script, as zh for zh-Hant: cc_net's models know no scripts.
+    """
+    return next((name for name in (language, language.partition("-")[0]) if name in there), None)
 
 
 class PiecesModel:

@@ -116,13 +116,13 @@ class Scorer:
     """
 
     def __init__(self, models: Path, language: str | None, cutoffs: Cutoffs | None, memory_bytes: int) -> None:
-        from corpus.perplexity.score import languages_with_models
+        from corpus.perplexity.score import languages_with_models, name_of_model
 
         self._folder = models
         self._there = set(languages_with_models(models))
         if not self._there:
             raise XlmrError(f"{models}: has no language models", "give a folder with CODE.sp.model and CODE.arpa.bin")
-        if language is not None and language not in self._there:
+        if language is not None and name_of_model(language, self._there) is None:
             raise XlmrError(f"{models}: has no model of {language}", f"there are {' '.join(sorted(self._there))}")
         self._language = language
         self._cutoffs = cutoffs
@@ -152,12 +152,13 @@ class Scorer:
     def _score_in(self, language: str, documents: Sequence[list[str]]) -> Iterator[Scored]:
         import numpy as np
 
-        from corpus.perplexity.score import load_language_model, perplexity_of
+        from corpus.perplexity.score import load_language_model, name_of_model, perplexity_of
 
         texts = list(chain.from_iterable(documents))
         scores, pieces = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
-        if language in self._there:
-            scores, pieces = load_language_model(self._folder, language, self._memory_bytes).score_batch(texts)
+        name = name_of_model(language, self._there)
+        if name is not None:
+            scores, pieces = load_language_model(self._folder, name, self._memory_bytes).score_batch(texts)
         values = perplexity_of(scores, pieces).tolist()
         counts = pieces.tolist()
         start = 0
@@ -169,8 +170,10 @@ class Scorer:
             yield self._scored(language, float(whole[0]), sum(counts[here]), "", tuple(parts))
 
     def _scored(self, language: str, value: float, pieces: int, text: str, parts: tuple[Scored, ...] = ()) -> Scored:
+        from corpus.perplexity.cutoff_table import cutoffs_of
+
         perplexity = None if math.isnan(value) else value
-        bucket = None if self._cutoffs is None else bucket_of(perplexity, self._cutoffs.get(language))
+        bucket = None if self._cutoffs is None else bucket_of(perplexity, cutoffs_of(language, self._cutoffs))
         return Scored(language, perplexity, pieces, bucket, text, parts)
 
 

@@ -12,6 +12,7 @@ from corpus.output.steps import (
     DUMPS,
     FILTERS,
     IDENTIFICATION,
+    LANGUAGES,
     UNITS,
     by_language,
     in_order,
@@ -29,6 +30,7 @@ QUIET = ("quiet", "second", "tail", "contrast", "middle")
 
 HEADINGS = {
     IDENTIFICATION: "language unsure",
+    LANGUAGES: "not asked for",
     DUMPS: "other dumps",
     FILTERS: "filtered",
 }

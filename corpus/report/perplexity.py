@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from corpus.perplexity.cutoff_table import cutoffs_of
 from corpus.perplexity.cutoffs import CUTOFFS, HISTOGRAMS
 from pipeline.charts import COLOURS, MUTED, chart, legend, side_by_side
 from pipeline.report import ReportSection, table
@@ -28,7 +29,8 @@ def perplexity_section(output: Path) -> ReportSection:
     cutoffs, histograms = read_json(output / CUTOFFS), read_json(output / HISTOGRAMS)
     order = sorted(histograms, key=lambda language: (-sum(histograms[language]["counts"]), language))
     charts = [
-        _histogram(language, histograms[language], cutoffs.get(language)) for language in order[:HISTOGRAMS_SHOWN]
+        _histogram(language, histograms[language], cutoffs_of(language, cutoffs))
+        for language in order[:HISTOGRAMS_SHOWN]
     ]
     lead = (
         "Documents (paragraphs, where these were scored one by one) by perplexity under the model of their language, "
@@ -36,13 +38,16 @@ def perplexity_section(output: Path) -> ReportSection:
         f"cannot be compared. The {len(charts)} languages with most of them, of {len(histograms)} with a model."
     )
     keys = legend([("head", "head"), ("middle", "middle"), ("tail", "tail")])
-    rows = [(language, sum(histograms[language]["counts"]), *cutoffs.get(language, (None, None))) for language in order]
+    rows = [
+        (language, sum(histograms[language]["counts"]), *(cutoffs_of(language, cutoffs) or (None, None)))
+        for language in order
+    ]
     body = keys + side_by_side(charts)
     body += table(("language", "scored", "head below", "middle below"), rows, "Cut-offs of every language")
     return ReportSection("Perplexity", lead, body)
 
 
-def _histogram(language: str, histogram: Mapping[str, Any], cutoffs: list[float] | None) -> Markup:
+def _histogram(language: str, histogram: Mapping[str, Any], cutoffs: tuple[float, float] | None) -> Markup:
     counts = [sum(histogram["counts"][n : n + BINS_AT_ONCE]) for n in range(0, len(histogram["counts"]), BINS_AT_ONCE)]
     edges = [10**edge for edge in [*histogram["log10_edges"][:-1:BINS_AT_ONCE], histogram["log10_edges"][-1]]]
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.heads.kinds import Kind
 from finetune.heads.tagging import OUTSIDE
 from finetune.protocol import Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
@@ -32,6 +33,9 @@ RANDOM_WORDS = 3
 
 FAST_TEXT = {"minn": 2, "maxn": 5, "dim": 64, "epoch": 50, "lr": 0.5, "wordNgrams": 1, "bucket": 200_000}
 """Character n-grams, for words are of no use in a language that was not trained on. The same for every task."""
+
+SLOW = ("fasttext",)
+"""Those whose learning takes long: they are given no more rows than the settings say."""
 
 _SENTENCE = re.compile(r"[^.!?。！？।؟\n]+[.!?。！？।؟]*")
 
@@ -139,10 +143,38 @@ def _one_line(example: Classification) -> str:
     return " ".join(f"{example.text} {example.pair or ''}".split())
 
 
-def baseline_scores(
+def score_baselines(
+    train: Sequence[Any],
+    test: Mapping[str, Sequence[Any]],
+    kind: Kind,
+    rows: int,
+    scored: Callable[[str], None] = lambda name: None,
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[int]]]:
+    """Baseline -> language -> scores; and baseline -> [rows learnt from, of how many] where it was not all.
+
+    ``rows`` is the most that the slow ones learn from; 0: all. ``scored`` is told of each.
+    """
+    scores, learnt = {}, {}
+    for name, baseline in baselines_of(kind.name).items():
+        own = drawn(train, rows) if name in SLOW else train
+        scores[name] = _scores(own, test, baseline, kind.score)
+        if len(own) < len(train):
+            learnt[name] = [len(own), len(train)]
+        scored(name)
+    return scores, learnt
+
+
+def drawn(examples: Sequence[Any], most: int) -> Sequence[Any]:
+    """``most`` of the examples, each as likely as any other, in their order and the same each time; 0: all."""
+    if not most or len(examples) <= most:
+        return examples
+    return [examples[n] for n in np.sort(np.random.default_rng(1).choice(len(examples), most, replace=False))]
+
+
+def _scores(
     train: Sequence[Any], test: Mapping[str, Sequence[Any]], baseline: Baseline, judge: Callable[..., dict[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """Language -> scores. The baseline learns once, from all of ``train``, and answers all languages."""
+    """Language -> scores. The baseline learns once and answers all languages."""
     every = [example for examples in test.values() for example in examples]
     said = baseline(train, every)
     found, start = {}, 0

@@ -20,7 +20,7 @@ MODEL, BEST, ADAM, CHANCE = "model/", "best/", "adam/", "chance/"
 
 @dataclass(frozen=True)
 class State:
-    """The epochs so far, and the weights after the best of them."""
+    """The epochs so far, and the weights after the best of them, on the CPU."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def load_state(
     torch.set_rng_state(tensors[f"{CHANCE}cpu"])
     if f"{CHANCE}cuda" in tensors and device.type == "cuda":
         torch.cuda.set_rng_state(tensors[f"{CHANCE}cuda"])
-    return State(history, {name: value.to(device) for name, value in _under(tensors, BEST).items()})
+    return State(history, _under(tensors, BEST))
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from finetune.crew import fine_tune_together
 from finetune.data.examples import TaskData
+from finetune.folder import why_new_head
 from finetune.heads.kinds import KINDS, Kind, Prediction
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Protocol, Recipe
-from finetune.training.baselines import baseline_scores, baselines_of
+from finetune.training.baselines import baselines_of, score_baselines
+from finetune.training.devices import runs_at_once
 from finetune.training.encoding import ENCODED, counts_of, write_encoded
 from finetune.training.held_out import HELD_OUT, write_held_out
 from finetune.training.run import CHECKPOINTS, MODEL, PREDICTED, RESULTS, RUNS, SPLITS, RunShard, fine_tune_shard
@@ -36,9 +38,18 @@ MEASURED = 100
 
 
 def compare(
-    data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path, output: Path, context: Context
+    data: TaskData,
+    recipe: Recipe,
+    protocol: Protocol,
+    encoder: Path,
+    output: Path,
+    context: Context,
+    take_head: bool = True,
 ) -> Counts:
-    """Fine-tune and test every run of the protocol. Errors: XlmrError for settings or files that do not fit."""
+    """Fine-tune and test every run of the protocol, with the head in the encoder's folder if that fits.
+
+    Errors: XlmrError for settings or files that do not fit.
+    """
     kind = KINDS[data.kind](tuple(data.labels), recipe, data.name)
     _check(data, recipe, encoder)
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
@@ -52,16 +63,19 @@ def compare(
     encoded = {f"{s}.{lang}": kind.encode(e, tokenizer, max(1, context.workers)) for s, lang, e in data.splits()}
     write_encoded(encoded, output / ENCODED)
     write_held_out(data, output / HELD_OUT)
+    new_head = why_new_head(encoder, kind) if take_head else "finetune.encoder.head says so"
+    context.log.event("head", stage=context.stage, taken=not new_head, why=new_head)
     runs = runs_of(protocol, recipe)
+    by_language = protocol.choose == "language"
     shards = {
         one.name: RunShard(
-            one, recipe, data.kind, data.name, tuple(data.labels), encoder, output, protocol.choose == "language"
+            one, recipe, data.kind, data.name, tuple(data.labels), encoder, output, by_language, not new_head
         )
         for one in runs
     }
     crew = current_crew()
     if crew is None:
-        context.map_shards(fine_tune_shard, shards)
+        context.map_shards(fine_tune_shard, shards, at_once=runs_at_once(recipe.runs_on_a_gpu))
     else:
         fine_tune_together(crew, list(shards.values()), context)
     shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
@@ -69,7 +83,8 @@ def compare(
     kept = best_run(results, protocol.initialisations[0])["name"]
     counts = {name: counts_of(one, recipe.longest) for name, one in encoded.items()}
     text = {language: text_counts(kind, examples, tokenizer) for language, examples in data.test.items()}
-    write_json(output / RESULTS, summary(data, kind, counts, results, kept) | {"text": text})
+    told = summary(data, kind, counts, results, kept) | _baselines(data, kind, protocol, context)
+    write_json(output / RESULTS, told | {"head": {"taken": not new_head, "why": new_head}, "text": text})
     _write_predictions(data, kind, output, [one.name for one in runs])
     _keep_model(output, kept, [one.name for one in runs])
     return _counts(data, kind, results)
@@ -131,10 +146,8 @@ def text_counts(kind: Kind, examples: Sequence[Any], tokenizer: Tokenizer) -> di
 def summary(
     data: TaskData, kind: Kind, counts: Mapping[str, Mapping[str, int]], results: list[dict[str, Any]], kept: str
 ) -> dict[str, Any]:
-    """results.json: what was compared with what, every run, and what needs no model."""
-    every = [example for examples in data.train.values() for example in examples]
-    baselines = {n: baseline_scores(every, data.test, b, kind.score) for n, b in baselines_of(data.kind).items()}
-    found = {
+    """results.json: what was compared with what, and every run."""
+    return {
         "task": data.name,
         "kind": data.kind,
         "metric": kind.metric,
@@ -144,13 +157,24 @@ def summary(
         "chosen_by": "language" if "dev_by_language" in results[0] else "joint",
         "files": counts,
         "learning_rates": choose_learning_rates(results),
-        "baselines": baselines,
         "model": kept,
         "runs": results,
     }
-    if "majority" in baselines:
+
+
+def _baselines(data: TaskData, kind: Kind, protocol: Protocol, context: Context) -> dict[str, Any]:
+    """The same of what needs no model, and of how many training texts each has learnt from fewer than all."""
+    if not protocol.baselines:
+        return {"baselines": {}}
+    every = [example for examples in data.train.values() for example in examples]
+    with context.progress("baselines", len(baselines_of(data.kind)), "baselines") as bar:
+        scores, learnt = score_baselines(
+            every, data.test, kind, protocol.baseline_rows, lambda name: bar.advance(1, f"{name} is scored")
+        )
+    found: dict[str, Any] = {"baselines": scores, "baseline_rows": learnt}
+    if "majority" in scores:
         label = baselines_of(data.kind)["majority"](every, every[:1])[0]["predicted"]
-        found["majority"] = {"label": label, "test": baselines["majority"]}
+        found["majority"] = {"label": label, "test": scores["majority"]}
     return found
 
 

@@ -140,12 +140,17 @@ def fine_tune(
                 objective.at_best(language)
         history.append(last)
         if best is None or last.rank > best.rank:
-            best, weights = last, {name: value.detach().clone() for name, value in model.state_dict().items()}
+            best, weights = last, on_the_cpu(model)
         if setting.checkpoint is not None:
             save_state(setting.checkpoint, model, optimizer, [epoch.as_json() for epoch in history], weights)
     assert best is not None
     model.load_state_dict(weights)
     return Outcome(history, best)
+
+
+def on_the_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights, where it takes none of a GPU's memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
 
 
 def last_gain(history: list[Epoch], objective: Objective) -> int:
@@ -185,18 +190,17 @@ def train_updates(
     model.train()
     total, rows_seen = torch.zeros((), device=device), 0
     for rows in batches:
-        own = ranks.rows(rows)
-        scores = _scores(model, *train.batch(own, device), recipe)
-        share = ranks.share(train, rows)
-        loss = loss_of(scores, train.batch_targets(own, device)) * share if share else 0.0 * scores.sum()
         model.zero_grad(set_to_none=True)
-        loss.backward()
+        for part, share in ranks.parts(train, rows, recipe.micro_batch):
+            scores = _scores(model, *train.batch(part, device), recipe)
+            loss = loss_of(scores, train.batch_targets(part, device)) * share if share else 0.0 * scores.sum()
+            loss.backward()
+            total += loss.detach() * len(rows)
         ranks.join_gradients(model)
         ranks.clip(model, recipe.clip)
         optimizer.step()
         schedule.step()
         ranks.spread(model)
-        total += loss.detach() * len(rows)
         rows_seen += len(rows)
     return ranks.total(total).item() / rows_seen
 

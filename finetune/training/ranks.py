@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from finetune.training.encoding import Encoded, Rows
 from pretrain.chance import mix
-from pretrain.folder import Weights, from_hugging_face, load_encoder, read_config
+from pretrain.folder import Weights, encoder_from_hugging_face, load_encoder, read_config
 from pretrain.model import Encoder, ModelConfig, build
 from pretrain.parallel import Cut, Group, cuts_of, divide, put
 
@@ -51,18 +51,16 @@ class Ranks:
         """Of dropout: the same where rows are the same, another where they are not."""
         return int(mix(seed, self.data.rank) >> np.uint64(1)) if self.data.rank else seed
 
-    def rows(self, batch: Rows) -> Rows:
-        """This rank's rows of a batch. Where there are too few, the first, for all must take part in each sum."""
-        own = batch[self.data.rank :: self.data.world]
-        return own if len(own) else batch[:1]
+    def parts(self, texts: Encoded, batch: Rows, most: int = 0) -> Iterator[tuple[Rows, float]]:
+        """This rank's rows of a batch, at most ``most`` at once (0: all), each part with its share in the whole.
 
-    def share(self, texts: Encoded, batch: Rows) -> float:
-        """What the mean loss over this rank's rows counts for in the mean over the batch."""
-        if self.data.world == 1:
-            return 1.0
-        if len(batch) <= self.data.rank:
-            return 0.0
-        return texts.units(self.rows(batch)) / max(1, texts.units(batch))
+        A share is what the mean loss over the part counts for in the mean over the batch. All ranks get as many parts,
+        for all take part in each sum: one that has too few rows gets the first again, with a share of 0.
+        """
+        own, longest = batch[self.data.rank :: self.data.world], -(-len(batch) // self.data.world)
+        units = max(1, texts.units(batch))
+        for rows in np.array_split(own, -(-longest // (most or longest))):
+            yield (rows, texts.units(rows) / units) if len(rows) else (batch[:1], 0.0)
 
     def owned(self, model: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """Those of ``parameters`` that this rank updates."""
@@ -182,13 +180,12 @@ def _own_parts(
     folder: Path, config: ModelConfig, fresh: Encoder | None, cuts: dict[str, Cut], group: Group
 ) -> Iterator[tuple[str, Tensor]]:
     whole = (
-        from_hugging_face(Weights(folder), config, folder)
+        encoder_from_hugging_face(Weights(folder), config, folder)
         if fresh is None
         else ((f"encoder.{name}", tensor) for name, tensor in fresh.state_dict().items())
     )
     for name, tensor in whole:
-        if name.startswith("encoder."):
-            yield name, cuts[name].part(tensor, group).clone()
+        yield name, cuts[name].part(tensor, group).clone()
 
 
 def _gradient(parameter: Tensor) -> Tensor:

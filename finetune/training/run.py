@@ -5,7 +5,6 @@ By one process, as a shard of the stage; or by several ranks together, of which 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from finetune.folder import save_fine_tuned
+from finetune.folder import save_fine_tuned, take_head
 from finetune.heads.kinds import KINDS, Kind, Prediction
 from finetune.protocol import Run
 from finetune.stages import Recipe
 from finetune.training.baselines import starting_encoder
+from finetune.training.devices import own_device
 from finetune.training.encoding import ENCODED, Encoded, read_encoded
 from finetune.training.held_out import HELD_OUT, read_held_out
 from finetune.training.loop import (
@@ -56,6 +56,8 @@ class RunShard:
     """With the encoded rows, the examples of dev and test, and checkpoints."""
     by_language: bool = False
     """Whether each language is tested at the epoch with its own best dev score."""
+    head: bool = False
+    """Whether a run from the pretrained encoder goes on from the head in its folder too."""
 
     @property
     def done(self) -> bool:
@@ -97,7 +99,11 @@ class _FineTuning:
         if shard.recipe.encoder_dropout is not None:
             set_dropout(start, shard.recipe.encoder_dropout)
         torch.manual_seed(self._run.seed)  # the head's weights
-        self.model = self.kind.model(start, shard.recipe.dropout).to(own_device())
+        self.model = self.kind.model(start, shard.recipe.dropout)
+        if shard.head and self._run.initialisation == "pretrained":
+            take_head(self.model, shard.encoder, self.kind)
+        start.recompute = shard.recipe.recompute
+        self.model.to(own_device())
 
     def train(self) -> Outcome:
         """The epochs; the model is left as it was at the best of them."""
@@ -157,15 +163,6 @@ def set_dropout(encoder: nn.Module, dropout: float) -> None:
             module.p = dropout
         elif isinstance(module, ScaledDotProduct):
             module.dropout = dropout
-
-
-def own_device() -> torch.device:
-    """The GPU that the launcher gave this process, or the first; the CPU where there is none."""
-    return (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
 
 
 def whole_weights(model: nn.Module, kind: Kind, recipe: Recipe, ranks: Ranks) -> dict[str, Tensor] | None:

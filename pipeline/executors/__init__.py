@@ -24,6 +24,10 @@ class Executor(Protocol):
         """
         ...
 
+    def at_most(self, workers: int) -> Executor:
+        """The same with no more than so many workers."""
+        ...
+
 
 def make_executor(settings: RunConfig) -> Executor:
     """The executor that the configuration names. A Slurm array is many tasks, each of which works locally."""

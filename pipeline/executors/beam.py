@@ -49,6 +49,10 @@ class BeamExecutor:
     def __post_init__(self) -> None:
         beam_options(self.options, self.workers)
 
+    def at_most(self, workers: int) -> BeamExecutor:
+        """See ``Executor``. How many workers a cluster has, its own options say."""
+        return BeamExecutor(min(self.workers, workers), self.options)
+
     def run(self, work: ShardWork, shards: Sequence[Shard]) -> Iterator[tuple[str, Outcome]]:
         """See ``Executor``."""
         waiting = {shard.name: shard for shard in shards}

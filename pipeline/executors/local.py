@@ -24,6 +24,9 @@ from pipeline.executors.threads import one_thread
 from pipeline.notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
+WORKER = "XLMR_WORKER"
+"""Environment of a worker: its number from 0 among those that work at once, by which it takes a GPU, say."""
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -39,6 +42,10 @@ class LocalExecutor:
     """``workers`` processes; none but this one where one is enough."""
 
     workers: int
+
+    def at_most(self, workers: int) -> LocalExecutor:
+        """See ``Executor``."""
+        return LocalExecutor(min(self.workers, workers))
 
     def run(self, work: ShardWork, shards: Sequence[Shard]) -> Iterator[tuple[str, Outcome]]:
         """See ``Executor``."""
@@ -58,7 +65,7 @@ def _in_workers(
     waiting, again = deque(shards), list[Shard]()
     crew: list[_Worker] = []
     try:
-        crew += [_Worker(work) for _ in range(workers)]
+        crew += [_Worker(work, number) for number in range(workers)]
         busy = [worker for worker in crew if worker.take(waiting)]
         while busy:
             for worker in _ready(busy):
@@ -78,7 +85,7 @@ def _in_workers(
                     crew.remove(worker)
                     busy.remove(worker)
                     if waiting:
-                        crew.append(_Worker(work))
+                        crew.append(_Worker(work, worker.number))
                         busy += [crew[-1]] if crew[-1].take(waiting) else []
                     continue
                 if not worker.take(waiting):
@@ -105,11 +112,12 @@ def _ready(busy: Sequence[_Worker]) -> list[_Worker]:
 class _Worker:
     """A process that does shards as they come through a pipe, until the pipe is closed."""
 
-    def __init__(self, work: ShardWork) -> None:
+    def __init__(self, work: ShardWork, number: int) -> None:
         self._killed_before = kills_for_memory()
+        self.number = number
         self.shard: Shard | None = None
         self.pipe, theirs = _SPAWN.Pipe()
-        self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work), daemon=False)
+        self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work, number), daemon=False)
         with one_thread():
             self.process.start()
         theirs.close()
@@ -146,7 +154,8 @@ class _Worker:
             self.process.join()
 
 
-def _serve(pipe: Connection, work: ShardWork) -> None:
+def _serve(pipe: Connection, work: ShardWork, number: int) -> None:
+    os.environ[WORKER] = str(number)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told once, by the run
     threading.Thread(target=_die_with_the_run, daemon=True).start()
     while True:

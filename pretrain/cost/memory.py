@@ -110,17 +110,18 @@ def _states(own: float, how: Cluster, accumulating: bool) -> States:
     number = how.stream
     bucket = min(BUCKET, own)
     if how.stage == 0:  # AdamW itself; the ranks' gradients are summed in a bucket
-        return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + bucket * number)
+        return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + 4 * bucket)
     optimiser = 12 * own / how.data  # masters, and two moments
+    copy = 4 * bucket * (number == 2)  # ranks add up in fp32
     if how.stage == 3:  # everything in parts; what a layer needs is gathered for it
-        gathered = (4.8 + 2 * accumulating) * min(own, GATHERED)
-        return States(number * own / how.data, optimiser, 4 * own / how.data, bucket * number, gathered)
+        coming = 1.15 * number * min(own, GATHERED) + number * bucket + copy
+        return States(number * own / how.data, optimiser, 4 * own / how.data, bucket * 4, coming)
     if how.precision != "bf16":
         return States(4 * own, optimiser, 4 * own * accumulating, bucket * 4, (3.1 if accumulating else 5.6) * own)
-    if how.stage == 1:  # gradients whole in fp32, and in bf16 as they come; the latter stay, once they are there
-        return States(2 * own, optimiser, (4 + 2 * accumulating) * own, 0, 2 * own * (not accumulating) + 2 * bucket)
-    part = 4 * own / how.data
-    return States(2 * own, optimiser, part * accumulating, bucket * 2, 3.5 * own + part * (not accumulating))
+    if how.stage == 1:  # gradients whole in fp32, and in bf16 as they come; the latter stay until all have come
+        coming = max(2 * own, copy * (how.data > 1)) - 2 * own * accumulating
+        return States(2 * own, optimiser, (4 + 2 * accumulating) * own, 0, coming)
+    return States(2 * own, optimiser, 4 * own / how.data, 0, bucket * 4 + copy)  # in a bucket, beside it, in fp32
 
 
 def _of_a_layer(work: Workload, how: Cluster) -> tuple[float, float, float]:

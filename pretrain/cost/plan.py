@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
-from pretrain.cost.flops import encoder_flops, training_flops
+from pretrain.cost.flops import FORWARD, encoder_flops, training_flops
 from pretrain.cost.memory import Cluster, Memory, Precision, memory_of
 from pretrain.cost.workload import Workload, of_config, of_size
-from pretrain.presets import SHAPES
+from pretrain.presets import SHAPES, Shape
 
 Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 
@@ -42,7 +42,7 @@ UNITS = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "MIB": 2**20, "TB": 1e12}
 
 @dataclass(frozen=True)
 class Speed:
-    """What a GPU does: operations a second at its peak, and the share of it a training gets, without recomputing."""
+    """What a GPU does: operations a second at its peak, and the share of it a training makes, recomputed ones too."""
 
     peak: float
     share: float
@@ -52,7 +52,7 @@ class Speed:
         """Of one update on all GPUs. Recomputing adds a forward pass of the layers."""
         pieces = work.train.global_batch * work.length
         done = training_flops(work.shape, work.length, work.mask_rate)
-        done += encoder_flops(work.shape, work.length, passes=1) * how.recompute
+        done += encoder_flops(work.shape, work.length, FORWARD) * how.recompute
         return pieces * done / (how.tensor * how.data * self.peak * self.share)
 
 
@@ -163,7 +163,7 @@ def speed_of(peak: float | None, mfu: float | None, measured: Path | None) -> Sp
     if measured is not None:
         try:
             found = json.loads(measured.read_text(encoding="utf-8"))
-            speed = Speed(found["peak_flops_a_second"], found["ours"]["mfu"], f"measured, {measured}")
+            speed = Speed(found["peak_flops_a_second"], _share_done(found), f"measured, {measured}")
         except (ValueError, KeyError, TypeError):
             raise XlmrError(f"{measured}: not a benchmark", "give what xlmr pretrain benchmark wrote") from None
     else:
@@ -171,6 +171,13 @@ def speed_of(peak: float | None, mfu: float | None, measured: Path | None) -> Sp
     if (mfu is not None and not 0 < mfu <= 1) or (peak is not None and peak <= 0):
         raise UsageError("--mfu lies between 0 and 1, --peak above 0", "give them so")
     return Speed(peak * 1e12 if peak else speed.peak, mfu or speed.share, speed.source)
+
+
+def _share_done(found: dict[str, Any]) -> float:
+    """Of the peak, by a benchmark's figures. Its share counts no recomputing, even where the time has it in it."""
+    work, useful, share = found["workload"], found["useful_flops_a_piece"], float(found["ours"]["mfu"])
+    again = encoder_flops(Shape(**work["shape"]), work["length"], FORWARD) * work["train"]["recompute"]
+    return share * (useful + again) / useful
 
 
 def parse_bytes(text: str) -> float:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mined_corpus import context_for
+from minified_corpus import Made
 
-from corpus.stages import ROOM
+from corpus.output import regroup
+from corpus.output.minify import minify
+from corpus.output.settings import Regroup
+from corpus.stages import ROOM, RegroupStage
 from pipeline.dag import Dag
+from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan
 from pipeline.runner import Selection, run
 
@@ -82,3 +89,17 @@ def done(small: Path, tmp_path_factory: pytest.TempPathFactory) -> CorpusRun:
 def fresh(small: Path, tmp_path: Path) -> CorpusRun:
     """A run of one's own, nothing done yet."""
     return CorpusRun(small, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made(small, done, tmp_path_factory) -> Made:
+    """By documents, as cc_net; several files a bucket."""
+    folder = tmp_path_factory.mktemp("minified")
+    config = Regroup(file_bytes=2**16, batch_bytes=2**14)
+    inputs = {name: done.output(name) for name in ("corpus.mine", "corpus.cutoffs")}
+    regroup.run(RegroupStage.model_construct(regroup=config), inputs, folder / "corpus", context_for(folder / "corpus"))
+    # What the settings were stands in the manifest, which the spine writes.
+    manifest = read_manifest(done.output("corpus.regroup"))
+    replace(manifest, config={"regroup": config.model_dump()}).write(folder / "corpus")
+    minify(folder / "corpus", folder / "m", workers=1)
+    return Made(folder / "corpus", folder / "m", small / "crawl")

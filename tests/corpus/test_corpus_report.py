@@ -29,7 +29,7 @@ HOSTILE = '<script>alert("1")</script>|&'
 
 reasons = st.sampled_from(
     ["duplicate lines", "lines repeated in a document", "nothing but duplicate lines", "language unsure",
-     "another dump's language", "c4: a line", "length: too long", HOSTILE]
+     "not one of the languages asked for", "another dump's language", "c4: a line", "length: too long", HOSTILE]
 )  # fmt: skip
 
 
@@ -162,8 +162,8 @@ def test_language_by_language_before_and_after():
     table = {"documents": {"en": {"head": 2}}, "characters": {"en": {"head": 62}}}
     found = by_language(mined, table, "characters")
     assert found["en"] == {
-        "after deduplication": 75, "language identification": 15, "the choice of dumps": 0, "filters": 0,
-        "kept": 60, "head": 62, "middle": 0, "tail": 0, "all": 0,
+        "after deduplication": 75, "language identification": 15, "the choice of languages": 0,
+        "the choice of dumps": 0, "filters": 0, "kept": 60, "head": 62, "middle": 0, "tail": 0, "all": 0,
     }  # fmt: skip
     assert (found["xx"]["after deduplication"], found["xx"]["filters"], found["xx"]["kept"]) == (25, 25, 0)
     page = str(language_section(mined, table).body)

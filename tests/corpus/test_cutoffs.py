@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from corpus.output.records import MINED
-from corpus.perplexity.cutoff_table import read_cutoffs
+from corpus.perplexity.cutoff_table import cutoffs_of, read_cutoffs, rows_of
 from corpus.perplexity.cutoffs import sample_perplexities
 from pipeline.context import Context
 from pipeline.errors import XlmrError
@@ -120,3 +120,14 @@ def test_table_has_its_provenance_and_is_read_back(done, fresh):
     words = ("--corpus.perplexity.cutoffs", str(output / "table.json"))
     fresh.run(*words, until="corpus.cutoffs")
     assert json.loads((fresh.output("corpus.cutoffs", *words) / "cutoffs.json").read_text()) == cutoffs
+
+
+def test_a_language_in_one_script_has_the_cut_offs_and_models_of_the_language(done):
+    table = {"zh": (1.0, 2.0), "sr": (3.0, 4.0), "sr-Latn": (5.0, 6.0)}
+    assert [cutoffs_of(language, table) for language in ("zh-Hant", "zh", "sr-Latn", "sr-Cyrl", "my_zaw")] == [
+        (1.0, 2.0), (1.0, 2.0), (5.0, 6.0), (3.0, 4.0), None,
+    ]  # fmt: skip
+    inputs = {"corpus.language_models": done.output("corpus.language_models")}
+    rows = rows_of({"de": (1, 2), "de-Latn": (1, 2), "fr": (1, 2)}, {}, inputs)
+    assert rows["de-Latn"]["models"] == rows["de"]["models"] is not None
+    assert rows["fr"]["models"] is None

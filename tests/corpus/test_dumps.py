@@ -10,11 +10,12 @@ from crawl_server import put_dump, serve, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.crawl.dumps import address_of, segment_of
+from corpus.crawl.dumps import address_of, outside_files, segment_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.wet import Tally, read_crawl
 from pipeline.errors import UsageError, XlmrError
+from pipeline.storage import expand
 
 
 @pytest.fixture
@@ -99,6 +100,28 @@ def test_a_choice_of_shards(tmp_path, pick, taken):
     assert list(shards) == [f"shard-{n:05d}" for n in taken]
 
 
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_folder_is_its_wet_and_warc_files(tmp_path, end):
+    crawl = tmp_path / "crawl"
+    for name in ("b.warc.wet.gz", "a.warc.gz", "segment/c.wet", "notes.txt", "wet.paths.gz"):
+        (crawl / name).parent.mkdir(parents=True, exist_ok=True)
+        (crawl / name).touch()
+    files = [file for (file,) in all_shards(Fetch(crawl=f"{crawl}{end}")).values()]
+    assert files == [f"{crawl}/{name}" for name in ("a.warc.gz", "b.warc.wet.gz", "segment/c.wet")]
+    named = [file for pattern in outside_files(Fetch(crawl=f"{crawl}{end}")) for file in expand(pattern)]
+    assert sorted(named) == files
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(XlmrError, match="empty: no WET or WARC files are in this folder"):
+        all_shards(Fetch(crawl=f"{tmp_path}/empty"))
+
+
+def test_a_folder_and_a_pattern_are_the_same_corpus(fresh, small):
+    fresh.run(until="corpus.hash")
+    plan = fresh.run("--corpus.fetch.crawl", str(small / "crawl"), until="corpus.hash")
+    assert plan["corpus.hash"].manifest.counts["documents"] > 0
+    assert read_shards(plan["corpus.fetch"].output) == read_shards(fresh.output("corpus.fetch"))
+
+
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_dealing_out_loses_nothing(files, shards):
     names = [str(n) for n in range(files)]
@@ -136,9 +159,9 @@ def test_a_list_that_leads_elsewhere(server, tmp_path, line):
     [
         (None, "404 Not Found"),
         (b"\x1f\x8b\x08 no gzip", "not a whole gzip file"),
-        (gzip.compress(b"crawl-data/a\n" * 99)[:-9], "cut"),
-        (gzip.compress(b""), "lists no files"),
-        (gzip.compress(bytes(2**29)), "too long for a list"),
+        (gzip.compress(b"crawl-data/a\n" * 99, mtime=0)[:-9], "cut"),
+        (gzip.compress(b"", mtime=0), "lists no files"),
+        (gzip.compress(bytes(2**29), mtime=0), "too long for a list"),
     ],
 )
 def test_a_list_that_is_none(server, tmp_path, content, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from itertools import chain, pairwise
 from pathlib import Path
@@ -13,15 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from corpus.crawl.settings import Read
 from corpus.duplicates import exact
-from corpus.duplicates.arrays import GrowingHashes, HashWriter, read_into, read_pieces
-from corpus.duplicates.exact import find_in_partition, keep_duplicates, read_drops
-from corpus.duplicates.hash import first_in_document, hash_lines, sorted_at_most_twice
+from corpus.duplicates.arrays import HashWriter, read_into, read_pieces
+from corpus.duplicates.exact import borders_in, find_in_partition, keep_duplicates, read_drops
+from corpus.duplicates.hash import first_in_document, hash_lines, hash_shard
 from corpus.duplicates.normalise import normalise_lines_for_hash
+from corpus.duplicates.runs import SortedRuns, sorted_at_most_twice
 from corpus.duplicates.settings import Duplicates
 from corpus.duplicates.table import Table
 from corpus.duplicates.windows import PROCESS_BYTES, Partition, Window, bits_for, cut, windows_of
+from corpus.stages import DuplicatesStage
+from pipeline.context import Context
 from pipeline.errors import XlmrError
+from pipeline.log import EventLog
 from pipeline.storage import write_json
 
 # Values in every partition of a few bits, and few enough of them to meet often.
@@ -111,12 +117,47 @@ def test_sorted_at_most_twice(hashes, size):
     assert list(chain.from_iterable(sorted_at_most_twice(np.array(hashes, np.uint64), size))) == expected
 
 
-def test_hashes_that_grow():
-    parts = [np.arange(n, n + 40_000, dtype=np.uint64) for n in range(7)]
-    grown = GrowingHashes()
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(values, max_size=9), max_size=9), st.integers(1, 12))
+def test_sorted_outside_memory(tmp_path_factory, parts, most):
+    folder = tmp_path_factory.mktemp("runs") / "runs"
+    runs = SortedRuns(folder, most)
     for part in parts:
-        grown.append(part)
-    assert (grown.filled() == np.concatenate(parts)).all()
+        runs.append(np.array(part, np.uint64))
+    assert folder.exists() == (sum(map(len, parts)) > most)
+    found = list(chain.from_iterable(runs.pieces()))
+    assert found == sorted(h for h, n in Counter(chain.from_iterable(parts)).items() for _ in range(min(n, 2)))
+    assert not folder.exists()
+
+
+def test_a_shard_is_hashed_in_fixed_memory(small, tmp_path, monkeypatch):
+    """The same files whether the hashes fit into memory or not, and nothing else is left."""
+    file = str(min((small / "crawl").iterdir()))
+    for folder, most in (("one", 2**24), ("many", 100)):
+        monkeypatch.setattr("corpus.duplicates.runs.RUN_HASHES", most)
+        hash_shard(Read(), ("a", [file]), tmp_path / folder)
+    found = [
+        {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in (tmp_path / folder).rglob("*.*")}
+        for folder in ("one", "many")
+    ]
+    assert set(found[0]) == {"lines/a.npy", "sorted/a.npy"}
+    assert found[0] == found[1]
+
+
+def test_of_a_wide_window_only_the_shards_own_numbers_are_read(tmp_path):
+    np.save(tmp_path / "starts.npy", np.arange(2 * 10**6, dtype=np.int64).reshape(2, -1))
+    tracemalloc.start()
+    assert borders_in(tmp_path / "starts.npy", 7).tolist() == [[7, 8], [10**6 + 7, 10**6 + 8]]
+    assert tracemalloc.get_traced_memory()[1] < 10**5, "16 MB of numbers"
+    tracemalloc.stop()
+
+
+def test_many_small_reads_are_warned_of(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(exact, "MANY_READS", 2)
+    context = Context("corpus.duplicates", tmp_path / "out", 1, EventLog(tmp_path / "log.jsonl"))
+    config = DuplicatesStage.model_construct(duplicates=Duplicates())
+    exact.run(config, {"corpus.hash": done.output("corpus.hash")}, tmp_path / "out", context)
+    assert ["3 shards are many small reads" in line for line in context.warnings] == [True]
 
 
 def test_files_are_numpys_own(tmp_path):

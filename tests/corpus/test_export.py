@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,6 +297,11 @@ def test_finding_a_corpus(corpus, done, tmp_path):
     assert find_corpus(done.folder / "c") == done.output("corpus.regroup")
     with pytest.raises(UsageError, match="holds no complete corpus"):
         find_corpus(tmp_path)
+    shutil.copytree(done.output("corpus.regroup"), tmp_path / "made again")
+    assert find_corpus(tmp_path / "made again") == tmp_path / "made again"
+    (tmp_path / "made again/manifest.json").unlink()  # the first thing that the next run of the stage does
+    with pytest.raises(XlmrError, match="this corpus is not complete"):
+        find_corpus(tmp_path / "made again")
     with pytest.raises(UsageError, match="no such file or folder"):
         find_corpus(tmp_path / "nothing")
 

@@ -16,7 +16,7 @@ import pytest
 from corpus_crawl import wet_record
 from crawl_server import CrawlServer, cuts, fetch_many, hangs_up, lies, put_dump, says, serve, settings
 
-from corpus.crawl import download
+from corpus.crawl import download, source
 from corpus.crawl.cache import Cache
 from corpus.crawl.fetch import all_shards
 from corpus.crawl.settings import Fetch, Read
@@ -52,12 +52,24 @@ def test_a_cut_connection_goes_on_where_it_ended(server, tmp_path):
     assert server.requests == [("x", None), ("x", "bytes=1000000-"), ("x", "bytes=1500000-")]
 
 
-@pytest.mark.parametrize("fault", [says(503), says(429), says(403), says(500), hangs_up, cuts(0)])
+@pytest.mark.parametrize("fault", [says(503), says(429), says(500), hangs_up, cuts(0)])
 def test_passing_trouble_is_waited_out(server, tmp_path, fault):
     server.files["x"] = NOISE[:1000]
     server.faults["x"] = [fault] * 3
     assert get(server, tmp_path) == NOISE[:1000]
     assert len(server.requests) == 4
+
+
+def test_403_is_waited_out_where_it_means_too_often(server, tmp_path, monkeypatch):
+    server.files["x"] = NOISE[:1000]
+    server.faults["x"] = [says(403)] * 2
+    with pytest.raises(XlmrError, match="403 Forbidden; check the address, and what you may read there"):
+        get(server, tmp_path)
+    assert len(server.requests) == 1
+    assert "data.commoncrawl.org" in source.SAY_403_TOO_OFTEN
+    monkeypatch.setattr(source, "SAY_403_TOO_OFTEN", {"127.0.0.1"})
+    assert get(server, tmp_path) == NOISE[:1000]
+    assert len(server.requests) == 3
 
 
 def test_waits_grow_and_are_bounded(server, tmp_path):

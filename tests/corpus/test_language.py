@@ -18,8 +18,9 @@ from corpus.language.combine import Combination, learn
 from corpus.language.identifier import CodedModel, load_identifier
 from corpus.language.labelled_text import Document, cut, find_files, pieces, read_documents, split_off
 from corpus.language.labels import load_table
+from corpus.language.model_card import read_card
 from corpus.language.model_file import model_path, own_model_path
-from corpus.language.own_model import OwnModel, read_card, words_alone
+from corpus.language.own_model import OwnModel, words_alone
 from corpus.language.settings import LanguageId
 from corpus.language.train import train
 from corpus.language.train_settings import Training

@@ -1,33 +1,25 @@
-"""A corpus minified, and rebuilt out of the crawl: the same bytes; and a crawl that changed is noticed by line."""
+"""A corpus minified, and rebuilt out of the crawl: the same bytes."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from corpus_crawl import wet_file, wet_record
 from hypothesis import given
 from hypothesis import strategies as st
 from mined_corpus import SMALL, contents, context_for, mined_row, random_mined, rows_of, run_on, write_mined
+from minified_corpus import MASKS, paragraph_row
 from pyarrow import parquet
 
 from corpus.output import regroup, segments
-from corpus.output.ccnet_minified import decode_line_ids, read_ccnet
 from corpus.output.minified import INDEX, Minified
 from corpus.output.minify import minify
 from corpus.output.reproduce import reproduce
@@ -36,39 +28,9 @@ from corpus.output.settings import Regroup
 from corpus.stages import RegroupStage
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
-from pipeline.manifest import read_manifest
 from pipeline.storage import read_json
 
 ROOT = Path(__file__).parents[2]
-
-
-class Made:
-    """A corpus of the small crawl, its minified form, and the crawl."""
-
-    def __init__(self, corpus: Path, minified: Path, crawl: Path) -> None:
-        self.corpus, self.minified, self.crawl = corpus, minified, crawl
-
-    def copy_of_crawl(self, folder: Path) -> Path:
-        shutil.copytree(self.crawl, folder)
-        return folder
-
-
-@pytest.fixture(scope="session")
-def made(small, done, tmp_path_factory) -> Made:
-    """By documents, as cc_net; several files a bucket."""
-    folder = tmp_path_factory.mktemp("minified")
-    config = Regroup(file_bytes=2**16, batch_bytes=2**14)
-    inputs = {name: done.output(name) for name in ("corpus.mine", "corpus.cutoffs")}
-    regroup.run(RegroupStage.model_construct(regroup=config), inputs, folder / "corpus", context_for(folder / "corpus"))
-    # What the settings were stands in the manifest, which the spine writes.
-    manifest = read_manifest(done.output("corpus.regroup"))
-    replace(manifest, config={"regroup": config.model_dump()}).write(folder / "corpus")
-    minify(folder / "corpus", folder / "m", workers=1)
-    return Made(folder / "corpus", folder / "m", small / "crawl")
-
-
-def missing(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "missing.jsonl").read_text().splitlines()]
 
 
 def test_the_rebuilt_corpus_is_byte_for_byte_the_corpus(made, tmp_path):
@@ -145,114 +107,6 @@ def test_kill_in_the_middle_and_go_on(made, tmp_path):
     assert contents(out) == contents(made.corpus)
 
 
-def change(path: Path, before: bytes, after: bytes) -> None:
-    """Write other text in the place of some, a gzip member a record as before; lengths stay what they were."""
-    assert len(before) == len(after)
-    text = gzip.decompress(path.read_bytes())
-    assert text.count(before) == 1
-    records = text.replace(before, after).split(b"WARC/1.0\r\n")[1:]
-    path.write_bytes(b"".join(gzip.compress(b"WARC/1.0\r\n" + record) for record in records))
-
-
-def a_line(made: Made) -> tuple[dict, str]:
-    """A document whose last line stands nowhere else in its segment, and that line."""
-    rows = [row for p in sorted(made.corpus.glob("en/*.arrow")) for row in rows_of(p)]
-    for row in rows:
-        line = row["raw_content"].split("\n")[-1]
-        if len(line) > 30 and gzip.decompress(Path(row["cc_segment"]).read_bytes()).count(line.encode()) == 1:
-            return row, line
-    raise AssertionError
-
-
-def test_a_line_that_was_tampered_with_is_noticed(made, tmp_path, capsys):
-    row, line = a_line(made)
-    crawl = made.copy_of_crawl(tmp_path / "crawl")
-    change(crawl / Path(row["cc_segment"]).name, line.encode(), line[:-1].encode() + b"#")
-    with pytest.raises(
-        XlmrError, match=r"1 of [\d,]+ documents are not in this crawl as they were; they are listed in"
-    ):
-        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
-    assert "1 changed" in capsys.readouterr().err
-    (found,) = missing(tmp_path / "out")
-    assert (found["url"], found["what"]) == (row["url"], "changed")
-    assert found["why"] == f"line {row['line_ids'][-1]:,} is another"
-    rebuilt = {r["url"]: r for p in (tmp_path / "out").glob("*/*.arrow") for r in rows_of(p)}
-    assert row["url"] not in rebuilt
-    assert len(rebuilt) > 100
-
-
-def test_what_is_gone_is_named_and_tried_again(made, tmp_path):
-    """A segment and a document are missing; then they are back."""
-    crawl = made.copy_of_crawl(tmp_path / "crawl")
-    first, second, _ = sorted(crawl.iterdir())
-    first.rename(tmp_path / "aside")
-    row = next(r for p in made.corpus.glob("en/*.arrow") for r in rows_of(p) if r["cc_segment"].endswith(second.name))
-    whole = second.read_bytes()
-    change(second, f"WARC-Target-URI: {row['url']}\r".encode(), f"WARC-Target-URI: {row['url'][:-1]}?\r".encode())
-    with pytest.raises(XlmrError, match="the same command tries them again"):
-        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
-    found = missing(tmp_path / "out")
-    assert {one["what"] for one in found} == {"gone"}
-    assert [one["url"] for one in found if one["cc_segment"].endswith(second.name)] == [row["url"]]
-    of_first = [one for one in found if one["cc_segment"].endswith(first.name)]
-    assert len(of_first) == Minified.open(made.minified).segments[0].rows
-    assert of_first[0]["why"] == f"its segment is not at {first}"
-
-    (tmp_path / "aside").rename(first)
-    second.write_bytes(whole)
-    reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
-    assert contents(tmp_path / "out") == contents(made.corpus)
-    assert missing(tmp_path / "out") == []
-
-
-def test_a_document_with_another_digest_is_changed(made, tmp_path):
-    row, _ = a_line(made)
-    crawl = made.copy_of_crawl(tmp_path / "crawl")
-    change(crawl / Path(row["cc_segment"]).name, row["digest"].encode(), b"sha1:" + b"A" * (len(row["digest"]) - 5))
-    with pytest.raises(XlmrError):
-        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
-    assert [(one["url"], one["why"]) for one in missing(tmp_path / "out")] == [(row["url"], "has another digest")]
-
-
-def test_out_of_a_web_server(made, tmp_path):
-    """Each segment is asked for once; one that the server does not have is gone, not a failure."""
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_request(self, *words: object) -> None:
-            asked.append(self.path)
-
-        def log_error(self, *words: object) -> None:
-            pass
-
-    crawl = made.copy_of_crawl(tmp_path / "crawl")
-    last = sorted(crawl.iterdir())[-1]
-    last.unlink()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=crawl)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/"
-        with pytest.raises(XlmrError, match="are not in this crawl as they were"):
-            reproduce(made.minified, address, tmp_path / "out", cache=tmp_path / "cache", workers=1)
-        server.shutdown()
-    assert sorted(set(asked)) == sorted(f"/{path.name}" for path in made.crawl.iterdir())
-    assert len(asked) == len(set(asked))
-    assert {(one["what"], one["cc_segment"].endswith(last.name)) for one in missing(tmp_path / "out")} == {
-        ("gone", True)
-    }
-
-
-def paragraph_row(segment: Path, number: int, language: str, ids: list[int], lines: list[str]) -> dict:
-    """A row as mining by paragraphs writes it: line 0 is the title."""
-    chosen = [lines[i] for i in ids]
-    return {
-        **mined_row(language, "\n".join(chosen), 150.0, number),
-        "url": f"https://example.org/{number}", "digest": f"sha1:X{number}", "title": lines[0],
-        "cc_segment": str(segment), "line_ids": ids, "original_nlines": len(lines),
-        "original_length": len("\n".join(lines).encode()) + 1,
-        "line_scores": [0.5 + i / 16 for i in ids], "line_perplexities": [None if i == 1 else 10.0 * i for i in ids],
-    }  # fmt: skip
-
-
 def test_by_paragraphs_with_the_title_as_line_0_and_rows_that_share_a_document(tmp_path):
     lines = ["Der Titel", "one line of English", "eine Zeile", "noch eine Zeile", "one more line"]
     segment = tmp_path / "crawl/a.warc.wet.gz"
@@ -292,64 +146,6 @@ def test_more_lines_than_16_bits_can_number(tmp_path):
     assert rows_of(tmp_path / "out/fy/all-00000.arrow") == rows_of(tmp_path / "corpus/fy/all-00000.arrow")
 
 
-def as_ccnet(row: dict) -> str:
-    """As cc_net's Minifier writes it (cc_net/minify.py, encode_line_ids)."""
-    ids = base64.b64encode((np.array(row["line_ids"]) % 2**16).astype("<u2").tobytes()).decode()
-    known = {n: row[n] for n in ("url", "digest", "cc_segment", "language", "bucket")}
-    decimals = {"language_score": round(row["language_score"], 2)}
-    if row["perplexity"] is not None:
-        decimals["perplexity"] = round(row["perplexity"], 1)
-    return json.dumps({**known, **decimals, "line_ids": ids})
-
-
-def write_ccnet(corpus: Path, folder: Path) -> None:
-    folder.mkdir()
-    for path in corpus.glob("*/*.arrow"):
-        lines = "".join(as_ccnet(row) + "\n" for row in rows_of(path))
-        bucket, number = path.stem.split("-")
-        (folder / f"{path.parent.name}_{bucket}_{int(number):04d}.json.gz").write_bytes(gzip.compress(lines.encode()))
-
-
-def test_ccnets_own_form(made, tmp_path, capsys):
-    write_ccnet(made.corpus, tmp_path / "ccnet")
-    reproduce(tmp_path / "ccnet", str(made.crawl), tmp_path / "out", workers=1)
-    found, expected = (
-        {(r["url"], r["cc_segment"]): r for p in folder.glob("*/*.arrow") for r in rows_of(p)}
-        for folder in (tmp_path / "out", made.corpus)
-    )
-    assert found == expected
-    assert f"{len(expected):,} had no checksums" in capsys.readouterr().err
-
-
-@given(st.lists(st.integers(1, 2**16 - 1), max_size=60), st.integers(0, 2**16 - 1))
-def test_line_ids_of_ccnet(steps, first):
-    """Numbers that rise by less than 65,536 come back whatever their size: a signed reading loses those from 32,768."""
-    ids = np.cumsum([first, *steps])
-    text = base64.b64encode((ids % 2**16).astype("<u2").tobytes()).decode()
-    assert decode_line_ids(text) == ids.tolist()
-
-
-OTHERS = dict.fromkeys(("url", "digest", "cc_segment", "language", "bucket"), "x")
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("no json", "line 2 cannot be read"),
-        ('{"url": "u"}', "line 2 has no digest"),
-        (json.dumps(OTHERS | {"line_ids": "AA=="}), "line 2 cannot be read: half a number"),
-        (json.dumps(OTHERS | {"line_ids": "!"}), "line 2 cannot be read"),
-        (json.dumps({"url": "u", "digest": "d", "hashes": "AAAA"}), "CCNet's form before line_ids"),
-    ],
-)
-def test_a_file_that_is_not_ccnets_is_named(made, tmp_path, line, problem):
-    good = as_ccnet(rows_of(next(made.corpus.glob("de/*.arrow")))[0])
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(f"{good}\n{line}\n".encode()))
-    with pytest.raises(XlmrError, match=problem) as caught:
-        list(read_ccnet(tmp_path / "a.json.gz"))
-    assert str(tmp_path / "a.json.gz") in str(caught.value)
-
-
 @given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=6, unique=True), max_size=4), st.randoms())
 def test_an_order_of_segments_agrees_with_every_stream(streams, chance):
     hidden = list("abcdef")
@@ -381,6 +177,18 @@ def test_rows_of_a_crawl_that_was_not_read_by_name_keep_their_order(tmp_path):
     assert [Path(s.name).name for s in Minified.open(tmp_path / "m").segments] == ["z.gz", "a.gz"]
     reproduce(tmp_path / "m", str(tmp_path / "crawl"), tmp_path / "out", workers=1)
     assert rows_of(tmp_path / "out/fy/all-00000.arrow") == rows_of(tmp_path / "corpus/fy/all-00000.arrow")
+
+
+def test_a_masked_corpus_is_masked_again(done, small, tmp_path):
+    done.run(*MASKS, until="corpus.mine")
+    inputs = {"corpus.mine": done.output("corpus.mine", *MASKS), "corpus.cutoffs": done.output("corpus.cutoffs")}
+    corpus = tmp_path / "corpus"
+    regroup.run(RegroupStage.model_construct(regroup=Regroup()), inputs, corpus, context_for(corpus))
+    assert any("<mail>" in row["raw_content"] for path in corpus.glob("*/*.arrow") for row in rows_of(path))
+    minify(corpus, tmp_path / "m", workers=1)
+    reproduce(tmp_path / "m", str(small / "crawl"), tmp_path / "out", workers=1)
+    assert contents(tmp_path / "out") == contents(corpus)
+    assert (tmp_path / "out/masks.json").read_bytes() == (corpus / "masks.json").read_bytes()
 
 
 def test_a_stream_with_a_segment_in_two_places_is_refused():

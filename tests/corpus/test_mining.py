@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from minified_corpus import MASKS
 
 from corpus.mine.settings import Mine
 from pipeline.manifest import read_manifest
@@ -24,7 +26,9 @@ def counts_of(output: Path) -> dict:
     return manifest.counts
 
 
-@pytest.mark.parametrize("words", [(), BY_PARAGRAPH, FILTERS, (*BY_PARAGRAPH, *FILTERS)], ids=lambda w: str(len(w)))
+@pytest.mark.parametrize(
+    "words", [(), BY_PARAGRAPH, FILTERS, (*BY_PARAGRAPH, *FILTERS), MASKS], ids=lambda w: str(len(w))
+)
 def test_all_that_is_read_is_kept_or_dropped_for_a_reason(done, words):
     done.run(*words, until="corpus.mine")
     folder = done.output("corpus.mine", *words)
@@ -46,7 +50,7 @@ def test_what_is_dropped_can_be_kept_aside(done):
     aside = records((folder / "dropped").glob("*.arrow"))
     counts = counts_of(folder)["dropped"]
     reasons = {record["reason"] for record in aside}
-    assert {"language unsure"} < reasons
+    assert {"language unsure", "nothing but duplicate lines"} < reasons
     for reason in reasons:
         found = [record for record in aside if record["reason"] == reason]
         assert len(found) == counts[reason]["documents"]
@@ -56,18 +60,27 @@ def test_what_is_dropped_can_be_kept_aside(done):
 
 
 def test_masks_leave_every_line_in_its_place(done):
-    words = ("--corpus.filters.mask", "[email, ipv4]")
-    done.run(*words, until="corpus.mine")
-    masked, plain = (records(sorted(done.output("corpus.mine", *w).glob("*.arrow"))) for w in (words, ()))
-    assert sum(counts_of(done.output("corpus.mine", *words))["masked"].values()) > 0
+    done.run(*MASKS, until="corpus.mine")
+    masked, plain = (records(sorted(done.output("corpus.mine", *w).glob("*.arrow"))) for w in (MASKS, ()))
+    assert sum(counts_of(done.output("corpus.mine", *MASKS))["masked"].values()) > 0
     assert [record["line_ids"] for record in masked] == [record["line_ids"] for record in plain]
     assert [record["raw_content"] for record in masked] != [record["raw_content"] for record in plain]
 
 
-def test_a_language_is_taken_from_its_dumps_alone(done):
-    words = ("--corpus.mine.dumps", "{en: [CC-MAIN-2018-51], '*': [shard]}")
+def test_a_language_is_taken_from_its_dumps_alone(small, done, tmp_path):
+    for dump, path in zip("AB", sorted((small / "crawl").iterdir()), strict=False):
+        folder = tmp_path / "crawl-data" / dump
+        folder.mkdir(parents=True)
+        (folder / "a.gz").write_bytes(path.read_bytes())
+        (folder / "wet.paths.gz").write_bytes(gzip.compress(f"crawl-data/{dump}/a.gz\n".encode()))
+    words = (
+        "--corpus.fetch.dumps", "[A, B]", "--corpus.fetch.base", str(tmp_path),
+        "--corpus.mine.dumps", "{en: [A], '*': [B]}",
+    )  # fmt: skip
     done.run(*words, until="corpus.mine")
-    languages = {record["language"] for record in records(done.output("corpus.mine", *words).glob("*.arrow"))}
+    first, second = sorted(done.output("corpus.mine", *words).glob("*.arrow"))
+    assert {record["language"] for record in records([first])} == {"en"}
+    languages = {record["language"] for record in records([second])}
     assert "de" in languages
     assert "en" not in languages
 

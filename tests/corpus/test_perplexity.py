@@ -244,6 +244,11 @@ def test_command(models, tmp_path, capsys):
 
     assert main(words) == 0  # the language is found
     assert capsys.readouterr().out.startswith("de\t")
+    cutoffs.write_text('{"zh": [1, 2]}')
+    assert main([*words, "--language", "zh-Hant", "--cutoffs", str(cutoffs)]) == 0  # by the model and cut-offs of zh
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert float(rows[0][0]) == LanguageModel.load(models, "zh").perplexities(["Öffnen Sie das Menü."])
+    assert rows[0][2] == "tail"
     assert main([*words, "--language", "qq"]) == 1
     assert "has no model of qq; there are de el zh" in capsys.readouterr().err
 

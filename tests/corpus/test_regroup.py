@@ -23,6 +23,7 @@ from corpus.output.cuts import LEFT_OUT, Cutter
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.output.settings import Regroup
 from pipeline.errors import XlmrError
+from pipeline.parts import FinishedByOtherError
 from pipeline.storage import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +169,26 @@ def test_near_duplicates_are_left_out(tmp_path):
     found = [row["url"] for path in (tmp_path / "out").glob("*/*.arrow") for row in rows_of(path)]
     assert sorted(found) == sorted(kept)
     assert counted["near_duplicates_left_out"] == sum(map(len, drops.values()))
+
+
+def test_a_language_in_one_script_is_cut_by_the_cut_offs_of_the_language(tmp_path):
+    """A table that knows de alone, as cc_net's knows zh alone."""
+    (tmp_path / "mined").mkdir()
+    write_mined(tmp_path / "mined/shard-00000.arrow", [[mined_row("de-Latn", "text", 50.0)]])
+    run_on(tmp_path / "mined", tmp_path / "out", SMALL)
+    assert list(contents(tmp_path / "out")) == ["de-Latn/head-00000.arrow"]
+
+
+def test_of_several_tasks_one_comes_after_the_end(tmp_path, monkeypatch):
+    """Another has removed what was measured, and written the manifest; or died before that."""
+    run_on(random_mined(tmp_path / "mined", files=1), tmp_path / "out", SMALL)
+    sources = [regroup.Source(path, tmp_path / "gone.sizes") for path in (tmp_path / "mined").glob("*.arrow")]
+    monkeypatch.setattr(regroup, "FINISHING_SECONDS", 0.0)
+    with pytest.raises(FileNotFoundError):
+        regroup._cut_unless_finished(sources, 4096, tmp_path / "out")
+    (tmp_path / "out/manifest.json").touch()
+    with pytest.raises(FinishedByOtherError):
+        regroup._cut_unless_finished(sources, 4096, tmp_path / "out")
 
 
 def test_no_documents_at_all(tmp_path):

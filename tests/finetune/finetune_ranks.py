@@ -18,7 +18,10 @@ from pipeline.context import Context
 from pipeline.log import EventLog
 
 WORDS = ["cell", "line", "page", "row", "circle"]
-LAYOUTS = {"tensor": {"tensor_parallel": 2}, "zero": {"zero_stage": 2}}
+LAYOUTS = {
+    "tensor": {"tensor_parallel": 2, "recompute": True},
+    "zero": {"zero_stage": 2, "micro_batch": 1},
+}
 
 
 def tiny_task(kind: str) -> TaskData:

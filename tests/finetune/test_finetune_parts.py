@@ -18,7 +18,9 @@ from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
 from finetune.report import unseen, verdict
 from finetune.stages import Protocol, Recipe
-from finetune.training.baselines import fast_text, majority
+from finetune.task_report import rows_line
+from finetune.training import baselines
+from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
 from finetune.training.encoding import Encoded, counts_of, read_encoded, write_encoded
 from finetune.training.loop import rate_factor
@@ -190,8 +192,41 @@ def test_fast_text_reads_parts_of_words() -> None:
     assert fast_text(train, texts("tabellen")) == said[:1], "the same each time"
 
 
+def test_fast_text_learns_from_no_more_than_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: dict[str, int] = {}
+
+    def counts(name: str) -> Any:
+        def answer(train: Any, test: Any) -> Any:
+            learnt[name] = len(train)
+            return majority(train, test)
+
+        return answer
+
+    made = {name: counts(name) for name in ("majority", "fasttext")}
+    monkeypatch.setattr(baselines, "baselines_of", lambda kind: made)
+    train = [Classification(str(n), "t", None, "ab"[n % 2]) for n in range(1000)]
+    kind = ClassificationKind(("a", "b"), Recipe())
+    scores, told = score_baselines(train, {"en": train[:4]}, kind, 100)
+    assert learnt == {"majority": 1000, "fasttext": 100}
+    assert told == {"fasttext": [100, 1000]}
+    assert scores.keys() == made.keys()
+    assert rows_line({"baseline_rows": told}) == " The baseline fasttext is trained on 100 of 1,000 texts."
+    for most in (0, 1000, 2000):
+        assert score_baselines(train, {"en": train[:4]}, kind, most)[1] == {}
+        assert learnt["fasttext"] == 1000
+
+    some = drawn(train, 100)
+    assert some == drawn(train, 100), "the same each time"
+    places = [int(example.id) for example in some]
+    assert places == sorted(set(places))
+    assert all(15 <= sum(start <= place < start + 250 for place in places) <= 35 for start in range(0, 1000, 250))
+
+
 @pytest.mark.parametrize(("theirs", "said"), [(0.9, "90.0 %: more than the best"), (0.2, "20.0 %: less than the best")])
 def test_verdict_says_when_fast_text_wins(theirs: float, said: str) -> None:
     found = all_results(RUNS)
     found["baselines"] = {"fasttext": {lang: {"accuracy": theirs} for lang in ("en", "de", "ja")}}
     assert said in verdict(found, chosen_runs(RUNS))
+    assert "trained on the same texts, comes" in verdict(found, chosen_runs(RUNS))
+    found["baseline_rows"] = {"fasttext": [100_000, 392_702]}
+    assert "trained on 100,000 of the same 392,702 texts, comes" in verdict(found, chosen_runs(RUNS))

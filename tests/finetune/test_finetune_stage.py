@@ -82,6 +82,24 @@ def test_separable_task_is_learnt_and_written(
     assert "2 languages, 1 of them not trained on" in section.lead
 
 
+def test_baselines_can_be_left_out(
+    stage_config: HelpPagesConfig, export: Path, tmp_path: Path, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "score_baselines", None)
+    output = tmp_path / "out"
+    update = {
+        "protocol": Protocol(seeds=(1,), baselines=False),
+        "recipe": stage_config.recipe.model_copy(update={"epochs": 1}),
+    }
+    results = run_stage(stage_config.model_copy(update=update), export, output, context_of(output))
+    assert (results["baselines"], "majority" in results) == ({}, False)
+    (section,) = sections({"finetune.help_pages": output})
+    assert "mean of 1 not trained on" in section.body
+    assert "majority" not in section.body
+    (section,) = sections({"finetune.task": output})
+    assert "accuracy" in section.body
+
+
 @pytest.mark.slow
 def test_same_bytes_in_processes_and_after_an_interruption(
     stage_config: HelpPagesConfig, export: Path, tmp_path: Path, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch

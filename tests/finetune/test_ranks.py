@@ -9,14 +9,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from finetune_ranks import LAYOUTS, tiny_comparison
 from safetensors.torch import load_file
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from finetune.training.encoding import IGNORED, Encoded
+from finetune.training.loop import on_the_cpu
+from finetune.training.ranks import Ranks
 from pipeline.errors import XlmrError
+from pipeline.storage import read_json
+from pretrain import model as model_file
 from pretrain.folder import load_model, save_model
 from pretrain.model import MaskedLanguageModel
+from pretrain.parallel import Group
 from pretrain.ranks.local_ranks import start_ranks
 
 
@@ -60,6 +68,61 @@ def test_two_ranks_are_one_process(still: Path, tmp_path: Path, monkeypatch: pyt
         for ours, theirs in zip(lines_of(one), lines_of(two), strict=True):
             assert theirs["predicted"] == ours["predicted"]
             assert theirs.get("confidence", 0) == pytest.approx(ours.get("confidence", 0), abs=2e-4)
+
+
+def test_parts_of_a_batch_and_recomputed_layers_change_nothing(
+    still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recomputed, longest = [], []
+    real, real_forward = model_file.checkpoint, model_file.Encoder.forward
+
+    def counts(layer: Any, *given: Any, **named: Any) -> Any:
+        recomputed.append(layer)
+        return real(layer, *given, **named)
+
+    def watched(self: Any, ids: torch.Tensor, keep: Any = None) -> torch.Tensor:
+        longest.append(len(ids) if self.training else 0)
+        return real_forward(self, ids, keep)
+
+    monkeypatch.setattr(model_file, "checkpoint", counts)
+    monkeypatch.setattr(model_file.Encoder, "forward", watched)
+    tiny_comparison("tagging", still, tmp_path / "whole")
+    assert (recomputed, max(longest)) == ([], 4)
+    longest.clear()
+    tiny_comparison("tagging", still, tmp_path / "parts", micro_batch=3, recompute=True)
+    assert recomputed
+    assert max(longest) == 2, "four texts by at most three: two and two"
+    for whole, parts in zip(
+        *(read_json(tmp_path / n / "results.json")["runs"] for n in ("whole", "parts")), strict=True
+    ):
+        for first, second in zip(whole["history"], parts["history"], strict=True):
+            assert second.pop("dev_scores") == pytest.approx(first.pop("dev_scores"))
+            assert second == pytest.approx(first, rel=1e-5)
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5])
+def test_shares_of_all_ranks_and_parts_make_one(most: int) -> None:
+    rows = [np.arange(2 + n % 4, dtype=np.int32) for n in range(7)]
+    flat = np.concatenate(rows)
+    texts = Encoded.of(rows, np.where(flat > 0, flat.astype(np.int64), IGNORED))  # the first piece is not judged
+    assert texts.by_piece
+    for world in (1, 2, 3, 9):
+        ranks = [Ranks(data=Group(rank, world, tuple(range(world)))) for rank in range(world)]
+        parts = [list(one.parts(texts, np.arange(7), most)) for one in ranks]
+        assert len({len(own) for own in parts}) == 1, "sums of gradients must meet"
+        assert sum(share for own in parts for _, share in own) == pytest.approx(1)
+        assert all(len(some) <= (most or 7) for own in parts for some, _ in own)
+        told = sorted(row for own in parts for some, share in own if share for row in some)
+        assert told == list(range(7))
+
+
+def test_best_weights_are_kept_off_the_gpu() -> None:
+    with FakeTensorMode():  # a GPU that is not there
+        model = torch.nn.ParameterList([torch.empty(2, device="cuda")])
+        assert {value.device.type for value in model.state_dict().values()} == {"cuda"}
+        assert {value.device.type for value in on_the_cpu(model).values()} == {"cpu"}
 
 
 def test_tensor_parallel_by_one_process_is_one_line(export: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import fingerprint, parse_overrides
+from pipeline.config import Section, fingerprint, load_config, parse_overrides, setting
 from pipeline.dag import ROOMS, Dag
 from pipeline.errors import UsageError
 
@@ -56,9 +56,37 @@ def test_overrides_are_read_as_yaml():
     assert dict(parse_overrides(words)) == {
         "a.b": 0.5,
         "a.c": ["de", "fr"],
-        "a.some_name": None,
+        "a.some-name": None,
         "a.d": "x: y: z",
     }
+
+
+class Inner(Section):
+    by_word: dict[str, float] = setting({}, "a table")
+    last_one: bool = setting(False, "a switch")
+
+
+class Outer(Section):
+    some_part: Inner = setting(Inner(), "a section")
+    sections_by_word: dict[str, Inner] | None = setting(None, "a table of sections")
+
+
+def test_names_of_settings_are_spelled_freely_and_keys_of_tables_are_not(tmp_path, monkeypatch):
+    (tmp_path / "x.yaml").write_text("some_part: {by_word: {no: 1, 'on': 2, y: 3}, last_one: yes}")
+    monkeypatch.setenv("XLMR_SOME_PART__BY_WORD__zh_Hant", "0.5")
+    words = ["--some-part.by-word.zh-Hans", "0.7", "--sections-by-word.a-b.last-one", "on"]
+    found = load_config(Outer, tmp_path / "x.yaml", words)
+    assert found.some_part.by_word == {"no": 1, "on": 2, "y": 3, "zh_Hant": 0.5, "zh-Hans": 0.7}
+    assert found.some_part.last_one is True
+    assert found.sections_by_word == {"a-b": Inner(last_one=True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("no", "no"), ("Off", "Off"), ("true", True), ("FALSE", False), ("16:32", "16:32"), ("1.5e-3", 0.0015)],
+)
+def test_words_are_what_people_mean_by_them(text, value):
+    assert list(parse_overrides(["--a.b", text])) == [("a.b", value)]
 
 
 def test_only_settings_that_change_the_result_are_in_the_key(toy):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import storage
 from pipeline.errors import XlmrError
 from pipeline.manifest import MANIFEST, FileRecord, read_manifest
 
@@ -96,6 +99,57 @@ def test_an_outside_file_counts_by_its_content(toy, tmp_path):
     outside.unlink()
     with pytest.raises(XlmrError, match=r"no such file; it is named by toy\.numbers\.file"):
         toy.plan(*words)
+
+
+@pytest.fixture
+def files_read(monkeypatch) -> list[str]:
+    """The names of the outside files whose content is read, in order; one that ends in ``!`` stops the reader."""
+    read: list[str] = []
+
+    def slow_sha256(path: Path) -> str:
+        read.append(path.name)
+        time.sleep(0.01)
+        if path.name.endswith("!"):
+            raise KeyboardInterrupt
+        return path.read_text()
+
+    monkeypatch.setattr(storage, "sha256_of_file", slow_sha256)
+    return read
+
+
+def test_a_new_project_reads_outside_files_once(toy, tmp_path, files_read):
+    for name in "ab":
+        (tmp_path / f"{name}.out").write_text(name)
+    words = ("--toy.numbers.file", str(tmp_path / "*.out"))
+    toy.run(*words)
+    assert files_read == ["a.out", "b.out"]
+    toy.plan(*words)
+    (tmp_path / "c.out!").write_text("c")
+    with pytest.raises(KeyboardInterrupt):
+        toy.run("--toy.numbers.file", str(tmp_path / "*.out*"), "--run.project", "other")
+    (tmp_path / "c.out!").unlink()
+    toy.run(*words, "--run.project", "other")
+    assert files_read == ["a.out", "b.out", "a.out", "b.out", "c.out!"], "what was read before the interrupt is known"
+
+
+def test_of_several_processes_one_reads(tmp_path, files_read):
+    outside = [tmp_path / f"{number}.out" for number in range(8)]
+    for path in outside:
+        path.write_text(path.name)
+    found: list[list[str]] = []
+
+    def plan() -> None:
+        with storage.ChecksumCache(tmp_path / "known.json") as cache:
+            found.append([cache.checksum(str(path)) for path in outside])
+
+    threads = [threading.Thread(target=plan) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[path.name for path in outside]] * 4
+    assert len(files_read) == 8
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".out") == ["known.json"]
 
 
 def test_selection(toy):

@@ -17,7 +17,7 @@ from test_faults import digest, wait_for
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
 from pipeline.manifest import MANIFEST, read_manifest
-from pipeline.parts import Part, gate_path, part_of, part_path
+from pipeline.parts import LeftToOthersError, Part, Sharing, gate_path, part_of, part_path
 from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, WORKSPACES
 
@@ -101,6 +101,48 @@ def test_a_task_that_does_not_wait_leaves_and_the_last_one_finishes(toy, start):
     assert "toy.power done in" in task.communicate(timeout=60)[1]
     assert task.returncode == 0
     assert (toy.output("toy.power", *words) / "power.txt").read_text() == str(21**2)
+
+
+def test_tasks_that_do_not_wait_and_come_at_once_all_do_their_part(toy, start):
+    words = ("--toy.numbers.count", "7", "--run.wait", "false")
+    output = toy.output("toy.write", *words)
+    with Lease(gate_path(output)):  # as another task has it that came a moment before
+        tasks = [start(f"{number}/3", *words) for number in range(3)]
+        for task in tasks:
+            assert "toy.write" in task.stderr.readline()
+            assert f"waits: process {os.getpid()} on" in task.stderr.readline()
+    said = [task.communicate(timeout=60)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0] * 3, said
+    assert len(marks(output)) == 7
+    assert (toy.output("toy.power", *words) / "power.txt").read_text() == str(21**2)
+
+
+def test_who_is_left_does_all_of_a_later_call(tmp_path):
+    """Of a stage with two shared calls: a task that does not wait has left after the first."""
+    names, complete = list("abcdefg"), [set(), set()]
+
+    def task(number: int) -> list[list[str]]:
+        sharing = Sharing(tmp_path / "x", Part(number, 3), 2, wait=False, is_finished=lambda: False, say=print)
+        (tmp_path / "x").mkdir(exist_ok=True)
+        did: list[list[str]] = []
+        try:
+            sharing.take_gate()
+            sharing.begin_part(sharing.part)
+            sharing.let_gate_go()
+            for call in complete:
+                did.append([])
+                for own in sharing.parts(names, lambda call=call: set(names) - call):
+                    call.update(own)
+                    did[-1] += own
+            assert sharing.holds_gate()
+        finally:
+            sharing.close()
+        return did
+
+    for number in (2, 0):
+        with pytest.raises(LeftToOthersError, match="shards are not"):
+            task(number)
+    assert [sorted(own) for own in task(1)] == [["b", "e"], names]
 
 
 def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):

@@ -16,9 +16,10 @@ from torch._subclasses import FakeTensorMode
 from pipeline.cli import main
 from pretrain.benchmark.hugging_face_loop import HuggingFaceLoop
 from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_held
+from pretrain.benchmark.options import with_settings
 from pretrain.benchmark.random_samples import random_samples
 from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
-from pretrain.benchmark.tool import table, with_settings
+from pretrain.benchmark.tool import table
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload, of_size
 from pretrain.data.masking import MaskedBatch, mask_samples
@@ -126,6 +127,7 @@ def test_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["--size", "huge"], "huge: no such size"),
         (["--rounds", "0"], "are 1 at least"),
+        (["--zero-stage", "7"], "Choose from: 0, 1, 2, 3"),
         (["--batch", "0"], "are 1 at least"),
     ],
 )

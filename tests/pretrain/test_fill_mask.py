@@ -10,10 +10,11 @@ import pytest
 import sentencepiece
 import torch
 
+import pretrain.fill_mask
 from pipeline.errors import UsageError, XlmrError
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Progress
 from pretrain.checkpoints.state import PARTS
-from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, load_pieces, table
+from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, load_pieces, own_device, table
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
 
@@ -72,6 +73,21 @@ def test_guesses_what_it_was_taught(folder: Path, capsys: pytest.CaptureFixture[
     assert [line for line in lines if line.startswith("mask")] == ["mask 1", "mask 2"]
     assert len(lines) == 7
     assert lines[0] == "the quick <mask> fox <mask>"
+
+
+def test_model_and_text_go_to_the_device_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert own_device().type == "cuda"
+    monkeypatch.setattr(pretrain.fill_mask, "own_device", lambda: torch.device("meta"))  # stands in for a GPU
+    filler = Filler.load(folder)
+    assert all(parameter.is_meta for parameter in filler.model.parameters())
+    seen: list[torch.device] = []
+    filler.model.register_forward_pre_hook(
+        lambda model, given: seen.extend(one.device for one in given if one is not None)
+    )
+    with pytest.raises(NotImplementedError):  # numbers come out of no meta tensor
+        filler.guess("the <mask>", 3)
+    assert [device.type for device in seen] == ["meta", "meta"]
 
 
 def test_probabilities_are_over_real_pieces_only(folder: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,12 +141,35 @@ def test_time_is_operations_by_speed() -> None:
 
 def test_a_benchmark_says_how_fast(tmp_path: Path) -> None:
     path = tmp_path / "benchmark.json"
-    path.write_text(json.dumps({"peak_flops_a_second": 5e14, "ours": {"mfu": 0.3}}))
+    path.write_text(json.dumps(benchmark_of(of_size("base"), 0.3)))
     assert (speed_of(None, None, path).peak, speed_of(None, None, path).share) == (5e14, 0.3)
     assert speed_of(700, 0.2, path).share == 0.2
     path.write_text("{}")
     with pytest.raises(XlmrError, match="not a benchmark"):
         speed_of(None, None, path)
+
+
+def benchmark_of(work: Workload, share: float) -> dict[str, Any]:
+    return {
+        "peak_flops_a_second": 5e14, "useful_flops_a_piece": training_flops(work.shape, work.length, work.mask_rate),
+        "workload": {"shape": asdict(work.shape), "length": work.length, "train": work.train.model_dump(mode="json")},
+        "ours": {"mfu": share},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_plan_for_what_was_measured_takes_as_long(recompute: bool, tmp_path: Path) -> None:
+    """Where the benchmark recomputed, its seconds are in the plan once, and the plan without is the faster one."""
+    work, pieces_a_second = of_size("base"), 100_000
+    work = replace(work, train=work.train.model_copy(update={"recompute": recompute}))
+    share = pieces_a_second * training_flops(work.shape, work.length, work.mask_rate) / 5e14  # as Result.share_of_peak
+    path = tmp_path / "benchmark.json"
+    path.write_text(json.dumps(benchmark_of(work, share)))
+    speed, how = speed_of(None, None, path), spread(work, 1)
+    assert 8192 * 512 / speed.update_seconds(work, how) == pytest.approx(pieces_a_second)
+    assert speed.update_seconds(work, replace(how, recompute=True)) > speed.update_seconds(
+        work, replace(how, recompute=False)
+    )
 
 
 def test_errors_are_one_line() -> None:

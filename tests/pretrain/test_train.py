@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,26 @@ def test_uneven_languages_are_validated_too(tmp_path: Path, make_context) -> Non
     train_into(tmp_path / "run", samples, make_context, tiny_config(updates=10))
     last = [r for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if "by_language" in r][-1]
     assert set(last["by_language"]) == {"aa", "bb", "cc"}
+
+
+def test_deterministic_algorithms_hold_for_the_training_alone(
+    samples: Path, tmp_path: Path, make_context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    seen: list[bool] = []
+    update = pretrain.train.Engine.update
+
+    def noting(engine: pretrain.train.Engine, rate: float) -> object:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return update(engine, rate)
+
+    monkeypatch.setattr(pretrain.train.Engine, "update", noting)
+    for wanted in (False, True):
+        config = tiny_config(updates=3, evaluate_every=3, zero_stage=2, deterministic=wanted)
+        train_into(tmp_path / str(wanted), samples, make_context, config)
+    assert seen == [False] * 3 + [True] * 3
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    plain, again = last_weights(tmp_path / "False"), last_weights(tmp_path / "True")
+    assert all(torch.equal(plain[name], again[name]) for name in plain)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from tiny_training import NO_DROPOUT, tiny_config
 from pretrain.data.masking import mask_samples
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
-from pretrain.engine import Engine
-from pretrain.model import build
+from pretrain.engine import Engine, choose_dtype
+from pretrain.model import ModelConfig, build
+from pretrain.parallel import Layout
 from pretrain.stages import TrainSettings
 from pretrain.train import architecture_of
 
@@ -69,3 +72,61 @@ def test_a_state_goes_from_one_zero_stage_to_another(first: int, second: int, sa
     assert all(torch.equal(state[part][name], again[part][name]) for part in state for name in state[part])
     assert updates_of(other, samples, range(4, 8)) == pytest.approx(expected[4:], rel=1e-5)
     other.close()
+
+
+def test_ranks_add_their_gradients_in_fp32(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever DeepSpeed would send by itself: bf16 where weights are bf16, or where it looks after autocast."""
+    import deepspeed.comm
+
+    sent: list[torch.Tensor] = []
+    for name, place in (("all_reduce", 0), ("reduce_scatter_fn", 1)):
+        real = getattr(deepspeed.comm, name)
+
+        def note(*tensors: Any, _real: Any = real, _place: int = place, **options: Any) -> Any:
+            sent.append(tensors[_place])
+            return _real(*tensors, **options)
+
+        monkeypatch.setattr(deepspeed.comm, name, note)
+    for weights in ("fp32", "bf16"):
+        for stage in (0, 1, 2, 3):
+            sent.clear()
+            engine, _ = engine_of(samples, zero_stage=stage, dtype="bf16", weights=weights)
+            updates_of(engine, samples, range(1))
+            engine.close()
+            gradients = [tensor for tensor in sent if tensor.numel() > 100]
+            assert gradients, (weights, stage)
+            assert {tensor.dtype for tensor in gradients} == {torch.float32}, (weights, stage)
+
+
+def test_ranks_wait_for_the_first_as_long_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL's own ten minutes are too short for a rank that writes alone, for each group that has it in it."""
+    waits: list[timedelta] = []
+
+    class JoinedError(Exception):
+        pass
+
+    def join(backend: str, timeout: timedelta) -> None:
+        waits.append(timeout)
+        raise JoinedError
+
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", join)
+    model = build(ModelConfig(40, layers=1, width=8, heads=1, feed_forward=8))
+    for settings in (TrainSettings(), TrainSettings(timeout_minutes=7)):
+        with pytest.raises(JoinedError):
+            Engine(model, settings, 1)
+    assert waits == [timedelta(hours=1), timedelta(minutes=7)]
+    monkeypatch.setattr(torch.distributed, "new_group", lambda ranks, timeout: waits.append(timeout))
+    Layout(0, 4, 2, timedelta(minutes=8))
+    assert waits[2:] == [timedelta(minutes=8)] * 4
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bf16_where_a_gpu_has_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch says of a GPU without that it supports bf16, unless what it makes up for is left out."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    expected = torch.bfloat16 if native else torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) is expected
+    assert choose_dtype("bf16", torch.device("cuda")) is torch.bfloat16
+    assert choose_dtype("fp32", torch.device("cuda")) is torch.float32

@@ -1,0 +1,93 @@
+"""A crawl that changed, or is not there, is noticed by document and line when a corpus is rebuilt out of it."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from mined_corpus import contents, rows_of
+from minified_corpus import a_line, change, missing
+
+from corpus.output.minified import Minified
+from corpus.output.reproduce import reproduce
+from pipeline.errors import XlmrError
+
+
+def test_a_line_that_was_tampered_with_is_noticed(made, tmp_path, capsys):
+    row, line = a_line(made)
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    change(crawl / Path(row["cc_segment"]).name, line.encode(), line[:-1].encode() + b"#")
+    with pytest.raises(
+        XlmrError, match=r"1 of [\d,]+ documents are not in this crawl as they were; they are listed in"
+    ):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert "1 changed" in capsys.readouterr().err
+    (found,) = missing(tmp_path / "out")
+    assert (found["url"], found["what"]) == (row["url"], "changed")
+    assert found["why"] == f"line {row['line_ids'][-1]:,} is another"
+    rebuilt = {r["url"]: r for p in (tmp_path / "out").glob("*/*.arrow") for r in rows_of(p)}
+    assert row["url"] not in rebuilt
+    assert len(rebuilt) > 100
+
+
+def test_what_is_gone_is_named_and_tried_again(made, tmp_path):
+    """A segment and a document are missing; then they are back."""
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    first, second, _ = sorted(crawl.iterdir())
+    first.rename(tmp_path / "aside")
+    row = next(r for p in made.corpus.glob("en/*.arrow") for r in rows_of(p) if r["cc_segment"].endswith(second.name))
+    whole = second.read_bytes()
+    change(second, f"WARC-Target-URI: {row['url']}\r".encode(), f"WARC-Target-URI: {row['url'][:-1]}?\r".encode())
+    with pytest.raises(XlmrError, match="the same command tries them again"):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    found = missing(tmp_path / "out")
+    assert {one["what"] for one in found} == {"gone"}
+    assert [one["url"] for one in found if one["cc_segment"].endswith(second.name)] == [row["url"]]
+    of_first = [one for one in found if one["cc_segment"].endswith(first.name)]
+    assert len(of_first) == Minified.open(made.minified).segments[0].rows
+    assert of_first[0]["why"] == f"its segment is not at {first}"
+
+    (tmp_path / "aside").rename(first)
+    second.write_bytes(whole)
+    reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert contents(tmp_path / "out") == contents(made.corpus)
+    assert missing(tmp_path / "out") == []
+
+
+def test_a_document_with_another_digest_is_changed(made, tmp_path):
+    row, _ = a_line(made)
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    change(crawl / Path(row["cc_segment"]).name, row["digest"].encode(), b"sha1:" + b"A" * (len(row["digest"]) - 5))
+    with pytest.raises(XlmrError):
+        reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
+    assert [(one["url"], one["why"]) for one in missing(tmp_path / "out")] == [(row["url"], "has another digest")]
+
+
+def test_out_of_a_web_server(made, tmp_path):
+    """Each segment is asked for once; one that the server does not have is gone, not a failure."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *words: object) -> None:
+            asked.append(self.path)
+
+        def log_error(self, *words: object) -> None:
+            pass
+
+    crawl = made.copy_of_crawl(tmp_path / "crawl")
+    last = sorted(crawl.iterdir())[-1]
+    last.unlink()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=crawl)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        with pytest.raises(XlmrError, match="are not in this crawl as they were"):
+            reproduce(made.minified, address, tmp_path / "out", cache=tmp_path / "cache", workers=1)
+        server.shutdown()
+    assert sorted(set(asked)) == sorted(f"/{path.name}" for path in made.crawl.iterdir())
+    assert len(asked) == len(set(asked))
+    assert {(one["what"], one["cc_segment"].endswith(last.name)) for one in missing(tmp_path / "out")} == {
+        ("gone", True)
+    }
