@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
-    from finetune.asked import Row
+    from finetune.predict_files import Row
 
 Address = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A file, or - for standard input and output, which is no option."""
@@ -121,7 +121,7 @@ def predictions_of(
 
 
 def _answer_file(address: str, output: str, model: Model, pair: str, context: str) -> None:
-    from finetune.asked import writer
+    from finetune.predict_files import writer
 
     with writer(output) if output else nullcontext() as write:
         for rows, asked in _asked(address, model.kind, pair, context):
@@ -135,8 +135,8 @@ def _answer_file(address: str, output: str, model: Model, pair: str, context: st
 
 def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked]]]:
     """The rows of a file by blocks; a column that the first row has, all must have. Errors: XlmrError with the row."""
-    from finetune.asked import read_blocks
     from finetune.data.files import cell
+    from finetune.predict_files import read_blocks
 
     wanted = {"classification": {"pair"}, "regression": {"pair"}, "span": {"context"}}.get(kind, set())
     columns: list[str] | None = None

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from finetune import asked
-from finetune.asked import read_blocks, writer
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
 from finetune.predict import predict, predictions_of
+from finetune.predict_files import read_blocks, writer
 from finetune.stages import Recipe
 from finetune.training import devices
 from pipeline.cli import main as xlmr
