@@ -8,15 +8,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
+from corpus.crawl.settings import Fetch
+from corpus.filters.settings import Filters
 from corpus.language.labels import LABEL
 from corpus.language.model_file import BUILT_IN_OWN_MODEL, own_model_path
 from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
+from corpus.mine.settings import Mine
 from pipeline.storage import read_json
-
-if TYPE_CHECKING:
-    from corpus.stages import CorpusConfig
 
 OTHERS = "*"
 LID_176 = ("lid.176.ftz", "lid.176.bin")
@@ -28,13 +27,13 @@ SPLIT = {"zh": ("zh-Hans", "zh-Hant"), "my": ("my", "my_zaw")} | {
 """What a code becomes by the splitters."""
 
 
-def check_dumps(config: CorpusConfig) -> None:
+def check_dumps(fetch: Fetch, mine: Mine) -> None:
     """Every dump that a language is taken from has to be read. Errors: ValueError."""
-    wanted = {dump for dumps in config.mine.dumps.values() for dump in dumps}
+    wanted = {dump for dumps in mine.dumps.values() for dump in dumps}
     mend = "write mine.dumps: {} to take every language from all that is read"
-    if wanted and not config.fetch.dumps:
+    if wanted and not fetch.dumps:
         raise ValueError(f"mine.dumps names dumps, but fetch.dumps none: files of fetch.crawl are of no dump; {mend}")
-    lost = sorted(wanted.difference(config.fetch.dumps))
+    lost = sorted(wanted.difference(fetch.dumps))
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise ValueError(
@@ -42,10 +41,10 @@ def check_dumps(config: CorpusConfig) -> None:
         )
 
 
-def check_languages(config: CorpusConfig) -> None:
+def check_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> None:
     """Languages are named by codes that the identifier may say, as far as that is known. Errors: ValueError."""
-    named = list(_named_languages(config))
-    known = known_codes(config.language_id) if named else None
+    named = list(_named_languages(language_id, mine, filters))
+    known = known_codes(language_id) if named else None
     for setting_name, code in named:
         if known is None and not LABEL.fullmatch(code):
             raise ValueError(f"{setting_name}: {code!r} cannot be a language's code")
@@ -55,11 +54,11 @@ def check_languages(config: CorpusConfig) -> None:
             raise ValueError(f"{setting_name}: {code!r} is nothing that this identifier says; {hint}")
 
 
-def _named_languages(config: CorpusConfig) -> Iterator[tuple[str, str]]:
-    yield from (("language_id.thresholds", code) for code in config.language_id.thresholds)
-    yield from (("mine.languages", code) for code in config.mine.languages)
-    yield from (("mine.dumps", code) for code in config.mine.dumps if code != OTHERS)
-    yield from (("filters.languages", code) for code in config.filters.languages)
+def _named_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> Iterator[tuple[str, str]]:
+    yield from (("language_id.thresholds", code) for code in language_id.thresholds)
+    yield from (("mine.languages", code) for code in mine.languages)
+    yield from (("mine.dumps", code) for code in mine.dumps if code != OTHERS)
+    yield from (("filters.languages", code) for code in filters.languages)
 
 
 def known_codes(settings: LanguageId) -> set[str] | None:

@@ -35,8 +35,8 @@ class CorpusConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        check_dumps(self)
-        check_languages(self)
+        check_dumps(self.fetch, self.mine)
+        check_languages(self.language_id, self.mine, self.filters)
         return self
 
 
