@@ -135,7 +135,7 @@ class Engine:
         """Give the model this rank's part of its numbers, on its device, and the settings of how it is worked out."""
         dtype = torch.bfloat16 if self._half_weights else torch.float32
         group, cuts = self._layout.tensor, cuts_of(model)
-        values = initial_values(model, seed)
+        values = initial_values(model, seed, mimetic=settings.initialisation == "mimetic")
         divide(model, group)
         own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
         put(model, own, cuts, group)

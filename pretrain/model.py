@@ -28,6 +28,8 @@ EPSILON = 1e-5
 """Of every LayerNorm."""
 
 INITIAL_DEVIATION = 0.02
+LIKENESS = 3.3
+"""Score of a position for itself, in heads that begin mimetic: as much as twenty-seven strangers."""
 """Of every matrix at the start."""
 
 
@@ -247,18 +249,21 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def initial_values(model: nn.Module, seed: int) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def initial_values(model: nn.Module, seed: int, *, mimetic: bool = False) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """Each parameter's name and what makes its initial value, whole, in fp32 on the CPU.
 
     A value follows from the seed and the name alone, so that any rank can make any of them. A parameter that has been
-    given a value is its own.
+    given a value is its own. ``mimetic``: each head has one matrix for queries and keys, so that alike looks at alike.
     """
     for prefix, module in model.named_modules():
         for kind, parameter in module.named_parameters(recurse=False):
             name = f"{prefix}.{kind}" if prefix else kind
             if name == "head.weight":  # the pieces' table
                 continue
-            yield name, _made_by(module, kind, parameter, int(mix(seed, zlib.crc32(name.encode())) >> np.uint64(1)))
+            make = _made_by(module, kind, parameter, int(mix(seed, zlib.crc32(name.encode())) >> np.uint64(1)))
+            if mimetic and name.endswith(".query_key_value.weight") and parameter.is_meta:
+                make = _alike(make, model.get_submodule(prefix.rpartition(".")[0]).head_width)  # type: ignore[arg-type]
+            yield name, make
 
 
 def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Callable[[], Tensor]:
@@ -278,6 +283,19 @@ def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Call
         return value
 
     return make
+
+
+def _alike(make: Callable[[], Tensor], head_width: int) -> Callable[[], Tensor]:
+    """Keys begin as queries do: W_Q W_K^T is near a multiple of I (Trockman and Kolter 2023, section 4)."""
+
+    def make_alike() -> Tensor:
+        value = make()
+        width = value.shape[1]
+        value[:width] *= (LIKENESS / (width * head_width**0.5)) ** 0.5 / INITIAL_DEVIATION
+        value[width : 2 * width] = value[:width]
+        return value
+
+    return make_alike
 
 
 def _initialise(module: nn.Module) -> None:

@@ -119,6 +119,12 @@ class TrainSettings(Section):
         4096, "masked positions whose scores over the vocabulary are held at once; 0 is all", affects_result=False, ge=0
     )
     compile: bool = setting(False, "torch.compile for each layer and for the head's softmax", affects_result=False)
+    initialisation: Literal["normal", "mimetic"] = setting(
+        "normal",
+        "of the weights: N(0, 0.02), or with one matrix for queries and keys in each head, so that alike looks at alike"
+        " from the first update on; short runs of small models need not learn it first",
+        source="RoBERTa; mimetic: Trockman and Kolter 2023",
+    )
     start_from_frequencies: bool = setting(
         False, "the head's bias starts at ln of the pieces' frequencies; short runs need not learn them first"
     )

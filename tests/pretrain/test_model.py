@@ -279,6 +279,22 @@ def test_initial_values_follow_from_seed_and_name() -> None:
     assert not torch.equal(first, second)
 
 
+def test_mimetic_heads_begin_by_looking_at_what_is_alike() -> None:
+    config = ModelConfig(vocabulary_rows=50, layers=1, width=256, heads=4, feed_forward=8)
+    plain, mimetic = (dict(initial_values(build(config), 1, mimetic=m)) for m in (False, True))
+    name = "encoder.layers.0.attention.query_key_value.weight"
+    query, key, value = mimetic[name]().chunk(3)
+    assert torch.equal(query, key)
+    assert torch.equal(value, plain[name]().chunk(3)[2])
+    hidden = nn.functional.layer_norm(torch.randn(40, 256, generator=torch.Generator().manual_seed(2)), (256,))
+    for head in query.split(64):
+        scores = hidden @ head.T @ head @ hidden.T / 8
+        assert scores.diagonal().mean().item() == pytest.approx(3.3, rel=0.1)
+        assert scores.fill_diagonal_(0).abs().mean().item() < 0.5
+    for other in mimetic.keys() - {name}:
+        assert torch.equal(mimetic[other](), plain[other]()), other
+
+
 def test_compiled_parts_give_the_same_gradient() -> None:
     """In a process of its own: what the compiler keeps is in the way of tests that count tensors."""
     script = Path(__file__).parent / "compiled.py"
