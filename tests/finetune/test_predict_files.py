@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetune import asked
+from finetune import predict_files
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
 from finetune.predict import predict, predictions_of
