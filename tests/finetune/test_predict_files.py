@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetune import predict_files
+from finetune.data.examples import Where
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
 from finetune.predict import predict, predictions_of
@@ -139,7 +139,7 @@ def test_the_command_line_takes_a_hyphen_for_standard_input(
 
 def test_a_tab_in_an_answer_does_not_break_a_table(tmp_path: Path) -> None:
     with writer(str(tmp_path / "out.tsv")) as write:
-        write([(asked.Where("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
+        write([(Where("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
     assert (tmp_path / "out.tsv").read_text() == 'text\tpredicted\na b c\tsay "x"\n'
 
 
