@@ -28,9 +28,10 @@ EPSILON = 1e-5
 """Of every LayerNorm."""
 
 INITIAL_DEVIATION = 0.02
+"""Of every matrix at the start."""
+
 LIKENESS = 3.3
 """Score of a position for itself, in heads that begin mimetic: as much as twenty-seven strangers."""
-"""Of every matrix at the start."""
 
 
 @dataclass(frozen=True)
