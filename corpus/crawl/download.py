@@ -150,8 +150,8 @@ def _ends_whole(stream: IO[bytes]) -> bool:
     """Whether a compressed file ends where a member ends, as far as its last bytes tell."""
     text = Text(stream, Limits(2**62, 2**62))
     size = os.fstat(stream.fileno()).st_size
-    start = text.next_start(max(size - _TAIL, 0) - 1, b"WARC/") if text.format else None
-    if start is None:
+    start = text.next_start(size - _TAIL - 1, b"WARC/") if size > _TAIL else 0
+    if text.format is None or start is None:
         return True
     try:
         for _ in text.chunks(start):
