@@ -25,11 +25,11 @@ from torch import nn
 from finetune.data.reading import read_task
 from finetune.data.settings import HelpPages, TaskSettings
 from finetune.folder import save_fine_tuned
+from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.stages import Recipe
 from finetune.training.batches import training_batches
-from finetune.training.encoding import Encoded
-from finetune.training.loop import make_steps, rate_factor, train_updates
+from finetune.training.updates import Updates, rate_factor
 from pretrain.engine import choose_dtype
 from pretrain.folder import PIECES, load_encoder
 from tokenizer.pieces import Tokenizer
@@ -86,11 +86,11 @@ def main() -> None:
 
 def ours(model: nn.Module, texts: Encoded, kind: ClassificationKind, updates: int) -> Callable[[int], int]:
     """A round of the project's loop: as many updates of an epoch of its own."""
-    steps = make_steps(model, kind.recipe, RATE, 10_000)
+    own = Updates(model, kind.recipe, kind.loss, RATE, 10_000)
 
     def one(number: int) -> int:
         batches = list(islice(training_batches(texts.lengths, kind.recipe.batch, 1, number), updates))
-        train_updates(model, texts, batches, kind.recipe, kind.loss, steps)
+        own.make(texts, batches)
         return sum(map(len, batches))
 
     return one

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from finetune.data.reading import read_task
 from finetune.stages import HelpPagesConfig, encoder_of
-from finetune.training.comparison import compare
+from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.stage import Inputs
@@ -20,4 +20,4 @@ def run(config: HelpPagesConfig, inputs: Inputs, output: Path, context: Context)
     """The stage. Errors: XlmrError for labelled files or settings that do not fit."""
     data = replace(read_task(config.task), name="help_pages")
     encoder = encoder_of(config, inputs)
-    return compare(data, config.recipe, config.protocol, encoder, output, context, config.encoder.head)
+    return Comparison(data, config.recipe, config.protocol, encoder, config.encoder.head).run(output, context)

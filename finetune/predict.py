@@ -81,7 +81,7 @@ class Model:
 
     def say(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         """What it says of each. Errors: UsageError for a question without a text to find the answer in."""
-        from finetune.training.loop import scores_of
+        from finetune.training.evaluation import scores_of
 
         if self.kind == "span" and not all(one.context.strip() for one in asked):
             raise UsageError("this model finds answers in a text", "give it with --context, or a column context")

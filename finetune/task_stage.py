@@ -9,7 +9,7 @@ from pathlib import Path
 
 from finetune.data.reading import read_task
 from finetune.stages import TaskConfig, encoder_of
-from finetune.training.comparison import compare
+from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.stage import Inputs
@@ -23,4 +23,4 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
     for line in data.notes:
         context.warn(line)
     encoder = encoder_of(config, inputs)
-    return compare(data, config.recipe, config.protocol, encoder, output, context, config.encoder.head)
+    return Comparison(data, config.recipe, config.protocol, encoder, config.encoder.head).run(output, context)

@@ -15,6 +15,8 @@ from torch import nn
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.heads.classification import PieceClassifier, SequenceClassifier
+from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
+from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
 from finetune.heads.span import Windows, answers_of, encode_questions
 from finetune.heads.tagging import encode_sentences, tags_of
 from finetune.scoring import (
@@ -28,8 +30,6 @@ from finetune.scoring import (
     squad_scores,
 )
 from finetune.stages import Recipe
-from finetune.training.encoding import Encoded, encode_pairs, encode_texts
-from finetune.training.loop import Loss, Scores, class_loss, span_loss, value_loss
 from pretrain.model import Encoder
 from tokenizer.pieces import Tokenizer
 

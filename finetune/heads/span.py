@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.training.encoding import Encoded, Rows, row_of
+from finetune.heads.encoding import Encoded, Rows, row_of
 from tokenizer.pieces import Ids, Tokenizer
 
 Scores = NDArray[np.float32]

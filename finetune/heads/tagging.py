@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.training.encoding import IGNORED, Encoded, row_of
+from finetune.heads.encoding import IGNORED, Encoded, row_of
 from tokenizer.pieces import Ids, Tokenizer
 
 OUTSIDE = "O"

@@ -48,6 +48,11 @@ def save_state(
     publish(temporary, path)
 
 
+def on_the_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights, where it takes none of a GPU's memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+
+
 def epochs_in(path: Path | None) -> int:
     """Of how many epochs the file tells; 0 where there is no whole one."""
     if path is None or not path.exists():

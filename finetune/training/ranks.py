@@ -16,7 +16,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune.training.encoding import Encoded, Rows
+from finetune.heads.encoding import Encoded, Rows
 from pretrain.chance import mix
 from pretrain.folder import Weights, encoder_from_hugging_face, load_encoder, read_config
 from pretrain.model import Encoder, ModelConfig, build

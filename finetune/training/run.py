@@ -14,23 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from finetune.folder import save_fine_tuned, take_head
+from finetune.heads.encoding import ENCODED, Encoded, read_encoded
 from finetune.heads.kinds import KINDS, Kind, Prediction
+from finetune.heads.losses import Scores
 from finetune.protocol import Run
 from finetune.stages import Recipe
 from finetune.training.baselines import starting_encoder
-from finetune.training.devices import own_device
-from finetune.training.encoding import ENCODED, Encoded, read_encoded
+from finetune.training.devices import limited_threads, own_device
+from finetune.training.epochs import Outcome, best_epoch_of
+from finetune.training.evaluation import Objective, scores_of
 from finetune.training.held_out import HELD_OUT, read_held_out
-from finetune.training.loop import (
-    Objective,
-    Outcome,
-    Scores,
-    Setting,
-    best_epoch_of,
-    fine_tune,
-    limited_threads,
-    scores_of,
-)
+from finetune.training.loop import Loop, Setting
 from finetune.training.ranks import ALONE, Ranks
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
@@ -112,7 +106,7 @@ class _FineTuning:
         setting = Setting(one.learning_rate, one.seed, one.name, checkpoint)
         objective = Objective(self.kind.loss, self._judge, self._keep if self._shard.by_language else None)
         rows = Encoded.joined(list(self._train.values()))
-        return fine_tune(self.model, rows, self._dev, self._shard.recipe, objective, setting, self._ranks)
+        return Loop(self.model, self._shard.recipe, objective, setting, self._ranks).run(rows, self._dev)
 
     def predictions(self) -> dict[str, list[Prediction]]:
         """Of the test examples: by the model as it is, or what was said when each language was at its best."""

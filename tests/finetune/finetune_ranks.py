@@ -13,7 +13,7 @@ from torch import distributed
 from finetune.crew import main
 from finetune.data.examples import Classification, Tagging, TaskData
 from finetune.stages import Protocol, Recipe
-from finetune.training.comparison import compare
+from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.log import EventLog
 
@@ -44,7 +44,7 @@ def tiny_comparison(kind: str, encoder: Path, output: Path, **layout: int) -> No
     recipe = Recipe(longest=24, batch=4, epochs=2, learning_rates=(1e-3,), dropout=0.0, dtype="fp32", **layout)  # type: ignore[arg-type]
     output.mkdir(parents=True)
     context = Context("finetune.task", output, 1, EventLog(output.parent / f"{output.name}.jsonl"))
-    compare(tiny_task(kind), recipe, Protocol(seeds=(1,)), encoder, output, context)
+    Comparison(tiny_task(kind), recipe, Protocol(seeds=(1,)), encoder).run(output, context)
 
 
 def command(words: list[str]) -> int:

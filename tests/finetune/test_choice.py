@@ -15,8 +15,8 @@ from finetune.protocol import chosen_runs
 from finetune.stages import Protocol, Recipe
 from finetune.tables import make_table
 from finetune.training import run as one_run
-from finetune.training.comparison import compare
-from finetune.training.loop import Epoch, Objective, best_epoch_of, class_loss, last_gain
+from finetune.training.comparison import Comparison
+from finetune.training.epochs import Epoch, best_epoch_of, last_gain
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 
@@ -25,11 +25,9 @@ HISTORY = [Epoch(n, 1.0, 1.0, sum(s.values()) / 2, s) for n, s in enumerate(SCOR
 
 
 def test_last_gain_is_of_the_mean_or_of_any_language() -> None:
-    joint = Objective(class_loss, lambda language, scores: 0.0)
-    each = Objective(class_loss, lambda language, scores: 0.0, lambda language: None)
     assert [best_epoch_of(HISTORY, language) for language in ("en", "sw")] == [2, 3]
-    assert [last_gain(HISTORY[:n], joint) for n in range(5)] == [0, 1, 2, 2, 2]  # 0.5 twice: the first
-    assert [last_gain(HISTORY[:n], each) for n in range(5)] == [0, 1, 2, 3, 3]
+    assert [last_gain(HISTORY[:n], by_language=False) for n in range(5)] == [0, 1, 2, 2, 2]  # 0.5 twice: the first
+    assert [last_gain(HISTORY[:n], by_language=True) for n in range(5)] == [0, 1, 2, 3, 3]
 
 
 def run_of(rate: float, seed: int, dev: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def test_each_language_is_tested_at_its_own_epoch_and_after_an_interruption(
     protocol = Protocol(seeds=(1,), initialisations=("pretrained",), choose="language")
 
     def results_in(output: Path) -> dict[str, Any]:
-        compare(data, recipe, protocol, export, output, context_of(output))
+        Comparison(data, recipe, protocol, export).run(output, context_of(output))
         found: dict[str, Any] = json.loads((output / "results.json").read_text())
         return found
 
@@ -110,4 +108,4 @@ def test_language_without_dev_data_cannot_be_chosen_for(
     one = pages("abab", "xyxy")
     data = TaskData("own", "classification", ("x", "y"), {"en": one}, {"en": one}, {"en": one, "sw": one})
     with pytest.raises(XlmrError, match=r"there is no dev data in sw to choose on; set finetune\.protocol\.choose"):
-        compare(data, Recipe(longest=8), Protocol(choose="language"), export, tmp_path, context_of(tmp_path))
+        Comparison(data, Recipe(longest=8), Protocol(choose="language"), export).run(tmp_path, context_of(tmp_path))

@@ -79,7 +79,9 @@ def test_no_more_runs_than_gpus(
     context.map_shards = asked  # type: ignore[method-assign]
     recipe = Recipe(longest=24, runs_on_a_gpu=on_a_gpu)
     with pytest.raises(StopHereError):
-        comparison.compare(tiny_task("tagging"), recipe, comparison.Protocol(), export, tmp_path / "out", context)
+        comparison.Comparison(tiny_task("tagging"), recipe, comparison.Protocol(), export).run(
+            tmp_path / "out", context
+        )
     assert gpus == [], "to count them is not to take one"
 
 

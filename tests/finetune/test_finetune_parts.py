@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toy_task import example_rows
 
 from finetune.data.examples import Classification
+from finetune.heads.encoding import Encoded, counts_of, read_encoded, write_encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
@@ -22,8 +23,7 @@ from finetune.task_report import rows_line
 from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
-from finetune.training.encoding import Encoded, counts_of, read_encoded, write_encoded
-from finetune.training.loop import rate_factor
+from finetune.training.updates import rate_factor
 from tokenizer.pieces import Tokenizer
 
 CPU = torch.device("cpu")

@@ -19,14 +19,16 @@ from finetune import help_pages, task_stage
 from finetune.data.examples import TaskData
 from finetune.data.reading import read_task
 from finetune.folder import load_fine_tuned
+from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.predict import predict, predictions_of
 from finetune.report import sections
 from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
 from finetune.training import comparison
 from finetune.training.baselines import starting_encoder
-from finetune.training.encoding import Encoded
-from finetune.training.loop import Objective, Outcome, Setting, evaluate, fine_tune, scores_of
+from finetune.training.epochs import Outcome
+from finetune.training.evaluation import Objective, evaluate, scores_of
+from finetune.training.loop import Loop, Setting
 from finetune.training.run import set_dropout
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
@@ -227,7 +229,7 @@ def test_best_epoch_is_kept_and_patience_ends_the_run(stage_config: HelpPagesCon
     objective = Objective(kind.loss, lambda language, scores: float((scores.argmax(1) == wrong).mean()))
     torch.manual_seed(1)
     model = kind.model(load_encoder(export), 0.1)
-    outcome = fine_tune(model, encoded["train.en"], dev, recipe, objective, Setting(5e-3, 1))
+    outcome = Loop(model, recipe, objective, Setting(5e-3, 1)).run(encoded["train.en"], dev)
     assert outcome.best == max(outcome.history, key=lambda epoch: epoch.rank)
     assert len(outcome.history) == outcome.best.epoch + 2 < 9
     best = outcome.best
@@ -254,9 +256,8 @@ def test_interrupted_run_ends_with_the_same_weights(
         torch.manual_seed(1)
         model = kind.model(load_encoder(export), 0.1)
         setting = Setting(1e-3, 5, checkpoint=checkpoint)
-        return fine_tune(
-            model, encoded["train.en"], dev, recipe, Objective(kind.loss, judge), setting
-        ), model.state_dict()
+        loop = Loop(model, recipe, Objective(kind.loss, judge), setting)
+        return loop.run(encoded["train.en"], dev), model.state_dict()
 
     outcome, weights = run(None)
     stop_after = 2

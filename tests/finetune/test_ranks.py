@@ -16,8 +16,8 @@ from finetune_ranks import LAYOUTS, tiny_comparison
 from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from finetune.training.encoding import IGNORED, Encoded
-from finetune.training.loop import on_the_cpu
+from finetune.heads.encoding import IGNORED, Encoded
+from finetune.training.checkpoint import on_the_cpu
 from finetune.training.ranks import Ranks
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json

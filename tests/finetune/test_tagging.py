@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from finetune.heads.encoding import IGNORED
 from finetune.heads.tagging import encode_sentences, parts, tags_of
-from finetune.training.encoding import IGNORED
 from tokenizer.pieces import Tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,12 @@ from finetune_ranks import tiny_task
 from safetensors.torch import load_file
 
 from finetune.folder import save_fine_tuned, take_head, why_new_head
+from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import KINDS, Kind
 from finetune.stages import EncoderFolder, Protocol, Recipe
 from finetune.task_report import head_line
-from finetune.training.comparison import compare
+from finetune.training.comparison import Comparison
+from finetune.training.epochs import Outcome
 from finetune.training.ranks import encoder_for
 from pipeline.context import Context
 from pipeline.errors import XlmrError
@@ -107,16 +109,17 @@ def test_training_goes_on_from_a_fine_tuned_folder(
     from finetune.training import run
 
     model = fine_tuned(KINDS["classification"](("b", "a"), RECIPE), encoder_for(export, run.ALONE), export, tmp_path)
-    begun = {}
+    begun: dict[str, torch.Tensor] = {}
 
-    def watched(model: torch.nn.Module, *given: object) -> object:
-        begun[given[4].name] = model.head.out_proj.bias.detach().clone()  # type: ignore[attr-defined,union-attr]
-        return real(model, *given)  # type: ignore[arg-type]
+    class Watched(run.Loop):
+        def run(self, train: Encoded, dev: Mapping[str, Encoded]) -> Outcome:
+            begun[self._setting.name] = self._model.head.out_proj.bias.detach().clone()  # type: ignore[union-attr,operator]
+            return super().run(train, dev)
 
-    real = run.fine_tune
-    monkeypatch.setattr(run, "fine_tune", watched)
+    monkeypatch.setattr(run, "Loop", Watched)
     output = tmp_path / "out"
-    compare(tiny_task("classification"), RECIPE, Protocol(seeds=(1,)), tmp_path, output, context_of(output), take)
+    comparison = Comparison(tiny_task("classification"), RECIPE, Protocol(seeds=(1,)), tmp_path, take)
+    comparison.run(output, context_of(output))
     bias = model.head.out_proj.bias.flip(0)  # type: ignore[union-attr,operator]
     assert torch.equal(begun["pretrained-0.001-seed1"], bias if take else torch.zeros(2))
     assert torch.equal(begun["random-0.001-seed1"], torch.zeros(2)), "random weights are random in the head too"

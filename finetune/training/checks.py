@@ -1,0 +1,67 @@
+"""What has to hold before a comparison begins, and what is worth a warning: looked at before anything is encoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from finetune.data.examples import TaskData
+from finetune.heads.kinds import Kind
+from finetune.stages import Protocol, Recipe
+from finetune.training.run import SPLITS
+from pipeline.errors import XlmrError
+from pretrain.folder import read_config
+from pretrain.ranks.together import current_crew
+from tokenizer.pieces import Tokenizer
+
+
+def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> None:
+    """Settings, files and the encoder's folder against each other. Errors: XlmrError for those that do not fit."""
+    _check_recipe(recipe, data.kind, read_config(encoder).longest_sample)
+    for split in SPLITS:
+        if not getattr(data, split):
+            raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
+    size, rows = Tokenizer.load(encoder).vocabulary_size, read_config(encoder).vocabulary_rows
+    if size > rows:
+        raise XlmrError(
+            f"{encoder}: the tokenizer has {size:,} pieces, the model {rows:,}", "they are not of one model"
+        )
+    if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
+        raise XlmrError(
+            f"task {data.name}: there is no dev data in {', '.join(without)} to choose on",
+            "set finetune.protocol.choose to joint, or leave these languages out",
+        )
+
+
+def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
+    if recipe.longest > most:
+        raise XlmrError(
+            f"texts of {recipe.longest} pieces are asked for, the model reads {most}",
+            f"set finetune.recipe.longest to {most} or less",
+        )
+    shared = recipe.tensor_parallel
+    if shared > 1 and current_crew() is None:
+        raise XlmrError(
+            f"finetune.recipe.tensor_parallel is {shared}, and this is one process",
+            f"start python -m finetune --ranks {shared} run CONFIG",
+        )
+    if kind == "span" and recipe.longest < recipe.longest_question + 8:
+        raise XlmrError(
+            f"windows of {recipe.longest} pieces leave no room beside questions of {recipe.longest_question}",
+            "set finetune.recipe.longest_question lower",
+        )
+
+
+def seen_texts(data: TaskData, kind: Kind) -> Iterator[str]:
+    """A line for each held-out file with texts that stand in a training file, word for word."""
+    known = {_key(kind, example) for examples in data.train.values() for example in examples}
+    for split, language, examples in data.splits():
+        seen = sum(_key(kind, example) in known for example in examples) if split != "train" else 0
+        if seen:
+            yield f"{seen} texts of {split}.{language} stand in a training file, word for word"
+
+
+def _key(kind: Kind, example: Any) -> str:
+    return json.dumps(kind.text(example))

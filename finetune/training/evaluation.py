@@ -1,0 +1,99 @@
+"""What a model says of encoded texts, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finetune.heads.encoding import Encoded, Rows
+from finetune.heads.losses import Loss, Scores
+from finetune.metrics import mean
+from finetune.stages import Recipe
+from finetune.training.batches import evaluation_batches
+from finetune.training.ranks import ALONE, Ranks
+from pretrain.engine import choose_dtype
+
+EVALUATION_BATCH = 64
+
+PADDING = -1e4
+"""Score of a piece that is padding. Not −∞, whose gradient is no number."""
+
+Judge = Callable[[str, Scores], float]
+"""(language of dev, scores of its rows) -> how good they are; higher is better."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is learnt, and what an epoch is chosen by."""
+
+    loss: Loss
+    judge: Judge
+    at_best: Callable[[str], None] | None = None
+    """Called with each language of dev whose score is better than in all epochs before, while the model is so. The
+    run then goes on as long as any language gains; without, as long as the mean does."""
+
+
+def evaluate(
+    model: nn.Module, dev: Mapping[str, Encoded], recipe: Recipe, objective: Objective, ranks: Ranks = ALONE
+) -> tuple[float, float, dict[str, float]]:
+    """Loss and score, means over the languages of ``dev``, and the score by language."""
+    losses, scores = [], {}
+    for language, texts in dev.items():
+        found, loss = scores_of(model, texts, recipe, objective.loss, ranks)
+        losses.append(loss)
+        scores[language] = objective.judge(language, found)
+    return mean(losses), mean(list(scores.values())), scores
+
+
+def scores_of(
+    model: nn.Module, texts: Encoded, recipe: Recipe, loss: Loss | None = None, ranks: Ranks = ALONE
+) -> tuple[Scores, float]:
+    """The model's scores, fp32, in the order of ``texts``: of each row, or of each piece. And the mean loss, or 0."""
+    device = next(model.parameters()).device
+    model.eval()
+    found: Scores | None = None
+    lost = judged = 0.0
+    batches = list(evaluation_batches(texts.lengths, EVALUATION_BATCH))
+    with torch.inference_mode():
+        for rows in ranks.batches(batches):
+            ids, keep = texts.batch(rows, device)
+            scores = batch_scores(model, ids, keep, recipe)
+            if loss is not None:
+                units = texts.units(rows)
+                lost += loss(scores, texts.batch_targets(rows, device)).item() * units if units else 0.0
+                judged += units
+            found = _put(found, texts, rows, scores.cpu().numpy())
+    assert found is not None, "there are texts"
+    scores_found, sums = ranks.joined(batches, device, found, np.array([lost, judged]))
+    return scores_found, float(sums[0] / max(sums[1], 1))
+
+
+def batch_scores(model: nn.Module, ids: Tensor, keep: Tensor | None, recipe: Recipe) -> Tensor:
+    """Scores of a padded batch, in fp32; those of padding are so low that no softmax over pieces sees them."""
+    with _arithmetic(recipe, ids.device):
+        scores: Tensor = model(ids, keep).float()
+    if scores.dim() == 3 and keep is not None:
+        scores = scores.masked_fill(~keep[..., None], PADDING)
+    return scores
+
+
+def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Scores:
+    by_piece = scores.ndim == 3
+    if found is None:
+        found = np.zeros((len(texts.pieces) if by_piece else len(texts), scores.shape[-1]), np.float32)
+    if not by_piece:
+        found[rows] = scores
+    else:
+        keep, where = texts.grid(rows)
+        found[where] = scores[keep]
+    return found
+
+
+def _arithmetic(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
+    dtype = choose_dtype(recipe.dtype, device)
+    return torch.autocast(device.type, dtype) if dtype is torch.bfloat16 else nullcontext()
