@@ -9,28 +9,14 @@ Stages of other rooms run on rank 0 alone; what an encoder is pretrained by is `
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import main as xlmr
-from pipeline.errors import XlmrError
-from pipeline.notes import notes_to
-from pretrain.ranks.together import Shared, launched, sent_to_all
+from pretrain.ranks.together import Shared, launched
 
 if TYPE_CHECKING:
-    from finetune.stages import Recipe
-    from finetune.training.ranks import Ranks
-    from finetune.training.run import RunShard
-    from pipeline.context import Context
     from pretrain.ranks.crew import Crew
-
-
-PATIENCE = timedelta(minutes=60)
-"""For which a rank waits in a collective. The first one judges, encodes and writes models alone: one of XXL's size to a
-slow disk takes longer than the ten minutes after which NCCL ends a run by itself."""
 
 
 def main(words: list[str] | None = None, command: Callable[[list[str]], int] = xlmr) -> int:
@@ -44,81 +30,8 @@ def main(words: list[str] | None = None, command: Callable[[list[str]], int] = x
     return launched(words, Shared("finetune", "fine-tuning", take_part), by_itself)
 
 
-def fine_tune_together(crew: Crew, shards: Sequence[RunShard], context: Context) -> None:
-    """Every run that is not there yet, by all ranks. Errors: XlmrError, of whichever rank."""
-    todo = [one for one in shards if not one.done]
-    with (
-        sent_to_all(crew, {"shards": [_described(one) for one in todo]}, context.stage),
-        context.progress("runs", len(todo), "run") as bar,
-        notes_to(lambda line: bar.advance(0, line)),
-    ):
-        for _ in _together(todo, crew):
-            bar.advance()
-
-
 def take_part(work: dict[str, Any], crew: Crew) -> None:
     """The same runs on another rank."""
-    for _ in _together([_shard_of(one) for one in work["shards"]], crew):
-        pass
+    from finetune.training import together
 
-
-def _together(shards: Sequence[RunShard], crew: Crew) -> Iterator[str]:
-    """Each run by all ranks; its name when it is done. They are of one comparison, and so of one recipe."""
-    from finetune.training.run import RUNS, fine_tune_run
-
-    if not shards:
-        return
-    ranks = join_ranks(shards[0].recipe, crew.rank, crew.world)  # once: NCCL keeps what every group takes
-    for shard in shards:
-        fine_tune_run(shard, shard.folder / RUNS / shard.run.name, ranks)
-        yield shard.run.name
-
-
-def join_ranks(recipe: Recipe, rank: int, world: int) -> Ranks:
-    """This process's place among the ranks. Errors: XlmrError for a number that tensor_parallel does not divide."""
-    from torch import distributed
-
-    from finetune.training.devices import own_device
-    from finetune.training.ranks import Ranks
-    from pretrain.parallel import Layout
-
-    if world % recipe.tensor_parallel:
-        raise XlmrError(
-            f"{world} ranks do not make groups of {recipe.tensor_parallel}",
-            "start a multiple of finetune.recipe.tensor_parallel ranks",
-        )
-    if not distributed.is_initialized():
-        backend = "nccl" if own_device().type == "cuda" else "gloo"
-        distributed.init_process_group(backend, "env://", PATIENCE, world, rank)
-    elif distributed.get_world_size() != world:
-        raise XlmrError("this process has pretrained alone", "run the stages up to pretrain.export first")
-    layout = Layout(rank, world, recipe.tensor_parallel, PATIENCE)
-    return Ranks(layout.tensor, layout.data, recipe.zero_stage)
-
-
-def _described(shard: RunShard) -> dict[str, Any]:
-    """Plain values that ``_shard_of`` makes the same shard of."""
-    folders = {name: str(getattr(shard, name).absolute()) for name in ("encoder", "folder")}
-    known = {"kind": shard.kind, "task": shard.task, "labels": list(shard.labels)}
-    return {"run": asdict(shard.run), "recipe": shard.recipe.model_dump(mode="json"), **known, **folders} | {
-        "by_language": shard.by_language,
-        "head": shard.head,
-    }
-
-
-def _shard_of(values: dict[str, Any]) -> RunShard:
-    from finetune.protocol import Run
-    from finetune.stages import Recipe
-    from finetune.training.run import RunShard
-
-    return RunShard(
-        Run(**values["run"]),
-        Recipe.model_validate(values["recipe"]),
-        values["kind"],
-        values["task"],
-        tuple(values["labels"]),
-        Path(values["encoder"]),
-        Path(values["folder"]),
-        values["by_language"],
-        values["head"],
-    )
+    together.take_part(work, crew)

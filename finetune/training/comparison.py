@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from finetune.crew import fine_tune_together
 from finetune.data.examples import TaskData
 from finetune.folder import why_new_head
 from finetune.heads.encoding import ENCODED, counts_of, write_encoded
@@ -25,6 +24,7 @@ from finetune.training.devices import runs_at_once
 from finetune.training.held_out import HELD_OUT, write_held_out
 from finetune.training.predictions import write_predictions
 from finetune.training.run import CHECKPOINTS, MODEL, RESULTS, RUNS, SPLITS, RunShard, fine_tune_shard
+from finetune.training.together import fine_tune_together
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.storage import read_json, write_json
