@@ -30,8 +30,7 @@ from pipeline.storage import read_json, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, read_batches
 from tokenizer.encode import EncodeFile, EncodeShard, encode_shard
 from tokenizer.encode import run as encode
-from tokenizer.pieces import MODEL_FILE
-from tokenizer.stages import BUCKETS, EncodeStage, TokenizerSettings
+from tokenizer.stages import BUCKETS, MODEL_FILE, EncodeStage, TokenizerSettings
 
 BATCH_BYTES = 4 << 20
 """As corpus.regroup writes them."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pipeline.errors import UsageError, XlmrError
 from tokenizer.hugging_face import TOKENIZER
 from tokenizer.model_file import NORMAL, read_model
-from tokenizer.pieces import MODEL_FILE, Tokenizer
+from tokenizer.pieces import Tokenizer
+from tokenizer.stages import MODEL_FILE
 
 AT_ONCE = 1_000
 CLOSE = 1e-6

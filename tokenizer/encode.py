@@ -25,8 +25,8 @@ from pipeline.storage import sha256_of_file, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.layout import SampleWriter, piece_type
-from tokenizer.pieces import MODEL_FILE, UNK, Ids, Tokenizer
-from tokenizer.stages import EncodeSettings, EncodeStage
+from tokenizer.pieces import UNK, Ids, Tokenizer
+from tokenizer.stages import MODEL_FILE, EncodeSettings, EncodeStage
 
 SAMPLES = "samples.json"
 SPLITS = ("train", "validation")

@@ -15,7 +15,8 @@ from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, canonical_json, write_json
 from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, read_model
 from tokenizer.normaliser_json import Step, normaliser_steps, replace_step, unused_characters
-from tokenizer.pieces import MODEL_FILE, SPECIAL
+from tokenizer.pieces import SPECIAL
+from tokenizer.stages import MODEL_FILE
 
 TOKENIZER, CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 FILES = (MODEL_FILE, TOKENIZER, CONFIG, SPECIAL_TOKENS)

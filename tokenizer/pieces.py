@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.errors import XlmrError
 from tokenizer.model_file import check_whole
-
-MODEL_FILE = "sentencepiece.bpe.model"
-"""Its name in Hugging Face's folders, although the model is a unigram."""
+from tokenizer.stages import MODEL_FILE
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")

@@ -42,8 +42,10 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     return [section for section in drawn if section is not None]
 
 
-def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection:
-    """The table by language, and its shares before and after the smoothing."""
+def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection | None:
+    """The table by language, and its shares before and after the smoothing. None where nothing was learnt."""
+    if not languages:
+        return None
     rows = sorted(languages.items(), key=lambda item: -item[1]["available_characters"])
     percent = [(code, 100 * row["natural_share"], 100 * row["drawn_share"]) for code, row in rows[:SHOWN]]
     body = bars(

@@ -41,7 +41,10 @@ class SampleShard:
 
 
 def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Draw the text and write the table of languages."""
+    """Draw the text and write the table of languages, which is empty where the vocabulary is there already."""
+    if config.existing.model:
+        write_json(output / LANGUAGES, {})
+        return {}
     settings = config.sample
     corpus = inputs["corpus.regroup"]
     chosen = settings.buckets, settings.languages

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
+
+MODEL_FILE = "sentencepiece.bpe.model"
+"""Its name in Hugging Face's folders, although the model is a unigram."""
 
 Bucket = Literal["head", "middle", "tail", "all"]
 
@@ -19,6 +23,27 @@ language model.
 
 Languages = Annotated[tuple[str, ...], AfterValidator(lambda codes: tuple(sorted(set(codes))))]
 """Codes as the corpus names its folders. Their order says nothing, so it is no part of a stage's key."""
+
+
+class ExistingSettings(Section):
+    """A vocabulary that is there already."""
+
+    model: str = setting(
+        "",
+        "file of a SentencePiece model, or folder with a sentencepiece.bpe.model (XLM-R's own, say), that is taken as"
+        " it is, for a model that goes on from one which has it; empty: a vocabulary is learnt from the corpus",
+        affects_result=False,  # what is in it counts, not where it lies
+    )
+
+    def file(self) -> Path | None:
+        """The model's file; None where there is none to take."""
+        path = Path(self.model)
+        return None if not self.model else path / MODEL_FILE if path.is_dir() else path
+
+    def outside(self) -> dict[str, str]:
+        """The file and the setting that named it."""
+        file = self.file()
+        return {} if file is None else {str(file): "existing.model"}
 
 
 class SampleSettings(Section):
@@ -183,6 +208,9 @@ class StudySettings(Section):
 class TokenizerSettings(Section):
     """All settings of the room."""
 
+    existing: ExistingSettings = setting(
+        default_factory=ExistingSettings, description="a vocabulary that is there, in place of one that is learnt"
+    )
     sample: SampleSettings = setting(default_factory=SampleSettings, description="the text to learn from")
     train: TrainSettings = setting(default_factory=TrainSettings, description="SentencePiece's trainer")
     encode: EncodeSettings = setting(default_factory=EncodeSettings, description="the corpus as samples of pieces")
@@ -192,13 +220,19 @@ class TokenizerSettings(Section):
 class SampleStage(Section):
     """What ``tokenizer.sample`` reads."""
 
+    existing: ExistingSettings
     sample: SampleSettings
 
 
 class TrainStage(Section):
     """What ``tokenizer.train`` reads."""
 
+    existing: ExistingSettings
     train: TrainSettings
+
+
+def _existing_file(config: SampleStage | TrainStage) -> dict[str, str]:
+    return config.existing.outside()
 
 
 class EncodeStage(Section):
@@ -226,6 +260,7 @@ ROOM = Room(
             run="tokenizer.sample:run",
             summary="draw the text that the vocabulary is learnt from",
             inputs=("corpus.regroup",),
+            outside=_existing_file,
             resumable=True,
             sharded=1,
         ),
@@ -234,8 +269,9 @@ ROOM = Room(
             version=2,
             config=TrainStage,
             run="tokenizer.train:run",
-            summary="learn the vocabulary with SentencePiece",
+            summary="learn the vocabulary with SentencePiece, or take the one that is named",
             inputs=("tokenizer.sample",),
+            outside=_existing_file,
         ),
         Stage(
             name="tokenizer.encode",

@@ -25,10 +25,10 @@ from pipeline.storage import read_json, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.encode import Encoder
-from tokenizer.pieces import MODEL_FILE, Tokenizer
+from tokenizer.pieces import Tokenizer
 from tokenizer.sample import cut, draw_lines
 from tokenizer.shares import drawn_fractions
-from tokenizer.stages import StudySettings, StudyStage
+from tokenizer.stages import MODEL_FILE, StudySettings, StudyStage
 from tokenizer.train import MisfitError, train_model
 from tokenizer.vocabulary import pieces_by_script
 

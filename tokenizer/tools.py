@@ -41,7 +41,8 @@ def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
         Pieces that the model has positions for, 512 for XLM-R; longer texts are then cut when asked to.
     """
     from tokenizer.hugging_face import write_files
-    from tokenizer.pieces import MODEL_FILE, Tokenizer
+    from tokenizer.pieces import Tokenizer
+    from tokenizer.stages import MODEL_FILE
 
     file = model / MODEL_FILE if model.is_dir() else model
     Tokenizer.load(file)  # says what is wrong with it

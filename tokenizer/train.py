@@ -1,6 +1,7 @@
 """The stage tokenizer.train: the drawn text -> sentencepiece.bpe.model, Hugging Face's files, the pieces as a table.
 
-The trainer is a child process; its log is read as it comes, for progress and for the mend of its refusals.
+The trainer is a child process; its log is read as it comes, for progress and for the mend of its refusals. A model that
+is named is taken instead.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +24,9 @@ from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.hugging_face import write_files
 from tokenizer.model_file import round_scores
-from tokenizer.pieces import MODEL_FILE, Tokenizer
+from tokenizer.pieces import Tokenizer
 from tokenizer.sample import TEXT
-from tokenizer.stages import TrainSettings, TrainStage
+from tokenizer.stages import MODEL_FILE, TrainSettings, TrainStage
 from tokenizer.vocabulary import pieces_by_script, write_table
 
 LOG = ".trainer.log"  # hidden: its timings differ from run to run, and an output must not
@@ -41,25 +43,30 @@ class MisfitError(XlmrError):
 
 
 def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Train, and write what the vocabulary holds."""
-    texts = sorted((inputs["tokenizer.sample"] / TEXT).glob("*/*.txt"))
-    model = output / MODEL_FILE
-    with context.progress("", 100, "%") as bar:
-        log = train_model(config.train, texts, model, output / LOG, bar.advance)
-    for line in log.warnings:
-        context.warn(line)
+    """Train, or take the model that is named; and write what the vocabulary holds."""
+    existing, model = config.existing.file(), output / MODEL_FILE
+    if existing is None:
+        about = _learn(config.train, inputs["tokenizer.sample"], output, context)
+    else:
+        about = {}
+        Tokenizer.load(existing)  # what is wrong with it is told by its own name
+        shutil.copyfile(existing, model)
     tokenizer = Tokenizer.load(model)
     write_files(model, output)
     write_table(tokenizer, output / "vocabulary.tsv")
     scripts = pieces_by_script(tokenizer)
     write_json(output / SCRIPTS, scripts)
-    return {
-        "pieces": tokenizer.vocabulary_size,
-        "text_bytes": log.text_bytes,
-        "lines": log.lines,
-        "alphabet": log.alphabet,
-        "scripts": len(scripts),
-    }
+    return {"pieces": tokenizer.vocabulary_size, **about, "scripts": len(scripts)}
+
+
+def _learn(settings: TrainSettings, sample: Path, output: Path, context: Context) -> Counts:
+    """Train on the drawn text, and count it."""
+    texts = sorted((sample / TEXT).glob("*/*.txt"))
+    with context.progress("", 100, "%") as bar:
+        log = train_model(settings, texts, output / MODEL_FILE, output / LOG, bar.advance)
+    for line in log.warnings:
+        context.warn(line)
+    return {"text_bytes": log.text_bytes, "lines": log.lines, "alphabet": log.alphabet}
 
 
 def train_model(

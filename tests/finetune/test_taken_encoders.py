@@ -24,7 +24,7 @@ from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 from pretrain.folder import load_encoder, load_model, read_config
 from pretrain.model import Encoder, ModelConfig
-from tokenizer.pieces import MODEL_FILE
+from tokenizer.stages import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
 IDS = torch.tensor([[0, 9, 20, 33, 2]])

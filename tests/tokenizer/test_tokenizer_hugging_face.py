@@ -19,7 +19,8 @@ from pipeline.errors import XlmrError
 from tokenizer.hugging_face import FILES, describe, write_files
 from tokenizer.model_file import NORMAL, ModelFile, read_model, round_scores
 from tokenizer.normaliser_json import YOUNG
-from tokenizer.pieces import MODEL_FILE, Tokenizer
+from tokenizer.pieces import Tokenizer
+from tokenizer.stages import MODEL_FILE
 
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")

@@ -1,0 +1,46 @@
+"""A vocabulary that is there already, taken instead of learning one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import XlmrError
+from tokenizer.report import sections
+from tokenizer.stages import MODEL_FILE, ROOM, TokenizerSettings
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocabulary.tsv", MODEL_FILE)
+
+
+@pytest.mark.parametrize("given", ["folder", "file"])
+def test_it_is_taken_as_it_is(given: str, corpus: Path, trained: Path, run_stage: Any, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    file = Path(shutil.copy(trained / MODEL_FILE, tmp_path / "given" / MODEL_FILE))
+    settings = {"existing": {"model": str(file if given == "file" else file.parent)}}
+    counts, _ = run_stage("tokenizer.sample", settings, {"corpus.regroup": corpus}, tmp_path / "sample")
+    assert counts == {}, "no text is drawn that nothing is learnt from"
+    counts, _ = run_stage("tokenizer.train", settings, {"tokenizer.sample": tmp_path / "sample"}, tmp_path / "train")
+    assert counts["pieces"] == 702
+    for name in FILES:
+        assert (tmp_path / "train" / name).read_bytes() == (trained / name).read_bytes()
+    drawn = sections({"tokenizer.sample": tmp_path / "sample", "tokenizer.train": tmp_path / "train"})
+    assert [section.title for section in drawn] == ["Vocabulary"]
+
+
+def test_its_content_counts_and_not_its_place(trained: Path, tmp_path: Path) -> None:
+    config = TokenizerSettings.model_validate({"existing": {"model": str(trained)}})
+    for stage in ROOM.stages[:2]:
+        assert stage.outside(stage.config_from(config)) == {str(trained / MODEL_FILE): "existing.model"}
+        assert stage.outside(stage.config_from(TokenizerSettings())) == {}
+
+
+def test_what_is_no_model_is_told_by_its_name(run_stage: Any, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.model"
+    wrong.write_text(json.dumps({"model": "not of SentencePiece"}))
+    with pytest.raises(XlmrError, match=r"wrong\.model: not a SentencePiece model"):
+        run_stage("tokenizer.train", {"existing": {"model": str(wrong)}}, {}, tmp_path / "out")
+    assert not (tmp_path / "out" / MODEL_FILE).exists()
