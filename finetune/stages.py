@@ -13,7 +13,7 @@ from pydantic import model_validator
 from finetune.data.settings import HelpPages, TaskSettings
 from pipeline.config import Section, setting
 from pipeline.stage import Inputs, Room, Stage
-from pretrain.conversion import refuse_pickles
+from pretrain.conversion import files_of
 
 EXPORT = "pretrain.export"
 XNLI = "XLM-R's known XNLI recipe"
@@ -39,12 +39,7 @@ class EncoderFolder(Section):
 
         Errors: XlmrError for weights in a form that is not read, which says how to convert them.
         """
-        if not self.folder:
-            return {}
-        folder = Path(self.folder)
-        refuse_pickles(folder)
-        weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
-        return {str(folder / name): "encoder.folder" for name in ("config.json", *weights, "sentencepiece.bpe.model")}
+        return dict.fromkeys(files_of(Path(self.folder)), "encoder.folder") if self.folder else {}
 
 
 class Recipe(Section):

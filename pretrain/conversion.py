@@ -1,4 +1,4 @@
-"""Folders whose weights are pickles, which nothing here reads: what they hold, and how it becomes safetensors.
+"""Which files of a model's folder are read; pickles are not: what those hold, and how it becomes safetensors.
 
 Light, so that a plan can say it before anything heavy is imported.
 """
@@ -16,6 +16,13 @@ PICKLES = {
     " convert_roberta_original_pytorch_checkpoint_to_pytorch.py (XL, XXL: convert_xlm_roberta_xl_original_…)",
 }
 """Name of a file -> what to do with it."""
+
+
+def files_of(folder: Path) -> list[str]:
+    """What is read of a model's folder. Errors: XlmrError for weights in a form that is not read."""
+    refuse_pickles(folder)
+    weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
+    return [str(folder / name) for name in ("config.json", *weights, "sentencepiece.bpe.model")]
 
 
 def refuse_pickles(folder: Path) -> None:

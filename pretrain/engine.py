@@ -24,7 +24,7 @@ from pipeline.errors import XlmrError
 from pretrain.chance import mix
 from pretrain.checkpoints.state import MOMENTS, PARTS, Places, Source, State
 from pretrain.data.masking import MaskedBatch
-from pretrain.model import MaskedLanguageModel, count_parameters, initial_values
+from pretrain.model import MaskedLanguageModel, Values, count_parameters, initial_values
 from pretrain.parallel import Group, Layout, cuts_of, divide, put
 from pretrain.stages import TrainSettings
 
@@ -83,8 +83,13 @@ class Engine:
     that share a model's tensors, ``tensor_rank`` of ``tensor_world``, take the same.
     """
 
-    def __init__(self, model: MaskedLanguageModel, settings: TrainSettings, seed: int) -> None:
-        """``model`` may be on the meta device (``build``): then each rank makes its own part of the numbers."""
+    def __init__(
+        self, model: MaskedLanguageModel, settings: TrainSettings, seed: int, values: Values | None = None
+    ) -> None:
+        """``model`` may be on the meta device (``build``): then each rank makes its own part of the numbers.
+
+        ``values`` are those to begin with, whole, a parameter after the other; None: drawn by ``seed``.
+        """
         deepspeed = _import_deepspeed()
         timeout = timedelta(minutes=settings.timeout_minutes)
         self.rank, self.world, self.device = _join_group(timeout)
@@ -106,7 +111,9 @@ class Engine:
         stage = max(settings.zero_stage, 1) if self._half_weights else settings.zero_stage
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         cuts = cuts_of(model)
-        self._place(model, settings, seed)
+        if values is None:
+            values = initial_values(model, seed, mimetic=settings.initialisation == "mimetic")
+        self._place(model, settings, values)
         self._adam = CarefulAdamW(
             model.parameters(),
             clip=settings.clip if stage == 0 else None,
@@ -131,11 +138,10 @@ class Engine:
         self._places = Places(parameters, self._adam, self._engine.optimizer, stage, self._layout, cuts, shapes)
         self._places.begin(0)
 
-    def _place(self, model: MaskedLanguageModel, settings: TrainSettings, seed: int) -> None:
+    def _place(self, model: MaskedLanguageModel, settings: TrainSettings, values: Values) -> None:
         """Give the model this rank's part of its numbers, on its device, and the settings of how it is worked out."""
         dtype = torch.bfloat16 if self._half_weights else torch.float32
         group, cuts = self._layout.tensor, cuts_of(model)
-        values = initial_values(model, seed, mimetic=settings.initialisation == "mimetic")
         divide(model, group)
         own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
         put(model, own, cuts, group)

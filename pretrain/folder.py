@@ -81,7 +81,7 @@ def load_model(folder: Path) -> MaskedLanguageModel:
     Errors: XlmrError naming what is missing or does not fit.
     """
     model = build(read_config(folder))
-    put(model, _fitting(model, from_hugging_face(Weights(folder), model.config, folder), folder), {}, Group())
+    put(model, dict(fitting(model, from_hugging_face(Weights(folder), model.config, folder), folder)), {}, Group())
     return model.eval()
 
 
@@ -91,22 +91,20 @@ def load_encoder(folder: Path) -> Encoder:
         encoder = Encoder(read_config(folder))
     found = encoder_from_hugging_face(Weights(folder), encoder.config, folder)
     own = ((name.removeprefix("encoder."), tensor) for name, tensor in found)
-    encoder.load_state_dict(_fitting(encoder, own, folder), assign=True)
+    encoder.load_state_dict(dict(fitting(encoder, own, folder)), assign=True)
     return encoder.eval()
 
 
-def _fitting(model: nn.Module, found: Iterator[tuple[str, Tensor]], folder: Path) -> dict[str, Tensor]:
-    """The values by name. Errors: XlmrError for one that has another shape than the model's parameter."""
+def fitting(model: nn.Module, found: Iterator[tuple[str, Tensor]], folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """The values by name, one after the other. Errors: XlmrError for one of another shape than the parameter's."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    values = {}
     for name, tensor in found:
         if tensor.shape != shapes[name]:
             raise XlmrError(
                 f"{folder}: {name} is {tuple(tensor.shape)}, by {CONFIG} it is {tuple(shapes[name])}",
                 "the weights are of another model than its configuration",
             )
-        values[name] = tensor
-    return values
+        yield name, tensor
 
 
 def describe_config(config: ModelConfig) -> dict[str, Any]:

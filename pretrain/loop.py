@@ -101,6 +101,8 @@ class Training:
             stack.enter_context(self._writer)
             if self._done.update:
                 bar.begin_at(self._done.update, "")
+            elif self._settings.start_from:
+                self._evaluate()  # what the model knew that is gone on from
             self._updates(bar, stop)
         if self._measured[0] != self._done.update:  # the last checkpoint was there already
             self._measured = (self._done.update, self._losses(self._validation).overall)
@@ -162,15 +164,19 @@ class Training:
         """Whether the model was measured, and found better than at any checkpoint."""
         if not self._is_due(self._settings.evaluate_every):
             return False
+        loss = self._evaluate()
+        better = loss < self._best
+        self._best = min(self._best, loss)
+        return better
+
+    def _evaluate(self) -> float:
         losses, pairs = self._losses(self._validation), self._losses(self._of_pairs)
         self._measured = (self._done.update, losses.overall)
         extra = {"pairs_loss": pairs.overall, "by_pair": pairs.by_language} if pairs.by_language else {}
         self._journal.write(
             update=self._done.update, validation_loss=losses.overall, by_language=losses.by_language, **extra
         )
-        better = losses.overall < self._best
-        self._best = min(self._best, losses.overall)
-        return better
+        return losses.overall
 
     def _save_if_due(self, stop: list[int], *, better: bool) -> int:
         """Save where a rank thinks that it is time. The number of the signal that one of them got, or 0."""

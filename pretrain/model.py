@@ -30,6 +30,9 @@ EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
 """Of every matrix at the start."""
 
+Values = Iterator[tuple[str, Callable[[], Tensor]]]
+"""Each parameter's name, and what makes its value: whole, in fp32, on the CPU."""
+
 LIKENESS = 3.3
 """Score of a position for itself, in heads that begin mimetic: as much as twenty-seven strangers."""
 
@@ -250,7 +253,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def initial_values(model: nn.Module, seed: int, *, mimetic: bool = False) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def initial_values(model: nn.Module, seed: int, *, mimetic: bool = False) -> Values:
     """Each parameter's name and what makes its initial value, whole, in fp32 on the CPU.
 
     A value follows from the seed and the name alone, so that any rank can make any of them. A parameter that has been

@@ -50,11 +50,13 @@ def _figures(folder: Path, validations: Records) -> list[tuple[str, str]]:
 def _lead(validations: Records, baselines: Mapping[str, Any]) -> str:
     if not validations or not baselines:
         return "Masked language modelling on the samples of all languages."
+    first = validations[0]
+    paid = f" The model that it goes on from paid {first['validation_loss']:.2f}." if first["update"] == 0 else ""
     return (
         f"After the last update the model pays {validations[-1]['validation_loss']:.2f} nats for a masked piece that"
         f" it has not seen. Guessing evenly would cost {baselines['uniform']:.2f}, knowing how often each piece occurs"
         f" {baselines['unigram']['overall']:.2f}, knowing that for the right language"
-        f" {baselines['language_unigram']['overall']:.2f}."
+        f" {baselines['language_unigram']['overall']:.2f}.{paid}"
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
 
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
+from pretrain.conversion import files_of
 from pretrain.presets import SHAPES
 
 ROBERTA = "RoBERTa's practice; unpublished for XLM-R"
@@ -125,6 +127,12 @@ class TrainSettings(Section):
         " from the first update on; short runs of small models need not learn it first",
         source="RoBERTa; mimetic: Trockman and Kolter 2023",
     )
+    start_from: str = setting(
+        "",
+        "folder of a model as Hugging Face lays it out (XLM-R, say), whose weights are gone on from; pieces that its"
+        " vocabulary lacks begin as the mean of its pieces that spell them; empty: weights are drawn by the seed",
+        affects_result=False,  # what is in it counts, not where it lies
+    )
     start_from_frequencies: bool = setting(
         False, "the head's bias starts at ln of the pieces' frequencies; short runs need not learn them first"
     )
@@ -165,6 +173,12 @@ class TrainSettings(Section):
         (), "who is told the numbers besides metrics.jsonl and TensorBoard's file; extras", affects_result=False
     )
 
+    @model_validator(mode="after")
+    def _one_start(self) -> TrainSettings:
+        if self.start_from and (self.start_from_frequencies or self.initialisation != "normal"):
+            raise ValueError("start_from brings its weights: leave out start_from_frequencies and initialisation")
+        return self
+
 
 class PretrainConfig(Section):
     """The room's settings."""
@@ -183,6 +197,11 @@ class PairsConfig(Section):
 
 def _pair_files(config: PairsConfig) -> dict[str, str]:
     return dict.fromkeys(config.pairs.files, "pretrain.pairs.files")
+
+
+def _start_files(config: PretrainConfig) -> dict[str, str]:
+    folder = config.train.start_from
+    return dict.fromkeys(files_of(Path(folder)), "train.start_from") if folder else {}
 
 
 class ExportConfig(Section):
@@ -210,6 +229,7 @@ ROOM = Room(
             run="pretrain.ranks.launch:run",
             summary="train a masked language model on the samples",
             inputs=("tokenizer.encode", "tokenizer.train", "pretrain.pairs"),
+            outside=_start_files,
             resumable=True,
         ),
         Stage(

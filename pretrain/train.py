@@ -24,9 +24,10 @@ from pretrain.engine import Engine
 from pretrain.fill_mask import load_pieces
 from pretrain.folder import PIECES
 from pretrain.loop import CHECKPOINTS, Material, Training
-from pretrain.model import MaskedLanguageModel, ModelConfig, build, count_parameters
+from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
 from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
+from pretrain.start import read_start
 from pretrain.validation import count_pieces
 
 __all__ = ["CHECKPOINTS", "architecture_of", "run", "start_from_frequencies"]
@@ -42,21 +43,24 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
         torch.set_num_threads(settings.threads)
     torch.set_flush_denormal(True)  # denormal numbers take a CPU a hundred times longer
     model = build(architecture)
-    parameters = count_parameters(model)
-    if settings.start_from_frequencies:
+    about: Counts = {"parameters": count_parameters(model)}
+    values = None
+    if settings.start_from:
+        start = read_start(Path(settings.start_from), architecture, inputs["tokenizer.train"])
+        values, about = start.values(model, config.data.seed), about | start.counts()
+    elif settings.start_from_frequencies:
         start_from_frequencies(model, material.samples)
     try:
-        with algorithms(deterministic=settings.deterministic), training_engine(model, config) as engine:
-            counts = Training(engine, architecture, material, config, output, context).run()
-            return {**counts, "parameters": parameters}
+        with algorithms(deterministic=settings.deterministic), training_engine(model, config, values) as engine:
+            return Training(engine, architecture, material, config, output, context).run() | about
     finally:
         torch.set_flush_denormal(False)  # it holds for the whole process, and what runs after us may count on them
 
 
 @contextmanager
-def training_engine(model: MaskedLanguageModel, config: PretrainConfig) -> Iterator[Engine]:
+def training_engine(model: MaskedLanguageModel, config: PretrainConfig, values: Values | None) -> Iterator[Engine]:
     """The engine, closed at the end. Errors: XlmrError, also for what a collective says of a rank that is gone."""
-    engine = Engine(model, config.train, config.data.seed)
+    engine = Engine(model, config.train, config.data.seed, values)
     try:
         with lost_ranks(engine):
             yield engine

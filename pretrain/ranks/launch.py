@@ -40,7 +40,10 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
     if crew is None:
         return train(config, inputs, output, context)
     folders = {name: str(folder.absolute()) for name, folder in inputs.items()}
-    work = {"config": config.model_dump(mode="json"), "inputs": folders, "output": str(output.absolute())}
+    values = config.model_dump(mode="json")
+    if config.train.start_from:
+        values["train"]["start_from"] = str(Path(config.train.start_from).absolute())
+    work = {"config": values, "inputs": folders, "output": str(output.absolute())}
     with sent_to_all(crew, work, STAGE):
         return train(config, inputs, output, context)
 

@@ -1,0 +1,156 @@
+"""What a training goes on from: a model that is there, with the vocabulary of the samples or with another.
+
+A folder in Hugging Face's layout and the samples' tokenizer -> each parameter's name and what makes its first value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.counts import Counts
+from pipeline.errors import XlmrError
+from pipeline.storage import sha256_of_file
+from pretrain.fill_mask import load_pieces
+from pretrain.folder import CONFIG, PIECES, Weights, fitting, from_hugging_face, read_config
+from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, initial_values
+
+OF_PIECES = ("encoder.embeddings.pieces.weight", "head.bias")
+"""Parameters with a row a piece."""
+
+OWN = ("vocabulary_rows", "dropout", "attention_dropout")
+"""What may differ from the model that is gone on from."""
+
+APART = "\ue000"
+"""A character of nobody's, which no piece holds: what stands behind it is cut into pieces as if within a word."""
+
+FIRST = 4
+"""Our ids before it are special: <s> <pad> </s> <unk>. SentencePiece's id n is n + 1 from there on."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which old rows each new one is the mean of: ``old[i]`` goes into ``new[i]``, of ``size`` rows."""
+
+    old: NDArray[np.int64]
+    new: NDArray[np.int64]
+    size: int
+
+    @property
+    def parts(self) -> NDArray[np.int64]:
+        """How many old rows each new one is made of [size]; 0 where there is nothing to make it of."""
+        return np.bincount(self.new, minlength=self.size)
+
+    def make(self, old: Tensor, fresh: Tensor) -> Tensor:
+        """The new rows of [old rows, …]; those of ``fresh`` [rows, …] where none are told, and from ``size`` on."""
+        parts = torch.from_numpy(self.parts)
+        sums = torch.zeros_like(fresh[: self.size]).index_add_(0, torch.from_numpy(self.new), old[self.old])
+        made = fresh.clone()
+        divisors = parts.view(-1, *[1] * (fresh.dim() - 1)).to(fresh.dtype)
+        made[: self.size][parts > 0] = (sums / divisors)[parts > 0]
+        return made
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to go on from: its folder, its architecture, and what its rows become for so many pieces."""
+
+    folder: Path
+    config: ModelConfig
+    rows: Rows
+    pieces: int
+
+    def values(self, model: MaskedLanguageModel, seed: int) -> Values:
+        """The first value of each of ``model``'s parameters, whole, in fp32 on the CPU, read one after the other.
+
+        Errors: XlmrError naming a tensor that is missing, or of another shape than its configuration says.
+        """
+        fresh = dict(initial_values(model, seed))
+        theirs = from_hugging_face(Weights(self.folder), self.config, self.folder)
+        for name, tensor in fitting(build(self.config), theirs, self.folder):
+            yield name, partial(self._made, name, tensor, fresh[name])
+
+    def _made(self, name: str, tensor: Tensor, fresh: Callable[[], Tensor]) -> Tensor:
+        return self.rows.make(tensor, fresh()) if name in OF_PIECES else tensor
+
+    def counts(self) -> Counts:
+        """How many pieces have the old model's row, how many the mean of several, and how many a row that is new."""
+        parts = self.rows.parts[: self.pieces]
+        found = {"taken": parts == 1, "composed": parts > 1, "new": parts == 0}
+        return {f"pieces_{name}": int(which.sum()) for name, which in found.items()}
+
+
+def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Start:
+    """The model in ``folder``, for samples of the tokenizer in another folder.
+
+    Errors: XlmrError for a model of another architecture, or a folder that lacks something.
+    """
+    config = read_config(folder)
+    check_architecture(folder, config, architecture)
+    old, new = load_pieces(folder), load_pieces(tokenizer)
+    if old.get_piece_size() + 2 > config.vocabulary_rows:
+        raise XlmrError(
+            f"{folder}: the tokenizer has {old.get_piece_size() + 2:,} pieces, the model {config.vocabulary_rows:,}",
+            "they are not of one model",
+        )
+    if sha256_of_file(folder / PIECES) == sha256_of_file(tokenizer / PIECES):
+        every = np.arange(min(config.vocabulary_rows, architecture.vocabulary_rows))
+        rows = Rows(every, every, len(every))
+    else:
+        rows = rows_between(old, new)
+    return Start(folder, config, rows, new.get_piece_size() + 2)
+
+
+def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -> None:
+    """Errors: XlmrError telling all settings that differ, and what they have to be."""
+    theirs, ours = ({k: v for k, v in asdict(one).items() if k not in OWN} for one in (config, wanted))
+    differ = {name: value for name, value in theirs.items() if ours[name] != value}
+    if differ:
+        said = ", ".join(f"{name} {value}" for name, value in differ.items())
+        raise XlmrError(
+            f"{folder / CONFIG}: the model to go on from has {said};"
+            f" the settings say {', '.join(str(ours[name]) for name in differ)}",
+            f"set {', '.join(f'pretrain.model.{name}' for name in differ)} to that",
+        )
+
+
+def rows_between(old: sentencepiece.SentencePieceProcessor, new: sentencepiece.SentencePieceProcessor) -> Rows:
+    """For each id of the new vocabulary the ids of the old one that spell it: its own piece, or those of its text.
+
+    To begin with the mean of the parts is Gee et al. 2022 (Fast Vocabulary Transfer). Special ids meet their like.
+    """
+    count = new.get_piece_size()
+    numbers = np.arange(FIRST - 1, count)
+    pieces = new.id_to_piece(numbers.tolist())
+    same = np.array(old.piece_to_id(pieces))
+    known = same != old.unk_id()
+    spelt = np.array([not (new.is_byte(n) or new.is_control(n) or new.is_unused(n)) for n in numbers.tolist()])
+    lists: list[list[int]] = [[number] for number in same[known].tolist()]
+    missing = np.flatnonzero(~known & spelt)
+    lists += spell([pieces[n] for n in missing], old)
+    owners = np.concatenate([np.flatnonzero(known), missing]) + FIRST
+    sizes = [len(parts) for parts in lists]
+    flat = np.array([number for parts in lists for number in parts], np.int64) + 1
+    special = np.arange(FIRST)
+    return Rows(
+        np.concatenate([special, flat, [old.get_piece_size() + 1]]),
+        np.concatenate([special, np.repeat(owners, sizes), [count + 1]]),
+        count + 2,
+    )
+
+
+def spell(pieces: list[str], model: sentencepiece.SentencePieceProcessor) -> list[list[int]]:
+    """SentencePiece's ids of each piece's text, unknown ones left out; ▁ is a space, without it they are of a word."""
+    skipped = len(model.encode(APART))
+    texts = [piece[1:] if piece.startswith("▁") else APART + piece for piece in pieces]
+    found = model.encode([text.replace("▁", " ") for text in texts])
+    inside = [ids[skipped:] if text.startswith(APART) else ids for ids, text in zip(found, texts, strict=True)]
+    return [[number for number in ids if number != model.unk_id()] for ids in inside]

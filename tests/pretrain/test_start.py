@@ -1,0 +1,210 @@
+"""Going on from a model that is there: the same weights, the same vocabulary or another, and what does not fit."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from test_export import encoded_with, make_tokenizer
+from tiny_training import last_weights, losses_of, tiny_config, train_into
+
+from pipeline.errors import XlmrError
+from pretrain.export import copy_tokenizer
+from pretrain.folder import PIECES, load_model, read_config, save_model
+from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
+from pretrain.stages import ROOM, TrainSettings
+from pretrain.start import FIRST, Rows, read_start, rows_between, spell
+from pretrain.tracking.metrics import read_metrics
+
+NEVER = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
+"""A training that changes nothing."""
+
+
+def model_folder(folder: Path, tokenizer: Path, rows: int = 62, **values: Any) -> Path:
+    """An untrained model with a tokenizer, as pretrain.export writes it."""
+    torch.manual_seed(5)
+    shape = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18} | values
+    model = MaskedLanguageModel(ModelConfig(vocabulary_rows=rows, **shape))
+    with torch.no_grad():
+        model.head.bias.normal_()
+    save_model(model, folder, tokenizer / PIECES)
+    copy_tokenizer(tokenizer, folder, 16)
+    return folder
+
+
+def other_tokenizer(folder: Path) -> Path:
+    """Of other words, some of them new, some spelt with the same letters."""
+    text = ["the dog and a hen go out", "a god and the hound got hot", "and then they hunt", "die Hunde heute"] * 20
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text), model_writer=model, vocab_size=60, minloglevel=2, num_threads=1,
+        hard_vocab_limit=False,
+    )  # fmt: skip
+    folder.mkdir()
+    (folder / PIECES).write_bytes(model.getvalue())
+    return folder
+
+
+def rows_of(folder: Path) -> dict[str, torch.Tensor]:
+    """Piece -> its row of the table."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / PIECES))
+    table = load_model(folder).encoder.embeddings.pieces.weight.detach()
+    return {pieces.id_to_piece(n): table[n + 1] for n in range(3, pieces.get_piece_size())}
+
+
+def test_training_begins_with_the_weights_of_the_folder(tmp_path: Path, make_context: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    folder = model_folder(tmp_path / "model", tokenizer)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(str(folder))  # written once more by Hugging Face
+    theirs.save_pretrained(tmp_path / "theirs", safe_serialization=True)
+    (tmp_path / "theirs" / PIECES).write_bytes((folder / PIECES).read_bytes())
+    config = tiny_config(updates=1, start_from=str(tmp_path / "theirs"), **NEVER)
+    samples = encoded_with(tmp_path / "samples", tokenizer)
+    counts, _ = train_into(tmp_path / "run", samples, make_context, config, **{"tokenizer.train": tokenizer})
+    before, after = dict(load_model(folder).named_parameters()), last_weights(tmp_path / "run")
+    for name, tensor in before.items():
+        assert torch.allclose(tensor, after[name], rtol=0, atol=1e-20), name
+    assert (counts["pieces_taken"], counts["pieces_composed"], counts["pieces_new"]) == (62, 0, 0)
+    first, last = [r for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
+    assert (first["update"], last["update"]) == (0, 1)
+    assert first["validation_loss"] == last["validation_loss"]
+
+
+def test_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, make_context: Any) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    samples = encoded_with(tmp_path / "samples", tokenizer)
+    settings = {"start_from": str(model_folder(tmp_path / "model", tokenizer)), "warmup": 0}
+    inputs = {"tokenizer.train": tokenizer}
+    train_into(tmp_path / "whole", samples, make_context, tiny_config(updates=20, **settings), **inputs)
+    half = tiny_config(updates=20, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        from pretrain.loop import Training
+
+        real = Training._update
+
+        def stops(self: Training, prepared: Any) -> Any:
+            if prepared.update == 12:
+                raise KeyboardInterrupt
+            return real(self, prepared)
+
+        patch.setattr(Training, "_update", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train_into(tmp_path / "run", samples, make_context, half, **inputs)
+    train_into(tmp_path / "run", samples, make_context, half, **inputs)
+    assert losses_of(tmp_path / "run") == losses_of(tmp_path / "whole")
+    whole = last_weights(tmp_path / "whole")
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in last_weights(tmp_path / "run").items())
+    measured = [r["update"] for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
+    assert measured == [0, 10, 20], "the model that is gone on from is measured once"
+
+
+def test_another_vocabulary_takes_the_rows_it_can(tmp_path: Path) -> None:
+    old, new = make_tokenizer(tmp_path / "old"), other_tokenizer(tmp_path / "new")
+    folder = model_folder(tmp_path / "model", old)
+    architecture = ModelConfig(**{**read_config(folder).__dict__, "vocabulary_rows": 99})  # rows of no piece besides
+    start = read_start(folder, architecture, new)
+    values = {name: make() for name, make in start.values(build(architecture), seed=3)}
+    table, bias = values["encoder.embeddings.pieces.weight"], values["head.bias"]
+    known, pieces = rows_of(folder), sentencepiece.SentencePieceProcessor(model_file=str(new / PIECES))
+    source = load_model(folder)
+    old_table = source.encoder.embeddings.pieces.weight
+    size = pieces.get_piece_size()
+    shared = [n for n in range(3, size) if pieces.id_to_piece(n) in known]
+    assert 10 < len(shared) < size - 10
+    for n in shared:
+        assert torch.equal(table[n + 1], known[pieces.id_to_piece(n)])
+    for special in range(4):
+        assert torch.equal(table[special], old_table[special])
+    assert torch.equal(table[size + 1], old_table[61]), "<mask> is the last of both"
+    composed = next(n for n in range(3, size) if pieces.id_to_piece(n) not in known and start.rows.parts[n + 1] > 1)
+    speller = sentencepiece.SentencePieceProcessor(model_file=str(old / PIECES))
+    (parts,) = spell([pieces.id_to_piece(composed)], speller)
+    expected = torch.stack([known[speller.id_to_piece(part)] for part in parts]).mean(0)
+    assert torch.allclose(table[composed + 1], expected, atol=1e-6)
+    assert torch.allclose(bias[composed + 1], source.head.bias[[part + 1 for part in parts]].mean(), atol=1e-6)
+    fresh = dict(initial_values(build(architecture), 3))["encoder.embeddings.pieces.weight"]()
+    assert torch.equal(table[size + 2 :], fresh[size + 2 :])
+    counts = start.counts()
+    assert sum(counts.values()) == size + 2
+    assert counts["pieces_taken"] >= len(shared) + 5
+
+
+def test_pieces_are_spelt_as_they_stand() -> None:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["going home and doing nothing"] * 9 + ["ing and ing"]), model_writer=model,
+        vocab_size=15, minloglevel=2, num_threads=1, character_coverage=1.0,
+    )  # fmt: skip
+    known = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    for piece in ("▁going", "oing", "ing", "▁thing", "nd▁do"):
+        (ids,) = spell([piece], known)
+        assert "".join(known.id_to_piece(ids)) == piece, "a space where the piece has one, and nowhere else"
+    assert spell(["ж", "▁ж", "oж"], known)[0] == []
+    assert spell(["oж"], known) == [[known.piece_to_id("o")]], "what is unknown is left out"
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=8), st.integers(0, 3))
+def test_rows_are_means(parts: list[list[int]], beyond: int) -> None:
+    old = torch.arange(30, dtype=torch.float32).reshape(10, 3) ** 2
+    flat = [number for one in parts for number in one]
+    owners = [row for row, one in enumerate(parts) for _ in one]
+    rows = Rows(
+        torch.tensor(flat, dtype=torch.int64).numpy(), torch.tensor(owners, dtype=torch.int64).numpy(), len(parts)
+    )
+    fresh = -torch.ones(len(parts) + beyond, 3)
+    made = rows.make(old, fresh)
+    plain = [old[one].mean(0) if one else fresh[0] for one in parts] + [fresh[0]] * beyond
+    assert torch.allclose(made, torch.stack(plain), rtol=1e-6)
+    assert torch.equal(fresh, -torch.ones(len(parts) + beyond, 3)), "what it is given is left as it is"
+
+
+def test_bytes_and_specials_are_not_spelt(tmp_path: Path) -> None:
+    old = sentencepiece.SentencePieceProcessor(model_file=str(make_tokenizer(tmp_path / "old") / PIECES))
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the dog and the cat go home now"] * 20), model_writer=model, vocab_size=300,
+        byte_fallback=True, minloglevel=2, num_threads=1, hard_vocab_limit=False,
+    )  # fmt: skip
+    new = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    parts = rows_between(old, new).parts
+    byte = [n + 1 for n in range(3, new.get_piece_size()) if new.is_byte(n)]
+    assert len(byte) == 256
+    assert not parts[byte].any(), "<0x0A> is no text"
+    assert (parts[:FIRST] == 1).all()
+
+
+def test_what_does_not_fit_is_one_line(tmp_path: Path, make_context: Any) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    wide = model_folder(tmp_path / "wide", tokenizer, width=64, layers=1)
+    samples = encoded_with(tmp_path / "samples", tokenizer)
+    config = tiny_config(updates=1, start_from=str(wide))
+    with pytest.raises(
+        XlmrError,
+        match=r"config.json: the model to go on from has layers 1, width 64; the settings say 2, 32; "
+        r"set pretrain.model.layers, pretrain.model.width to that",
+    ):
+        train_into(tmp_path / "run", samples, make_context, config, **{"tokenizer.train": tokenizer})
+    small = model_folder(tmp_path / "small", tokenizer, rows=50)
+    with pytest.raises(XlmrError, match="the tokenizer has 62 pieces, the model 50; they are not of one model"):
+        read_start(small, read_config(small), tokenizer)
+    with pytest.raises(ValidationError, match="leave out start_from_frequencies and initialisation"):
+        TrainSettings(start_from="x", start_from_frequencies=True)
+
+
+def test_its_files_count_and_not_their_place(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "model", make_tokenizer(tmp_path / "tokenizer"))
+    stage = next(stage for stage in ROOM.stages if stage.name == "pretrain.train")
+    names = ("config.json", "model.safetensors", PIECES)
+    assert stage.outside(tiny_config(start_from=str(folder))) == {str(folder / n): "train.start_from" for n in names}
+    assert stage.outside(tiny_config()) == {}
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(XlmrError, match="is a pickle"):
+        stage.outside(tiny_config(start_from=str(folder)))
