@@ -82,17 +82,22 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
     """Read a YAML file, lay the environment and the command line over it, and check the whole.
 
     ``overrides`` are the words ``--section.field VALUE`` or ``--section.field=VALUE``; values are read as YAML.
-    Errors: UsageError, one line that names the file or flag and the nearest known name.
+    Errors: UsageError, one line that names the file, or where else it was said, and the nearest known name.
     """
-    values, origin = _read_yaml(path), str(path)
+    values = _read_yaml(path)
+    origins: dict[tuple[str, ...], str] = {(): str(path)}
     for dotted, value in _environment():
-        _set(values, spell(model, dotted, str.lower), value)
+        parts = spell(model, dotted, str.lower)
+        _set(values, parts, value)
+        origins[tuple(parts)] = "environment"
     for dotted, value in parse_overrides(overrides):
-        _set(values, spell(model, dotted, lambda part: part.replace("-", "_")), value)
+        parts = spell(model, dotted, lambda part: part.replace("-", "_"))
+        _set(values, parts, value)
+        origins[tuple(parts)] = "command line"
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_explain(model, error, origin)) from None
+        raise UsageError(_explain(model, error, origins)) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -171,6 +176,8 @@ def spell(model: type[BaseModel], dotted: str, as_field: Callable[[str], str]) -
 
 
 def _value(text: str) -> Any:
+    if not text:  # an empty word, where YAML would read that nothing is said
+        return text
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError:
@@ -187,9 +194,11 @@ def _set(values: dict[str, Any], parts: Sequence[str], value: Any) -> None:
     values[leaf] = value
 
 
-def _explain(model: type[BaseModel], error: ValidationError, origin: str) -> str:
+def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> str:
+    """One line; ``origins`` tells which settings were given elsewhere than in the file, which is the origin of ()."""
     first, *others = error.errors()
     location = [str(part) for part in first["loc"]]
+    origin = next(origins[tuple(location[:n])] for n in range(len(location), -1, -1) if tuple(location[:n]) in origins)
     dotted = ".".join(location)
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":

@@ -41,7 +41,8 @@ def test_order_of_precedence(toy, monkeypatch):
         ("run: {project: ../up}", [], "run.project: string should match pattern"),
         ("", ["--toy.numbers.count"], "--toy.numbers.count: has no value"),
         ("", ["count", "5"], "count: not understood; settings are given as --section.field VALUE"),
-        ("", ["--toy.numbers.cuont", "5"], r"toy.numbers.cuont is not a setting; did you mean count\?"),
+        ("", ["--toy.numbers.cuont", "5"], r"^command line: toy.numbers.cuont is not a setting; did you mean count\?"),
+        ("toy: {numbers: {count: -1}}", ["--run.workers", "1"], r"toy\.yaml: toy.numbers.count: input should be gr"),
     ],
 )
 def test_mistakes_get_one_line(toy, yaml, words, line):
@@ -49,6 +50,12 @@ def test_mistakes_get_one_line(toy, yaml, words, line):
     with pytest.raises(UsageError, match=line) as caught:
         toy.config(*words)
     assert "\n" not in str(caught.value)
+
+
+def test_mistake_in_the_environment_is_told_so(toy, monkeypatch):
+    monkeypatch.setenv("XLMR_TOY__NUMBERS__COUNT", "many")
+    with pytest.raises(UsageError, match="^environment: toy.numbers.count: input should be a valid integer"):
+        toy.config("--toy.numbers.factor", "2")
 
 
 def test_overrides_are_read_as_yaml():
@@ -83,7 +90,7 @@ def test_names_of_settings_are_spelled_freely_and_keys_of_tables_are_not(tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("no", "no"), ("Off", "Off"), ("true", True), ("FALSE", False), ("16:32", "16:32"), ("1.5e-3", 0.0015)],
+    [("no", "no"), ("Off", "Off"), ("true", True), ("FALSE", False), ("16:32", "16:32"), ("1.5e-3", 0.0015), ("", "")],
 )
 def test_words_are_what_people_mean_by_them(text, value):
     assert list(parse_overrides(["--a.b", text])) == [("a.b", value)]
