@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,10 +21,11 @@ from pipeline.errors import XlmrError
 from pretrain.export import copy_tokenizer
 from pretrain.folder import PIECES, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
-from pretrain.stages import ROOM, TrainSettings
-from pretrain.start import FIRST, Rows, read_start, rows_between, spell
+from pretrain.stages import ROOM, PretrainConfig, TrainSettings
+from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
 from pretrain.tracking.metrics import read_metrics
 
+ROOT = Path(__file__).parents[2]
 NEVER = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
 """A training that changes nothing."""
 
@@ -208,3 +211,18 @@ def test_its_files_count_and_not_their_place(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(XlmrError, match="is a pickle"):
         stage.outside(tiny_config(start_from=str(folder)))
+
+
+def test_the_configuration_for_a_language_fits_the_published_model(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "configs" / "your-language.yaml").read_text())["pretrain"]
+    settings = PretrainConfig.model_validate(values).model
+    published = {  # config.json of xlm-roberta-base
+        "architectures": ["XLMRobertaForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 514, "model_type": "xlm-roberta", "num_attention_heads": 12,
+        "num_hidden_layers": 12, "output_past": True, "pad_token_id": 1, "type_vocab_size": 1, "vocab_size": 250002,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(published))
+    shape = {k: v for k, v in settings.model_dump().items() if k != "rows_multiple_of"}
+    check_architecture(tmp_path, read_config(tmp_path), ModelConfig(vocabulary_rows=50_002, **shape))
