@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError, XlmrError
+from pretrain.fill_mask import load_pieces
 from pretrain.presets import SHAPES, Shape, parameters_of
 from pretrain.stages import TrainSettings
 
@@ -61,11 +62,22 @@ def of_config(path: Path, overrides: Sequence[str] = ()) -> Workload:
             f"{path}: samples have {encode.sample_length} pieces, the model has positions for {model.positions - 2}",
             f"set pretrain.model.positions to {encode.sample_length + 2} or more",
         )
-    pieces = config.tokenizer.train.vocabulary_size
     shape = Shape(
-        model.layers, model.width, model.heads, model.feed_forward, model.norm, model.rows_multiple_of, pieces
-    )
+        model.layers, model.width, model.heads, model.feed_forward, model.norm, model.rows_multiple_of,
+        _pieces(config.tokenizer),
+    )  # fmt: skip
     return Workload(
         config.run.project, shape, encode.sample_length, config.pretrain.train, model.positions,
         model.dropout, model.attention_dropout, config.pretrain.data.mask_rate,
     )  # fmt: skip
+
+
+def _pieces(tokenizer: Any) -> int:
+    """Of the vocabulary that is to be learnt, or of the one that is there. Errors: XlmrError naming its file."""
+    existing = tokenizer.existing.file()
+    if existing is None:
+        return int(tokenizer.train.vocabulary_size)
+    if not existing.is_file():
+        mend = "it is named by tokenizer.existing.model: mend the setting or put it there"
+        raise XlmrError(f"{existing}: no such file", mend)
+    return load_pieces(existing).get_piece_size()

@@ -18,6 +18,7 @@ from test_export import encoded_with, make_tokenizer
 from tiny_training import last_weights, losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
+from pretrain.cost.workload import of_config
 from pretrain.export import copy_tokenizer
 from pretrain.folder import PIECES, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
@@ -226,3 +227,14 @@ def test_the_configuration_for_a_language_fits_the_published_model(tmp_path: Pat
     (tmp_path / "config.json").write_text(json.dumps(published))
     shape = {k: v for k, v in settings.model_dump().items() if k != "rows_multiple_of"}
     check_architecture(tmp_path, read_config(tmp_path), ModelConfig(vocabulary_rows=50_002, **shape))
+
+
+def test_a_plan_counts_the_pieces_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("pretrain: {model: {preset: base}}\n")
+    make_tokenizer(tmp_path / "tokenizer")
+    words = ["--tokenizer.existing.model", str(tmp_path / "tokenizer")]
+    assert of_config(tmp_path / "run.yaml").shape.vocabulary_rows == 250_002
+    assert of_config(tmp_path / "run.yaml", words).shape.vocabulary_rows == 62
+    (tmp_path / "tokenizer" / PIECES).unlink()
+    with pytest.raises(XlmrError, match="no such file; it is named by tokenizer.existing.model"):
+        of_config(tmp_path / "run.yaml", words)
