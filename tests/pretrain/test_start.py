@@ -236,5 +236,5 @@ def test_a_plan_counts_the_pieces_that_are_there(tmp_path: Path) -> None:
     assert of_config(tmp_path / "run.yaml").shape.vocabulary_rows == 250_002
     assert of_config(tmp_path / "run.yaml", words).shape.vocabulary_rows == 62
     (tmp_path / "tokenizer" / PIECES).unlink()
-    with pytest.raises(XlmrError, match="no such file; it is named by tokenizer.existing.model"):
+    with pytest.raises(XlmrError, match=r"no such file; it is named by tokenizer\.existing\.model"):
         of_config(tmp_path / "run.yaml", words)
