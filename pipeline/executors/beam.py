@@ -6,6 +6,7 @@ killed: this side sees it and begins anew with what is not complete. What is don
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ from pipeline.storage import read_json, write_json
 LOOK_SECONDS = 0.25
 FAILED = ".failed"
 """Beside the workspaces: a file for each shard that failed."""
+
+ROOM_SECONDS = tuple(0.1 * 2**n for n in range(9))
+"""Waits between the attempts to write down a failure on a full disk; 51 s in all."""
 
 LOG, DEATH = "log", "death"
 """In a folder on this machine: what Beam printed, and how a worker of its local runner died."""
@@ -231,6 +236,17 @@ class _DoShard:
             os.chdir(self.folder)  # paths in a configuration are relative to where the run was started
             outcome = self.work.do(shard)
             if isinstance(outcome, ShardFailure):
-                values = {"problem": outcome.problem, "trace": outcome.trace}
-                write_json(self.work.workspaces / FAILED / f"{shard.name}.json", values)
+                self._write_down(shard.name, outcome)
         return shard.name
+
+    def _write_down(self, name: str, failure: ShardFailure) -> None:
+        """Where the disk is full, others may have taken all the room that this one gave back: until they fail too."""
+        values = {"problem": failure.problem, "trace": failure.trace}
+        for seconds in (*ROOM_SECONDS, None):
+            try:
+                write_json(self.work.workspaces / FAILED / f"{name}.json", values)
+                return
+            except OSError as error:
+                if seconds is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                time.sleep(seconds)

@@ -53,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
             fault = crawl.faults[path].pop(0) if crawl.faults.get(path) else None
         try:
             time.sleep(crawl.slowness)
+            with self.lock:
+                crawl.busy -= 1  # before the answer: who has it may come again before this thread goes on
             content = crawl.files.get(path)
             if content is None:
                 self.status(404)
@@ -60,9 +62,6 @@ class Handler(BaseHTTPRequestHandler):
                 self.give(content)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            with self.lock:
-                crawl.busy -= 1
 
     def tag(self, content: bytes) -> str:
         return '"' + hashlib.sha256(content).hexdigest()[:16] + '"'
@@ -144,7 +143,7 @@ def put_dump(server: CrawlServer, name: str, files: int, documents: int = 2) -> 
 
 
 def settings(folder: Path, **values) -> Download:
-    defaults = {"first_wait": 0.01, "longest_wait": 1.0, "attempts": 4, "timeout": 5.0}
+    defaults = {"first_wait": 0.01, "longest_wait": 1.0, "attempts": 4, "timeout": 60.0}
     return Download(folder=folder / "cache", **(defaults | values))
 
 

@@ -126,7 +126,7 @@ def test_the_code_on_the_card_runs(run, text, tmp_path):
     }
     done = subprocess.run(
         [sys.executable, "-c", code.replace("FOLDER", str(run[REGROUP]))],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "3 {'bn'} ['head', 'tail']"

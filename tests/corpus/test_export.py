@@ -5,12 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import datasets
@@ -18,6 +13,7 @@ import duckdb
 import polars
 import pyarrow as pa
 import pytest
+from kill_at_mark import run_until_killed
 from mined_corpus import SMALL, mined_row, random_mined, run_on, write_mined
 from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
@@ -30,8 +26,6 @@ from corpus.output.folder import corpus_files, find_corpus
 from corpus.output.records import CORPUS
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
-
-ROOT = Path(__file__).parents[2]
 
 CC_NET = [
     "url", "date_download", "digest", "length", "nlines", "source_domain", "title", "raw_content", "cc_segment",
@@ -221,19 +215,12 @@ def test_workers_change_nothing(corpus, form, request, tmp_path):
 @pytest.mark.parametrize("form", ["parquet", "text"])
 def test_kill_in_the_middle_and_go_on(corpus, form, request, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from corpus.output.export import export\n"
-        "if __name__ == '__main__':\n"
-        "    export(Path(sys.argv[1]), Path(sys.argv[2]), to=sys.argv[3], workers=1)\n"
+        "from pathlib import Path; from corpus.output.export import export\n"
+        "export(Path(sys.argv[1]), Path(sys.argv[2]), to=sys.argv[3], workers=1)\n"
     )
     out = tmp_path / "out"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(corpus), str(out), form], cwd=ROOT, start_new_session=True
-    )
-    end = time.monotonic() + 60
-    while not any(out.rglob(".shards/*.json")) and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.001)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    run_until_killed(code, corpus, out, form)
+    assert len(list(out.rglob(".shards/*.json"))) == 1
     whole = visible(request.getfixturevalue(f"as_{form}"))
     half = visible(out)
     assert half.items() < whole.items(), "what is to be seen is whole, and something is missing"
@@ -294,7 +281,10 @@ def test_a_folder_of_something_else_is_left_alone(corpus, tmp_path):
 
 def test_finding_a_corpus(corpus, done, tmp_path):
     assert find_corpus(corpus) == corpus
-    assert find_corpus(done.folder / "c") == done.output("corpus.regroup")
+    made = done.output("corpus.regroup")
+    project = tmp_path / "runs" / "c"  # alone: other tests leave other corpora in the shared run
+    shutil.copytree(made, project / "corpus.regroup" / made.name)
+    assert find_corpus(project) == project / "corpus.regroup" / made.name
     with pytest.raises(UsageError, match="holds no complete corpus"):
         find_corpus(tmp_path)
     shutil.copytree(done.output("corpus.regroup"), tmp_path / "made again")

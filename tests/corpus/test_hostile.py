@@ -42,7 +42,7 @@ print(json.dumps({"found": found, "bad": tally.bad, "named": tally.named, "left_
 def read_apart(path: Path, **read) -> dict:
     """What a process of its own reads, and by how many bytes it grew."""
     words = [sys.executable, "-c", READER, str(ROOT), str(path), json.dumps(read)]
-    return json.loads(subprocess.run(words, check=True, capture_output=True, timeout=120).stdout)
+    return json.loads(subprocess.run(words, check=True, capture_output=True, timeout=500).stdout)
 
 
 def gzip_of(parts: Iterable[bytes]) -> Iterator[bytes]:

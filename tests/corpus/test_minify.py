@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +10,7 @@ import pytest
 from corpus_crawl import wet_file, wet_record
 from hypothesis import given
 from hypothesis import strategies as st
+from kill_at_mark import run_until_killed
 from mined_corpus import SMALL, contents, context_for, mined_row, random_mined, rows_of, run_on, write_mined
 from minified_corpus import MASKS, paragraph_row
 from pyarrow import parquet
@@ -29,8 +25,6 @@ from corpus.stages import RegroupStage
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import read_json
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_rebuilt_corpus_is_byte_for_byte_the_corpus(made, tmp_path):
@@ -89,20 +83,13 @@ def test_workers_and_parts_change_nothing(made, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_kill_in_the_middle_and_go_on(made, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from corpus.output.reproduce import reproduce\n"
-        "if __name__ == '__main__':\n"
-        "    reproduce(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), workers=1)\n"
+        "from pathlib import Path; from corpus.output.reproduce import reproduce\n"
+        "reproduce(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), workers=1)\n"
     )
     out = tmp_path / "out"
-    words = [sys.executable, "-c", code, str(made.minified), str(made.crawl), str(out)]
-    child = subprocess.Popen(words, cwd=ROOT, start_new_session=True)
-    end = time.monotonic() + 60
-    while not any(out.glob(".rebuilt/.shards/*.json")) and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.001)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    run_until_killed(code, made.minified, made.crawl, out, folder=".rebuilt")
     assert not (out / "reproduced.json").exists()
-    assert len(list(out.glob(".rebuilt/.shards/*.json"))) < 3
+    assert len(list(out.glob(".rebuilt/.shards/*.json"))) == 1
     reproduce(made.minified, str(made.crawl), out, workers=1)
     assert contents(out) == contents(made.corpus)
 

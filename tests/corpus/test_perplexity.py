@@ -262,4 +262,4 @@ def test_command_reads_standard_input_as_it_comes(models):
         process.stdin.flush()
         assert process.stdout.readline().decode().endswith("\tÖffnen Sie das Menü.\n")  # while the input is open
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(240) == 0

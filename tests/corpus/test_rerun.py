@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from kill_at_mark import run_until_killed
 
 from pipeline.manifest import read_manifest
 
-ROOT = Path(__file__).parents[2]
 STAGES = ("fetch", "hash", "duplicates", "language_models", "mine", "cutoffs", "regroup")
 
 
@@ -35,28 +30,18 @@ def test_one_worker_and_four_give_identical_bytes(done, fresh):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["hash", "language_models", "mine", "regroup"])
 def test_kill_in_the_middle_of_a_stage_and_resume(done, fresh, stage):
-    """kill -9 as soon as the first shard of ``stage`` is complete, then the same command."""
+    """kill -9 when the first shard of ``stage`` is complete and the second nearly so, then the same command."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path; from corpus.stages import ROOM\n"
         "from pipeline.dag import Dag; from pipeline.runner import Selection, run\n"
-        "if __name__ == '__main__':\n"
-        "    dag = Dag([ROOM]); run(dag, dag.load_config(Path(sys.argv[2])), Selection(until='corpus'))\n"
+        "dag = Dag([ROOM]); run(dag, dag.load_config(Path(sys.argv[1])), Selection(until='corpus'))\n"
     )
     before = [name for name in STAGES[: STAGES.index(stage)] if name != "regroup"]
     for name in before:
         fresh.run(until=f"corpus.{name}")
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(ROOT), str(fresh.yaml)],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-    )
     output = fresh.output(f"corpus.{stage}")
-    end = time.monotonic() + 60
-    while not list((output / ".shards").glob("*.json")) and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.002)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    run_until_killed(code, fresh.yaml, folder=output.name)
+    assert len(list((output / ".shards").glob("*.json"))) == 1
     fresh.run()
     assert checksums(fresh) == checksums(done)
 

@@ -72,7 +72,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=240):
         yield
 
 
@@ -92,18 +92,21 @@ def settings_of(dag: Dag, folder: Path, **toy: Any) -> Section:
     return dag.config_model.model_validate({"run": {"directory": folder}, "toy": toy})
 
 
-def task_states(flow_state: Any) -> dict[str, tuple[str, list[str]]]:
-    """Task name -> (state's name, tasks that it waited for), once the server has recorded them all."""
+def task_states(flow_state: Any, tasks: int) -> dict[str, tuple[str, list[str]]]:
+    """Task name -> (state's name, tasks that it waited for), once the server has recorded so many tasks."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import TaskRunSort
 
     own = FlowRunFilter.model_validate({"id": {"any_": [flow_state.state_details.flow_run_id]}})
     with get_client(sync_client=True) as client:
-        for _ in range(100):  # task states reach the server's tables through its event stream, some time later
+        # Tasks and their states reach the server's tables one by one through its event stream, some time later.
+        end = time.monotonic() + 240
+        while True:
             runs = client.read_task_runs(flow_run_filter=own, sort=TaskRunSort.END_TIME_DESC, limit=100)
-            if runs and all(run.state_name not in {"Pending", "Running"} for run in runs):
+            if len(runs) >= tasks and all(run.state_name not in {None, "Pending", "Running"} for run in runs):
                 break
+            assert time.monotonic() < end, [(run.name, run.state_name) for run in runs]
             time.sleep(0.2)
     names = {run.id: run.name.rsplit("-", 1)[0] for run in runs}
     return {
@@ -128,7 +131,7 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
     config = settings_of(dag, tmp_path)
     state = run_flow(dag, config, until="toy.total")
     assert state.is_completed()
-    assert task_states(state) == {"toy.count": ("Completed", []), "toy.total": ("Completed", ["toy.count"])}
+    assert task_states(state, 2) == {"toy.count": ("Completed", []), "toy.total": ("Completed", ["toy.count"])}
     pages = list(tmp_path.glob("demo/toy.total/*/sum.html"))
     assert [page.read_text() for page in pages] == ["6"]
     shown = artifacts()
@@ -138,7 +141,7 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
 
     stamp = pages[0].stat().st_mtime_ns
     again = run_flow(dag, config, until="toy.total")
-    assert {name: s for name, (s, _) in task_states(again).items()} == {
+    assert {name: s for name, (s, _) in task_states(again, 2).items()} == {
         "toy.count": "Cached",
         "toy.total": "Cached",
     }
@@ -146,7 +149,7 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
     assert again.message == "0 of 2 stages ran, the others were fresh"
 
     forced = run_flow(dag, config, until="toy.total", force=["toy.total"])
-    assert {name: s for name, (s, _) in task_states(forced).items()} == {
+    assert {name: s for name, (s, _) in task_states(forced, 2).items()} == {
         "toy.count": "Cached",
         "toy.total": "Completed",
     }
@@ -156,7 +159,7 @@ def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Da
     state = run_flow(dag, settings_of(dag, tmp_path, fail=True), until="toy")
     assert state.is_failed()
     assert state.message == "toy.total: the sum is odd; even it"
-    names = {name: s for name, (s, _) in task_states(state).items()}
+    names = {name: s for name, (s, _) in task_states(state, 4).items()}
     assert names == {
         "toy.count": "Completed",
         "toy.total": "Failed",

@@ -114,3 +114,51 @@ def test_a_reader_that_leaves_early_gets_no_complaint():
     assert first.stderr is not None
     assert first.stderr.read() == b""
     assert first.wait() == 141
+
+
+def test_a_plan_and_a_report_leave_out_what_lacks_its_files(capsys, tmp_path, monkeypatch):
+    """As where the embedded samples are not below the folder that one stands in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.warc.wet").write_text("")
+    (tmp_path / "my.yaml").write_text("corpus: {fetch: {crawl: page.warc.wet}}")
+    gone = "samples/clean/*.txt.xz: no such file"
+    assert main(["plan", "my.yaml"]) == 1
+    said = capsys.readouterr()
+    lines = dict(line.split(None, 1) for line in said.out.splitlines())
+    assert lines["corpus.hash"] == "missing"
+    assert lines["corpus.language_models"] == lines["corpus.mine"] == lines["report"] == f"cannot run: {gone}"
+    assert list(lines) == list(Dag.of_house().stages)
+    assert said.err.startswith(f"xlmr: {gone}; it is named by corpus.language_models.text")
+    assert said.err.count("\n") == 1
+    assert main(["report", "my.yaml"]) == 1, "nothing has run"
+    assert capsys.readouterr().err == said.err
+    assert main(["run", "my.yaml", "--until", "corpus.fetch"]) == 0
+    capsys.readouterr()
+    assert main(["report", "my.yaml"]) == 0
+    said = capsys.readouterr()
+    assert (tmp_path / said.out.strip()).read_text().count("corpus.fetch")
+    first, second = said.err.splitlines()
+    assert first.endswith(f" pretrain.export, finetune.task: {gone}")
+    assert second == "left out: finetune.help_pages: samples/task/train.{language}.jsonl.gz: no such file"
+
+
+def test_inspect_prints_no_binary_files(capsys, tmp_path):
+    (tmp_path / "weights.bin").write_bytes(b"\x1b[2J\0line\n")
+    assert main(["inspect", str(tmp_path / "weights.bin")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'weights.bin'}: 10 bytes, binary\n"
+
+
+def test_a_file_where_a_folder_is_meant_gets_one_line(capsys, tmp_path):
+    (tmp_path / "runs").touch()
+    assert main(["run", str(ROOT / "configs/demo.yaml"), "--run.directory", str(tmp_path / "runs")]) == 1
+    line = f"{tmp_path / 'runs/demo'}: a file stands where a folder is meant; move it, or name another folder"
+    assert capsys.readouterr().err == f"xlmr: {line}\n"
+
+
+def test_an_interrupted_command_says_what_goes_on(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.status.describe_runs", interrupted)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err == "xlmr: stopped; the same command goes on from here\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,18 +15,19 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_faults import RUN, die_always, die_once, digest, fill, small_disk, wait_for
+from test_faults import PATIENCE, RUN, die_always, die_once, digest, fill, small_disk, wait_for
 from test_parts import TASK
 
 from pipeline.context import documents_in
 from pipeline.errors import UsageError, XlmrError
-from pipeline.executors import deaths, make_executor
+from pipeline.executors import beam, deaths, make_executor
 from pipeline.executors.beam import BeamExecutor, beam_options
 from pipeline.executors.deaths import describe_death
 from pipeline.executors.local import LocalExecutor
 from pipeline.manifest import MANIFEST, read_manifest
 from pipeline.run_settings import RunConfig
-from pipeline.shards import MARKS, ShardFailure, ShardReport, as_one_error
+from pipeline.shards import MARKS, Shard, ShardFailure, ShardFolder, ShardReport, ShardWork, as_one_error
+from pipeline.storage import write_json
 
 __all__ = ["small_disk"]
 
@@ -97,27 +99,34 @@ def test_a_shard_that_kills_its_worker_each_time_falls_alone(tmp_path, map_shard
     assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["0.txt", "2.txt"]
 
 
-def die_or_take_long(value: int, workspace: Path) -> ShardReport:
-    if value == 1:
-        time.sleep(1)
+def die_or_take_long(name: str, workspace: Path) -> ShardReport:
+    """The one dies each time, at first not before the other is under way; the other has not ended by then."""
+    begun, died = (workspace.parents[3] / flag for flag in ("begun", "died"))
+    if name == "s1":
+        wait_for(begun.exists)
+        died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(3)
-    (workspace / f"{value}.txt").write_text("done")
+    if not died.exists():
+        begun.touch()
+        time.sleep(PATIENCE)
+    (workspace / f"{name}.txt").write_text("done")
     return ShardReport({"done": 1})
 
 
 @pytest.mark.slow
 def test_a_shard_that_was_under_way_when_another_killed_its_worker_is_not_blamed(tmp_path, map_shards):
     with pytest.raises(XlmrError, match=r"1 of 2 shards failed \(s1\): its worker was killed"):
-        map_shards(die_or_take_long, {"s1": 1, "s0": 0}, tmp_path / "out", executor=PROCESSES)
-    assert (tmp_path / "out" / "0.txt").exists()
+        map_shards(die_or_take_long, {"s1": "s1", "s0": "s0"}, tmp_path / "out", executor=PROCESSES)
+    assert (tmp_path / "out" / "s0.txt").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["beam", "local"])
 def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, executor):
     """Only the run itself is killed: whatever it started must die of that, and spoil nothing."""
-    slow = ["--toy.numbers.count", "8", "--toy.numbers.seconds", "0.3", "--run.executor", executor]
+    gate = toy.folder / "gate"
+    slow = ["--toy.numbers.count", "8", "--toy.numbers.gate", str(gate), "--toy.numbers.free", "2"]
+    slow += ["--run.executor", executor, "--run.workers", "2"]
     child = subprocess.Popen(in_child(RUN.format(yaml=str(toy.yaml), words=slow)), stderr=subprocess.DEVNULL)
     output = toy.output("toy.write", *slow)
     wait_for(lambda: len(list((output / MARKS).glob("*.json"))) >= 2)
@@ -125,10 +134,11 @@ def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, execu
     assert len(started) > 2
     child.kill()
     child.wait()
-    wait_for(lambda: gone(started), 15)
+    wait_for(lambda: gone(started))
     assert not (output / MANIFEST).exists()
     done = {path.name: path.stat().st_mtime_ns for path in (output / MARKS).glob("*.json")}
-    assert len(done) < 8
+    assert 2 <= len(done) < 8
+    gate.touch()
     toy.run(*slow)
     assert done.items() <= {p.name: p.stat().st_mtime_ns for p in (output / MARKS).glob("*.json")}.items()
     undisturbed = ("--run.project", "other", "--toy.numbers.count", "8")
@@ -141,29 +151,61 @@ def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, execu
 @pytest.mark.parametrize("executor", ["beam", "local"])
 def test_an_interrupt_gets_one_line(toy, in_child, executor):
     """As ctrl-C does it: every process in the terminal's group is told."""
-    slow = ["--toy.numbers.count", "4", "--toy.numbers.seconds", "2", "--run.executor", executor]
+    gate = toy.folder / "never"
+    slow = ["--toy.numbers.count", "4", "--toy.numbers.gate", str(gate), "--run.executor", executor]
+    slow += ["--run.workers", "2"]
     code = TASK.format(yaml=str(toy.yaml), words=slow, late=60)
     child = subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True)
     output = toy.output("toy.write", *slow)
     wait_for(lambda: len(list(output.glob(".work/*/number-*"))) == 2)
     started = family(child.pid)
     os.killpg(child.pid, signal.SIGINT)
-    said = child.communicate(timeout=30)[1].splitlines()
+    said = child.communicate(timeout=PATIENCE)[1].splitlines()
     assert child.returncode == 1
     assert said[1:] == ["xlmr: stopped; the same command goes on from here"]
-    wait_for(lambda: gone(started), 15)
+    wait_for(lambda: gone(started))
     assert not [path for path in output.parent.iterdir() if path.suffix == ".lease"]
 
 
 @pytest.mark.slow
 def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
-    shards = {"small": 1000, "large": 5_000_000, "larger": 6_000_000}
-    # The small one is written while the others fill the disk, and may find no room either.
-    line = r"[23] of 3 shards failed \(large, larger(, small)?\): the output: the disk is full; free some space"
+    small = {"small": 1000}  # alone: beside the others it may find no room either
+    map_shards(fill, small, small_disk / "out", workers=1)
+    before = (small_disk / "out" / "1000.bin").stat().st_mtime_ns
+    line = r"2 of 3 shards failed \(large, larger\): the output: the disk is full; free some space"
     with pytest.raises(XlmrError, match=line):
-        map_shards(fill, shards, small_disk / "out", executor=PROCESSES)
-    assert (small_disk / "out" / "1000.bin").stat().st_size == 1000
+        map_shards(fill, small | {"large": 5_000_000, "larger": 6_000_000}, small_disk / "out", executor=PROCESSES)
+    assert (small_disk / "out" / "1000.bin").stat().st_mtime_ns == before
     assert not (small_disk / "out" / "5000000.bin").exists()
+
+
+def test_a_failure_is_written_down_once_there_is_room(tmp_path, monkeypatch):
+    """Another shard may take all that the failed one has left, until it fails too."""
+    work = ShardWork(fail_for_want_of_room, ShardFolder(tmp_path), tmp_path / "work")
+    (tmp_path / "work" / beam.FAILED).mkdir(parents=True)
+    tries = []
+
+    def write_when_there_is_room(path, values):
+        tries.append(path)
+        if len(tries) < 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_json(path, values)
+
+    monkeypatch.setattr(beam, "write_json", write_when_there_is_room)
+    monkeypatch.setattr(beam, "ROOM_SECONDS", (0.0,) * 4)
+    monkeypatch.chdir(tmp_path)
+    beam._DoShard(work, str(tmp_path))(Shard("a", 1))
+    told = json.loads((tmp_path / "work" / beam.FAILED / "a.json").read_text())
+    assert told["problem"].startswith("the output: the disk is full")
+    assert len(tries) == 4
+    monkeypatch.setattr(beam, "ROOM_SECONDS", (0.0,) * 2)
+    tries.clear()
+    with pytest.raises(OSError, match="No space"):
+        beam._DoShard(work, str(tmp_path))(Shard("a", 1))
+
+
+def fail_for_want_of_room(value: int, workspace: Path) -> ShardReport:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_the_failures_are_in_the_log_one_by_one(tmp_path, map_shards):
@@ -244,16 +286,18 @@ def test_executors_by_name():
     assert make_executor(RunConfig(workers=3, executor="beam")) == BeamExecutor(3)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
+def free_ports() -> tuple[int, int]:
+    """Two that nobody listens at."""
+    with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture
 def portable():
     """A job service and a pool of workers beside it, as on a cluster; gives Beam's options."""
-    job, pool = free_port(), free_port()
+    job, pool = free_ports()
     path = os.pathsep.join(sys.path)
     modules = [
         ["apache_beam.runners.portability.local_job_service_main", "--port", str(job)],

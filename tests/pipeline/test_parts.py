@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_faults import digest, wait_for
+from test_faults import PATIENCE, digest, wait_for
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
@@ -70,7 +70,7 @@ def marks(output: Path) -> dict[str, int]:
 def test_tasks_share_the_shards_and_one_finishes(toy, start):
     words = ("--toy.numbers.count", "12", "--toy.numbers.seconds", "0.05")
     tasks = [start(f"{number}/4", *words) for number in range(4)]
-    said = [task.communicate(timeout=100)[1] for task in tasks]
+    said = [task.communicate(timeout=PATIENCE)[1] for task in tasks]
     assert [task.returncode for task in tasks] == [0] * 4, said
     output = toy.output("toy.write", *words)
     assert all("toy.power done in" in text for text in said), "all went through to the end"
@@ -91,14 +91,14 @@ def test_a_task_that_does_not_wait_leaves_and_the_last_one_finishes(toy, start):
     words = ("--toy.numbers.count", "7", "--run.wait", "false")
     for number in (1, 0):
         task = start(f"{number}/3", *words)
-        said = task.communicate(timeout=60)[1]
+        said = task.communicate(timeout=PATIENCE)[1]
         assert task.returncode == 0
         assert f"part {number}/3 is done, " in said
         assert "leaving" in said
         assert not (toy.output("toy.write", *words) / MANIFEST).exists()
     assert len(marks(toy.output("toy.write", *words))) == 5
     task = start("2/3", *words)
-    assert "toy.power done in" in task.communicate(timeout=60)[1]
+    assert "toy.power done in" in task.communicate(timeout=PATIENCE)[1]
     assert task.returncode == 0
     assert (toy.output("toy.power", *words) / "power.txt").read_text() == str(21**2)
 
@@ -111,7 +111,7 @@ def test_tasks_that_do_not_wait_and_come_at_once_all_do_their_part(toy, start):
         for task in tasks:
             assert "toy.write" in task.stderr.readline()
             assert f"waits: process {os.getpid()} on" in task.stderr.readline()
-    said = [task.communicate(timeout=60)[1] for task in tasks]
+    said = [task.communicate(timeout=PATIENCE)[1] for task in tasks]
     assert [task.returncode for task in tasks] == [0] * 3, said
     assert len(marks(output)) == 7
     assert (toy.output("toy.power", *words) / "power.txt").read_text() == str(21**2)
@@ -146,13 +146,16 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
 
 
 def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):
-    words = ("--toy.numbers.count", "8", "--toy.numbers.seconds", "0.3")
-    victim, other = start("0/2", *words), start("1/2", *words)
+    words = ("--toy.numbers.count", "8")
+    never = ("--toy.numbers.gate", str(toy.folder / "never"), "--toy.numbers.free", "1")
+    victim = start("0/2", *words, *never)
     output = toy.output("toy.write", *words)
     wait_for((output / MARKS / "number-0.json").exists)
+    other = start("1/2", *words)
+    wait_for((output / MARKS / "number-1.json").exists)
     os.killpg(victim.pid, signal.SIGKILL)
     kept = marks(output)
-    said = other.communicate(timeout=60)[1]
+    said = other.communicate(timeout=PATIENCE)[1]
     assert other.returncode == 0
     assert "taking over part 0/2" in said
     assert kept.items() <= marks(output).items(), "what was complete was not done again"
@@ -162,12 +165,12 @@ def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):
 
 def test_a_part_that_nobody_begins_is_taken_over_after_a_while(toy, start):
     task = start("1/3", "--toy.numbers.count", "6", late=0.3)
-    said = task.communicate(timeout=60)[1]
+    said = task.communicate(timeout=PATIENCE)[1]
     assert task.returncode == 0
     assert "taking over part 0/3" in said
     assert "taking over part 2/3" in said
     late = start("0/3", "--toy.numbers.count", "6")
-    assert "nothing to do" in late.communicate(timeout=60)[1]
+    assert "nothing to do" in late.communicate(timeout=PATIENCE)[1]
 
 
 def test_the_failure_of_one_part_ends_the_others_too(toy, start):
@@ -176,14 +179,14 @@ def test_the_failure_of_one_part_ends_the_others_too(toy, start):
     output = toy.output("toy.write", *words)
     wait_for((output / MARKS).exists)
     failing = start("1/2", *words)
-    assert "(number-3): number 3 is bad" in failing.communicate(timeout=60)[1]
-    said = waiting.communicate(timeout=60)[1]
+    assert "(number-3): number 3 is bad" in failing.communicate(timeout=PATIENCE)[1]
+    said = waiting.communicate(timeout=PATIENCE)[1]
     assert (failing.returncode, waiting.returncode) == (1, 1)
     assert "part 1/2 failed in another task: 1 of 6 shards failed (number-3): number 3 is bad" in said
     assert len(marks(output)) == 5
     toy.run("--toy.numbers.count", "6", "--toy.numbers.seconds", "0")  # another key: nothing is in its way
     again = [start(f"{number}/2", *words, late=1) for number in (0, 1)]
-    assert [task.wait(60) for task in again] == [1, 1], "what failed before is tried again"
+    assert [task.wait(PATIENCE) for task in again] == [1, 1], "what failed before is tried again"
 
 
 def test_a_run_by_itself_and_parts_exclude_each_other(toy):
@@ -211,7 +214,7 @@ def test_a_part_waits_while_a_run_by_itself_is_at_it(toy, start):
 def test_a_stage_without_shards_is_done_by_one(toy, start):
     toy.run(until="toy.write")
     tasks = [start(f"{number}/3") for number in range(3)]
-    said = [task.communicate(timeout=60)[1] for task in tasks]
+    said = [task.communicate(timeout=PATIENCE)[1] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0, 0], said
     assert (toy.output("toy.power") / "power.txt").read_text() == "36"
 
@@ -259,8 +262,7 @@ def test_a_lease_is_held_by_one_of_many_takers(tmp_path):
 
     def taker() -> None:
         nonlocal inside, most, taken
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
+        while taken < 100:
             lease = Lease(path)
             if lease.take() is not None:
                 continue
@@ -278,4 +280,4 @@ def test_a_lease_is_held_by_one_of_many_takers(tmp_path):
     for thread in threads:
         thread.join()
     assert most == 1
-    assert taken > 10
+    assert taken >= 100

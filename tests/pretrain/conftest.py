@@ -18,8 +18,12 @@ from tiny_corpus import write_samples
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from a second thread, and several tests at once wait for each other's."""
+def one_thread_and_seed() -> Iterator[None]:
+    """Tiny models gain nothing from a second thread, and several tests at once wait for each other's.
+
+    What a test draws without a seed of its own does not hang on the tests before it.
+    """
+    torch.manual_seed(0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

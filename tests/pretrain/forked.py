@@ -41,7 +41,7 @@ class Child:
             self.returncode = _ask({"poll": self.pid})["code"]
         return self.returncode
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = 240) -> int:
         """The same once it has ended. Errors: TimeoutError."""
         deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:

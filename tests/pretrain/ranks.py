@@ -35,7 +35,7 @@ class Case:
     rate: float = 3e-3
 
 
-def run_ranks(folder: Path, world: int, cases: list[Case], timeout: float = 240) -> dict[str, dict[str, Any]]:
+def run_ranks(folder: Path, world: int, cases: list[Case], timeout: float = 500) -> dict[str, dict[str, Any]]:
     """Start the ranks, wait for them, and give what rank 0 wrote of each case; others' under ``name@rank``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cases.json").write_text(json.dumps([asdict(case) for case in cases]))

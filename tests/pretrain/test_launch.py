@@ -31,6 +31,8 @@ RUN = ["run", "c.yaml", "--until", "pretrain.train"]
 FOREVER = [*RUN, "--pretrain.train.updates", "100000", "--pretrain.train.checkpoint-every", "20"]
 TWO = [sys.executable, SCRIPT, "--ranks", "2"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", SCRIPT]
+PATIENCE = 240
+"""Seconds for what takes some on a quiet machine."""
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +50,7 @@ def start(folder: Path, command: list[str], **environment: str) -> subprocess.Po
     )  # fmt: skip
 
 
-def end(process: subprocess.Popen[str], seconds: float = 90) -> tuple[int, str, str]:
+def end(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[int, str, str]:
     try:
         out, err = process.communicate(timeout=seconds)
     finally:
@@ -73,7 +75,7 @@ def output_of(folder: Path) -> Path:
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while not list(folder.glob("runs/p/pretrain.train/*/checkpoints/update-*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -110,14 +112,13 @@ def test_a_killed_rank_ends_the_run_with_one_line(victim: int, folder: Path) -> 
     process = start(folder, [*TWO, *FOREVER])
     wait_for_checkpoint(process, folder)
     rank_of(process, victim).kill()
-    code, out, err = end(process, 60)
+    code, out, err = end(process)
     assert (code, out) == (1, "")
     (line,) = complaints(err)
     assert re.fullmatch(rf"xlmr: pretrain\.train: rank {victim} \(process \d+ on .+\) is gone; .+", line)
     assert "Traceback" not in err
     again = start(folder, [*TWO, *FOREVER])  # the dead one's lease is not in the way
-    time.sleep(1)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     output = output_of(folder)
     stood = max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*"))
     while max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*")) <= stood:
@@ -125,7 +126,7 @@ def test_a_killed_rank_ends_the_run_with_one_line(victim: int, folder: Path) -> 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     again.send_signal(signal.SIGTERM)
-    code, _, err = end(again, 60)
+    code, _, err = end(again)
     assert code == 1
     assert "going on after update" in err
     assert "which is saved; the same command goes on from there" in complaints(err)[0]
@@ -138,7 +139,7 @@ def test_under_torchrun_too(folder: Path) -> None:
     process = start(folder, [*TORCHRUN, *FOREVER])
     wait_for_checkpoint(process, folder)
     rank_of(process, 1).kill()
-    code, _, err = end(process, 60)
+    code, _, err = end(process)
     assert code == 1
     (line,) = complaints(err)
     assert "rank 1 (process" in line
@@ -149,7 +150,7 @@ def test_the_ranks_do_not_outlive_their_launcher(folder: Path) -> None:
     wait_for_checkpoint(process, folder)
     ranks = psutil.Process(process.pid).children()
     process.kill()
-    _, alive = psutil.wait_procs(ranks, timeout=40)
+    _, alive = psutil.wait_procs(ranks, timeout=PATIENCE)
     assert not alive
     assert complaints(process.communicate()[1]) == [
         "xlmr: pretrain.train: the launcher is gone; the same command goes on from the last checkpoint"

@@ -220,7 +220,7 @@ def test_compiled_layers_are_cut_too(tmp_path: Path) -> None:
     """With dropout in attention, which draws the same masks; a compiled layer's dropout on vectors draws others."""
     settings, model = {"tensor_parallel": 2, "zero_stage": 3, "recompute": True}, {"attention_dropout": 0.3}
     cases = [Case("plain", settings, model), Case("compiled", {**settings, "compile": True}, model)]
-    seen = run_ranks(tmp_path, 2, cases, timeout=400)
+    seen = run_ranks(tmp_path, 2, cases)
     agree(seen["compiled"], seen["plain"], 1e-5)
 
 

@@ -49,7 +49,7 @@ def assert_the_same(disturbed: Path, undisturbed: Path) -> None:
 def test_killed_and_resumed_equals_undisturbed(tmp_path: Path, samples: Path, make_context, capsys) -> None:
     """Once between checkpoints, once in the middle of writing one: fp32 on one process is exact, dropout too."""
     disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
-    with Ranks(Spec(samples, disturbed, train={"updates": 300}), tmp_path / "a") as child:
+    with Ranks(Spec(samples, disturbed, train={"updates": 300}, hold_at=22), tmp_path / "a") as child:
         child.wait_for_update(20)
         child.processes[0].kill()
         assert child.wait() == [-signal.SIGKILL]
@@ -103,11 +103,11 @@ def test_all_ranks_are_killed_and_others_share_the_tensors(
     """Four ranks, kill -9 of all; four in another layout, kill -9 of all while a checkpoint is written; the first."""
     output = tmp_path / "run"
 
-    def four(tensor_parallel: int, slow_writing: float = 0.0) -> Ranks:
+    def four(tensor_parallel: int, slow_writing: float = 0.0, hold_at: int | None = None) -> Ranks:
         train = {**SETTINGS, "tensor_parallel": tensor_parallel}
-        return Ranks(Spec(of_all, output, 4, NO_DROPOUT, train, slow_writing), tmp_path / "ranks")
+        return Ranks(Spec(of_all, output, 4, NO_DROPOUT, train, slow_writing, hold_at), tmp_path / "ranks")
 
-    with four(first) as ranks:
+    with four(first, hold_at=12) as ranks:
         ranks.wait_for_update(10)
         ranks.kill()
         assert ranks.wait() == [-signal.SIGKILL] * 4
@@ -131,24 +131,26 @@ def test_ranks_are_killed_or_stopped_and_their_number_changes(
     """Two ranks, kill -9 of one of them; one rank, which dies; two ranks, SIGTERM to one of them; two to the end."""
     together = tmp_path / "together"
 
-    def ranks(world: int) -> Ranks:
-        return Ranks(Spec(of_all, together, world, NO_DROPOUT, SETTINGS), tmp_path / "ranks")
+    def ranks(hold_at: int | None = None) -> Ranks:
+        return Ranks(Spec(of_all, together, 2, NO_DROPOUT, SETTINGS, hold_at=hold_at), tmp_path / "ranks")
 
-    with ranks(2) as both:
+    with ranks(hold_at=12) as both:
         both.wait_for_update(10)
         both.processes[1].kill()
+        both.let_go()
         assert both.wait() == [1, -signal.SIGKILL], both.said()
         assert "another rank has gone" in both.said().splitlines()[-1], both.said()
     monkeypatch.setattr(pretrain.loop, "learning_rate", dies_at(28))
     with pytest.raises(Death):  # as good as a kill: nothing is saved
         train_into(together, of_all, make_context, tiny_config(NO_DROPOUT, **{**SETTINGS, "zero_stage": 0}))
     monkeypatch.undo()
-    with ranks(2) as both:
+    with ranks(hold_at=42) as both:
         both.wait_for_update(40)
         os.kill(both.processes[1].pid, signal.SIGTERM)
+        both.let_go()
         assert both.wait() == [1, 1], both.said()
         assert all("which is saved" in both.said(rank) for rank in (0, 1)), both.said()
-    with ranks(2) as both:
+    with ranks() as both:
         assert both.wait() == [0, 0], both.said()
         assert "going on after update" in both.said(0)
         assert "pretrain.train" not in both.said(1), "rank 0 alone talks"

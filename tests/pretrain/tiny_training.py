@@ -52,7 +52,10 @@ def last_weights(output: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Spec:
-    """What ranks do: a training on ``samples`` into ``output``. ``slow_writing``: seconds that each tensor takes."""
+    """What ranks do: a training on ``samples`` into ``output``.
+
+    ``slow_writing``: seconds that each tensor takes. ``hold_at``: updates after which they wait until they are let go.
+    """
 
     samples: Path
     output: Path
@@ -60,6 +63,7 @@ class Spec:
     model: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     slow_writing: float = 0.0
+    hold_at: int | None = None
 
 
 class Ranks:
@@ -70,6 +74,7 @@ class Ranks:
         name = uuid.uuid4().hex[:8]
         path = folder / f"{name}.json"
         path.write_text(json.dumps({**asdict(spec), "store": str(folder / f"{name}.store")}, default=str))
+        self._gate = path.with_suffix(".go")
         self.spec, self._said = spec, [folder / f"{name}-{rank}.txt" for rank in range(spec.world)]
         self.processes = [
             forked.start("tiny_training", [str(path), str(rank)], said) for rank, said in enumerate(self._said)
@@ -91,11 +96,15 @@ class Ranks:
         for process in self.processes:
             process.kill()
 
-    def wait(self, timeout: float = 60) -> list[int]:
+    def let_go(self) -> None:
+        """On from ``hold_at``."""
+        self._gate.touch()
+
+    def wait(self, timeout: float = 240) -> list[int]:
         """The exit codes."""
         return [process.wait(timeout) for process in self.processes]
 
-    def wait_for(self, pattern: str, timeout: float = 60) -> None:
+    def wait_for(self, pattern: str, timeout: float = 240) -> None:
         """Until a file of this pattern is in the output."""
         deadline = time.monotonic() + timeout
         while not any(self.spec.output.glob(pattern)):
@@ -109,6 +118,20 @@ class Ranks:
         while not any(int(path.name[7:]) >= update for path in folder.glob("update-*")):
             assert all(process.poll() is None for process in self.processes), self.said()
             time.sleep(0.003)
+
+
+def hold(at: int, gate: Path) -> None:
+    """From now on: in the update after so many, wait for a file."""
+    import pretrain.loop
+
+    rate_of = pretrain.loop.learning_rate
+
+    def learning_rate(update: int, settings: Any) -> float:
+        while update == at and not gate.exists():
+            time.sleep(0.005)
+        return rate_of(update, settings)
+
+    pretrain.loop.learning_rate = learning_rate
 
 
 def main(words: list[str]) -> int:
@@ -136,6 +159,8 @@ def main(words: list[str]) -> int:
             add(writer, name, tensor)
 
         TensorWriter.add = slowly  # type: ignore[method-assign]
+    if spec.hold_at is not None:
+        hold(spec.hold_at, path.with_suffix(".go"))
     output = Path(spec.output)
     output.mkdir(parents=True, exist_ok=True)
     log = EventLog(path.with_suffix(f".{rank}.jsonl"))

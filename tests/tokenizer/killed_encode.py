@@ -1,14 +1,23 @@
-"""Runs tokenizer.encode as a process that a test may kill: python killed_encode.py CORPUS MODEL OUTPUT WORKERS."""
+"""Runs tokenizer.encode as a process: python killed_encode.py CORPUS MODEL OUTPUT WORKERS.
+
+KILL_AT_MARK in the environment is the number of the mark at which it is killed.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+from kill_at_mark import kill_at_mark
 
 from pipeline.context import Context
 from pipeline.log import EventLog
 from tokenizer.encode import run
 from tokenizer.stages import EncodeStage, TokenizerSettings
+
+if "KILL_AT_MARK" in os.environ:  # in the workers too
+    kill_at_mark(int(os.environ["KILL_AT_MARK"]))
 
 if __name__ == "__main__":
     corpus, model, output = map(Path, sys.argv[1:4])

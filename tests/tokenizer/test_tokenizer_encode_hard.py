@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in named if not name.startswith(".")}
 
 
-def start(corpus: Path, model: Path, output: Path) -> subprocess.Popen[bytes]:
+def encode_apart(corpus: Path, model: Path, output: Path, **environment: str) -> int:
+    """The exit code of two workers and who started them."""
     output.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, str(Path(__file__).with_name("killed_encode.py")), corpus, model, output, "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [str(word) for word in words], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "pipeline")])}
+    return subprocess.run(
+        [str(word) for word in words], env={**os.environ, **environment}, stderr=subprocess.DEVNULL,
+        start_new_session=True, check=False,
+    ).returncode  # fmt: skip
 
 
 def test_killed_and_begun_again_it_ends_with_the_same_bytes(
@@ -48,20 +49,15 @@ def test_killed_and_begun_again_it_ends_with_the_same_bytes(
     names = [f"x{number:03d}" for number in range(150)]
     corpus = write_corpus(tmp_path / "corpus", {name: {"all": [*texts, name]} for name in names})
     output = tmp_path / "output"
-    process = start(corpus, trained, output)
-    deadline = time.monotonic() + 60
-    while len(list(output.glob(".shards/*.json"))) < 10 and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    assert encode_apart(corpus, trained, output, KILL_AT_MARK="11") == -signal.SIGKILL
     assert not (output / "samples.json").exists()
     kept = {mark.name: mark.stat().st_mtime_ns for mark in output.glob(".shards/*.json")}
     assert len(kept) >= 10
-    assert start(corpus, trained, output).wait() == 0
+    assert encode_apart(corpus, trained, output) == 0
     again = {mark.name: mark.stat().st_mtime_ns for mark in output.glob(".shards/*.json")}
     assert {name: again[name] for name in kept} == kept  # what was complete was not done again
     assert len(again) > len(kept)
-    assert start(corpus, trained, tmp_path / "undisturbed").wait() == 0
+    assert encode_apart(corpus, trained, tmp_path / "undisturbed") == 0
     assert contents(output) == contents(tmp_path / "undisturbed")
 
 

@@ -1,0 +1,20 @@
+"""What holds for the tests of all rooms: neither how busy the machine is nor what its environment says fails a test."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# No deadline of an example, nor of making one. The rest is as hypothesis has it: where CI is set, the same examples
+# every time.
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+for name in list(os.environ):
+    # Settings of runs, the place in a job of several tasks, the width and colours of whoever looks on.
+    is_setting = name.startswith("XLMR_") and "__" in name
+    if is_setting or name.startswith("SLURM_") or name in {*LAUNCHERS, "COLUMNS", "FORCE_COLOR"}:
+        del os.environ[name]
