@@ -11,7 +11,7 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,10 +26,14 @@ from pretrain.checkpoints.state import MOMENTS, PARTS, Places, Source, State
 from pretrain.data.masking import MaskedBatch
 from pretrain.model import MaskedLanguageModel, Values, count_parameters, initial_values
 from pretrain.parallel import Group, Layout, cuts_of, divide, put
+from pretrain.ranks.device import device_of_rank, sent
 from pretrain.stages import TrainSettings
 
 LARGEST_BUCKET = 500_000_000
 """Numbers that are gathered before they are sent: DeepSpeed's default, which it takes whole for any model."""
+
+LOCAL_RANK = "LOCAL_RANK"
+"""Name by which launchers say, and DeepSpeed reads, which of the machine's GPUs a rank has."""
 
 __all__ = ["MOMENTS", "PARTS", "CarefulAdamW", "Engine", "Outcome", "Source", "State", "choose_dtype"]
 
@@ -90,6 +94,7 @@ class Engine:
 
         ``values`` are those to begin with, whole, a parameter after the other; None: drawn by ``seed``.
         """
+        self._local_rank = os.environ.get(LOCAL_RANK)
         deepspeed = _import_deepspeed()
         timeout = timedelta(minutes=settings.timeout_minutes)
         self.rank, self.world, self.device = _join_group(timeout)
@@ -105,7 +110,7 @@ class Engine:
                 f"a global batch of {settings.global_batch} samples cannot be shared by {self.data_world} ranks",
                 "make pretrain.train.global_batch a multiple of their number",
             )
-        self._seed = seed
+        self._seed, self._compiled = seed, settings.compile
         self._rows = settings.global_batch // self.data_world
         self._micro_batches = -(-self._rows // settings.micro_batch)
         stage = max(settings.zero_stage, 1) if self._half_weights else settings.zero_stage
@@ -158,6 +163,8 @@ class Engine:
             "zero_allow_untested_optimizer": True,
             "gradient_clipping": settings.clip if stage else 0.0,
             "steps_per_print": None,
+            # Its clock, which nobody reads, waits for the GPU before and after each micro-batch unless it is told.
+            "timers": {"throughput": {"enabled": False}},
             # Gradients are gathered in fp32, so ranks add theirs in it too, as Megatron's do; bf16 would lose what a
             # sum of many small ones is for, and is DeepSpeed's choice unless it is told.
             "communication_data_type": "fp32",
@@ -199,12 +206,15 @@ class Engine:
 
     @torch.no_grad()
     def score(self, batch: MaskedBatch) -> float:
-        """The summed cross-entropy of a batch, without dropout.
+        """The summed cross-entropy of a batch, without dropout, and without code of its own from torch.compile.
 
         Ranks that share tensors, and under ZeRO-3 all ranks, must ask equally often: they work on it together.
         """
         self._engine.eval()
-        return float(self._loss(batch))
+        # Validation batches are few and of many sizes. Each kind would be compiled, and of what torch.compile makes of
+        # a piece of code at most (eight) nothing would be left for batches of training that come later.
+        with torch.compiler.set_stance("force_eager") if self._compiled else nullcontext():
+            return float(self._loss(batch))
 
     def sum_over_ranks(self, value: float) -> float:
         """The sum of every data rank's value; those that share a model's tensors have the same and count once."""
@@ -214,8 +224,7 @@ class Engine:
 
     def _loss(self, batch: MaskedBatch) -> Tensor:
         arrays = (batch.ids, batch.keep, batch.where, batch.targets)
-        tensors = [None if a is None else torch.from_numpy(a).to(self.device, non_blocking=True) for a in arrays]
-        loss: Tensor = self._engine(*tensors)
+        loss: Tensor = self._engine(*(None if array is None else sent(array, self.device) for array in arrays))
         return loss
 
     def state_stream(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -249,6 +258,9 @@ class Engine:
         groups.mpu = None
         torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # the next would send its gradients in its weights' type
         torch.nn.functional.linear = self._linear
+        os.environ.pop(LOCAL_RANK, None)  # processes that fine-tune inherit it, and would all take that GPU
+        if self._local_rank is not None:
+            os.environ[LOCAL_RANK] = self._local_rank
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
@@ -265,8 +277,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def _import_deepspeed() -> Any:
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -281,19 +292,19 @@ def _import_deepspeed() -> Any:
 
 def _join_group(timeout: timedelta) -> tuple[int, int, torch.device]:
     """(rank, world, device). A launcher's environment is taken as it is; without one this process is alone."""
-    cuda = torch.cuda.is_available()
-    local_rank = int(os.environ.setdefault("LOCAL_RANK", "0"))
+    device = device_of_rank()
     if not torch.distributed.is_initialized():
-        backend = "nccl" if cuda else "gloo"
+        backend = "nccl" if device.type == "cuda" else "gloo"
         if "WORLD_SIZE" in os.environ:
             torch.distributed.init_process_group(backend, timeout=timeout)
         else:  # a store in memory: no port, no host name, nothing to collide with
             store = torch.distributed.HashStore()  # type: ignore[attr-defined]
             torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+    # DeepSpeed takes the GPU of this number, which is another than the launcher's where each rank sees its own alone.
+    if device.type == "cuda":
+        os.environ[LOCAL_RANK] = str(device.index)
+    os.environ.setdefault(LOCAL_RANK, "0")
     import deepspeed
 
     deepspeed.init_distributed(verbose=False)
-    if cuda:
-        torch.cuda.set_device(local_rank)
-    device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     return torch.distributed.get_rank(), torch.distributed.get_world_size(), device

@@ -25,19 +25,35 @@ from pretrain.fill_mask import load_pieces
 from pretrain.folder import PIECES
 from pretrain.loop import CHECKPOINTS, Material, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
+from pretrain.ranks.device import enough_memory, let_go_of_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
 from pretrain.start import read_start
 from pretrain.validation import count_pieces
+
+SMALLER = (
+    "lower pretrain.train.micro_batch, set pretrain.train.recompute, or raise zero_stage or tensor_parallel;"
+    " xlmr pretrain plan says what fits"
+)
+"""What to do where a GPU's memory does not suffice."""
 
 __all__ = ["CHECKPOINTS", "architecture_of", "run", "start_from_frequencies"]
 
 
 def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError when the samples do not fit the model, or when the updates are not finite."""
+    try:
+        return _train(config, inputs, output, context)
+    finally:
+        let_go_of_memory()  # processes that fine-tune come next, on the same GPU
+
+
+def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     settings = config.train
     material = open_material(inputs)
     warn_of_languages(material.samples, context)
+    if missed := missed_gpus():
+        context.warn(f"training goes on the CPU, and this machine has GPUs: {missed}")
     architecture = architecture_of(config.model, material.samples)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -59,13 +75,16 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
 
 @contextmanager
 def training_engine(model: MaskedLanguageModel, config: PretrainConfig, values: Values | None) -> Iterator[Engine]:
-    """The engine, closed at the end. Errors: XlmrError, also for what a collective says of a rank that is gone."""
-    engine = Engine(model, config.train, config.data.seed, values)
-    try:
-        with lost_ranks(engine):
+    """The engine, closed at the end.
+
+    Errors: XlmrError, also for what a collective says of a rank that is gone, and for memory that does not suffice.
+    """
+    with enough_memory(SMALLER), lost_ranks():
+        engine = Engine(model, config.train, config.data.seed, values)
+        try:
             yield engine
-    finally:
-        engine.close()
+        finally:
+            engine.close()
 
 
 @contextmanager

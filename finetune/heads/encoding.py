@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.storage import atomic_write
+from pretrain.ranks.device import sent
 from tokenizer.pieces import BOS, EOS, PAD, UNK, Ids, Tokenizer
 
 ENCODED = "encoded.npz"
@@ -86,17 +87,16 @@ class Encoded:
         keep, where = self.grid(rows)
         ids = np.full(keep.shape, PAD, dtype=np.int64)
         ids[keep] = self.pieces[where]
-        mask = None if keep.all() else torch.from_numpy(keep).to(device)
-        return torch.from_numpy(ids).to(device), mask
+        return sent(ids, device), None if keep.all() else sent(keep, device)
 
     def batch_targets(self, rows: Rows, device: torch.device) -> Tensor:
         """Targets of the rows; those of pieces are padded like ids, with IGNORED."""
         if not self.by_piece:
-            return torch.from_numpy(self.targets[rows]).to(device)
+            return sent(self.targets[rows], device)
         keep, where = self.grid(rows)
         targets = np.full(keep.shape, IGNORED, dtype=np.int64)
         targets[keep] = self.targets[where]
-        return torch.from_numpy(targets).to(device)
+        return sent(targets, device)
 
     def units(self, rows: Rows) -> int:
         """What a mean loss over the rows is a mean over: pieces that are judged, or the rows themselves."""

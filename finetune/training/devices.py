@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from pipeline.executors.local import WORKER
+from pretrain.ranks.device import let_memory_grow
 
 
 def own_device() -> torch.device:
@@ -21,6 +22,7 @@ def own_device() -> torch.device:
     place = os.environ.get("LOCAL_RANK") or os.environ.get(WORKER, "0")
     device = torch.device("cuda", int(place) % torch.cuda.device_count())
     torch.cuda.set_device(device)  # of which a checkpoint keeps the state of chance
+    let_memory_grow()
     return device
 
 

@@ -30,10 +30,14 @@ from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
 from pretrain.folder import PIECES
 from pretrain.model import Encoder, ScaledDotProduct
+from pretrain.ranks.device import enough_memory
 
 SPLITS = ("train", "dev", "test")
 RESULTS, PREDICTED, MODEL, RUNS = "results.json", "predicted.json", "model", "runs"
 CHECKPOINTS = "checkpoints"
+
+SMALLER = "lower finetune.recipe.micro_batch or runs_on_a_gpu, or set finetune.recipe.recompute"
+"""What to do where a GPU's memory does not suffice."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def fine_tune_shard(shard: RunShard, workspace: Path) -> ShardReport:
 
 def fine_tune_run(shard: RunShard, folder: Path, ranks: Ranks) -> int:
     """The same by any number of ranks, of which the first writes into ``folder``, results last. Gives the epochs."""
-    with limited_threads(shard.recipe.threads):
+    with limited_threads(shard.recipe.threads), enough_memory(SMALLER):
         run = _FineTuning(shard, ranks)
         outcome = run.train()
         predictions = run.predictions()

@@ -15,7 +15,6 @@ from torch import distributed
 
 from finetune.protocol import Run
 from finetune.stages import Recipe
-from finetune.training.devices import own_device
 from finetune.training.ranks import Ranks
 from finetune.training.run import RUNS, RunShard, fine_tune_run
 from pipeline.context import Context
@@ -23,6 +22,7 @@ from pipeline.errors import XlmrError
 from pipeline.notes import notes_to
 from pretrain.parallel import Layout
 from pretrain.ranks.crew import Crew
+from pretrain.ranks.device import device_of_rank
 from pretrain.ranks.together import sent_to_all
 
 PATIENCE = timedelta(minutes=60)
@@ -59,14 +59,17 @@ def _together(shards: Sequence[RunShard], crew: Crew) -> Iterator[str]:
 
 
 def join_ranks(recipe: Recipe, rank: int, world: int) -> Ranks:
-    """This process's place among the ranks. Errors: XlmrError for a number that tensor_parallel does not divide."""
+    """This process's place among the ranks.
+
+    Errors: XlmrError for a number that tensor_parallel does not divide, or that are more than there are GPUs.
+    """
     if world % recipe.tensor_parallel:
         raise XlmrError(
             f"{world} ranks do not make groups of {recipe.tensor_parallel}",
             "start a multiple of finetune.recipe.tensor_parallel ranks",
         )
     if not distributed.is_initialized():
-        backend = "nccl" if own_device().type == "cuda" else "gloo"
+        backend = "nccl" if device_of_rank().type == "cuda" else "gloo"
         distributed.init_process_group(backend, "env://", PATIENCE, world, rank)
     elif distributed.get_world_size() != world:
         raise XlmrError("this process has pretrained alone", "run the stages up to pretrain.export first")

@@ -88,7 +88,8 @@ class Places:
         if cut.dim is None:
             return _copy(tensor) if group.rank == 0 else None
         parts = group.parts(tensor.detach(), cut.shapes(self.shapes[name], group.world))
-        return _copy(cut.join(parts)) if parts is not None else None
+        # Joined on the CPU: a GPU would need the whole tensor's memory a second time.
+        return cut.join([_copy(own) for own in parts]) if parts is not None else None
 
     def _put(self, parameter: Any, part: str, value: Tensor) -> None:
         key = None if part == WEIGHTS else part

@@ -63,19 +63,33 @@ def from_rank_0(engine: Engine, value: float) -> float:
 
 
 @contextmanager
-def lost_ranks(engine: Engine) -> Iterator[None]:
-    """Turn what a collective says when another rank is gone into one line."""
+def lost_ranks() -> Iterator[None]:
+    """Turn what a collective says, of another rank that is gone or of itself, into one line."""
     try:
         yield
     except RuntimeError as error:
-        said = str(error)
-        if engine.world == 1 or not any(word in said for word in LOST):
+        if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
             raise
-        raise XlmrError(
-            f"rank {engine.rank}: another rank has gone ({said.splitlines()[0][:120]})",
-            "see what it said; the same command goes on from the last checkpoint",
-        ) from error
+        rank, lines = f"rank {torch.distributed.get_rank()}", str(error).splitlines()
+        if of_a_lost_rank(error):
+            problem = f"{rank}: another rank has gone ({lines[0][:120]})"
+            raise XlmrError(problem, "see what it said; the same command goes on from the last checkpoint") from error
+        if any(word in str(error) for word in NCCL_ITSELF):
+            problem = f"{rank}: NCCL: {lines[-1][:240]}"
+            raise XlmrError(problem, "NCCL_DEBUG=INFO before the command says more") from error
+        raise
 
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out", "NCCL", "gloo")
 """Words of gloo and NCCL for a peer that does not answer."""
+
+NCCL_ITSELF = ("ncclInvalidUsage", "ncclInvalidArgument", "ncclUnhandledCudaError", "shared memory segment")
+"""Words of NCCL for what is wrong on this rank: two that share a GPU, no memory, a container with little /dev/shm."""
+
+
+def of_a_lost_rank(error: BaseException | None) -> bool:
+    """Whether an error is a collective's complaint about another rank."""
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return False
+    said = str(error)
+    return any(word in said for word in LOST) and not any(word in said for word in NCCL_ITSELF)

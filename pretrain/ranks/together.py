@@ -120,7 +120,6 @@ def _follow(crew: Crew, shared: Shared) -> int:
 
 def _is_own(error: BaseException) -> bool:
     """Whether the error is this rank's, and not a collective's complaint about another."""
-    from pretrain.ranks.stopping import LOST
+    from pretrain.ranks.stopping import of_a_lost_rank
 
-    said = error.__cause__ if isinstance(error, XlmrError) else error
-    return not (isinstance(said, RuntimeError) and any(word in str(said) for word in LOST))
+    return not of_a_lost_rank(error.__cause__ if isinstance(error, XlmrError) else error)
