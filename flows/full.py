@@ -36,6 +36,7 @@ app = App(
     name="python -m flows.full",
     help="Run every stage that is not fresh, as a Prefect flow.",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
 )
 
 

@@ -37,6 +37,7 @@ def build_app(dag: Dag, asked: str = "") -> App:
         version=pipeline.__version__,
         help_epilogue=EPILOGUE,
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
     )
     for command in (_run, _plan, _status, _inspect, _report, _prune):
         app.command(command(dag), name=command.__name__[1:])
@@ -90,7 +91,7 @@ def _run(dag: Dag) -> Callable[..., None]:
 
 def _plan(dag: Dag) -> Callable[..., None]:
     def plan(config: Path, *settings: Settings, verify: Flag = False) -> None:
-        """Say of each stage whether it is fresh, missing or stale, and why.
+        """Say of each stage whether it is fresh, missing or stale, and why. Exit code 1 where a file is not there.
 
         Parameters
         ----------
@@ -104,10 +105,16 @@ def _plan(dag: Dag) -> Callable[..., None]:
 
         loaded = dag.load_config(config, settings)
         needed = dag.for_config(loaded)
-        made = make_plan(needed, loaded, verify=verify, only=Selection().or_settings(loaded).stages(needed))
-        width = max(map(len, made))
-        for name, stage in made.items():
-            print(f"{name:{width}}  {stage.line()}")
+        chosen = Selection().or_settings(loaded).stages(needed)
+        left_out: dict[str, XlmrError] = {}
+        made = make_plan(needed, loaded, verify=verify, only=chosen, left_out=left_out)
+        lines = {name: stage.line() for name, stage in made.items()}
+        lines |= {name: f"cannot run: {error.problem}" for name, error in left_out.items()}
+        width = max(map(len, lines))
+        for name in (name for name in needed.stages if name in lines):
+            print(f"{name:{width}}  {lines[name]}")
+        for error in left_out.values():
+            raise error
 
     return plan
 
@@ -168,8 +175,14 @@ def _report(dag: Dag) -> Callable[..., None]:
         from pipeline.run_settings import project_folder
 
         loaded = dag.load_config(config, settings)
-        plan = make_plan(dag, loaded)
+        left_out: dict[str, XlmrError] = {}
+        plan = make_plan(dag, loaded, left_out=left_out)
         outputs = {n: p.output for n, p in plan.items() if p.manifest is not None and n != "report"}
+        for error in dict.fromkeys(left_out.values()):
+            if not outputs:
+                raise error
+            names = [name for name, lost in left_out.items() if lost is error and name != "report"]
+            print(f"left out: {', '.join(names)}: {error.problem}", file=sys.stderr)
         path = output or project_folder(loaded) / "report.html"
         write_report(dag.rooms, outputs, path)
         print(path)

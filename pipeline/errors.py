@@ -35,6 +35,8 @@ def explain_os_error(error: OSError) -> XlmrError | None:
         )
     if isinstance(error, FileNotFoundError) and error.filename:
         return XlmrError(f"{name}: no such file", "check the path in the configuration")
+    if isinstance(error, NotADirectoryError | FileExistsError) and error.filename:
+        return XlmrError(f"{name}: a file stands where a folder is meant", "move it, or name another folder")
     if isinstance(error, PermissionError) and error.filename:
         return XlmrError(f"{name}: permission denied", "check who owns it, or choose another run.directory")
     return None

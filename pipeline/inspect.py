@@ -95,9 +95,11 @@ def _numpy(path: Path, records: int) -> Iterator[str]:
 
 
 def _text(path: Path, records: int) -> Iterator[str]:
-    yield f"{path}: {path.stat().st_size:,} bytes"
+    with path.open("rb") as file:
+        binary = b"\0" in file.read(1 << 16)
+    yield f"{path}: {path.stat().st_size:,} bytes" + (", binary" if binary else "")
     with path.open(encoding="utf-8", errors="replace") as lines:
-        yield from (f"  {_short(line.rstrip())}" for line in itertools.islice(lines, 5 * records))
+        yield from (f"  {_short(line.rstrip())}" for line in itertools.islice(lines, 0 if binary else 5 * records))
 
 
 def _records(sample: list[dict[str, Any]]) -> Iterator[str]:

@@ -69,12 +69,15 @@ def make_plan(
     verify: bool = False,
     force: Collection[str] = (),
     only: Collection[str] | None = None,
+    left_out: dict[str, XlmrError] | None = None,
 ) -> Plan:
     """The state of every stage, in the order of running.
 
     ``verify``  read every file again and compare checksums, instead of trusting size and modification time.
     ``force``   stages that are to run whatever their state.
     ``only``    plan these and what they are made from; other stages are left out.
+    ``left_out``  gets the stages that cannot be planned for want of a file from outside, and what is made from them,
+                with the error of the first. Without it the error is raised.
     """
     dag = dag.for_config(config)
     project = project_folder(config)
@@ -82,16 +85,30 @@ def make_plan(
     plan: Plan = {}
     with ChecksumCache(project / ".checksums.json") as checksums:
         for name, stage in dag.stages.items():
-            if name in wanted:
-                settings = dag.stage_config(stage, config)
+            if name not in wanted:
+                continue
+            settings = dag.stage_config(stage, config)
+            try:
                 outside = _outside_checksums(stage, settings, checksums, verify)
-                plan[name] = _plan_stage(stage, settings, outside, plan, project, verify, name in force)
+            except XlmrError as error:
+                if left_out is None or isinstance(error, UsageError):
+                    raise
+                left_out[name] = error
+                continue
+            if left_out and (above := next((source for source in stage.inputs if source in left_out), None)):
+                left_out[name] = left_out[above]
+                continue
+            plan[name] = _plan_stage(stage, settings, outside, plan, project, verify, name in force)
     return plan
 
 
 def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache, verify: bool) -> dict[str, str]:
     found = {}
-    for pattern, setting_name in stage.outside(settings).items():
+    try:
+        named = stage.outside(settings)
+    except XlmrError as error:
+        raise type(error)(error.problem, f"{error.mend} ({stage.name})".strip()) from None
+    for pattern, setting_name in named.items():
         try:
             for address in expand(pattern):
                 found[address] = checksums.checksum(address, verify=verify)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpus.checks import known_codes
 from corpus.crawl.fetch import dump_of, read_shards
 from corpus.crawl.missing import without_missing
 from corpus.crawl.wet import Document, Tally, read_crawl
@@ -78,6 +79,10 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
     without = sorted(code for code in counts.get("languages", {}) if name_of_model(code, there) is None)
     if without:
         context.warn(f"{len(without)} languages have no language model, their bucket is 'all': {' '.join(without)}")
+    known = known_codes(config.language_id)
+    never = sorted(there - {name_of_model(code, there) for code in known}) if known is not None else []
+    if never:
+        context.warn(f"no text is ever called {' '.join(never)} by this identifier, so their models are not used")
     return counts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipeline.config import Section, setting
+from pipeline.storage import filesystem_of, told_of
 
 MODEL_MEMORY = 2**30
 """Bytes of loaded models in one process."""
@@ -15,8 +16,9 @@ class LanguageModels(Section):
 
     text: str = setting(
         "samples/clean/*.txt.xz",
-        "clean text by language, a path or pattern at any fsspec address: <xx>wiki-…-cirrussearch-content.json.gz, or "
-        "<code>.txt, .jsonl (field text), .parquet or .arrow (column text); text and JSON may be .gz, .xz or .zst",
+        "clean text by language, a folder, path or pattern at any fsspec address: "
+        "<xx>wiki-…-cirrussearch-content.json.gz, <code>.txt, .jsonl (field text), .parquet or .arrow (column text); "
+        "text and JSON may be .gz, .xz or .zst",
         source="cc_net: Wikipedia",
     )
     folder: str | None = setting(
@@ -76,5 +78,13 @@ class Perplexity(Section):
 def outside_model_files(settings: LanguageModels) -> dict[str, str]:
     """The files that models are made from or taken from, and the setting that names them."""
     if settings.folder is None:
-        return {settings.text: "language_models.text"}
+        return {text_pattern(settings.text): "language_models.text"}
     return {f"{settings.folder.rstrip('/')}/*{end}": "language_models.folder" for end in (".sp.model", ".arpa.bin")}
+
+
+def text_pattern(text: str) -> str:
+    """What ``language_models.text`` means as a pattern that names files: itself, or of a folder the files in it."""
+    filesystem, path = filesystem_of(text)
+    with told_of(text):
+        folder = not any(sign in text for sign in "*?[") and filesystem.isdir(path)
+    return f"{text.rstrip('/')}/*.*" if folder else text

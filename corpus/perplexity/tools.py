@@ -272,7 +272,7 @@ def train_lm(  # noqa: PLR0913 - a command's options
     from pydantic import ValidationError
 
     from corpus.language.labels import LABEL
-    from corpus.perplexity.settings import LanguageModels
+    from corpus.perplexity.settings import LanguageModels, text_pattern
     from corpus.perplexity.train import files_by_language, publish_models
     from pipeline.storage import expand
 
@@ -287,7 +287,8 @@ def train_lm(  # noqa: PLR0913 - a command's options
         raise UsageError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
     if language is not None and not LABEL.fullmatch(language):
         raise UsageError(f"{language!r} is not a language code", "give one as de or zh-Hans")
-    files = {language: expand(text)} if language else files_by_language(expand(text))
+    named = expand(text_pattern(text))
+    files = {language: named} if language else files_by_language(named)
     if len(files) > 1:
         raise UsageError(f"{text}: files of {len(files)} languages: {' '.join(files)}", "name one, by --language")
     for code, addresses in files.items():

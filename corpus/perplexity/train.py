@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 from corpus.perplexity.normalise import normalise_batch
 from corpus.perplexity.ready_made import ready_made_models, take_language
 from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel
+from corpus.perplexity.settings import text_pattern
 from corpus.perplexity.texts import language_of, read_texts
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from corpus.stages import LanguageModelsStage
 
 DOCUMENTS_AT_ONCE = 1000
+FEW_PIECES = 1000
+"""Our choice; the smallest of the embedded texts has 4,892."""
 LONGEST_LINE = 1 << 16
 """Bytes of a document that SentencePiece learns from."""
 
@@ -48,8 +51,11 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
         models = ready_made_models(settings.folder)
         counts = context.map_shards(take_language, models)
     else:
-        files = files_by_language(expand(settings.text))
+        files = files_by_language(expand(text_pattern(settings.text)))
         counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
+        few = sorted(language for language, count in counts.items() if count["pieces"] < FEW_PIECES)
+        if few:
+            context.warn(f"under {FEW_PIECES:,} pieces of clean text, so perplexities say little: {' '.join(few)}")
     return {"languages": len(counts), "by_language": counts}
 
 

@@ -256,6 +256,17 @@ def test_several_files_of_a_language_are_one_text(tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one/models" / name).read_bytes()
 
 
+def test_a_folder_is_its_files_and_little_text_is_told(tmp_path, fresh):
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "de.txt").write_text(german(400))
+    (tmp_path / "clean" / "is.txt").write_text(german(3))
+    words = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocabulary_size", "300"]
+    done = fresh.run(*words, until="corpus.language_models")["corpus.language_models"].manifest
+    assert sorted(done.counts["by_language"]) == ["de", "is"]
+    assert sorted(Path(address).name for address in done.outside) == ["de.txt", "is.txt"]
+    assert done.warnings == ["under 1,000 pieces of clean text, so perplexities say little: is"]
+
+
 def test_settings_of_tries_are_closed():
     with pytest.raises(ValueError, match="quantised trie"):
         LanguageModels(structure="tree")

@@ -114,6 +114,16 @@ def test_a_language_in_one_script_is_not_said_to_have_no_model(tmp_path, monkeyp
     assert said.warnings == ["1 languages have no language model, their bucket is 'all': fr"]
 
 
+def test_a_model_of_no_language_that_is_ever_said_is_named(tmp_path, monkeypatch):
+    for name in ("eng", "de", "om"):
+        (tmp_path / f"{name}.sp.model").touch()
+        (tmp_path / f"{name}.arpa.bin").touch()
+    for settings, never in ({}, "eng om"), ({"labels": "cc100", "own_model": "built-in"}, "eng"):
+        said = Said(["de"])
+        mine(tmp_path, monkeypatch, said, **settings)
+        assert said.warnings == [f"no text is ever called {never} by this identifier, so their models are not used"]
+
+
 def test_an_identifier_that_cannot_be_read_is_found_before_the_shards(tmp_path, monkeypatch):
     path = tmp_path / "m.bin"
     path.write_bytes(b"\xba\x16\x4f\x2f\x0c\0\0\0" + bytes(20))
