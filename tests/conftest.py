@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # they are made for CPUs, to the bit; read when PyTorch first looks for a GPU
+
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 for name in list(os.environ):

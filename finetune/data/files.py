@@ -119,7 +119,7 @@ def read_text(address: str, encodings: Sequence[str] = UTF8) -> str:
         with fsspec.open(address, "rb", compression="infer") as handle:
             content: bytes = handle.read()
     except FileNotFoundError:
-        raise XlmrError(f"{address}: no such file", "check the path in the configuration") from None
+        raise XlmrError(f"{address}: no such file", "check the path") from None
     except (EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -76,6 +76,15 @@ def test_mistakes_get_one_line_and_an_exit_code(words, code, line, capsys, monke
     assert "\n" not in err
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [("finetune predict text", "finetune predict "), ("corpus scor", "corpus "), ("bogus", ""), ("run", "run ")],
+)
+def test_bad_usage_is_sent_to_the_help_of_its_command(words, command, capsys):
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err.rstrip().endswith(f"see xlmr {command}--help")
+
+
 def test_a_run_ends_where_its_settings_say(toy, capsys, tmp_path):
     words = ["configs/demo.yaml", "--run.directory", str(tmp_path), "--run.until", "corpus.hash"]
     assert main(["plan", *words]) == 0
