@@ -32,6 +32,9 @@ OWN = ("vocabulary_rows", "dropout", "attention_dropout")
 APART = "\ue000"
 """A character of nobody's, which no piece holds: what stands behind it is cut into pieces as if within a word."""
 
+AT_ONCE = 2**14
+"""Rows that are added up at once."""
+
 FIRST = 4
 """Our ids before it are special: <s> <pad> </s> <unk>. SentencePiece's id n is n + 1 from there on."""
 
@@ -49,14 +52,19 @@ class Rows:
         """How many old rows each new one is made of [size]; 0 where there is nothing to make it of."""
         return np.bincount(self.new, minlength=self.size)
 
-    def make(self, old: Tensor, fresh: Tensor) -> Tensor:
-        """The new rows of [old rows, …]; those of ``fresh`` [rows, …] where none are told, and from ``size`` on."""
+    def put(self, old: Tensor, into: Tensor) -> Tensor:
+        """``into`` [rows, …] with the means of the rows of ``old``. Rows of which none are told, and those beyond, stay.
+
+
+        No third tensor of that size is made: XXL's table has 4 GB, and every rank does this.
+        """
         parts = torch.from_numpy(self.parts)
-        sums = torch.zeros_like(fresh[: self.size]).index_add_(0, torch.from_numpy(self.new), old[self.old])
-        made = fresh.clone()
-        divisors = parts.view(-1, *[1] * (fresh.dim() - 1)).to(fresh.dtype)
-        made[: self.size][parts > 0] = (sums / divisors)[parts > 0]
-        return made
+        into[: self.size][parts > 0] = 0
+        for first in range(0, len(self.old), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            into.index_add_(0, torch.from_numpy(self.new[some]), old[self.old[some]])
+        into[: self.size] /= parts.clamp(min=1).view(-1, *[1] * (into.dim() - 1))
+        return into
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Start:
             yield name, partial(self._made, name, tensor, fresh[name])
 
     def _made(self, name: str, tensor: Tensor, fresh: Callable[[], Tensor]) -> Tensor:
-        return self.rows.make(tensor, fresh()) if name in OF_PIECES else tensor
+        return self.rows.put(tensor, fresh()) if name in OF_PIECES else tensor
 
     def counts(self) -> Counts:
         """How many pieces have the old model's row, how many the mean of several, and how many a row that is new."""

@@ -18,6 +18,7 @@ from test_export import encoded_with, make_tokenizer
 from tiny_training import last_weights, losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
+from pretrain import start
 from pretrain.cost.workload import of_config
 from pretrain.export import copy_tokenizer
 from pretrain.folder import PIECES, load_model, read_config, save_model
@@ -114,8 +115,8 @@ def test_another_vocabulary_takes_the_rows_it_can(tmp_path: Path) -> None:
     old, new = make_tokenizer(tmp_path / "old"), other_tokenizer(tmp_path / "new")
     folder = model_folder(tmp_path / "model", old)
     architecture = ModelConfig(**{**read_config(folder).__dict__, "vocabulary_rows": 99})  # rows of no piece besides
-    start = read_start(folder, architecture, new)
-    values = {name: make() for name, make in start.values(build(architecture), seed=3)}
+    begun = read_start(folder, architecture, new)
+    values = {name: make() for name, make in begun.values(build(architecture), seed=3)}
     table, bias = values["encoder.embeddings.pieces.weight"], values["head.bias"]
     known, pieces = rows_of(folder), sentencepiece.SentencePieceProcessor(model_file=str(new / PIECES))
     source = load_model(folder)
@@ -128,7 +129,7 @@ def test_another_vocabulary_takes_the_rows_it_can(tmp_path: Path) -> None:
     for special in range(4):
         assert torch.equal(table[special], old_table[special])
     assert torch.equal(table[size + 1], old_table[61]), "<mask> is the last of both"
-    composed = next(n for n in range(3, size) if pieces.id_to_piece(n) not in known and start.rows.parts[n + 1] > 1)
+    composed = next(n for n in range(3, size) if pieces.id_to_piece(n) not in known and begun.rows.parts[n + 1] > 1)
     speller = sentencepiece.SentencePieceProcessor(model_file=str(old / PIECES))
     (parts,) = spell([pieces.id_to_piece(composed)], speller)
     expected = torch.stack([known[speller.id_to_piece(part)] for part in parts]).mean(0)
@@ -136,7 +137,7 @@ def test_another_vocabulary_takes_the_rows_it_can(tmp_path: Path) -> None:
     assert torch.allclose(bias[composed + 1], source.head.bias[[part + 1 for part in parts]].mean(), atol=1e-6)
     fresh = dict(initial_values(build(architecture), 3))["encoder.embeddings.pieces.weight"]()
     assert torch.equal(table[size + 2 :], fresh[size + 2 :])
-    counts = start.counts()
+    counts = begun.counts()
     assert sum(counts.values()) == size + 2
     assert counts["pieces_taken"] >= len(shared) + 5
 
@@ -155,8 +156,8 @@ def test_pieces_are_spelt_as_they_stand() -> None:
     assert spell(["oж"], known) == [[known.piece_to_id("o")]], "what is unknown is left out"
 
 
-@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=8), st.integers(0, 3))
-def test_rows_are_means(parts: list[list[int]], beyond: int) -> None:
+@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=8), st.integers(0, 3), st.integers(1, 9))
+def test_rows_are_means(parts: list[list[int]], beyond: int, at_once: int) -> None:
     old = torch.arange(30, dtype=torch.float32).reshape(10, 3) ** 2
     flat = [number for one in parts for number in one]
     owners = [row for row, one in enumerate(parts) for _ in one]
@@ -164,10 +165,11 @@ def test_rows_are_means(parts: list[list[int]], beyond: int) -> None:
         torch.tensor(flat, dtype=torch.int64).numpy(), torch.tensor(owners, dtype=torch.int64).numpy(), len(parts)
     )
     fresh = -torch.ones(len(parts) + beyond, 3)
-    made = rows.make(old, fresh)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "AT_ONCE", at_once)
+        made = rows.put(old, fresh.clone())
     plain = [old[one].mean(0) if one else fresh[0] for one in parts] + [fresh[0]] * beyond
     assert torch.allclose(made, torch.stack(plain), rtol=1e-6)
-    assert torch.equal(fresh, -torch.ones(len(parts) + beyond, 3)), "what it is given is left as it is"
 
 
 def test_bytes_and_specials_are_not_spelt(tmp_path: Path) -> None:
