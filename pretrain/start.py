@@ -53,8 +53,7 @@ class Rows:
         return np.bincount(self.new, minlength=self.size)
 
     def put(self, old: Tensor, into: Tensor) -> Tensor:
-        """``into`` [rows, …] with the means of the rows of ``old``. Rows of which none are told, and those beyond, stay.
-
+        """``into`` [rows, …] with the means of rows of ``old``. Rows of which none are told, and those beyond, stay.
 
         No third tensor of that size is made: XXL's table has 4 GB, and every rank does this.
         """
