@@ -32,8 +32,11 @@ from corpus.language.own_model import OwnModel, words_alone
 from corpus.language.settings import CC100
 from corpus.language.splitters import split
 from corpus.language.train_settings import Training
+from pipeline.child import ZEROED, run_script
 from pipeline.errors import XlmrError
 from pipeline.storage import sha256_of_file
+
+TRAINER = Path(__file__).with_name("fast_text_trainer.py")
 
 MODEL_FILE = "own.ftz"
 MODEL_FILE_FULL = "own.bin"
@@ -86,9 +89,6 @@ def _hold_out(documents: Texts, share: float) -> tuple[Texts, Texts]:
 
 def _fit(documents: Texts, settings: Training, path: Path) -> dict[str, int]:
     """Train on pieces of the documents; the characters that each language gave."""
-    import fasttext
-
-    fasttext.FastText.eprint = lambda *words, **options: None  # it greets on stderr
     sizes = {language: sum(len(one.text) for one in found) for language, found in documents.items()}
     largest = max(sizes.values())
     lines, learnt_on = [], {}
@@ -102,12 +102,14 @@ def _fit(documents: Texts, settings: Training, path: Path) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "train.txt"
         file.write_text("".join(lines), encoding="utf-8")
-        options = settings.fast_text()
-        model = fasttext.train_supervised(str(file), thread=1, seed=settings.seed, verbose=0, **options)
-        if settings.quantise:
-            retrain = {"epoch": 1, "lr": settings.learning_rate / 5, "thread": 1, "verbose": 0}
-            model.quantize(str(file), cutoff=settings.features, retrain=True, qnorm=True, **retrain)
-    model.save_model(str(path))
+        small = {"cutoff": settings.features, "epoch": 1, "lr": settings.learning_rate / 5}
+        order = {
+            "text": str(file),
+            "model": str(path),
+            "options": settings.fast_text(),
+            "quantise": small if settings.quantise else None,
+        }
+        run_script(TRAINER, order, ZEROED, "try a lower learning rate")
     return learnt_on
 
 

@@ -6,11 +6,6 @@ from typing import Any
 
 from pipeline.config import Section, setting
 
-LEAST_NUMBERS = 2**23 + 1
-"""In the table that is trained. fastText 0.9.3 sets only a tenth of it when it runs in one thread; the rest is whatever
-the memory held. Over 32 MiB that is zeros fresh from the system, so that the same text gives the same model.
-"""
-
 
 class Training(Section):
     """How an identifier of our own is trained."""
@@ -25,7 +20,7 @@ class Training(Section):
     shortest_ngram: int = setting(2, "characters", ge=1, source="lid.176")
     longest_ngram: int = setting(4, "characters", ge=1, source="lid.176")
     least_count: int = setting(10, "a word seen less often is known by its n-grams alone", ge=1)
-    buckets: int = setting(1_000_000, "n-grams are hashed into so many, or as many as make 32 MiB", ge=1)
+    buckets: int = setting(1_000_000, "n-grams are hashed into so many", ge=1)
     quantise: bool = setting(True, "write a small model (.ftz)")
     features: int = setting(100_000, "words and n-grams that the small model keeps", ge=1)
     seed: int = setting(1, "seed of every draw", ge=0)
@@ -39,6 +34,7 @@ class Training(Section):
             "minn": self.shortest_ngram,
             "maxn": self.longest_ngram,
             "minCount": self.least_count,
-            "bucket": max(self.buckets, -(-LEAST_NUMBERS // self.dimension)),
+            "bucket": self.buckets,
             "loss": "softmax",
+            "seed": self.seed,
         }

@@ -21,6 +21,7 @@ from finetune.heads.kinds import Kind
 from finetune.heads.tagging import OUTSIDE
 from finetune.protocol import Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
+from pipeline.child import ZEROED, run_script
 from pretrain.folder import read_config
 from pretrain.model import Encoder
 
@@ -31,8 +32,10 @@ Baseline = Callable[[Sequence[Any], Sequence[Any]], Answers]
 RANDOM_WORDS = 3
 """Words of a random answer: the median of SQuAD's answers is 2 to 3."""
 
-FAST_TEXT = {"minn": 2, "maxn": 5, "dim": 64, "epoch": 50, "lr": 0.5, "wordNgrams": 1, "bucket": 200_000}
+FAST_TEXT = {"minn": 2, "maxn": 5, "dim": 64, "epoch": 50, "lr": 0.5, "wordNgrams": 1, "bucket": 200_000, "seed": 1}
 """Character n-grams, for words are of no use in a language that was not trained on. The same for every task."""
+
+TRAINER = Path(__file__).with_name("fast_text_trainer.py")
 
 SLOW = ("fasttext",)
 """Those whose learning takes long: they are given no more rows than the settings say."""
@@ -76,7 +79,10 @@ def fast_text(train: Sequence[Classification], test: Sequence[Classification]) -
         file = Path(folder) / "train.txt"
         lines = [f"__label__{labels.index(example.label)} {_one_line(example)}\n" for example in train]
         file.write_text("".join(lines), encoding="utf-8")
-        model = fasttext.train_supervised(str(file), thread=1, seed=1, verbose=0, **FAST_TEXT)
+        learnt = str(Path(folder) / "model.bin")
+        order = {"text": str(file), "model": learnt, "options": FAST_TEXT}
+        run_script(TRAINER, order, ZEROED, "set finetune.protocol.baselines to false")
+        model = fasttext.load_model(learnt)
     said, _ = model.predict([_one_line(example) for example in test], k=1)
     return [{"predicted": labels[int(one[0].removeprefix("__label__"))] if one else labels[0]} for one in said]
 

@@ -1,0 +1,33 @@
+"""A script in a process of its own, for native code that is not to share this one: its memory, its log, its death.
+
+An order goes in as JSON on stdin; what comes out are the files that the order names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import XlmrError
+
+ZEROED = {"MALLOC_PERTURB_": "255"}
+"""Environment in which glibc hands out memory that is zero: for code that reads some before it has written there."""
+
+
+def run_script(script: Path, order: Mapping[str, Any], environment: Mapping[str, str], mend: str) -> None:
+    """Run it to its end. Errors: XlmrError with the last line of what it said, and ``mend``."""
+    done = subprocess.run(
+        # By path and with -P: it works in any folder, and modules beside it do not hide others of the same name.
+        [sys.executable, "-P", str(script)],
+        input=json.dumps(order), env={**os.environ, **environment}, capture_output=True, check=False,
+        text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    if done.returncode:
+        said = done.stderr.split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
+        raise XlmrError(f"{script.stem}: {last[:300]}", mend)
