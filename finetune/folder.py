@@ -18,7 +18,17 @@ from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, read_json, write_json
-from pretrain.folder import CONFIG, TOKEN_TYPE, WEIGHTS, Weights, describe_config, load_encoder, names, read_config
+from pretrain.folder import (
+    CONFIG,
+    TOKEN_TYPE,
+    WEIGHTS,
+    Weights,
+    check_pieces,
+    describe_config,
+    load_encoder,
+    names,
+    read_config,
+)
 from pretrain.model import Encoder, ModelConfig
 from tokenizer.hugging_face import write_files
 from tokenizer.pieces import Tokenizer
@@ -97,11 +107,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     model = kind.model(load_encoder(folder), described.get("classifier_dropout") or 0.0)
     model.head.load_state_dict(_head_tensors(folder, kind.name))  # type: ignore[union-attr]
     tokenizer = Tokenizer.load(folder)
-    if tokenizer.vocabulary_size > config.vocabulary_rows:
-        raise XlmrError(
-            f"{folder}: the tokenizer has {tokenizer.vocabulary_size:,} pieces, the model {config.vocabulary_rows:,}",
-            "they are not of one model",
-        )
+    check_pieces(folder, tokenizer.vocabulary_size, config)
     return FineTuned(model.eval(), kind, tokenizer)
 
 

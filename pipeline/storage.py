@@ -103,6 +103,10 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     return filesystem, path
 
 
+WILDCARDS = "*?["
+"""What makes a pattern of an address."""
+
+
 @contextmanager
 def told_of(address: str) -> Iterator[None]:
     """Whatever a remote file system raises in the block (each has errors of its own) is one line about ``address``."""
@@ -117,13 +121,20 @@ def told_of(address: str) -> Iterator[None]:
         raise XlmrError(f"{address}: {problem}", "check the address, and what you may read there") from error
 
 
+def is_folder(address: str) -> bool:
+    """Whether an address without wildcards names a folder. Errors: XlmrError when it cannot be asked."""
+    filesystem, path = filesystem_of(address)
+    with told_of(address):
+        return not any(sign in path for sign in WILDCARDS) and bool(filesystem.isdir(path))
+
+
 def expand(address: str) -> list[str]:
     """The addresses that a pattern names, sorted; a folder or file without wildcards names itself.
 
     Errors: XlmrError when nothing is there, or when it cannot be asked.
     """
     filesystem, path = filesystem_of(address)
-    wildcard = any(sign in path for sign in "*?[")
+    wildcard = any(sign in path for sign in WILDCARDS)
     with told_of(address):
         found = sorted(filesystem.glob(path)) if wildcard else [path] if filesystem.exists(path) else []
     if not found:

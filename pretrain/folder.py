@@ -162,6 +162,15 @@ def read_config(folder: Path) -> ModelConfig:
     )
 
 
+def check_pieces(folder: Path, pieces: int, config: ModelConfig) -> None:
+    """Errors: XlmrError for a tokenizer with more pieces, special ones included, than the model beside it has rows."""
+    if pieces > config.vocabulary_rows:
+        raise XlmrError(
+            f"{folder}: the tokenizer has {pieces:,} pieces, the model {config.vocabulary_rows:,}",
+            "they are not of one model",
+        )
+
+
 def names(config: ModelConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Our module -> theirs; three of theirs for the one matrix of query, key and value. Without weight and bias."""
     pre = config.norm == "pre"

@@ -20,7 +20,7 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.storage import sha256_of_file
 from pretrain.fill_mask import load_pieces
-from pretrain.folder import CONFIG, PIECES, Weights, fitting, from_hugging_face, read_config
+from pretrain.folder import CONFIG, PIECES, Weights, check_pieces, fitting, from_hugging_face, read_config
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, initial_values
 
 OF_PIECES = ("encoder.embeddings.pieces.weight", "head.bias")
@@ -103,11 +103,7 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     config = read_config(folder)
     check_architecture(folder, config, architecture)
     old, new = load_pieces(folder), load_pieces(tokenizer)
-    if old.get_piece_size() + 2 > config.vocabulary_rows:
-        raise XlmrError(
-            f"{folder}: the tokenizer has {old.get_piece_size() + 2:,} pieces, the model {config.vocabulary_rows:,}",
-            "they are not of one model",
-        )
+    check_pieces(folder, old.get_piece_size() + 2, config)
     if sha256_of_file(folder / PIECES) == sha256_of_file(tokenizer / PIECES):
         every = np.arange(min(config.vocabulary_rows, architecture.vocabulary_rows))
         rows = Rows(every, every, len(every))

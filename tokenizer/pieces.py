@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.errors import XlmrError
 from tokenizer.model_file import check_whole
-from tokenizer.stages import MODEL_FILE
+from tokenizer.stages import model_file
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -45,9 +45,7 @@ class Tokenizer:
 
         Errors: XlmrError naming the file.
         """
-        file = Path(path)
-        if file.is_dir():
-            file /= MODEL_FILE
+        file = model_file(Path(path))
         if not file.is_file():
             raise XlmrError(f"{file}: no such file", "name a folder or file that tokenizer.train made")
         data = file.read_bytes()

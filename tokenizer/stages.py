@@ -25,6 +25,11 @@ Languages = Annotated[tuple[str, ...], AfterValidator(lambda codes: tuple(sorted
 """Codes as the corpus names its folders. Their order says nothing, so it is no part of a stage's key."""
 
 
+def model_file(path: Path) -> Path:
+    """The model's file that a path means: itself, or the one in a folder."""
+    return path / MODEL_FILE if path.is_dir() else path
+
+
 class ExistingSettings(Section):
     """A vocabulary that is there already."""
 
@@ -37,13 +42,7 @@ class ExistingSettings(Section):
 
     def file(self) -> Path | None:
         """The model's file; None where there is none to take."""
-        path = Path(self.model)
-        return None if not self.model else path / MODEL_FILE if path.is_dir() else path
-
-    def outside(self) -> dict[str, str]:
-        """The file and the setting that named it."""
-        file = self.file()
-        return {} if file is None else {str(file): "existing.model"}
+        return model_file(Path(self.model)) if self.model else None
 
 
 class SampleSettings(Section):
@@ -232,7 +231,8 @@ class TrainStage(Section):
 
 
 def _existing_file(config: SampleStage | TrainStage) -> dict[str, str]:
-    return config.existing.outside()
+    file = config.existing.file()
+    return {} if file is None else {str(file): "existing.model"}
 
 
 class EncodeStage(Section):

@@ -42,9 +42,9 @@ def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
     """
     from tokenizer.hugging_face import write_files
     from tokenizer.pieces import Tokenizer
-    from tokenizer.stages import MODEL_FILE
+    from tokenizer.stages import model_file
 
-    file = model / MODEL_FILE if model.is_dir() else model
+    file = model_file(model)
     Tokenizer.load(file)  # says what is wrong with it
     write_files(file, folder, longest)
     print(folder)

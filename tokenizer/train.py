@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -44,13 +43,9 @@ class MisfitError(XlmrError):
 
 def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Train, or take the model that is named; and write what the vocabulary holds."""
-    existing, model = config.existing.file(), output / MODEL_FILE
-    if existing is None:
-        about = _learn(config.train, inputs["tokenizer.sample"], output, context)
-    else:
-        about = {}
-        Tokenizer.load(existing)  # what is wrong with it is told by its own name
-        shutil.copyfile(existing, model)
+    existing = config.existing.file()
+    about = _learn(config.train, inputs["tokenizer.sample"], output, context) if existing is None else {}
+    model = existing or output / MODEL_FILE
     tokenizer = Tokenizer.load(model)
     write_files(model, output)
     write_table(tokenizer, output / "vocabulary.tsv")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from corpus.crawl.settings import Download
 from pipeline.errors import XlmrError
-from pipeline.storage import atomic_write, expand, filesystem_of, is_local, told_of
+from pipeline.storage import atomic_write, expand, filesystem_of, is_folder, is_local, told_of
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
@@ -107,10 +107,10 @@ def patterns_of(crawl: str) -> list[str]:
 
     Errors: XlmrError for a folder without any.
     """
-    filesystem, path = filesystem_of(crawl)
+    if not is_folder(crawl):
+        return [crawl]
+    filesystem, _ = filesystem_of(crawl)
     with told_of(crawl):
-        if any(sign in crawl for sign in "*?[") or not filesystem.isdir(path):
-            return [crawl]
         patterns = [f"{crawl.rstrip('/')}/**/*{end}" for end in ENDINGS]
         found = [pattern for pattern in patterns if filesystem.glob(filesystem_of(pattern)[1])]
     if not found:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pipeline.config import Section, setting
 from pipeline.errors import XlmrError
-from pipeline.storage import filesystem_of, told_of
+from pipeline.storage import is_folder
 
 MODEL_MEMORY = 2**30
 """Bytes of loaded models in one process."""
@@ -86,9 +86,7 @@ def outside_model_files(settings: LanguageModels) -> dict[str, str]:
 def text_pattern(text: str) -> str:
     """What ``language_models.text`` means as a pattern that names files: itself, or of a folder the files in it."""
     try:
-        filesystem, path = filesystem_of(text)
-        with told_of(text):
-            folder = not any(sign in text for sign in "*?[") and filesystem.isdir(path)
+        folder = is_folder(text)
     except XlmrError:  # told where the files are asked for, with the setting that named them
         return text
     return f"{text.rstrip('/')}/*.*" if folder else text

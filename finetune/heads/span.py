@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.heads.encoding import Encoded, Rows, row_of
+from finetune.heads.losses import Scores
 from tokenizer.pieces import Ids, Tokenizer
 
-Scores = NDArray[np.float32]
 Spans = list[tuple[int, int]]
 """[first, last + 1) character of each answer to a question."""
 

@@ -12,22 +12,19 @@ from finetune.heads.kinds import Kind
 from finetune.stages import Protocol, Recipe
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError
-from pretrain.folder import read_config
+from pretrain.folder import check_pieces, read_config
 from pretrain.ranks.together import current_crew
 from tokenizer.pieces import Tokenizer
 
 
 def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> None:
     """Settings, files and the encoder's folder against each other. Errors: XlmrError for those that do not fit."""
-    _check_recipe(recipe, data.kind, read_config(encoder).longest_sample)
+    config = read_config(encoder)
+    _check_recipe(recipe, data.kind, config.longest_sample)
     for split in SPLITS:
         if not getattr(data, split):
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
-    size, rows = Tokenizer.load(encoder).vocabulary_size, read_config(encoder).vocabulary_rows
-    if size > rows:
-        raise XlmrError(
-            f"{encoder}: the tokenizer has {size:,} pieces, the model {rows:,}", "they are not of one model"
-        )
+    check_pieces(encoder, Tokenizer.load(encoder).vocabulary_size, config)
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
         raise XlmrError(
             f"task {data.name}: there is no dev data in {', '.join(without)} to choose on",
