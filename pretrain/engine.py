@@ -119,6 +119,26 @@ class Engine:
         if values is None:
             values = initial_values(model, seed, mimetic=settings.initialisation == "mimetic")
         self._place(model, settings, values)
+        self._begin(deepspeed, model, settings, stage)
+        self.model: MaskedLanguageModel = self._engine.module
+        parameters = dict(self.model.named_parameters())
+        self._places = Places(parameters, self._adam, self._engine.optimizer, stage, self._layout, cuts, shapes)
+        self._places.begin(0)
+
+    def _place(self, model: MaskedLanguageModel, settings: TrainSettings, values: Values) -> None:
+        """Give the model this rank's part of its numbers, on its device, and the settings of how it is worked out."""
+        dtype = torch.bfloat16 if self._half_weights else torch.float32
+        group, cuts = self._layout.tensor, cuts_of(model)
+        divide(model, group)
+        own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
+        put(model, own, cuts, group)
+        model.encoder.recompute = settings.recompute
+        model.head.scoring.chunk = settings.head_chunk
+        if settings.compile:
+            model.compile_parts()
+
+    def _begin(self, deepspeed: Any, model: MaskedLanguageModel, settings: TrainSettings, stage: int) -> None:
+        """Give the model, with its numbers in place, to Adam and DeepSpeed."""
         self._adam = CarefulAdamW(
             model.parameters(),
             clip=settings.clip if stage == 0 else None,
@@ -138,22 +158,6 @@ class Engine:
                 mpu=self._layout if self.tensor_world > 1 else None,
                 dist_init_required=False,
             )
-        self.model: MaskedLanguageModel = self._engine.module
-        parameters = dict(self.model.named_parameters())
-        self._places = Places(parameters, self._adam, self._engine.optimizer, stage, self._layout, cuts, shapes)
-        self._places.begin(0)
-
-    def _place(self, model: MaskedLanguageModel, settings: TrainSettings, values: Values) -> None:
-        """Give the model this rank's part of its numbers, on its device, and the settings of how it is worked out."""
-        dtype = torch.bfloat16 if self._half_weights else torch.float32
-        group, cuts = self._layout.tensor, cuts_of(model)
-        divide(model, group)
-        own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
-        put(model, own, cuts, group)
-        model.encoder.recompute = settings.recompute
-        model.head.scoring.chunk = settings.head_chunk
-        if settings.compile:
-            model.compile_parts()
 
     def _deepspeed_config(self, settings: TrainSettings, stage: int, parameters: int) -> dict[str, Any]:
         config: dict[str, Any] = {
