@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.crawl.settings import Download
+from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
 from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, expand, filesystem_of, is_folder, is_local, told_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
 
 ROOT = "crawl-data/"
-ENDINGS = (".wet", ".wet.gz", ".wet.zst", ".warc", ".warc.gz", ".warc.zst")
+ENDINGS = (".wet", ".wet.gz", ".wet.zst", ".warc", ".warc.gz", ".warc.zst", *DOCUMENT_ENDINGS)
 """Of the files that are read where a folder is named."""
 LONGEST_LIST = 2**28
 """Bytes; the list of a dump of 100,000 files has 14 MB."""
@@ -103,7 +104,8 @@ def files_of(crawl: str) -> list[str]:
 
 
 def patterns_of(crawl: str) -> list[str]:
-    """What ``fetch.crawl`` means as patterns that name files: itself, or of a folder the WET and WARC files below it.
+    """What ``fetch.crawl`` means as patterns that name files: itself, or of a folder the files below it that are
+    WET, WARC or documents.
 
     Errors: XlmrError for a folder without any.
     """
@@ -114,8 +116,8 @@ def patterns_of(crawl: str) -> list[str]:
         patterns = [f"{crawl.rstrip('/')}/**/*{end}" for end in ENDINGS]
         found = [pattern for pattern in patterns if filesystem.glob(filesystem_of(pattern)[1])]
     if not found:
-        mend = f"files that end in {', '.join(ENDINGS)} are read; corpus.fetch.crawl may be a pattern for others"
-        raise XlmrError(f"{crawl}: no WET or WARC files are in this folder", mend)
+        mend = "in a folder .wet, .warc, .jsonl, .parquet, .arrow are read, .gz and .zst too; a pattern names others"
+        raise XlmrError(f"{crawl}: no WET or WARC files or documents are in this folder", mend)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from corpus.documents.settings import Columns
 from pipeline.config import Section, setting
 
 DUMP = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -17,7 +18,8 @@ class Fetch(Section):
 
     crawl: str = setting(
         "samples/crawl/*.warc.wet.gz",
-        "WET or WARC files: a folder, a path or a pattern, any fsspec address; not read where dumps are named",
+        "WET or WARC files, or documents as JSON lines, Parquet or Arrow: a folder, a path or a pattern, any fsspec "
+        "address; not read where dumps are named",
     )
     dumps: tuple[Annotated[str, Field(pattern=DUMP)], ...] = setting(
         (), "dumps by their names, as [CC-MAIN-2019-09]; their lists of files are fetched", source="commoncrawl.org"
@@ -79,6 +81,12 @@ class Read(Section):
         "the first line is a field of its own, or paragraph 0 of the text too",
         source="apart: cc_net; paragraph: CC100",
     )
+    normal_form: Literal["as_is", "nfc"] = setting(
+        "as_is",
+        "nfc: characters that can be written in two ways become Unicode's composed ones (NFC) before anything else",
+        source="as_is: cc_net; nfc: our choice for cc100",
+    )
+    columns: Columns = setting(Columns(), "which column holds what, where documents are JSON lines, Parquet or Arrow")
     documents: int | None = setting(None, "of each shard, its first so many documents; None: all", ge=1)
     main_content: bool = setting(False, "of HTML, only what looks like the main content; WET has no HTML")
     max_record_bytes: int = setting(64 * 2**20, "a record with more is left out and named", ge=1)

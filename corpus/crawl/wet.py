@@ -1,16 +1,17 @@
 """Documents out of the files of a crawl, by cc_net's rules: lines stripped, the first is the title, headers by name.
 
 WET files hold text. Of WARC files, pages in HTML are made into text first (corpus/crawl/html.py), their title on top,
-and then go the same way.
+and then go the same way. Files of documents (corpus/documents/) have a column of text; their title is a column too.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from corpus.crawl.dumps import segment_of
@@ -18,6 +19,8 @@ from corpus.crawl.inflate import Limits
 from corpus.crawl.open_files import open_each
 from corpus.crawl.settings import Read
 from corpus.crawl.warc import Damage, Record, read_records
+from corpus.documents.read import read_rows, unit_of
+from corpus.documents.row import BadRow, TextRow
 
 if TYPE_CHECKING:
     from typing import IO
@@ -54,21 +57,21 @@ class Tally:
     named: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def add_bad(self, file: str, position: int, problem: str) -> None:
-        """Count one more bad place."""
-        self.bad += 1
-        self._name(file, position, problem)
+    def add_bad(self, file: str, position: int, problem: str, *, unit: str = "byte", count: int = 1) -> None:
+        """Count more bad places, the first at this byte, line or row."""
+        self.bad += count
+        self._name(file, position, problem, unit)
 
-    def add_left_out(self, file: str, position: int, reason: str, *, name: bool = False) -> None:
+    def add_left_out(self, file: str, position: int, reason: str, *, name: bool = False, unit: str = "byte") -> None:
         """Count one more record that is left out for a reason."""
         self.left_out[reason] += 1
         if name:
-            self._name(file, position, reason)
+            self._name(file, position, reason, unit)
 
-    def _name(self, file: str, position: int, problem: str) -> None:
+    def _name(self, file: str, position: int, problem: str, unit: str) -> None:
         if len(self.named) < NAMED_AT_MOST:
             # What a file says of itself may be in a problem: one line, whatever it holds.
-            line = f"{file}: {problem} (byte {position:,}); left out"
+            line = f"{file}: {problem} ({unit} {position:,}); left out"
             self.named.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
 
 
@@ -95,6 +98,50 @@ def read_documents(files: Sequence[str], min_characters: int, max_bytes: int, ta
 
 
 def _of_file(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[Document]:
+    """The documents of a file that are long enough and within the limits."""
+    unit = unit_of(file)
+    found = (_of_rows if unit else _of_records)(file, stream, read, tally)
+    longest = read.max_line_characters
+    for position, document in found:
+        # Bytes are no fewer than characters.
+        if document.length > longest and max(map(len, [document.title, *document.lines])) > longest:
+            reason = f"a line of more than {longest:,} characters"
+            tally.add_left_out(file, position, reason, name=True, unit=unit or "byte")
+            continue
+        tally.records += 1
+        if _has_characters(document.lines, read.min_characters):
+            if read.title == "paragraph" and (document.title or not unit):
+                document.lines.insert(0, document.title)
+            yield document
+        else:
+            tally.short += 1
+
+
+def _of_rows(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
+    """Each document of JSON lines, Parquet or Arrow with its line or row."""
+    unit, segment = unit_of(file) or "row", segment_of(file)
+    for row in read_rows(file, stream, read.columns, read.max_record_bytes, read.max_file_bytes):
+        if isinstance(row, BadRow):
+            tally.add_bad(file, row.number, row.problem, unit=unit, count=row.rows)
+        elif _has_too_many_lines(row.text, read):
+            reason = f"more than {read.max_lines:,} lines"
+            tally.add_left_out(file, row.number, reason, name=True, unit=unit)
+        else:
+            yield row.number, _document_of(row, segment, read)
+
+
+def _document_of(row: TextRow, segment: str, read: Read) -> Document:
+    try:
+        domain = domain_of(row.url)
+    except ValueError:
+        domain = ""  # the text is there, whatever stands beside it
+    lines = stripped_lines(in_normal_form(row.text, read.normal_form))
+    title = in_normal_form(row.title, read.normal_form)
+    return Document(row.url, row.date, row.digest, row.size, domain, title, segment, lines)
+
+
+def _of_records(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
+    """Each document of a WET or WARC file with the place of its record."""
     limits = Limits(read.max_file_bytes, read.max_growth)
     segment = segment_of(file)
     for item in read_records(stream, (TEXT, PAGE), read.max_record_bytes, limits):
@@ -104,21 +151,9 @@ def _of_file(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator
         text = _text_of(item, file, read, tally)
         if text is None:
             continue
-        document = _parse(item, text, file, segment, tally)
-        if document is None:
-            continue
-        longest = read.max_line_characters
-        if len(text) > longest and max(map(len, [document.title, *document.lines])) > longest:
-            reason = f"a line of more than {longest:,} characters"
-            tally.add_left_out(file, item.position, reason, name=True)
-            continue
-        tally.records += 1
-        if _has_characters(document.lines, read.min_characters):
-            if read.title == "paragraph":
-                document.lines.insert(0, document.title)
-            yield document
-        else:
-            tally.short += 1
+        document = _parse(item, in_normal_form(text, read.normal_form), file, segment, tally)
+        if document is not None:
+            yield item.position, document
 
 
 def _has_characters(lines: Sequence[str], least: int) -> bool:
@@ -148,10 +183,21 @@ def _text_of(record: Record, file: str, read: Read, tally: Tally) -> str | None:
             url = record.headers.get("warc-target-uri", "a record")
             tally.add_bad(file, record.position, f"{url[:200]} is not UTF-8")
             return None
-    if len(text) > read.max_lines and text.count("\n") + text.count("\r") > read.max_lines:
+    if _has_too_many_lines(text, read):
         tally.add_left_out(file, record.position, f"more than {read.max_lines:,} lines", name=True)
         return None
     return text
+
+
+def _has_too_many_lines(text: str, read: Read) -> bool:
+    return len(text) > read.max_lines and text.count("\n") + text.count("\r") > read.max_lines
+
+
+def in_normal_form(text: str, form: Literal["as_is", "nfc"]) -> str:
+    """The text as it is, or in Unicode's composed form (NFC); most text is in it already, which is found out faster."""
+    if form == "as_is" or text.isascii() or unicodedata.is_normalized("NFC", text):
+        return text
+    return unicodedata.normalize("NFC", text)
 
 
 def _parse(record: Record, text: str, file: str, segment: str, tally: Tally) -> Document | None:
@@ -184,11 +230,16 @@ def split_lines(text: str) -> list[str]:
     cc_net reads the file with universal newlines, and a record is followed by two of them: it takes two empty lines
     off the end where there are two, otherwise none. So text that ends without a newline gets an empty last line.
     """
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = list(map(str.strip, text.split("\n")))
+    lines = stripped_lines(text)
     if lines[-1]:
         lines.append("")
     else:
         lines.pop()
     return lines
+
+
+def stripped_lines(text: str) -> list[str]:
+    """The lines of a text, one at least, without white space around them; any of the three newlines ends one."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return list(map(str.strip, text.split("\n")))

@@ -64,7 +64,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Minified:
-    """A minified corpus. ``regroup`` are the settings that its files were cut by, ``masks`` those it was masked by.
+    """A minified corpus. ``regroup`` are the settings that its files were cut by, ``masks`` those it was masked by,
+    ``reading`` those it was read by, as far as they are not the default.
 
     Checksums are of the lines as they stand in the corpus, that is masked.
     """
@@ -73,6 +74,7 @@ class Minified:
     segments: tuple[Segment, ...]
     regroup: dict[str, Any]
     masks: dict[str, Any] | None = None
+    reading: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Minified:
@@ -84,7 +86,7 @@ class Minified:
         if index.get("format") != FORMAT:
             raise UsageError(f"{path}: its form is {index.get('format')}, not {FORMAT}", "minify the corpus again")
         segments = tuple(Segment(**segment) for segment in index["segments"])
-        return cls(folder, segments, index["regroup"], index.get("masks"))
+        return cls(folder, segments, index["regroup"], index.get("masks"), index.get("reading"))
 
     def rows(self, segment: Segment) -> Iterator[dict[str, Any]]:
         """What is known of each document of a segment."""

@@ -19,6 +19,7 @@ from corpus.output.arrow_files import read_batches, text_bytes, with_columns
 from corpus.output.folder import CorpusFile, corpus_files, corpus_identity, find_corpus
 from corpus.output.masks import read_masks
 from corpus.output.minified import FORMAT, INDEX, MINIFIED, checks_of
+from corpus.output.reading import read_reading
 from corpus.output.segments import Run, count_segments, index_of, write_parts
 from corpus.output.settings import Regroup
 from corpus.output.task import tool_folder
@@ -68,6 +69,7 @@ def _minify(corpus: Path, out: Path, context: Context) -> None:
         "format": FORMAT,
         "regroup": manifest.config["regroup"] if manifest else Regroup().model_dump(),
         "masks": read_masks(corpus),
+        "reading": read_reading(corpus),
         "counts": {
             **sum_counts(counts),
             "corpus_bytes": sum(file.path.stat().st_size for file in files),

@@ -108,8 +108,10 @@ def _match(
         wanted[one["url"], one["digest"]].append(number)
         urls[one["url"]].append(number)
     for document in documents:
-        for number in urls.get(document.url, ()):
-            if number not in wanted.get((document.url, document.digest), ()):
+        same = wanted.get((document.url, document.digest), ())
+        # Documents without an address have their checksum alone: any other is another one.
+        for number in urls.get(document.url, ()) if document.url else same:
+            if number not in same:
                 yield number, None, "has another digest"
                 continue
             row, problem = rebuild_row(known[number], document, masker)

@@ -29,6 +29,7 @@ from corpus.output.card import write_card
 from corpus.output.cuts import LEFT_OUT, Codes, Cutter, FileCut, Sizes
 from corpus.output.folder import COUNTS
 from corpus.output.masks import masks_of, write_masks
+from corpus.output.reading import reading_of, write_reading
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.perplexity.cutoff_table import cutoffs_of
 from corpus.perplexity.cutoffs import CUTOFFS
@@ -96,6 +97,7 @@ def run(config: RegroupStage, inputs: Inputs, output: Path, context: Context) ->
     measure = partial(measure_mined, cutoffs, inputs.get("corpus.near_duplicates"))
     counts = regroup(measure, mined, config.regroup, output, context)
     write_masks(output, masks_of(inputs["corpus.mine"]))
+    write_reading(output, reading_of(inputs["corpus.mine"]))
     write_card(output, inputs, fingerprint(config), counts)
     forget_measured(output)
     return counts

@@ -21,6 +21,7 @@ from corpus.output.ccnet_minified import convert, is_ccnet
 from corpus.output.cuts import Codes
 from corpus.output.masks import write_masks
 from corpus.output.minified import INDEX, Minified
+from corpus.output.reading import read_like, write_reading
 from corpus.output.rebuild import Crawl, SegmentShard, rebuild
 from corpus.output.regroup import Source, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
@@ -57,7 +58,7 @@ def reproduce(
     out
         The folder to write into. The same command again goes on, and tries again what was not to be had.
     main_content
-        The corpus was made from HTML with corpus.read.main_content.
+        The corpus was made from HTML with corpus.read.main_content; only asked of CCNet's files, ours say it.
     cache
         Where fetched files are kept.
     workers
@@ -72,7 +73,7 @@ def reproduce(
             if ccnet:
                 convert(minified, out / CONVERTED, context)
             source = Minified.open(out / CONVERTED if ccnet else minified)
-            _reproduce(source, Crawl(crawl, read), out, context)
+            _reproduce(source, Crawl(crawl, read_like(read, source.reading)), out, context)
         counts = read_json(out / OUTCOME)
     print(describe(counts), file=sys.stderr)
     print(out)
@@ -105,6 +106,7 @@ def _reproduce(source: Minified, crawl: Crawl, out: Path, context: Context) -> N
     counts = regroup(measure_rebuilt, rebuilt, Regroup.model_validate(source.regroup), out, context)
     forget_measured(out)
     write_masks(out, source.masks)
+    write_reading(out, source.reading)
     with atomic_write(out / MISSING) as target:
         for path in rebuilt:
             with path.with_suffix(".missing.jsonl").open("rb") as lines:

@@ -111,7 +111,7 @@ def test_a_folder_is_its_wet_and_warc_files(tmp_path, end):
     named = [file for pattern in outside_files(Fetch(crawl=f"{crawl}{end}")) for file in expand(pattern)]
     assert sorted(named) == files
     (tmp_path / "empty").mkdir()
-    with pytest.raises(XlmrError, match="empty: no WET or WARC files are in this folder"):
+    with pytest.raises(XlmrError, match="empty: no WET or WARC files or documents are in this folder"):
         all_shards(Fetch(crawl=f"{tmp_path}/empty"))
 
 

@@ -1,0 +1,40 @@
+"""How a corpus was read, as far as that is not usual, kept beside it: it is read alike when it is rebuilt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from corpus.crawl.settings import Read
+from pipeline.manifest import read_manifest
+from pipeline.storage import read_json, write_json
+
+READING = "reading.json"
+_NAMES = ("main_content", "normal_form", "columns")
+"""The settings that decide which lines a record has. Limits and titles do not: every line is looked up by number."""
+
+Reading = dict[str, Any]
+
+
+def reading_of(mined: Path) -> Reading | None:
+    """What corpus.mine was told of reading, by its manifest; None where that is the default."""
+    manifest = read_manifest(mined)
+    read = manifest.config.get("read", {}) if manifest else {}
+    usual = Read().model_dump()
+    return {name: read[name] for name in _NAMES if name in read and read[name] != usual[name]} or None
+
+
+def write_reading(corpus: Path, reading: Reading | None) -> None:
+    """Keep it beside the corpus; no file where it is the default."""
+    if reading:
+        write_json(corpus / READING, reading)
+
+
+def read_reading(corpus: Path) -> Reading | None:
+    """What is kept beside the corpus."""
+    return read_json(corpus / READING) if (corpus / READING).exists() else None
+
+
+def read_like(read: Read, reading: Reading | None) -> Read:
+    """``read`` with what was kept. Errors: pydantic's ValidationError for settings that are none of ours."""
+    return Read.model_validate({**read.model_dump(), **(reading or {})})
