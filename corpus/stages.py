@@ -156,7 +156,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.language_models",
-            version=1,
+            version=2,
             config=LanguageModelsStage,
             run="corpus.perplexity.train:run",
             summary="train a SentencePiece and a 5-gram model for each language",

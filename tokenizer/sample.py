@@ -6,7 +6,7 @@ the same whatever the number of workers, and no line is drawn twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
+from pipeline.lines import cut
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
@@ -137,17 +138,3 @@ def draw_lines(batch: pa.RecordBatch, fraction: float, seed: int) -> pa.Array:
 def uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     """A number in [0, 1) for each key: 53 bits of its hash."""
     return (mix(keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def cut(line: bytes, longest: int) -> Iterator[bytes]:
-    """``line`` in parts of at most ``longest`` bytes, cut at a space if there is one, else a character."""
-    start, size = 0, len(line)
-    while size - start > longest:
-        end = line.rfind(b" ", start + 1, start + longest + 1)
-        if end < 0:
-            end = start + longest
-            while line[end] & 0xC0 == 0x80:  # inside a character of UTF-8
-                end -= 1
-        yield line[start:end]
-        start = end + (line[end : end + 1] == b" ")
-    yield line[start:]

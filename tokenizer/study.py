@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.context import Context
 from pipeline.counts import Counts
+from pipeline.lines import cut
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
@@ -26,7 +27,7 @@ from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, re
 from tokenizer.coverage import Coverage
 from tokenizer.encode import Encoder
 from tokenizer.pieces import Tokenizer
-from tokenizer.sample import cut, draw_lines
+from tokenizer.sample import draw_lines
 from tokenizer.shares import drawn_fractions
 from tokenizer.stages import MODEL_FILE, StudySettings, StudyStage
 from tokenizer.train import MisfitError, train_model

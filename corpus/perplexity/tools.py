@@ -294,3 +294,5 @@ def train_lm(  # noqa: PLR0913 - a command's options
     for code, addresses in files.items():
         counts = publish_models(settings, code, addresses, out)
         print(f"{out}/{code}: {counts['documents']:,} documents, {counts['pieces']:,} pieces")
+        if counts.get("long_lines"):
+            print(f"{counts['long_lines']:,} long lines were learnt from in parts", file=sys.stderr)

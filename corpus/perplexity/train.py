@@ -25,6 +25,7 @@ from corpus.perplexity.texts import language_of, read_texts
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
+from pipeline.lines import cut
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import expand, publish
@@ -37,7 +38,7 @@ DOCUMENTS_AT_ONCE = 1000
 FEW_PIECES = 1000
 """Our choice; the smallest of the embedded texts has 4,892."""
 LONGEST_LINE = 1 << 16
-"""Bytes of a document that SentencePiece learns from."""
+"""Bytes; SentencePiece would pass over longer lines without a word, so it gets them in parts."""
 
 STRUCTURES = {"probing": [], "trie": ["-a", "22", "trie"], "quantised trie": ["-q", "8", "-a", "22", "trie"]}
 """What build_binary is told: bits of a probability, and of a pointer's offset at the most."""
@@ -86,7 +87,7 @@ def train_language(settings: LanguageModels, shard: tuple[str, Sequence[str]], w
     scratch.mkdir()
     text = scratch / "text.txt"
     read = itertools.chain.from_iterable(read_texts(address, settings.wikipedia_field) for address in addresses)
-    documents = _write_normalised(itertools.islice(read, settings.documents), text)
+    documents, long_lines = _write_normalised(itertools.islice(read, settings.documents), text)
     if documents == 0:
         raise XlmrError(f"{named}: holds no text", "put clean text there, a document a line, or remove the file")
     pieces_model = workspace / f"{language}{PIECES_SUFFIX}"
@@ -94,7 +95,10 @@ def train_language(settings: LanguageModels, shard: tuple[str, Sequence[str]], w
     pieces = _write_pieces(pieces_model, text, scratch / "pieces.txt")
     _train_ngrams(settings, scratch, workspace / f"{language}{NGRAMS_SUFFIX}", named)
     shutil.rmtree(scratch)
-    return ShardReport({"documents": documents, "pieces": pieces})
+    if not long_lines:
+        return ShardReport({"documents": documents, "pieces": pieces})
+    cut_there = f"{named}: {long_lines:,} lines of more than {LONGEST_LINE:,} bytes are learnt from in parts"
+    return ShardReport({"documents": documents, "pieces": pieces, "long_lines": long_lines}, [cut_there])
 
 
 def publish_models(settings: LanguageModels, language: str, addresses: Sequence[str], folder: Path) -> Counts:
@@ -110,31 +114,33 @@ def publish_models(settings: LanguageModels, language: str, addresses: Sequence[
     return report.counts
 
 
-def _write_normalised(documents: Iterator[str], path: Path) -> int:
-    count = 0
+def _write_normalised(documents: Iterator[str], path: Path) -> tuple[int, int]:
+    """Write a line a document; how many there are, and how many of them are longer than ``LONGEST_LINE``."""
+    count, long_lines = 0, 0
     with path.open("wb") as out:
         while batch := list(itertools.islice(documents, DOCUMENTS_AT_ONCE)):
             lines = [line for line in normalise_batch(batch) if line]
             out.writelines(line + b"\n" for line in lines)
             count += len(lines)
-    return count
+            long_lines += sum(len(line) > LONGEST_LINE for line in lines)
+    return count, long_lines
 
 
 def _train_pieces(settings: LanguageModels, text: Path, model: Path, named: str) -> None:
     try:
         # Streams, not paths: a model that was given paths carries them, and would differ from folder to folder.
-        with text.open(encoding="utf-8", newline="\n") as lines, model.open("wb") as out:
-            _train(settings, lines, out)
+        with text.open("rb") as lines, model.open("wb") as out:
+            _train(settings, (part for line in lines for part in cut(line.rstrip(b"\n"), LONGEST_LINE)), out)
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise XlmrError(f"{named}: no SentencePiece model can be made of it ({reason})", "give it more text") from None
 
 
-def _train(settings: LanguageModels, lines: Iterable[str], out: IO[bytes]) -> None:
+def _train(settings: LanguageModels, lines: Iterator[bytes], out: IO[bytes]) -> None:
     import sentencepiece
 
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=(line.rstrip("\n") for line in lines),
+        sentence_iterator=lines,
         model_writer=out,
         model_type="unigram",
         vocab_size=settings.vocabulary_size,

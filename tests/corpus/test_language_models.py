@@ -270,3 +270,25 @@ def test_a_folder_is_its_files_and_little_text_is_told(tmp_path, fresh):
 def test_settings_of_tries_are_closed():
     with pytest.raises(ValueError, match="quantised trie"):
         LanguageModels(structure="tree")
+
+
+def test_books_in_one_line_are_learnt_from(tmp_path, fresh):
+    """SentencePiece passes over lines of more than 64 KiB without a word."""
+    (tmp_path / "clean").mkdir()
+    words = ["η", "γλώσσα", "είναι", "μέσο", "και", "τρόπος", "επικοινωνίας", "των", "ανθρώπων", "σε", "κάθε", "χρόνο"]
+    books = [" ".join(words[(n * k) % 12] for k in range(1, 9000)) for n in range(1, 4)]
+    assert all(len(book.encode()) > 90_000 for book in books)
+    (tmp_path / "clean" / "el.txt").write_text("\n".join([*books, "ab ab"]))
+    options = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocabulary_size", "64"]
+    done = fresh.run(*options, until="corpus.language_models")["corpus.language_models"]
+    assert done.manifest.counts["by_language"]["el"]["long_lines"] == 3
+    assert "3 lines of more than 65,536 bytes are learnt from in parts" in done.manifest.warnings[0]
+    pieces = {piece for piece, _ in load_pieces(done.output / "el.sp.model")}
+    assert len({c for piece in pieces for c in piece if "α" <= c <= "ω"}) > 15
+
+
+def load_pieces(path: Path) -> list[tuple[str, float]]:
+    import sentencepiece
+
+    model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    return [(model.id_to_piece(n), model.get_score(n)) for n in range(model.get_piece_size())]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import XlmrError
-from tokenizer.sample import cut, uniform
+from pipeline.lines import cut
+from tokenizer.sample import uniform
 from tokenizer.shares import drawn_fractions, smoothed_shares
 from tokenizer.stages import TokenizerSettings
 
