@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from io import SEEK_END
 from typing import IO, NamedTuple, Protocol
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
@@ -101,6 +102,7 @@ class Text:
         self._stream = stream
         self._limits = limits
         self._given = 0
+        self.size = stream.seek(0, SEEK_END)
         stream.seek(0)
         self.start = stream.read(_MAGIC)
         self.format = format_of(self.start)

@@ -32,10 +32,16 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A place in a file that could not be read, in words."""
+    """A place in a file that could not be read, and what was lost there.
+
+    ``bytes``    bytes of the file, compressed where it is, from there to where reading resumes or to its end.
+    ``records``  records that are known to be lost. 0 where nothing shows that a record was there.
+    """
 
     position: int
     problem: str
+    bytes: int = 0
+    records: int = 0
 
 
 def read_records(
@@ -50,7 +56,7 @@ def read_records(
         yield Damage(0, "the file is empty")
         return
     if text.format is None and not text.start.startswith(BEGINS[:4]):
-        yield Damage(0, "it is neither gzip, zstd nor a WARC file")
+        yield Damage(0, "it is neither gzip, zstd nor a WARC file", text.size)
         return
     position: int | None = 0
     while position is not None:
@@ -58,8 +64,9 @@ def read_records(
             yield from _read_run(text.chunks(position), types, max_bytes, plain=text.format is None)
             return
         except UnreadableError as damage:
-            yield Damage(damage.position, damage.problem)
             position = None if damage.final else text.next_start(damage.position, BEGINS)
+            end = text.size if position is None else position
+            yield Damage(damage.position, damage.problem, end - damage.position)
 
 
 def _read_run(
