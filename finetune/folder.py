@@ -14,26 +14,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
-from finetune.stages import Recipe
+from finetune.config_file import LIMITS, OWN, STEMS, read_kind, read_tuned_config
+from finetune.heads.kinds import ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
 from pipeline.errors import XlmrError
-from pipeline.storage import publish, read_json, write_json
-from pretrain.folder import (
-    CONFIG,
-    TOKEN_TYPE,
-    WEIGHTS,
-    Weights,
-    check_pieces,
-    describe_config,
-    load_encoder,
-    names,
-    read_config,
-)
+from pipeline.storage import publish, write_json
+from pretrain.config_file import CONFIG, describe_config, read_config
+from pretrain.folder import TOKEN_TYPE, check_pieces, load_encoder, names
 from pretrain.model import Encoder, ModelConfig
+from pretrain.weights_file import WEIGHTS, Weights
 from tokenizer.hugging_face import write_files
 from tokenizer.pieces import Tokenizer
-
-STEMS = {"post": "XLMRoberta", "pre": "XLMRobertaXL"}
 
 TEXT_HEAD = {"head.dense": "classifier.dense", "head.out_proj": "classifier.out_proj"}
 HEADS: dict[str, Mapping[str, str]] = {
@@ -45,11 +35,6 @@ HEADS: dict[str, Mapping[str, str]] = {
 """Kind -> our module of the head -> theirs."""
 
 PROBLEMS = {"classification": "single_label_classification", "regression": "regression"}
-
-OWN = "xlmr"
-"""Key of config.json with what Hugging Face's has no place for: the kind, and how texts are cut."""
-
-LIMITS = ("longest", "stride", "longest_question", "longest_answer")
 
 
 @dataclass(frozen=True)
@@ -101,11 +86,9 @@ def _described(model: nn.Module, kind: Kind, config: ModelConfig) -> dict[str, A
 
 def load_fine_tuned(folder: Path) -> FineTuned:
     """Read a folder of ours, or one that Hugging Face saved. Errors: XlmrError naming what is missing or unfit."""
-    config = read_config(folder)
-    described = read_json(folder / CONFIG)
-    kind = _kind_of(described, config, folder)
-    model = kind.model(load_encoder(folder), described.get("classifier_dropout") or 0.0)
-    model.head.load_state_dict(_head_tensors(folder, kind.name))  # type: ignore[union-attr]
+    config, kind = read_config(folder), read_kind(folder)
+    model = kind.model(load_encoder(folder), read_tuned_config(folder).classifier_dropout or 0.0)
+    _take_tensors(model, folder, kind.name, kind.outputs)
     tokenizer = Tokenizer.load(folder)
     check_pieces(folder, tokenizer.vocabulary_size, config)
     return FineTuned(model.eval(), kind, tokenizer)
@@ -116,8 +99,8 @@ def why_new_head(folder: Path, kind: Kind) -> str:
 
     It can where there is one of the same kind, and for classes and tags with the same labels, in whatever order.
     """
-    config, described = read_config(folder), read_json(folder / CONFIG)
-    name, labels = _kind_name(described, config), _labels(described)
+    described = read_tuned_config(folder)
+    name, labels = described.kind_name(read_config(folder)), described.labels
     if name is None:
         return "the encoder's folder has none"
     if name != kind.name:
@@ -131,58 +114,36 @@ def why_new_head(folder: Path, kind: Kind) -> str:
 
 def take_head(model: nn.Module, folder: Path, kind: Kind) -> None:
     """Give a new model the head in ``folder``, which must fit (``why_new_head``); labels may stand in another order."""
-    tensors = _head_tensors(folder, kind.name)
+    order = None
     if kind.labels:
-        theirs = _labels(read_json(folder / CONFIG))
+        theirs = read_tuned_config(folder).labels
         order = torch.tensor([theirs.index(label) for label in kind.labels])
-        last = [*HEADS[kind.name]][-1].removeprefix("head.")
-        for part in ("weight", "bias"):
-            tensors[f"{last}.{part}"] = tensors[f"{last}.{part}"][order]
-    model.head.load_state_dict(tensors)  # type: ignore[union-attr]
+    _take_tensors(model, folder, kind.name, kind.outputs, order)
 
 
-def _head_tensors(folder: Path, kind: str) -> dict[str, Tensor]:
-    """The tensors of a head by our names, without ``head.``, in fp32."""
-    theirs = Weights(folder)
-    found = {}
+def _take_tensors(model: nn.Module, folder: Path, kind: str, outputs: int, order: Tensor | None = None) -> None:
+    """Put the head's tensors in a folder into ``model``, its outputs in another order where one is given.
+
+    Errors: XlmrError naming the first tensor that is missing, or of another shape than the configuration says.
+    """
+    theirs, head, found = Weights(folder), model.head.state_dict(), {}  # type: ignore[union-attr]
     for our_name, their_name in HEADS[kind].items():
+        last = our_name == [*HEADS[kind]][-1]
         for part in ("weight", "bias"):
-            if f"{their_name}.{part}" not in theirs:
+            name, ours = f"{their_name}.{part}", f"{our_name}.{part}".removeprefix("head.")
+            if name not in theirs:
                 raise XlmrError(
-                    f"{folder / WEIGHTS}: has no tensor {their_name}.{part}",
+                    f"{folder / WEIGHTS}: has no tensor {name}",
                     f"by {CONFIG} it is a model for {kind}: the two are not of one model",
                 )
-            found[f"{our_name}.{part}".removeprefix("head.")] = theirs[f"{their_name}.{part}"].float()
-    return found
-
-
-def _kind_name(described: Mapping[str, Any], config: ModelConfig) -> str | None:
-    """The kind that a config.json tells of; None where it is of no fine-tuned model."""
-    architecture = (described.get("architectures") or [""])[0]
-    suffix = architecture.removeprefix(STEMS[config.norm])
-    fitting = [name for name, kind in KINDS.items() if kind.suffix == suffix]
-    if described.get("problem_type") == "regression":
-        fitting = [RegressionKind.name] if RegressionKind.name in fitting else []
-    if not fitting:
-        return None
-    own: str = described.get(OWN, {}).get("kind", fitting[0])
-    return own
-
-
-def _labels(described: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of config.json, in the order of the scores."""
-    numbered = described.get("id2label", {})
-    return tuple(numbered[str(number)] for number in range(len(numbered)))
-
-
-def _kind_of(described: Mapping[str, Any], config: ModelConfig, folder: Path) -> Kind:
-    name, own = _kind_name(described, config), described.get(OWN, {})
-    if name is None:
-        raise XlmrError(f"{folder / CONFIG}: not a fine-tuned model", "name the model/ folder of a finetune stage")
-    labels = _labels(described)
-    limits = {"longest": config.longest_sample} | {key: own[key] for key in LIMITS if key in own}
-    recipe = Recipe(**limits, dtype="fp32")  # what is told must not depend on the processor
-    return KINDS[name](labels if name in {"classification", "tagging"} else (), recipe, own.get("task", ""))
+            if theirs.shape(name) != head[ours].shape:
+                raise XlmrError(
+                    f"{folder}: {name} is {tuple(theirs.shape(name))}, by {CONFIG} it is {tuple(head[ours].shape)}"
+                    + f" ({outputs} labels)" * last,
+                    "the weights are of another model than its configuration",
+                )
+            found[ours] = theirs[name][order] if last and order is not None else theirs[name]
+    model.head.load_state_dict(found)  # type: ignore[union-attr]
 
 
 def _tensors(config: ModelConfig, kind: str) -> Iterator[tuple[str, list[str]]]:

@@ -127,7 +127,8 @@ def load_any_model(folder: Path) -> MaskedLanguageModel:
     """From Hugging Face's layout, from a checkpoint, or from the newest one of a training. Errors: XlmrError."""
     from pretrain.checkpoints.checkpoint import RECORD, CheckpointFolder, read_checkpoint
     from pretrain.folder import load_model
-    from pretrain.model import MaskedLanguageModel
+    from pretrain.model import build
+    from pretrain.parallel import Group, put
 
     if (folder / RECORD).exists():
         checkpoint = read_checkpoint(folder)
@@ -137,10 +138,8 @@ def load_any_model(folder: Path) -> MaskedLanguageModel:
         if newest is None:
             return load_model(folder)
         checkpoint = newest
-    model = MaskedLanguageModel(checkpoint.architecture)
-    weights = dict(checkpoint.load_weights())
-    weights["head.weight"] = weights["encoder.embeddings.pieces.weight"]  # one table, stored once
-    model.load_state_dict(weights)
+    model = build(checkpoint.architecture)
+    put(model, checkpoint.load_weights(), {}, Group())
     return model.eval()
 
 

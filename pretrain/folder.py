@@ -9,37 +9,36 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.errors import XlmrError
-from pipeline.storage import publish, read_json, write_json
-from pretrain.conversion import refuse_pickles
-from pretrain.model import EPSILON, INITIAL_DEVIATION, PAD, Encoder, MaskedLanguageModel, ModelConfig, build
+from pipeline.storage import publish, write_json
+from pretrain.config_file import CONFIG, describe_config, read_config, read_hugging_face_config
+from pretrain.model import Encoder, MaskedLanguageModel, ModelConfig, build
 from pretrain.parallel import Group, put
+from pretrain.weights_file import INDEX, WEIGHTS, Weights
 
-CONFIG, WEIGHTS, PIECES = "config.json", "model.safetensors", "sentencepiece.bpe.model"
-MANY, INDEX = "model-{:0>5}-of-{:0>5}.safetensors", "model.safetensors.index.json"
+PIECES = "sentencepiece.bpe.model"
+MANY = "model-{:0>5}-of-{:0>5}.safetensors"
 
 FILE_BYTES = 5_000_000_000
 """Of one file of weights, as Hugging Face cuts them. XL takes three, XXL nine."""
 
-SHARED = {"layer_norm_eps": EPSILON, "hidden_act": "gelu", "position_embedding_type": "absolute"}
-"""What all these models have in common; a config.json that says otherwise is of another model."""
-
-TYPES = {"post": ("xlm-roberta", "XLMRobertaForMaskedLM"), "pre": ("xlm-roberta-xl", "XLMRobertaXLForMaskedLM")}
-
 BIAS, OLD_BIAS = "lm_head.bias", "lm_head.decoder.bias"
+DECODER = "lm_head.decoder.weight"
+"""Written where it is not the table of the pieces, and by some releases where it is."""
 
 PREFIX = "roberta."
 """Of the encoder's tensors in a model with a head. Saved alone (``AutoModel``), they have none."""
 
+WORDS = "embeddings.word_embeddings.weight"
+
 TOKEN_TYPE = "roberta.embeddings.token_type_embeddings.weight"
-"""A single row that Hugging Face adds to every position. XLM-R has no segments, so it is zero in what we write."""
+"""A row that Hugging Face adds to every position (where there are several: the first). XLM-R has no segments, so it is
+zero in what we write."""
 
 
 def save_model(model: MaskedLanguageModel, folder: Path, pieces: Path | None = None) -> None:
@@ -81,85 +80,68 @@ def load_model(folder: Path) -> MaskedLanguageModel:
     Errors: XlmrError naming what is missing or does not fit.
     """
     model = build(read_config(folder))
-    put(model, dict(fitting(model, from_hugging_face(Weights(folder), model.config, folder), folder)), {}, Group())
+    weights = open_weights(folder, model.config)
+    check_tied(weights, folder)
+    put(model, dict(from_hugging_face(weights, model.config, folder)), {}, Group())
     return model.eval()
+
+
+def check_tied(weights: Weights, folder: Path) -> None:
+    """Errors: XlmrError for a masked language model whose decoder is not its table of pieces.
+
+    Its encoder is like any other: who needs no more need not ask.
+    """
+    untied = not read_hugging_face_config(folder).tie_word_embeddings
+    problem = ""
+    if DECODER in weights:
+        different = not torch.equal(weights[DECODER], weights[PREFIX + WORDS])
+        problem = f"{DECODER} is not the table of the pieces" if different else ""
+    elif untied:
+        problem = f"tie_word_embeddings is false in {CONFIG}, and there is no {DECODER}"
+    if untied and not problem and {BIAS, OLD_BIAS} <= set(weights):
+        problem = "" if torch.equal(weights[BIAS], weights[OLD_BIAS]) else f"{OLD_BIAS} is not {BIAS}"
+    if problem:
+        raise XlmrError(
+            f"{folder}: the model is untied ({problem}), here a masked language model is tied",
+            "fine-tune its encoder, or name a model whose tie_word_embeddings is true",
+        )
 
 
 def load_encoder(folder: Path) -> Encoder:
     """The encoder alone, for fine-tuning, whatever head the folder has, or none. Errors: as of ``load_model``."""
     with torch.device("meta"):
         encoder = Encoder(read_config(folder))
-    found = encoder_from_hugging_face(Weights(folder), encoder.config, folder)
-    own = ((name.removeprefix("encoder."), tensor) for name, tensor in found)
-    encoder.load_state_dict(dict(fitting(encoder, own, folder)), assign=True)
+    found = encoder_from_hugging_face(open_weights(folder, encoder.config), encoder.config, folder)
+    encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in found}, assign=True)
     return encoder.eval()
 
 
-def fitting(model: nn.Module, found: Iterator[tuple[str, Tensor]], folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """The values by name, one after the other. Errors: XlmrError for one of another shape than the parameter's."""
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    for name, tensor in found:
-        if tensor.shape != shapes[name]:
+def open_weights(folder: Path, config: ModelConfig) -> Weights:
+    """The weights in a folder, none of them read yet. Errors: XlmrError for one of another shape, or a layer too many,
+    than its configuration says.
+    """
+    weights = Weights(folder)
+    prefix = prefix_of(weights)
+    for name, tensor in to_hugging_face(_empty(config), config):
+        here = prefix + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
+        expected = tensor.shape[1:] if name == TOKEN_TYPE else tensor.shape
+        if here in weights and (found := weights.shape(here))[-len(expected) :] != expected:
             raise XlmrError(
-                f"{folder}: {name} is {tuple(tensor.shape)}, by {CONFIG} it is {tuple(shapes[name])}",
+                f"{folder}: {here} is {tuple(found)}, by {CONFIG} it is {tuple(tensor.shape)}",
                 "the weights are of another model than its configuration",
             )
-        yield name, tensor
+    beyond = f"{prefix}encoder.layer.{config.layers}."
+    if any(name.startswith(beyond) for name in weights):
+        raise XlmrError(
+            f"{folder}: the weights have a layer {config.layers}, by {CONFIG} num_hidden_layers is {config.layers}",
+            "the weights are of another model than its configuration",
+        )
+    return weights
 
 
-def describe_config(config: ModelConfig) -> dict[str, Any]:
-    """Hugging Face's config.json."""
-    model_type, architecture = TYPES[config.norm]
-    return {
-        "architectures": [architecture],
-        "model_type": model_type,
-        "vocab_size": config.vocabulary_rows,
-        "num_hidden_layers": config.layers,
-        "hidden_size": config.width,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.feed_forward,
-        "max_position_embeddings": config.positions,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.attention_dropout,
-        "hidden_act": "gelu",
-        "layer_norm_eps": EPSILON,
-        "initializer_range": INITIAL_DEVIATION,
-        "type_vocab_size": 1,
-        "tie_word_embeddings": True,
-        "bos_token_id": 0,
-        "pad_token_id": PAD,
-        "eos_token_id": 2,
-    }
-
-
-def read_config(folder: Path) -> ModelConfig:
-    """The architecture that a config.json describes."""
-    path = folder / CONFIG
-    if not path.exists():
-        refuse_pickles(folder)
-        raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote")
-    values = read_json(path)
-    norms = {model_type: norm for norm, (model_type, _) in TYPES.items()}
-    if values.get("model_type") not in norms:
-        raise XlmrError(f"{path}: model_type is {values.get('model_type')!r}", f"it must be one of {', '.join(norms)}")
-    for name, expected in (
-        ("layer_norm_eps", EPSILON),
-        ("hidden_act", "gelu"),
-        ("position_embedding_type", "absolute"),
-    ):
-        if values.get(name, expected) != expected:
-            raise XlmrError(f"{path}: {name} is {values[name]}", f"these models have {expected}")
-    return ModelConfig(
-        vocabulary_rows=values["vocab_size"],
-        layers=values["num_hidden_layers"],
-        width=values["hidden_size"],
-        heads=values["num_attention_heads"],
-        feed_forward=values["intermediate_size"],
-        positions=values["max_position_embeddings"],
-        norm=norms[values["model_type"]],  # type: ignore[arg-type]
-        dropout=values["hidden_dropout_prob"],
-        attention_dropout=values["attention_probs_dropout_prob"],
-    )
+def prefix_of(weights: Weights) -> str:
+    """What the names of an encoder's tensors begin with."""
+    return PREFIX if any(name.startswith(PREFIX) for name in weights) else ""
 
 
 def check_pieces(folder: Path, pieces: int, config: ModelConfig) -> None:
@@ -206,85 +188,43 @@ def to_hugging_face(ours: Mapping[str, Tensor], config: ModelConfig) -> Iterator
     yield TOKEN_TYPE, torch.zeros(1, config.width)
 
 
-def from_hugging_face(theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Their tensors under our names, in fp32. Errors: XlmrError naming the first tensor that is missing."""
+def from_hugging_face(theirs: Weights, config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Their tensors under our names. Errors: XlmrError naming the first tensor that is missing."""
     yield from encoder_from_hugging_face(theirs, config, folder)
     try:
         for our_name, their_names in names(config):
             if our_name.startswith("head."):
                 yield from _ours(our_name, their_names, theirs)
-        yield "head.bias", theirs[BIAS if BIAS in theirs else OLD_BIAS].to(torch.float32, copy=True)
+        yield "head.bias", theirs[BIAS if BIAS in theirs else OLD_BIAS]
     except KeyError as error:
         raise XlmrError(f"{folder / WEIGHTS}: has no tensor {error}", "it must hold a masked language model") from None
 
 
-def encoder_from_hugging_face(
-    theirs: Mapping[str, Tensor], config: ModelConfig, folder: Path
-) -> Iterator[tuple[str, Tensor]]:
+def encoder_from_hugging_face(theirs: Weights, config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
     """The same of the encoder alone, as ``encoder.…``; theirs with or without ``roberta.`` before them.
 
     Any model of XLM-R's has these: masked language model, fine-tuned, or the encoder by itself.
     """
-    prefix = PREFIX if any(name.startswith(PREFIX) for name in theirs) else ""
+    prefix = prefix_of(theirs)
     token_type = prefix + TOKEN_TYPE.removeprefix(PREFIX)
     try:
         for our_name, their_names in names(config):
             if our_name.startswith("encoder."):
                 here = [prefix + name.removeprefix(PREFIX) for name in their_names]
                 for name, tensor in _ours(our_name, here, theirs):
-                    added = our_name == "encoder.embeddings.positions" and token_type in theirs
-                    yield name, tensor + theirs[token_type].float() if added else tensor
+                    if our_name == "encoder.embeddings.positions" and token_type in theirs:
+                        tensor.add_(theirs[token_type][:1])
+                    yield name, tensor
     except KeyError as error:
         raise XlmrError(f"{folder / WEIGHTS}: has no tensor {error}", "it must hold an encoder of XLM-R's") from None
 
 
-def _ours(our_name: str, their_names: Sequence[str], theirs: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Weight and bias of one of our modules, new tensors of their own."""
+def _ours(our_name: str, their_names: Sequence[str], theirs: Weights) -> Iterator[tuple[str, Tensor]]:
+    """Weight and bias of one of our modules; ``theirs`` gives each tensor in memory of its own."""
     for kind in ("weight", "bias"):
         if _has(our_name, kind):
-            yield f"{our_name}.{kind}", torch.cat([theirs[f"{name}.{kind}"].float() for name in their_names])
-
-
-class Weights(Mapping[str, Tensor]):
-    """The tensors of a folder by name, in one safetensors file or in several, each read when it is asked for.
-
-    Errors: XlmrError naming the file that is missing or not readable.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._files: dict[str, Any] = {}
-        refuse_pickles(folder)
-        index = folder / INDEX
-        if index.exists() and not (folder / WEIGHTS).exists():
-            found: dict[str, str] = read_json(index)["weight_map"]
-            for file_name in sorted(set(found.values())):
-                if Path(file_name).name != file_name:
-                    raise XlmrError(f"{index}: names the file {file_name}", "files must lie beside it")
-                self._add(folder / file_name, {name for name, place in found.items() if place == file_name})
-        else:
-            self._add(folder / WEIGHTS, None)
-
-    def _add(self, path: Path, wanted: set[str] | None) -> None:
-        try:
-            opened = safe_open(path, "pt")
-        except FileNotFoundError:
-            raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote") from None
-        except (SafetensorError, OSError) as error:
-            raise XlmrError(f"{path}: not readable ({error})", "run pretrain.export again") from None
-        there = set(opened.keys())
-        if wanted is not None and wanted - there:
-            raise XlmrError(f"{path}: has no tensor {min(wanted - there)!r}", f"it is not the file of {INDEX}")
-        self._files |= dict.fromkeys(there, opened)
-
-    def __getitem__(self, name: str) -> Tensor:
-        tensor: Tensor = self._files[name].get_tensor(name)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
+            parts = [theirs[f"{name}.{kind}"] for name in their_names]
+            yield f"{our_name}.{kind}", parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _has(our_name: str, kind: str) -> bool:

@@ -24,9 +24,6 @@ from pretrain.presets import SHAPES
 PAD = 1
 """Id of ``<pad>``; the first position of a sample has the row PAD + 1, as in fairseq."""
 
-EPSILON = 1e-5
-"""Of every LayerNorm."""
-
 INITIAL_DEVIATION = 0.02
 """Of every matrix at the start."""
 
@@ -50,6 +47,7 @@ class ModelConfig:
     norm: Literal["post", "pre"] = "post"
     dropout: float = 0.1
     attention_dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
 
     @property
     def longest_sample(self) -> int:
@@ -73,7 +71,7 @@ class Embeddings(nn.Module):
         super().__init__()
         self.pieces = nn.Embedding(config.vocabulary_rows, config.width, padding_idx=PAD)
         self.positions = nn.Embedding(config.positions, config.width, padding_idx=PAD)
-        self.norm = nn.LayerNorm(config.width, EPSILON) if config.norm == "post" else nn.Identity()
+        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps) if config.norm == "post" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -136,9 +134,9 @@ class PostNormLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.attention = Attention(config)
-        self.attention_norm = nn.LayerNorm(config.width, EPSILON)
+        self.attention_norm = nn.LayerNorm(config.width, config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.width, EPSILON)
+        self.feed_forward_norm = nn.LayerNorm(config.width, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
@@ -167,7 +165,7 @@ class Encoder(nn.Module):
         self.recompute = False
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width, EPSILON) if config.norm == "pre" else nn.Identity()
+        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps) if config.norm == "pre" else nn.Identity()
         self.apply(_initialise)
 
     def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -192,7 +190,7 @@ class Head(nn.Module):
     def __init__(self, config: ModelConfig, pieces: nn.Embedding) -> None:
         super().__init__()
         self.dense = nn.Linear(config.width, config.width)
-        self.norm = nn.LayerNorm(config.width, EPSILON)
+        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps)
         self.weight = pieces.weight
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_rows))
         self.scoring = Scoring()

@@ -19,15 +19,16 @@ from torch import Tensor
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.storage import sha256_of_file
+from pretrain.config_file import CONFIG, read_config
 from pretrain.fill_mask import load_pieces
-from pretrain.folder import CONFIG, PIECES, Weights, check_pieces, fitting, from_hugging_face, read_config
-from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, initial_values
+from pretrain.folder import PIECES, check_pieces, check_tied, from_hugging_face, open_weights
+from pretrain.model import MaskedLanguageModel, ModelConfig, Values, initial_values
 
 OF_PIECES = ("encoder.embeddings.pieces.weight", "head.bias")
 """Parameters with a row a piece."""
 
-OWN = ("vocabulary_rows", "dropout", "attention_dropout")
-"""What may differ from the model that is gone on from."""
+OWN = ("vocabulary_rows", "dropout", "attention_dropout", "layer_norm_eps")
+"""What may differ from the settings: rows and dropout are the settings', layer_norm_eps is the model's."""
 
 APART = "\ue000"
 """A character of nobody's, which no piece holds: what stands behind it is cut into pieces as if within a word."""
@@ -81,8 +82,8 @@ class Start:
         Errors: XlmrError naming a tensor that is missing, or of another shape than its configuration says.
         """
         fresh = dict(initial_values(model, seed))
-        theirs = from_hugging_face(Weights(self.folder), self.config, self.folder)
-        for name, tensor in fitting(build(self.config), theirs, self.folder):
+        weights = open_weights(self.folder, self.config)
+        for name, tensor in from_hugging_face(weights, self.config, self.folder):
             yield name, partial(self._made, name, tensor, fresh[name])
 
     def _made(self, name: str, tensor: Tensor, fresh: Callable[[], Tensor]) -> Tensor:
@@ -102,6 +103,7 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     """
     config = read_config(folder)
     check_architecture(folder, config, architecture)
+    check_tied(open_weights(folder, config), folder)
     old, new = load_pieces(folder), load_pieces(tokenizer)
     check_pieces(folder, old.get_piece_size() + 2, config)
     if sha256_of_file(folder / PIECES) == sha256_of_file(tokenizer / PIECES):

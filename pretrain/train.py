@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,17 @@ def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Contex
     warn_of_languages(material.samples, context)
     if missed := missed_gpus():
         context.warn(f"training goes on the CPU, and this machine has GPUs: {missed}")
-    architecture = architecture_of(config.model, material.samples)
+    architecture, start = architecture_of(config.model, material.samples), None
+    if settings.start_from:
+        start = read_start(Path(settings.start_from), architecture, inputs["tokenizer.train"])
+        architecture = replace(architecture, layer_norm_eps=start.config.layer_norm_eps)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.set_flush_denormal(True)  # denormal numbers take a CPU a hundred times longer
     model = build(architecture)
     about: Counts = {"parameters": count_parameters(model)}
     values = None
-    if settings.start_from:
-        start = read_start(Path(settings.start_from), architecture, inputs["tokenizer.train"])
+    if start is not None:
         values, about = start.values(model, config.data.seed), about | start.counts()
     elif settings.start_from_frequencies:
         start_from_frequencies(model, material.samples)

@@ -22,7 +22,7 @@ from finetune.heads.tagging import OUTSIDE
 from finetune.protocol import Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
 from pipeline.child import ZEROED, run_script
-from pretrain.folder import read_config
+from pretrain.config_file import read_config
 from pretrain.model import Encoder
 
 Answers = list[dict[str, Any]]

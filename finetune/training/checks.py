@@ -12,7 +12,8 @@ from finetune.heads.kinds import Kind
 from finetune.stages import Protocol, Recipe
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError
-from pretrain.folder import check_pieces, read_config
+from pretrain.config_file import read_config
+from pretrain.folder import check_pieces, open_weights
 from pretrain.ranks.together import current_crew
 from tokenizer.pieces import Tokenizer
 
@@ -20,6 +21,7 @@ from tokenizer.pieces import Tokenizer
 def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> None:
     """Settings, files and the encoder's folder against each other. Errors: XlmrError for those that do not fit."""
     config = read_config(encoder)
+    open_weights(encoder, config)
     _check_recipe(recipe, data.kind, config.longest_sample)
     for split in SPLITS:
         if not getattr(data, split):

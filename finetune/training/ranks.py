@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from finetune.heads.encoding import Encoded, Rows
 from pretrain.chance import mix
-from pretrain.folder import Weights, encoder_from_hugging_face, load_encoder, read_config
+from pretrain.config_file import read_config
+from pretrain.folder import encoder_from_hugging_face, load_encoder, open_weights
 from pretrain.model import Encoder, ModelConfig, build
 from pretrain.parallel import Cut, Group, cuts_of, divide, put
 
@@ -180,7 +181,7 @@ def _own_parts(
     folder: Path, config: ModelConfig, fresh: Encoder | None, cuts: dict[str, Cut], group: Group
 ) -> Iterator[tuple[str, Tensor]]:
     whole = (
-        encoder_from_hugging_face(Weights(folder), config, folder)
+        encoder_from_hugging_face(open_weights(folder, config), config, folder)
         if fresh is None
         else ((f"encoder.{name}", tensor) for name, tensor in fresh.state_dict().items())
     )

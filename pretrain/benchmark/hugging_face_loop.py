@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pretrain.benchmark.meter import Parts
+from pretrain.config_file import describe_config
 from pretrain.data.masking import MaskedBatch
-from pretrain.folder import describe_config
 from pretrain.model import ModelConfig
 from pretrain.stages import TrainSettings
 

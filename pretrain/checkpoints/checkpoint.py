@@ -15,17 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from pipeline.errors import XlmrError
-from pipeline.storage import fsync_folder, publish, read_json, sha256_of_file
+from pipeline.json_file import read_json_as
+from pipeline.storage import fsync_folder, publish, sha256_of_file
 from pretrain.checkpoints.state import PARTS, WEIGHTS
 from pretrain.checkpoints.tensor_files import TensorFile, TensorWriter
+from pretrain.config_file import Architecture
 from pretrain.model import ModelConfig, build
+from pretrain.weights_file import WeightsFile
 
 RECORD = "checkpoint.json"
+
+Count = Annotated[int, Field(ge=0)]
 
 NamedTensors = Iterable[tuple[str, Mapping[str, Tensor]]]
 """Parameter name and its tensor in each of the parts, in the model's order: what ``Engine.state_stream`` gives."""
@@ -35,11 +42,11 @@ NamedTensors = Iterable[tuple[str, Mapping[str, Tensor]]]
 class Progress:
     """How far a training has come: ``update`` batches were taken, ``applied`` of them changed the weights."""
 
-    update: int = 0
-    applied: int = 0
-    skipped_in_a_row: int = 0
-    pieces: int = 0
-    seconds: float = 0.0
+    update: Count = 0
+    applied: Count = 0
+    skipped_in_a_row: Count = 0
+    pieces: Count = 0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,25 @@ class About:
     progress: Progress
     validation_loss: float | None = None
     vocabulary: str = ""
+
+
+class _Files(BaseModel):
+    """The checksum of each part's file."""
+
+    weights: str
+    exp_avg: str
+    exp_avg_sq: str
+
+
+class _Record(BaseModel):
+    """``checkpoint.json``."""
+
+    architecture: Architecture
+    vocabulary_size: Annotated[int, Field(ge=1, lt=2**31)]
+    progress: Progress
+    validation_loss: float | None
+    vocabulary: str = ""
+    files: _Files
 
 
 @dataclass(frozen=True)
@@ -80,7 +106,7 @@ class Checkpoint:
 
     def load_weights(self) -> dict[str, Tensor]:
         """Its weights alone, read at once."""
-        return dict(TensorFile(self.folder / f"{WEIGHTS}.safetensors"))
+        return dict(WeightsFile(self.folder / f"{WEIGHTS}.safetensors"))
 
     def verify(self) -> None:
         """Errors: XlmrError naming the file that is missing, cut short, changed, or not of this architecture."""
@@ -204,19 +230,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_record(folder: Path) -> Checkpoint:
-    """Read what a checkpoint says of itself. Errors: XlmrError when that is not whole."""
-    try:
-        record = read_json(folder / RECORD)
-        about = About(
-            ModelConfig(**record["architecture"]),
-            int(record["vocabulary_size"]),
-            Progress(**record["progress"]),
-            record["validation_loss"],
-            str(record.get("vocabulary", "")),
-        )
-        return Checkpoint(folder, about, {part: str(record["files"][part]) for part in PARTS})
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise XlmrError(f"{folder}: not a checkpoint ({error!r})") from None
+    """Read what a checkpoint says of itself. Errors: XlmrError naming the file and the key that is not as written."""
+    record = read_json_as(_Record, folder / RECORD, "restore it from a copy, or remove the checkpoint's folder")
+    about = About(
+        record.architecture.model(),
+        record.vocabulary_size,
+        record.progress,
+        record.validation_loss,
+        record.vocabulary,
+    )
+    return Checkpoint(folder, about, record.files.model_dump())
 
 
 def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_size: int, vocabulary: str = "") -> None:

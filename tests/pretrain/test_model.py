@@ -94,8 +94,8 @@ def test_logits_equal_hugging_face(norm: str, tmp_path: Path) -> None:
     torch.testing.assert_close(ours[keep], expected[keep], rtol=1e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("norm", ["post", "pre"])
-def test_reads_what_hugging_face_writes(norm: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("norm", "epsilon", "types"), [("post", 1e-5, 1), ("post", 1e-12, 2), ("pre", 1e-12, 2)])
+def test_reads_what_hugging_face_writes(norm: str, epsilon: float, types: int, tmp_path: Path) -> None:
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaXLConfig, XLMRobertaXLForMaskedLM
 
     config_class = XLMRobertaConfig if norm == "post" else XLMRobertaXLConfig
@@ -104,18 +104,91 @@ def test_reads_what_hugging_face_writes(norm: str, tmp_path: Path) -> None:
     theirs = model_class(
         config_class(
             vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-            max_position_embeddings=20, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5,
+            max_position_embeddings=20, type_vocab_size=types, pad_token_id=1, layer_norm_eps=epsilon,
         )
     ).eval()  # fmt: skip
-    for parameter in theirs.parameters():  # their token-type row too, which we fold into the positions
-        nn.init.normal_(parameter, std=0.3)
+    for name, parameter in theirs.named_parameters():  # their token-type row too, which we fold into the positions
+        # So small at the first LayerNorm that its epsilon shows, if there is one.
+        nn.init.normal_(parameter, std=0.003 if "embeddings.weight" in name else 0.3)
     theirs.save_pretrained(tmp_path)
     ids = padded_ids()
     keep = ids != PAD
     with torch.no_grad():
         expected = theirs(input_ids=ids, attention_mask=keep.long()).logits
-        ours = load_model(tmp_path)(ids, keep)
-    torch.testing.assert_close(ours[keep], expected[keep], rtol=1e-4, atol=2e-4)
+        model = load_model(tmp_path)
+        torch.testing.assert_close(model(ids, keep)[keep], expected[keep], rtol=1e-4, atol=2e-4)
+        save_model(model, tmp_path / "again")
+        again = model_class.from_pretrained(tmp_path / "again").eval()
+        assert again.config.layer_norm_eps == epsilon
+        logits = again(input_ids=ids, attention_mask=keep.long()).logits
+        torch.testing.assert_close(logits[keep], expected[keep], rtol=1e-4, atol=2e-4)
+
+
+def test_an_untied_model_is_refused_and_its_encoder_is_read(tmp_path: Path) -> None:
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+    config = XLMRobertaConfig(
+        vocab_size=60, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48,
+        max_position_embeddings=20, tie_word_embeddings=False,
+    )  # fmt: skip
+    theirs = XLMRobertaForMaskedLM(config).eval()
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(XlmrError, match=r"the model is untied \(lm_head\.decoder\.weight is not the table"):
+        load_model(tmp_path)
+    ids = padded_ids()
+    with torch.no_grad():
+        expected = theirs.roberta(input_ids=ids, attention_mask=(ids != PAD).long()).last_hidden_state
+        found = load_encoder(tmp_path)(ids, ids != PAD)
+    torch.testing.assert_close(found[ids != PAD], expected[ids != PAD], rtol=1e-4, atol=2e-4)
+
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"tie_word_embeddings": True}))
+    with pytest.raises(XlmrError, match="the model is untied"):  # whatever the configuration says of it
+        load_model(tmp_path)
+    tensors = load_file(tmp_path / WEIGHTS)
+    tensors["lm_head.decoder.weight"] = tensors["roberta.embeddings.word_embeddings.weight"].clone()
+    save_file(tensors, tmp_path / WEIGHTS)
+    load_model(tmp_path)  # written twice, and the same: as good as tied
+    del tensors["lm_head.decoder.weight"]
+    save_file(tensors, tmp_path / WEIGHTS)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(XlmrError, match=r"tie_word_embeddings is false in config\.json, and there is no lm_head"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    model = make("post")
+    with torch.no_grad():
+        model.encoder.layers[1].feed_forward.up.weight[3, 5] = value
+    save_model(model, tmp_path)
+    for read in (load_model, load_encoder):
+        with pytest.raises(
+            XlmrError, match=r"model\.safetensors: roberta\.encoder\.layer\.1\.intermediate\.dense\.weight has values"
+        ):
+            read(tmp_path)
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from pretrain.folder import load_encoder, load_model
+load_model(Path(sys.argv[1]))  # a small one: what is imported and first used
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kept = {"model": load_model, "encoder": load_encoder}[sys.argv[3]](Path(sys.argv[2]))
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+@pytest.mark.parametrize("what", ["model", "encoder"])
+def test_loading_takes_the_memory_of_the_weights_once(what: str, tmp_path: Path) -> None:
+    save_model(make("post"), tmp_path / "small")
+    large = {"vocabulary_rows": 60_000, "width": 256, "heads": 4, "feed_forward": 1024, "layers": 8}
+    save_model(MaskedLanguageModel(ModelConfig(**{**SMALL, **large})), tmp_path / "large")  # 87 MB
+    size = (tmp_path / "large" / WEIGHTS).stat().st_size
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large"), what]
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert peak < 1.15 * size, f"{peak / size:.2f} times the weights"
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -138,7 +211,7 @@ def test_folder_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(XlmrError, match=r"model\.safetensors: not readable"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(XlmrError, match=r"config\.json: model_type is 'bert'"):
+    with pytest.raises(XlmrError, match=r"config\.json: model_type: input should be 'xlm-roberta' or .*, got 'bert'"):
         load_model(tmp_path)
 
 
@@ -186,11 +259,18 @@ def test_large_models_are_written_in_several_files(tmp_path: Path) -> None:
 def test_a_configuration_of_another_model_is_refused(tmp_path: Path) -> None:
     save_model(make("post"), tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(values | {"layer_norm_eps": 1e-12}))
-    with pytest.raises(XlmrError, match="layer_norm_eps is 1e-12; these models have 1e-05"):
+    for key, value in (
+        ("hidden_act", "gelu_new"), ("position_embedding_type", "relative_key"), ("is_decoder", True),
+        ("pad_token_id", 0),
+    ):  # fmt: skip
+        (tmp_path / "config.json").write_text(json.dumps(values | {key: value}))
+        with pytest.raises(XlmrError, match=rf"config\.json: {key}: input should be .*, got {value!r}"):
+            load_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(values | {"num_hidden_layers": 1}))
+    with pytest.raises(XlmrError, match=r"the weights have a layer 1, by config\.json num_hidden_layers is 1"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(values | {"vocab_size": 61}))
-    with pytest.raises(XlmrError, match=r"pieces\.weight is \(60, 32\), by config\.json it is \(61, 32\)"):
+    with pytest.raises(XlmrError, match=r"word_embeddings\.weight is \(60, 32\), by config\.json it is \(61, 32\)"):
         load_model(tmp_path)
 
 

@@ -1,0 +1,98 @@
+"""The keys of ``config.json`` that say what a model was fine-tuned for: its kind, its labels, how texts are cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, TaggingKind
+from finetune.stages import Recipe
+from pipeline.errors import XlmrError
+from pipeline.json_file import read_json_as
+from pretrain.config_file import CONFIG, Dropout, read_config
+from pretrain.model import ModelConfig
+
+STEMS = {"post": "XLMRoberta", "pre": "XLMRobertaXL"}
+
+OWN = "xlmr"
+"""Key with what Hugging Face's config.json has no place for: the kind, and how texts are cut."""
+
+LABELLED = (ClassificationKind.name, TaggingKind.name)
+"""Kinds whose scores are of labels."""
+
+Tokens = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class Own(BaseModel):
+    """What stands under ``xlmr``."""
+
+    kind: Literal["classification", "regression", "tagging", "span"]
+    task: str = ""
+    longest: Tokens | None = None
+    stride: Tokens | None = None
+    longest_question: Tokens | None = None
+    longest_answer: Tokens | None = None
+
+
+LIMITS = tuple(name for name in Own.model_fields if name not in {"kind", "task"})
+
+
+class TunedConfig(BaseModel):
+    """What config.json says of a head; of an encoder alone it says nothing, and all is left at its default."""
+
+    architectures: list[str] | None = None
+    problem_type: str | None = None
+    classifier_dropout: Dropout | None = None
+    id2label: dict[str, str] | None = None
+    xlmr: Own | None = None
+
+    @model_validator(mode="after")
+    def _labels_are_numbered_through(self) -> Self:
+        numbered = self.id2label or {}
+        if missing := [number for number in range(len(numbered)) if str(number) not in numbered]:
+            raise ValueError(f"id2label has {len(numbered)} labels and none numbered {missing[0]}")
+        if len(set(numbered.values())) < len(numbered):
+            raise ValueError("id2label has a label twice")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the scores."""
+        numbered = self.id2label or {}
+        return tuple(numbered[str(number)] for number in range(len(numbered)))
+
+    def kind_name(self, config: ModelConfig) -> str | None:
+        """The kind of the head; None where there is none that is known here."""
+        suffix = (self.architectures or [""])[0].removeprefix(STEMS[config.norm])
+        fitting = [name for name, kind in KINDS.items() if kind.suffix == suffix]
+        if self.problem_type == "regression":
+            fitting = [RegressionKind.name] if RegressionKind.name in fitting else []
+        if not fitting:
+            return None
+        return self.xlmr.kind if self.xlmr and self.xlmr.kind in fitting else fitting[0]
+
+
+def read_tuned_config(folder: Path) -> TunedConfig:
+    """What the folder's config.json says of a head. Errors: XlmrError naming the file and the key."""
+    return read_json_as(TunedConfig, folder / CONFIG, "name the model/ folder of a finetune stage")
+
+
+def read_kind(folder: Path) -> Kind:
+    """The kind of a fine-tuned model. Errors: XlmrError for a folder of no such model, or that contradicts itself."""
+    config, described = read_config(folder), read_tuned_config(folder)
+    name, path = described.kind_name(config), folder / CONFIG
+    if name is None:
+        raise XlmrError(f"{path}: not a fine-tuned model", "name the model/ folder of a finetune stage")
+    if name in LABELLED and not described.labels:
+        raise XlmrError(f"{path}: id2label is missing", f"a model for {name} names its labels there")
+    given = described.xlmr.model_dump(exclude_none=True) if described.xlmr else {}
+    limits = {"longest": config.longest_sample} | {key: given[key] for key in LIMITS if key in given}
+    if not 3 <= limits["longest"] <= config.longest_sample:
+        raise XlmrError(
+            f"{path}: {OWN}.longest is {limits['longest']}, the model reads {config.longest_sample} tokens",
+            f"set it to a number from 3 to {config.longest_sample}",
+        )
+    recipe = Recipe(**limits, dtype="fp32")  # predictions must not depend on the processor
+    return KINDS[name](described.labels if name in LABELLED else (), recipe, given.get("task", ""))
