@@ -128,7 +128,7 @@ ROOM = Room(
     stages=(
         Stage(
             name="corpus.fetch",
-            version=2,
+            version=3,
             config=FetchStage,
             run="corpus.crawl.fetch:run",
             summary="list the files of the crawl and deal them out to shards",
@@ -166,7 +166,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.mine",
-            version=3,
+            version=4,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",

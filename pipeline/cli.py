@@ -93,6 +93,8 @@ def _plan(dag: Dag) -> Callable[..., None]:
     def plan(config: Path, *settings: Settings, verify: Flag = False) -> None:
         """Say of each stage whether it is fresh, missing or stale, and why. Exit code 1 where a file is not there.
 
+        Waits for the network for ten seconds at most, in all.
+
         Parameters
         ----------
         config
@@ -100,6 +102,7 @@ def _plan(dag: Dag) -> Callable[..., None]:
         verify
             Compare the checksum of every file, not only its size and time.
         """
+        from pipeline.patience import PLAN_SECONDS, waiting_at_most
         from pipeline.plan import make_plan
         from pipeline.runner import Selection
 
@@ -107,7 +110,8 @@ def _plan(dag: Dag) -> Callable[..., None]:
         needed = dag.for_config(loaded)
         chosen = Selection().or_settings(loaded).stages(needed)
         left_out: dict[str, XlmrError] = {}
-        made = make_plan(needed, loaded, verify=verify, only=chosen, left_out=left_out)
+        with waiting_at_most(PLAN_SECONDS):
+            made = make_plan(needed, loaded, verify=verify, only=chosen, left_out=left_out)
         lines = {name: stage.line() for name, stage in made.items()}
         lines |= {name: f"cannot run: {error.problem}" for name, error in left_out.items()}
         width = max(map(len, lines))

@@ -12,14 +12,17 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
+from pipeline.patience import ask
+
+Answer = TypeVar("Answer")
 
 SAVE_SECONDS = 10.0
 """Checksums are written down so often while files are read: an interrupt costs no more."""
@@ -107,6 +110,11 @@ WILDCARDS = "*?["
 """What makes a pattern of an address."""
 
 
+def has_wildcards(address: str) -> bool:
+    """Whether it is a pattern of addresses."""
+    return any(sign in address for sign in WILDCARDS)
+
+
 @contextmanager
 def told_of(address: str) -> Iterator[None]:
     """Whatever a remote file system raises in the block (each has errors of its own) is one line about ``address``."""
@@ -124,8 +132,15 @@ def told_of(address: str) -> Iterator[None]:
 def is_folder(address: str) -> bool:
     """Whether an address without wildcards names a folder. Errors: XlmrError when it cannot be asked."""
     filesystem, path = filesystem_of(address)
+    if has_wildcards(path):
+        return False
     with told_of(address):
-        return not any(sign in path for sign in WILDCARDS) and bool(filesystem.isdir(path))
+        return bool(_asked(address, lambda: filesystem.isdir(path)))
+
+
+def _asked(address: str, function: Callable[[], Answer]) -> Answer:
+    """What ``function`` returns; of a remote address, within the time that is waited for the network."""
+    return function() if is_local(address) else ask(address, function)
 
 
 def expand(address: str) -> list[str]:
@@ -134,9 +149,11 @@ def expand(address: str) -> list[str]:
     Errors: XlmrError when nothing is there, or when it cannot be asked.
     """
     filesystem, path = filesystem_of(address)
-    wildcard = any(sign in path for sign in WILDCARDS)
     with told_of(address):
-        found = sorted(filesystem.glob(path)) if wildcard else [path] if filesystem.exists(path) else []
+        if has_wildcards(path):
+            found = sorted(_asked(address, lambda: filesystem.glob(path)))
+        else:
+            found = [path] if _asked(address, lambda: filesystem.exists(path)) else []
     if not found:
         raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
     if is_local(address):
@@ -178,7 +195,7 @@ class ChecksumCache:
         if not is_local(address):
             filesystem, path = filesystem_of(address)
             with told_of(address):
-                return str(filesystem.checksum(path))
+                return str(ask(address, lambda: filesystem.checksum(path)))
         status = Path(address).stat()
         stamp = [status.st_size, status.st_mtime_ns]
         if verify or not self._knows(address, stamp):

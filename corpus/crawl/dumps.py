@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from corpus.crawl.settings import Download
 from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
 from pipeline.errors import XlmrError
-from pipeline.storage import atomic_write, expand, filesystem_of, is_folder, is_local, told_of
+from pipeline.patience import ask
+from pipeline.storage import WILDCARDS, atomic_write, expand, filesystem_of, is_folder, is_local, told_of
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
@@ -26,10 +27,34 @@ LONGEST_LIST = 2**28
 """Bytes; the list of a dump of 100,000 files has 14 MB."""
 
 
-def segment_of(address: str) -> str:
-    """The path in the crawl, from ``crawl-data/`` on, as cc_net's cc_segment; any other address is as it is."""
+def segment_of(address: str, root: str = "") -> str:
+    """The path in the crawl, from ``crawl-data/`` on, as cc_net's cc_segment; of others what follows ``root``."""
     before, found, path = address.rpartition(ROOT)
-    return ROOT + path if found and (not before or before.endswith("/")) else address
+    return ROOT + path if found and (not before or before.endswith("/")) else address.removeprefix(root)
+
+
+def root_of(crawl: str) -> str:
+    """The folder of this machine that the files of ``fetch.crawl`` lie in, with its slash; empty for remote ones.
+
+    It is left out of segments: where files lie on a machine is no part of a corpus that goes to others.
+    """
+    scheme = "file://" if crawl.startswith("file://") else ""
+    path = crawl.removeprefix(scheme)
+    if not is_local(path):
+        return ""
+    wild = min((place for sign in WILDCARDS if (place := path.find(sign)) >= 0), default=len(path))
+    folder = path if wild == len(path) and Path(path).is_dir() else path[:wild].rpartition("/")[0]
+    if folder.startswith(".."):
+        return f"{folder.rstrip('/')}/"
+    _, whole = filesystem_of(folder or ("/" if path.startswith("/") else "."))
+    return f"{scheme}{whole.rstrip('/')}/"
+
+
+def check_segment(segment: str) -> str:
+    """A segment that stays below its folder. Errors: XlmrError for one that a damaged or hostile file made up."""
+    if segment.startswith(ROOT) and (".." in segment.split("/") or not segment.isprintable()):
+        raise XlmrError(f"{segment[:100]!r} is no path of a crawl", "the minified corpus is damaged; fetch it again")
+    return segment
 
 
 def address_of(segment: str, base: str) -> str:
@@ -63,13 +88,17 @@ def list_file(fetch: Fetch, dump: str) -> Path:
     base = hashlib.sha256(fetch.base.encode()).hexdigest()[:16]
     kept = fetch.lists / base / f"{dump}.{fetch.kind}.paths"
     if not kept.exists():
-        from corpus.crawl.cache import Cache
-
-        with Cache(Download(folder=fetch.lists / "downloads")).open(address) as stream:
-            text = _unpack(stream.read(LONGEST_LIST), address)
+        text = ask(f"the list of {dump} at {address}", lambda: _fetch_list(fetch, address))
         with atomic_write(kept) as handle:
             handle.write(text)
     return kept
+
+
+def _fetch_list(fetch: Fetch, address: str) -> bytes:
+    from corpus.crawl.cache import Cache
+
+    with Cache(Download(folder=fetch.lists / "downloads")).open(address) as stream:
+        return _unpack(stream.read(LONGEST_LIST), address)
 
 
 def _joined(base: str, path: str) -> str:

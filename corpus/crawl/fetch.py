@@ -1,4 +1,5 @@
-"""Stage ``corpus.fetch``: the files of the crawl, dealt out to shards. Writes shards.json, what later stages read.
+"""Stage ``corpus.fetch``: the files of the crawl, dealt out to shards. Writes shards.json, what later stages read, and
+root.json, the folder that local files lie in.
 
 No file of the crawl is fetched here: whoever reads a shard fetches its files (corpus/crawl/cache.py), so that a dump
 never has to lie on one disk.
@@ -9,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.crawl.dumps import files_of, list_of_files
+from corpus.crawl.dumps import files_of, list_of_files, root_of
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from corpus.stages import FetchStage
 
 SHARDS = "shards.json"
+ROOT_FOLDER = "root.json"
 WITHOUT_DUMP = "shard"
 
 
@@ -29,6 +31,7 @@ def run(config: FetchStage, inputs: Inputs, output: Path, context: Context) -> C
     del inputs, context
     shards = all_shards(config.fetch)
     write_json(output / SHARDS, shards)
+    write_json(output / ROOT_FOLDER, "" if config.fetch.dumps else root_of(config.fetch.crawl))
     return {"files": sum(map(len, shards.values())), "shards": len(shards), "dumps": len(config.fetch.dumps)}
 
 
@@ -65,6 +68,12 @@ def read_shards(folder: Path) -> dict[str, list[str]]:
     """What corpus.fetch wrote: the files of each shard, by its name, in order."""
     shards: dict[str, Any] = read_json(folder / SHARDS)
     return shards
+
+
+def read_root(folder: Path) -> str:
+    """The folder of this machine that the files of the shards lie in, with its slash; empty for others."""
+    root: str = read_json(folder / ROOT_FOLDER)
+    return root
 
 
 def _as_slice(pick: str | None) -> slice:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from corpus.documents.settings import Columns
 from pipeline.config import Section, setting
 
 DUMP = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_SHORT_DUMP = re.compile(r"\d{4}-\d{2}")
 
 
 class Fetch(Section):
@@ -19,7 +21,7 @@ class Fetch(Section):
     crawl: str = setting(
         "samples/crawl/*.warc.wet.gz",
         "WET or WARC files, or documents as JSON lines, Parquet or Arrow: a folder, a path or a pattern, any fsspec "
-        "address; not read where dumps are named",
+        "address; '' where dumps are named",
     )
     dumps: tuple[Annotated[str, Field(pattern=DUMP)], ...] = setting(
         (), "dumps by their names, as [CC-MAIN-2019-09]; their lists of files are fetched", source="commoncrawl.org"
@@ -44,6 +46,27 @@ class Fetch(Section):
     @classmethod
     def _one_dump(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("dumps")
+    @classmethod
+    def _whole_names(cls, dumps: tuple[str, ...]) -> tuple[str, ...]:
+        for dump in dumps:
+            if _SHORT_DUMP.fullmatch(dump):  # as cc_net calls them
+                raise ValueError(f"a dump's whole name is needed: {dump} is called CC-MAIN-{dump}")
+        return dumps
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = "crawl" in self.model_fields_set and self.crawl not in ("", type(self).model_fields["crawl"].default)
+        if self.dumps and given:
+            shown = ", ".join(self.dumps[:2]) + (", …" if len(self.dumps) > 2 else "")
+            raise ValueError(
+                f"crawl ({self.crawl}) and dumps ({shown}) are both set, and only one can be read: "
+                "add --corpus.fetch.dumps '[]' or --corpus.fetch.crawl ''"
+            )
+        if not self.crawl and not self.dumps:
+            raise ValueError("neither crawl nor dumps says what to read")
+        return self
 
     @field_validator("pick", mode="before")
     @classmethod

@@ -75,16 +75,18 @@ class Tally:
             self.named.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
 
 
-def read_crawl(files: Sequence[str], read: Read, tally: Tally, missing: list[str] | None = None) -> Iterator[Document]:
+def read_crawl(
+    files: Sequence[str], read: Read, tally: Tally, missing: list[str] | None = None, root: str = ""
+) -> Iterator[Document]:
     """The documents of one shard, in order, as ``read`` says. Files that lie elsewhere are fetched first.
 
     Records that are damaged, are not UTF-8 or lack a header are left out and counted in ``tally``. Files that are gone
-    are left out and added to ``missing``.
+    are left out and added to ``missing``. ``root`` is left out of the segments of local files.
     Errors: XlmrError for a file that cannot be had; GoneError for one that is gone, where ``missing`` is None.
     """
     left = read.documents
     for file, stream in open_each(files, read.download, missing):
-        for document in _of_file(file, stream, read, tally):
+        for document in _of_file(file, segment_of(file, root), stream, read, tally):
             yield document
             if left is not None:
                 left -= 1
@@ -97,10 +99,10 @@ def read_documents(files: Sequence[str], min_characters: int, max_bytes: int, ta
     return read_crawl(files, Read(min_characters=min_characters, max_record_bytes=max_bytes), tally)
 
 
-def _of_file(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[Document]:
+def _of_file(file: str, segment: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[Document]:
     """The documents of a file that are long enough and within the limits."""
     unit = unit_of(file)
-    found = (_of_rows if unit else _of_records)(file, stream, read, tally)
+    found = (_of_rows if unit else _of_records)(file, segment, stream, read, tally)
     longest = read.max_line_characters
     for position, document in found:
         # Bytes are no fewer than characters.
@@ -117,9 +119,9 @@ def _of_file(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator
             tally.short += 1
 
 
-def _of_rows(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
+def _of_rows(file: str, segment: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
     """Each document of JSON lines, Parquet or Arrow with its line or row."""
-    unit, segment = unit_of(file) or "row", segment_of(file)
+    unit = unit_of(file) or "row"
     for row in read_rows(file, stream, read.columns, read.max_record_bytes, read.max_file_bytes):
         if isinstance(row, BadRow):
             tally.add_bad(file, row.number, row.problem, unit=unit, count=row.rows)
@@ -140,10 +142,9 @@ def _document_of(row: TextRow, segment: str, read: Read) -> Document:
     return Document(row.url, row.date, row.digest, row.size, domain, title, segment, lines)
 
 
-def _of_records(file: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
+def _of_records(file: str, segment: str, stream: IO[bytes], read: Read, tally: Tally) -> Iterator[tuple[int, Document]]:
     """Each document of a WET or WARC file with the place of its record."""
     limits = Limits(read.max_file_bytes, read.max_growth)
-    segment = segment_of(file)
     for item in read_records(stream, (TEXT, PAGE), read.max_record_bytes, limits):
         if isinstance(item, Damage):
             tally.add_bad(file, item.position, item.problem)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.checks import known_codes
-from corpus.crawl.fetch import dump_of, read_shards
+from corpus.crawl.fetch import dump_of, read_root, read_shards
 from corpus.crawl.missing import without_missing
 from corpus.crawl.wet import Document, Tally, read_crawl
 from corpus.duplicates.arrays import Hashes
@@ -46,13 +46,14 @@ OTHER_LANGUAGE = "not one of the languages asked for"
 
 @dataclass(frozen=True)
 class MineShard:
-    """Where one shard's text and what was found out about it are."""
+    """Where one shard's text and what was found out about it are. ``root`` is left out of the names of files."""
 
     name: str
     files: Sequence[str]
     hashes: Path
     duplicates: Path
     models: Path
+    root: str = ""
 
 
 def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Counts:
@@ -61,6 +62,7 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
     make_identifier(config.language_id)
     FilterChain(config.filters)
     models, hashes = inputs["corpus.language_models"], inputs["corpus.hash"]
+    root = read_root(inputs["corpus.fetch"])
     shards = {
         name: MineShard(
             name,
@@ -68,6 +70,7 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
             hashes / "lines" / f"{name}.npy",
             inputs["corpus.duplicates"],
             models,
+            root,
         )
         for name, files in read_shards(inputs["corpus.fetch"]).items()
     }
@@ -165,7 +168,7 @@ def models_in(folder: Path, memory_bytes: int) -> Models:
 def _with_hashes(config: MineStage, shard: MineShard) -> Iterator[tuple[list[Document], Hashes]]:
     """Batches of documents, each with the hashes of its lines one after the other."""
     hashes: Hashes = np.load(shard.hashes, mmap_mode="r", allow_pickle=False)
-    documents = read_crawl(shard.files, config.read, Tally())
+    documents = read_crawl(shard.files, config.read, Tally(), root=shard.root)
     start = 0
     for batch in batched(documents, DOCUMENTS_AT_ONCE):
         stop = start + sum(len(document.lines) for document in batch)

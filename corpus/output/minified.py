@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipeline.errors import UsageError
+from corpus.crawl.dumps import check_segment
+from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import read_json
 
 INDEX = "minified.json"
@@ -86,6 +87,10 @@ class Minified:
         if index.get("format") != FORMAT:
             raise UsageError(f"{path}: its form is {index.get('format')}, not {FORMAT}", "minify the corpus again")
         segments = tuple(Segment(**segment) for segment in index["segments"])
+        for segment in segments:
+            check_segment(segment.name)
+            if Path(segment.part).name != segment.part:
+                raise XlmrError(f"{path}: {segment.part[:100]!r} is no file beside it", "fetch the corpus again")
         return cls(folder, segments, index["regroup"], index.get("masks"), index.get("reading"))
 
     def rows(self, segment: Segment) -> Iterator[dict[str, Any]]:

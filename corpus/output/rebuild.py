@@ -7,16 +7,19 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from corpus.crawl.download import GoneError
-from corpus.crawl.dumps import ROOT, address_of
+from corpus.crawl.dumps import ROOT, address_of, check_segment
 from corpus.crawl.settings import Read
 from corpus.crawl.wet import Document, Tally, read_crawl
 from corpus.filters.masking import Masker
+from corpus.language.labels import LABEL
 from corpus.mine.rows import Row
 from corpus.mine.writer import records_of
 from corpus.output.masks import masker_of
@@ -24,7 +27,7 @@ from corpus.output.minified import Minified, Segment, checks_of
 from corpus.output.records import BUCKETS, CORPUS
 from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport
-from pipeline.storage import is_local, write_json
+from pipeline.storage import expand, has_wildcards, is_local, write_json
 
 GONE, CHANGED = "gone", "changed"
 
@@ -49,16 +52,23 @@ class Crawl:
     read: Read
 
     def address(self, segment: str) -> str:
-        """Where a segment's file is: below ``base`` by its path in the crawl; locally also by the end of that path."""
-        usual = address_of(segment, self.base) if segment.startswith(ROOT) else self._below(Path(segment).name)
-        if not is_local(self.base):
-            return usual
+        """Where a segment's file is: below ``base`` by its path in the crawl; locally also by the end of that path.
+
+        Of a pattern, the file that it names whose path ends as the segment's does, by the most parts.
+        """
+        if not is_local(self.base) and not has_wildcards(self.base):
+            return self._usual(segment)
+        if has_wildcards(self.base) or Path(self.base).is_file():
+            return _nearest(files_by_name(self.base), segment) or self.base
+        usual = self._usual(segment)
         parts = [part for part in Path(segment).parts if part not in {"/", ".."}]
         places = (Path(self.base, *parts[start:]) for start in range(len(parts)))
         return str(next((place for place in places if place.exists()), usual))
 
-    def _below(self, name: str) -> str:
-        return f"{self.base.rstrip('/')}/{name}"
+    def _usual(self, segment: str) -> str:
+        if segment.startswith(ROOT):
+            return address_of(check_segment(segment), self.base)
+        return f"{self.base.rstrip('/')}/{Path(segment).name}"
 
     def documents(self, segment: str) -> Iterator[Document]:
         """The documents of a segment's file. Errors: FileNotFoundError where it is gone."""
@@ -70,9 +80,31 @@ class Crawl:
             raise FileNotFoundError(address) from None
 
 
+@cache
+def files_by_name(pattern: str) -> dict[str, list[str]]:
+    """The files that a pattern names, by the last part of their paths. Errors: XlmrError where there are none."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in expand(pattern):
+        found[PurePosixPath(file).name].append(file)
+    return dict(found)
+
+
+def _nearest(files: dict[str, list[str]], segment: str) -> str | None:
+    """The file whose path ends as the segment's does, by the most parts; None where no name is the same."""
+    parts = PurePosixPath(segment).parts
+
+    def same(file: str) -> int:
+        pairs = zip(reversed(PurePosixPath(file).parts), reversed(parts), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(files.get(parts[-1] if parts else "", ()), key=same, default=None)
+
+
 def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
     """Write ``<shard>.arrow`` as corpus.mine does, bucket included, and ``<shard>.missing.jsonl``."""
     known = list(shard.minified.rows(shard.segment))
+    for one in known:
+        _check_names(one)
     rebuilt: dict[int, Row] = {}
     problems: dict[int, tuple[str, str]] = {}
     try:
@@ -167,13 +199,16 @@ def _write(path: Path, known: Sequence[Known], rebuilt: dict[int, Row]) -> None:
     with pa.ipc.new_file(str(path), CORPUS, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         for _, numbers in sorted(by_language.items()):
             rows = records_of([rebuilt[number] for number in numbers])
-            buckets = pa.array([_bucket(known[number]) for number in numbers], pa.string())
+            buckets = pa.array([known[number]["bucket"] for number in numbers], pa.string())
             writer.write_batch(pa.record_batch([*rows.columns, buckets], schema=CORPUS))
     write_json(path.with_suffix(".languages.json"), sorted(by_language))
 
 
-def _bucket(known: Known) -> str:
-    bucket: str = known["bucket"]
-    if bucket not in BUCKETS:
-        raise XlmrError(f"{known['url']}: {bucket!r} is no bucket", f"buckets are {', '.join(BUCKETS)}")
-    return bucket
+def _check_names(known: Known) -> None:
+    """Language and bucket become names of files. Errors: XlmrError where they cannot."""
+    if known["bucket"] not in BUCKETS:
+        raise XlmrError(f"{known['url']}: {known['bucket']!r} is no bucket", f"buckets are {', '.join(BUCKETS)}")
+    if not LABEL.fullmatch(known["language"] or ""):
+        raise XlmrError(
+            f"{known['url']}: {known['language']!r} is no language's code", "fetch the minified files again"
+        )

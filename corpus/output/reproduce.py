@@ -22,7 +22,7 @@ from corpus.output.cuts import Codes
 from corpus.output.masks import write_masks
 from corpus.output.minified import INDEX, Minified
 from corpus.output.reading import read_like, write_reading
-from corpus.output.rebuild import Crawl, SegmentShard, rebuild
+from corpus.output.rebuild import Crawl, SegmentShard, files_by_name, rebuild
 from corpus.output.regroup import Source, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
 from corpus.output.task import ASKED, LOG, tool_folder
@@ -30,7 +30,7 @@ from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import UsageError, XlmrError
 from pipeline.shards import MARKS, ShardReport
-from pipeline.storage import atomic_write, canonical_json, read_json, sha256_of_file, write_json
+from pipeline.storage import atomic_write, canonical_json, has_wildcards, read_json, sha256_of_file, write_json
 
 REBUILT = ".rebuilt"
 CONVERTED = ".minified"
@@ -54,7 +54,8 @@ def reproduce(
     minified
         What xlmr corpus minify wrote, or a folder of CCNet's minified JSON files (these have nothing to check by).
     crawl
-        Where the crawl is: a local folder, or an address as https://data.commoncrawl.org/ or s3://commoncrawl/.
+        Where the crawl is: a folder, an address as https://data.commoncrawl.org/ or s3://commoncrawl/, or a pattern
+        of files in quotes, as 'folder/*.gz'.
     out
         The folder to write into. The same command again goes on, and tries again what was not to be had.
     main_content
@@ -64,6 +65,8 @@ def reproduce(
     workers
         Processes; usually one a core.
     """
+    if has_wildcards(crawl):
+        files_by_name(crawl)  # there must be some
     read = Read(min_characters=0, main_content=main_content, download=Download(folder=cache))
     ccnet = is_ccnet(minified)
     asked = {"minified": _identity(minified, ccnet), "main content": main_content, "crawl": crawl}

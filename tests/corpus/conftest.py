@@ -67,7 +67,9 @@ class CorpusRun:
         self.said: list[str] = []
 
     def config(self, *words: str):
-        return self.dag.load_config(self.yaml, words)
+        # Dumps are read in place of the files that the YAML names.
+        instead = ("--corpus.fetch.crawl", "") if "--corpus.fetch.dumps" in words else ()
+        return self.dag.load_config(self.yaml, (*instead, *words))
 
     def run(self, *words: str, until: str = "corpus", **options):
         self.said = []

@@ -42,7 +42,7 @@ def a_line(made: Made) -> tuple[dict, str]:
     rows = [row for p in sorted(made.corpus.glob("en/*.arrow")) for row in rows_of(p)]
     for row in rows:
         line = row["raw_content"].split("\n")[-1]
-        if len(line) > 30 and gzip.decompress(Path(row["cc_segment"]).read_bytes()).count(line.encode()) == 1:
+        if len(line) > 30 and gzip.decompress((made.crawl / row["cc_segment"]).read_bytes()).count(line.encode()) == 1:
             return row, line
     raise AssertionError
 

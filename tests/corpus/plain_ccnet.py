@@ -70,7 +70,7 @@ def parse(path: Path, min_characters: int) -> list[dict]:
                 "source_domain": urlparse(url).netloc,
                 "title": lines[0],
                 "raw_content": content,
-                "cc_segment": str(path),
+                "cc_segment": path.name,  # cc_net has the path in the crawl; these files are of none
             }
         )
     return documents

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 
 import pytest
 from crawl_server import put_dump, serve, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.crawl.dumps import address_of, outside_files, segment_of
+from corpus.crawl.dumps import address_of, files_of, outside_files, root_of, segment_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.wet import Tally, read_crawl
 from pipeline.errors import UsageError, XlmrError
+from pipeline.patience import waiting_at_most
+from pipeline.plan import make_plan
 from pipeline.storage import expand
 
 
@@ -185,3 +188,47 @@ def test_a_choice_that_is_none(tmp_path):
     for pick in ("a:b", "1:2:0", "1:2:3:4", 992, ""):
         with pytest.raises(ValueError, match="pick"):
             Fetch(pick=pick)
+
+
+def test_crawl_and_dumps_are_not_both_read(fresh):
+    with pytest.raises(UsageError, match=r"corpus\.fetch: crawl \(.*\) and dumps \(A, B, …\) are both set"):
+        fresh.dag.load_config(fresh.yaml, ["--corpus.fetch.dumps", "[A, B, C]"])
+    assert fresh.dag.load_config(fresh.yaml, ["--corpus.fetch.dumps", "[]"]).corpus.fetch.crawl
+    with pytest.raises(UsageError, match="neither crawl nor dumps says what to read"):
+        fresh.dag.load_config(fresh.yaml, ["--corpus.fetch.crawl", ""])
+
+
+def test_cc_nets_name_of_a_dump_gets_a_hint(fresh):
+    with pytest.raises(UsageError, match="2019-09 is called CC-MAIN-2019-09"):
+        fresh.config("--corpus.fetch.dumps", "[2019-09]")
+
+
+def test_a_plan_does_not_wait_for_a_server_that_is_silent(fresh, tmp_path, monkeypatch, capsys):
+    """It says what it waits for; a run would go on waiting."""
+    monkeypatch.setattr("pipeline.patience.QUIET_SECONDS", 0.02)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        words = (
+            "--corpus.fetch.dumps", "[D]", "--corpus.fetch.base", base, "--corpus.fetch.lists", str(tmp_path / "lists")
+        )  # fmt: skip
+        config = fresh.config(*words)
+        left_out: dict[str, XlmrError] = {}
+        with waiting_at_most(0.1):
+            make_plan(fresh.dag, config, left_out=left_out)
+    assert "the list of D at http" in left_out["corpus.fetch"].problem
+    assert "no answer within 0.1 s" in left_out["corpus.fetch"].problem
+    assert "waiting for the list of D at http" in capsys.readouterr().err
+
+
+def test_the_folder_of_this_machine_is_no_part_of_a_segment(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    for crawl in (f"{tmp_path}/c/*.gz", f"{tmp_path}/c/", f"{tmp_path}/c", f"{tmp_path}/c/a.gz", "../c/*.gz"):
+        (tmp_path / "c").mkdir(exist_ok=True)
+        (tmp_path / "c" / "a.gz").touch()
+        (tmp_path / "c" / "a.wet").touch()
+        assert {segment_of(file, root_of(crawl)) for file in files_of(crawl)} <= {"a.gz", "a.wet"}
+    assert segment_of(f"file://{tmp_path}/c/a.gz", root_of(f"file://{tmp_path}/c/*.gz")) == "a.gz"
+    assert root_of("s3://bucket/*.gz") == root_of("https://x.org/a.gz") == ""
+    assert segment_of("c/a.gz", root_of("c/*.gz")) == "c/a.gz"
+    assert segment_of("/data/crawl-data/D/a.gz", "/data/") == "crawl-data/D/a.gz"

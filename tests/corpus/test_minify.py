@@ -48,7 +48,7 @@ def test_every_column_comes_back(made, tmp_path):
 def test_what_is_minified_is_in_the_order_of_the_crawl_and_small(made):
     minified = Minified.open(made.minified)
     names = [segment.name for segment in minified.segments]
-    assert names == sorted(str(path) for path in made.crawl.iterdir())
+    assert names == sorted(path.name for path in made.crawl.iterdir())
     corpus = {(r["url"], r["cc_segment"]): r for p in made.corpus.glob("*/*.arrow") for r in rows_of(p)}
     found = 0
     for segment in minified.segments:

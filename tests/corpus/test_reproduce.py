@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from mined_corpus import contents, rows_of
 from minified_corpus import a_line, change, missing
+from pyarrow import parquet
 
-from corpus.output.minified import Minified
+from corpus.crawl.settings import Read
+from corpus.output.card import card
+from corpus.output.export import export
+from corpus.output.minified import INDEX, Minified
+from corpus.output.rebuild import Crawl
 from corpus.output.reproduce import reproduce
 from pipeline.errors import XlmrError
+from pipeline.storage import read_json, write_json
 
 
 def test_a_line_that_was_tampered_with_is_noticed(made, tmp_path, capsys):
@@ -90,4 +99,67 @@ def test_out_of_a_web_server(made, tmp_path):
     assert len(asked) == len(set(asked))
     assert {(one["what"], one["cc_segment"].endswith(last.name)) for one in missing(tmp_path / "out")} == {
         ("gone", True)
+    }
+
+
+def test_out_of_the_files_of_a_pattern(made, tmp_path):
+    """Files are found by the end of their path, the longer the better; the crawl may have been moved."""
+    files = sorted(made.crawl.iterdir())
+    for number, file in enumerate(files):
+        (tmp_path / f"{number}" / "crawl").mkdir(parents=True)
+        shutil.copy(file, tmp_path / f"{number}" / "crawl" / file.name)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / files[0].name).write_bytes(b"not this one")
+    reproduce(made.minified, f"{tmp_path}/[0-9]/crawl/*.gz", tmp_path / "out", workers=1)
+    assert contents(tmp_path / "out") == contents(made.corpus)
+    with pytest.raises(XlmrError, match=r"nothing/\*\.gz: no such file"):
+        reproduce(made.minified, f"{tmp_path}/nothing/*.gz", tmp_path / "none", workers=1)
+    found = Crawl(f"{tmp_path}/**/*.gz", Read()).address(f"0/crawl/{files[0].name}")
+    assert found == str(tmp_path / "0" / "crawl" / files[0].name)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": "crawl-data/../../etc/passwd"}, "'crawl-data/../../etc/passwd' is no path of a crawl"),
+        ({"part": "../../part-00000.parquet"}, "is no file beside it"),
+    ],
+)
+def test_names_that_leave_their_folder_are_refused(made, tmp_path, change, problem):
+    shutil.copytree(made.minified, tmp_path / "m")
+    index = read_json(tmp_path / "m" / INDEX)
+    index["segments"][0] |= change
+    write_json(tmp_path / "m" / INDEX, index)
+    with pytest.raises(XlmrError, match=problem):
+        reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
+    with pytest.raises(XlmrError, match="is no path of a crawl"):
+        Crawl("https://example.org/", Read()).address("crawl-data/../../x.gz")
+
+
+def test_a_language_that_is_a_path_is_refused(made, tmp_path):
+    shutil.copytree(made.minified, tmp_path / "m")
+    part = next((tmp_path / "m").glob("*.parquet"))
+    table = parquet.read_table(part)
+    place = table.schema.get_field_index("language")
+    table = table.set_column(place, "language", pa.array(["../../x"] * len(table)))
+    groups = [parquet.ParquetFile(part).metadata.row_group(n).num_rows for n in range(3)]
+    with parquet.ParquetWriter(part, table.schema) as writer:
+        for number, rows in enumerate(groups):
+            writer.write_table(table.slice(sum(groups[:number]), rows), row_group_size=rows)
+    with pytest.raises(XlmrError, match=r"'\.\./\.\./x' is no language's code"):
+        reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
+
+
+def test_no_path_of_this_machine_is_in_what_is_passed_on(made, small, tmp_path, capsys):
+    """Segments, cards and exports say where a file is in the crawl, not where the crawl was."""
+    export(made.corpus, tmp_path / "jsonl", to="jsonl", workers=1)
+    card(made.corpus)
+    shown = capsys.readouterr().out
+    texts = [gzip.decompress(path.read_bytes()) for path in (tmp_path / "jsonl").glob("*.gz")]
+    texts += [path.read_bytes() for path in (tmp_path / "jsonl").glob("README.md")]
+    assert len(texts) > 1
+    assert not any(str(small.parent).encode() in text for text in texts)
+    assert str(small.parent) not in shown.replace(str(tmp_path), "")
+    assert {segment.name for segment in Minified.open(made.minified).segments} == {
+        path.name for path in made.crawl.iterdir()
     }
