@@ -103,7 +103,7 @@ def in_one(files: Sequence[CorpusFile], model: Path, scratch: Path) -> ShardRepo
     for file in files:
         number = of_language[file.language] = of_language.get(file.language, -1) + 1
         numbered.append(EncodeFile(file, number, threshold))
-    shard = EncodeShard(tuple(numbered), model / MODEL_FILE)
+    shard = EncodeShard(tuple(numbered), model)
     return encode_shard(TokenizerSettings().encode, shard, scratch / OUTPUT)
 
 

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError, XlmrError
-from tokenizer.hugging_face import TOKENIZER
-from tokenizer.model_file import NORMAL, read_model
-from tokenizer.pieces import Tokenizer
-from tokenizer.stages import MODEL_FILE
+from tokenizer.folder import load_model
+from tokenizer.model_file import NORMAL, parse_model
+from tokenizer.stages import MODEL_FILE, TOKENIZER
 
 AT_ONCE = 1_000
 CLOSE = 1e-6
@@ -59,8 +58,8 @@ def load_side(path: Path) -> Side:
         file = path / MODEL_FILE if (path / MODEL_FILE).is_file() else path / TOKENIZER
     if file.suffix == ".json":
         return _hugging_face(file)
-    tokenizer = Tokenizer.load(file)
-    model = read_model(file)
+    tokenizer = load_model(file)
+    model = parse_model(tokenizer.model, file)
     scores = np.where(model.types == NORMAL, model.scores.astype(np.float64), np.nan)[3:]
     if model.kind == "bpe":  # ranks there, merges here
         scores[:] = np.nan

@@ -24,6 +24,7 @@ from pipeline.stage import Inputs
 from pipeline.storage import sha256_of_file, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
+from tokenizer.folder import load_tokenizer
 from tokenizer.layout import SampleWriter, piece_type
 from tokenizer.pieces import UNK, Ids, Tokenizer
 from tokenizer.stages import MODEL_FILE, EncodeSettings, EncodeStage
@@ -59,7 +60,7 @@ class EncodeFile:
 
 @dataclass(frozen=True)
 class EncodeShard:
-    """Files that are encoded by one worker, with this model."""
+    """Files that are encoded by one worker, with the tokenizer in the folder ``model``."""
 
     files: tuple[EncodeFile, ...]
     model: Path
@@ -74,8 +75,9 @@ class EncodeShard:
 def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Encode the corpus and list the samples."""
     settings = config.encode
-    model = inputs["tokenizer.train"] / MODEL_FILE
-    vocabulary_size = Tokenizer.load(model).vocabulary_size
+    model = inputs["tokenizer.train"]
+    tokenizer = load_tokenizer(model)
+    vocabulary_size = tokenizer.vocabulary_size
     files = list_files(settings, inputs["corpus.regroup"])
     shards = {shard.name: shard for shard in pack(files, model, shard_size(files, settings.shard_bytes))}
     counted = context.map_shards(partial(encode_shard, settings), shards)
@@ -86,7 +88,8 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
         output / SAMPLES,
         {
             "vocabulary_size": vocabulary_size,
-            "vocabulary_sha256": sha256_of_file(model),
+            "vocabulary_sha256": sha256_of_file(model / MODEL_FILE),
+            "mask": tokenizer.mask,
             "sample_length": settings.sample_length,
             "dtype": piece_type(vocabulary_size).name,
             "languages": languages,
@@ -252,5 +255,5 @@ def count_pieces(stream: Ids, begins_word: NDArray[np.bool_]) -> Counts:
 @lru_cache(maxsize=1)
 def _load(model: Path) -> tuple[Tokenizer, Coverage]:
     """One model a worker, not one a shard."""
-    tokenizer = Tokenizer.load(model)
+    tokenizer = load_tokenizer(model)
     return tokenizer, Coverage(tokenizer)

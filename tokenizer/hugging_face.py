@@ -5,7 +5,7 @@ sentencepiece.bpe.model -> plain JSON, written without their libraries. Their to
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 
 from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, canonical_json, write_json
-from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, read_model
+from tokenizer.added import AddedToken
+from tokenizer.folder import load_tokenizer
+from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, parse_model
 from tokenizer.normaliser_json import Step, normaliser_steps, replace_step, unused_characters
-from tokenizer.pieces import SPECIAL
-from tokenizer.stages import MODEL_FILE
+from tokenizer.pieces import MASK, SPECIAL, Tokenizer
+from tokenizer.stages import CONFIG, MODEL_FILE, TOKENIZER
 
-TOKENIZER, CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
 FILES = (MODEL_FILE, TOKENIZER, CONFIG, SPECIAL_TOKENS)
 """What a folder needs for ``AutoTokenizer.from_pretrained``."""
 
-MASK = "<mask>"
 NEVER = -1000.0
 """Score of the special pieces, so low that text that becomes one by normalisation (＜ｍａｓｋ＞) is not read as it."""
 
@@ -36,24 +37,45 @@ _KEYS = {
 }
 
 
-def write_files(model: Path, folder: Path, longest: int | None = None) -> None:
-    """Write the files into ``folder``, and copy the model there if it lies elsewhere.
+def check_exportable(tokenizer: Tokenizer) -> None:
+    """Everything that ``write_tokenizer`` needs, without writing: to be called before hours of training.
+
+    Errors: XlmrError where the tokenizer has settings that their format cannot say.
+    """
+    _described(tokenizer)
+
+
+def write_files(path: Path, folder: Path, longest: int | None = None) -> None:
+    """Write the files of the tokenizer that ``path`` is: a file or a folder, see ``tokenizer.folder``."""
+    write_tokenizer(load_tokenizer(path), folder, longest)
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = None) -> None:
+    """Write the files into ``folder``, the model among them.
 
     ``longest`` is the model's number of positions for pieces, 512 for XLM-R.
-    Errors: XlmrError where the model has settings that their format cannot say.
+    Errors: XlmrError where the tokenizer has settings that their format cannot say.
     """
-    read = read_model(model)
-    tokenizer = describe(read)
+    described = _described(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
-    if model.resolve() != (folder / MODEL_FILE).resolve():
-        shutil.copyfile(model, folder / MODEL_FILE)
+    with atomic_write(folder / MODEL_FILE) as copy:
+        copy.write(tokenizer.model)
     with atomic_write(folder / TOKENIZER, "w") as file:
-        file.write(canonical_json(tokenizer))
-    write_json(folder / CONFIG, describe_config(len(read.pieces) + 2, longest))
-    write_json(folder / SPECIAL_TOKENS, {**_KEYS, "mask_token": _added(MASK)})
+        file.write(canonical_json(described))
+    added = tokenizer.added.tokens
+    write_json(folder / CONFIG, describe_config(tokenizer.mask, longest, added))
+    own = [token.content for token in added if token.special]
+    write_json(
+        folder / SPECIAL_TOKENS,
+        {**_KEYS, "mask_token": _added(MASK)} | ({"additional_special_tokens": own} if own else {}),
+    )
 
 
-def describe(model: ModelFile) -> dict[str, Any]:
+def _described(tokenizer: Tokenizer) -> dict[str, Any]:
+    return describe(parse_model(tokenizer.model, Path(MODEL_FILE)), tokenizer.added.tokens)
+
+
+def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, Any]:
     """The whole of tokenizer.json."""
     _check(model)
     vocabulary = [*SPECIAL, *model.pieces[3:], MASK]
@@ -65,7 +87,13 @@ def describe(model: ModelFile) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": number, **_added(vocabulary[number])} for number in (0, 1, 2, 3, last)],
+        "added_tokens": sorted(
+            [
+                *({"id": number, **_added(vocabulary[number])} for number in (0, 1, 2, 3, last)),
+                *({"id": token.id, **token.describe()} for token in added),
+            ],
+            key=lambda token: int(token["id"]),
+        ),
         "normalizer": {"type": "Sequence", "normalizers": [*normaliser_steps(model), *_brackets(model)]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [words, space]} if model.split_by_white_space else space,
         "post_processor": _template(),
@@ -76,13 +104,16 @@ def describe(model: ModelFile) -> dict[str, Any]:
     }
 
 
-def describe_config(vocabulary_size: int, longest: int | None) -> dict[str, Any]:
-    """tokenizer_config.json."""
-    ids = {**{str(number): piece for number, piece in enumerate(SPECIAL)}, str(vocabulary_size - 1): MASK}
+def describe_config(mask: int, longest: int | None, added: Sequence[AddedToken] = ()) -> dict[str, Any]:
+    """tokenizer_config.json. ``mask`` is the id of <mask>."""
+    ids = {**{str(number): piece for number, piece in enumerate(SPECIAL)}, str(mask): MASK}
+    decoder = {number: _added(piece) for number, piece in ids.items()}
+    decoder |= {str(token.id): token.describe() for token in added}
+    own = [token.content for token in added if token.special]
     return {
         **_KEYS,
         "mask_token": MASK,
-        "added_tokens_decoder": {number: _added(piece) for number, piece in ids.items()},
+        "added_tokens_decoder": decoder,
         "add_prefix_space": True,
         "clean_up_tokenization_spaces": False,
         "tokenizer_class": "XLMRobertaTokenizer",
@@ -91,6 +122,7 @@ def describe_config(vocabulary_size: int, longest: int | None) -> dict[str, Any]
         # run by it: that would need an auto_map.
         "trust_remote_code": True,
         **({"model_max_length": longest} if longest else {}),
+        **({"extra_special_tokens": own} if own else {}),
     }
 
 

@@ -1,32 +1,29 @@
 """A SentencePiece model file, read and changed without SentencePiece: its pieces, its normalisation, its scores.
 
-bytes of a .model -> ModelFile; bytes and a number of bits -> bytes with rounded scores. The format is protocol buffers'
-wire format with the fields of sentencepiece_model.proto; the wheel's own reader asks for a newer protobuf than Beam.
+bytes of a .model -> ModelFile; bytes and a number of bits -> bytes with rounded scores.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
+from tokenizer.model_proto import ModelProto
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """ModelProto.SentencePiece.Type."""
 
 KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 """TrainerSpec.ModelType."""
-
-PIECES, TRAINER, NORMALISER = 1, 2, 3
-"""Fields of ModelProto."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,13 @@ class ModelFile:
     @cached_property
     def characters(self) -> frozenset[str]:
         """Every character that stands in some piece that text can become."""
-        return frozenset("".join(self.pieces[number] for number in np.flatnonzero(self.types == NORMAL)))
+        of_text = np.flatnonzero((self.types == NORMAL) | (self.types == USER_DEFINED))
+        return frozenset("".join(self.pieces[number] for number in of_text))
+
+    @cached_property
+    def user_defined(self) -> frozenset[str]:
+        """Pieces that are always one piece, whatever their score, and that are not normalised."""
+        return frozenset(self.pieces[number] for number in np.flatnonzero(self.types == USER_DEFINED))
 
     @property
     def rules(self) -> Mapping[str, str]:
@@ -61,62 +64,46 @@ class ModelFile:
 
 def read_model(path: Path) -> ModelFile:
     """Read a model file. Errors: XlmrError naming it where it is none, or cut short."""
-    data = path.read_bytes()
-    check_whole(data, path)
-    pieces, scores, types = [], [], []
-    trainer: dict[int, int] = {}
-    normaliser: dict[int, bytes | int] = {}
-    for field, _, start, end in _fields(data, 0, len(data)):
-        if field == PIECES:
-            text, score, kind = _piece(data, start, end)
-            pieces.append(text)
-            scores.append(score)
-            types.append(kind)
-        elif field == TRAINER:
-            trainer = {f: _varint(data, s)[0] for f, wire, s, _ in _fields(data, start, end) if wire == _VARINT}
-        elif field == NORMALISER:
-            normaliser = {
-                f: data[s:e] if wire == _BYTES else _varint(data, s)[0] for f, wire, s, e in _fields(data, start, end)
-            }
-    name, charsmap = normaliser.get(1, b""), normaliser.get(2, b"")
-    assert isinstance(name, bytes)
-    assert isinstance(charsmap, bytes)
+    return parse_model(path.read_bytes(), path)
+
+
+def parse_model(data: bytes, path: Path) -> ModelFile:
+    """The same of its bytes; ``path`` is named in errors."""
+    proto = parse_proto(data, path)
+    trainer, normaliser = proto.trainer_spec, proto.normalizer_spec
     return ModelFile(
-        kind=KINDS.get(trainer.get(3, 1), "unknown"),
-        pieces=pieces,
-        scores=np.array(scores, dtype=np.float32),
-        types=np.array(types),
-        byte_fallback=bool(trainer.get(35, 0)),
-        split_by_white_space=bool(trainer.get(22, 1)),
-        white_space_as_suffix=bool(trainer.get(24, 0)),
-        normalisation=name.decode(),
-        charsmap=charsmap,
-        dummy_prefix=bool(normaliser.get(3, 1)),
-        remove_extra_white_space=bool(normaliser.get(4, 1)),
-        escape_white_space=bool(normaliser.get(5, 1)),
+        kind=KINDS.get(trainer.model_type, "unknown"),
+        pieces=[piece.piece for piece in proto.pieces],
+        scores=np.array([piece.score for piece in proto.pieces], dtype=np.float32),
+        types=np.array([piece.type for piece in proto.pieces]),
+        byte_fallback=trainer.byte_fallback,
+        split_by_white_space=trainer.split_by_whitespace,
+        white_space_as_suffix=trainer.treat_whitespace_as_suffix,
+        normalisation=normaliser.name,
+        charsmap=normaliser.precompiled_charsmap,
+        dummy_prefix=normaliser.add_dummy_prefix,
+        remove_extra_white_space=normaliser.remove_extra_whitespaces,
+        escape_white_space=normaliser.escape_whitespaces,
     )
 
 
-def check_whole(data: bytes, path: Path) -> None:
-    """Errors: XlmrError where the file is cut short. SentencePiece itself takes one that ends between two pieces."""
+def parse_proto(data: bytes, path: Path) -> Any:
+    """The message in a model file. Errors: XlmrError where it is none, or cut short.
+
+    SentencePiece itself takes a file that ends between two pieces, and normalises nothing from then on.
+    """
     broken = XlmrError(
         f"{path}: not a SentencePiece model, or cut short", "copy it again, or run tokenizer.train again"
     )
-    pieces = expected = 0
-    normalised = False
     try:
-        for field, _, start, end in _fields(data, 0, len(data)):
-            if field == PIECES:
-                pieces += 1
-            elif field == TRAINER:
-                inside = {f: s for f, wire, s, _ in _fields(data, start, end) if wire == _VARINT}
-                expected = _varint(data, inside[4])[0] if 4 in inside else 8000  # vocab_size, and its default
-            normalised |= field == NORMALISER
-    except (IndexError, ValueError):
+        proto = ModelProto.FromString(data)
+    except DecodeError:
         raise broken from None
     # Other trainers (of Llama, of T5) write models with fewer or more pieces than their trainer's setting says.
-    if not pieces or not normalised or not expected:
+    whole = proto.HasField("normalizer_spec") and proto.HasField("trainer_spec") and proto.trainer_spec.vocab_size
+    if not (proto.pieces and whole):
         raise broken
+    return proto
 
 
 def round_scores(data: bytes, bits: int) -> bytes:
@@ -125,17 +112,10 @@ def round_scores(data: bytes, bits: int) -> bytes:
     Sums of such scores are exact in 32 bits up to 2^(24 - bits), so that a text's best pieces do not depend on who adds
     them up, in which order, in how many bits.
     """
-    return _change_scores(data, lambda score: float(np.ldexp(np.rint(np.ldexp(score, bits)), -bits)))
-
-
-def _change_scores(data: bytes, change: Callable[[float], float]) -> bytes:
-    changed = bytearray(data)
-    for field, _, start, end in _fields(data, 0, len(data)):
-        if field == PIECES:
-            for inner, wire, place, _ in _fields(data, start, end):
-                if inner == 2 and wire == _FIXED32:
-                    struct.pack_into("<f", changed, place, change(struct.unpack_from("<f", data, place)[0]))
-    return bytes(changed)
+    proto = ModelProto.FromString(data)
+    for piece in proto.pieces:
+        piece.score = float(np.ldexp(np.rint(np.ldexp(piece.score, bits)), -bits))
+    return bytes(proto.SerializeToString())
 
 
 @lru_cache(maxsize=2)
@@ -171,50 +151,3 @@ def read_charsmap(charsmap: bytes) -> Mapping[str, str]:
 
 def _offset(unit: int) -> int:
     return (unit >> 10) << ((unit & 0x200) >> 6)
-
-
-def _piece(data: bytes, start: int, end: int) -> tuple[str, float, int]:
-    text, score, kind = "", 0.0, NORMAL
-    for field, wire, place, stop in _fields(data, start, end):
-        if field == 1:
-            text = data[place:stop].decode()
-        elif field == 2 and wire == _FIXED32:
-            (score,) = struct.unpack_from("<f", data, place)
-        elif field == 3:
-            kind = _varint(data, place)[0]
-    return text, score, kind
-
-
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(number, wire type, start, end) of each field of a message. Errors: ValueError where it is none."""
-    place = start
-    while place < end:
-        tag, place = _varint(data, place)
-        wire = tag & 7
-        if wire == _VARINT:
-            stop = _varint(data, place)[1]
-        elif wire == _BYTES:
-            length, place = _varint(data, place)
-            stop = place + length
-        elif wire in (_FIXED32, _FIXED64):
-            stop = place + (4 if wire == _FIXED32 else 8)
-        else:
-            raise ValueError("not a message")
-        if stop > end:
-            raise ValueError("cut short")
-        yield tag >> 3, wire, place, stop
-        place = stop
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends. Errors: IndexError at the end of the data."""
-    byte = data[place]
-    if byte < 128:  # most are one byte
-        return byte, place + 1
-    value, shift = byte & 127, 7
-    while byte >= 128:
-        place += 1
-        byte = data[place]
-        value |= (byte & 127) << shift
-        shift += 7
-    return value, place + 1

@@ -1,10 +1,11 @@
 """Tokenizer: text to the ids of XLM-R and back, over a SentencePiece model. Batches in, NumPy arrays out.
 
-The ids are fairseq's: <s> 0, <pad> 1, </s> 2, <unk> 3, SentencePiece's id n -> n + 1 from 3 on, <mask> last.
+The ids are fairseq's: <s> 0, <pad> 1, </s> 2, <unk> 3, SentencePiece's id n -> n + 1 from 3 on, <mask>, added tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,12 +13,11 @@ import numpy as np
 import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.errors import XlmrError
-from tokenizer.model_file import check_whole
-from tokenizer.stages import model_file
+from tokenizer.added import AddedToken, AddedTokens, Found, between
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+MASK = "<mask>"
 OFFSET = 1
 """What SentencePiece's ids from 3 on are moved by: <pad> stands before them."""
 
@@ -30,47 +30,47 @@ _WHITE_SPACE = np.array([code for code in range(0x3001) if chr(code).isspace()],
 
 
 class Tokenizer:
-    """A SentencePiece model with the ids of XLM-R. Make it with ``load``."""
+    """A SentencePiece model with the ids of XLM-R, and tokens that were added to it. Make it with ``load``.
 
-    def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
-        self._processor = processor
+    ``processor`` reads ``model``, the bytes of the model file. The ids of ``added`` follow ``<mask>``; those of them
+    that are smaller name a piece, which is then looked for in the text before SentencePiece reads it.
+    """
+
+    def __init__(
+        self, processor: sentencepiece.SentencePieceProcessor, model: bytes, added: Sequence[AddedToken] = ()
+    ) -> None:
+        self.processor = processor
+        self.model = model
+        self.added = AddedTokens(added, self._normalise)
         size = processor.vocab_size()
         # SentencePiece's <unk> <s> </s> are 0 1 2.
         self._to_ids = np.concatenate([[UNK, BOS, EOS], np.arange(3, size) + OFFSET]).astype(np.int32)
         self._from_ids = np.concatenate([[1, -1, 2, 0], np.arange(3, size), [-1]]).astype(np.int32)
+        self._beyond = tuple(token.content for token in added if token.id >= len(self._from_ids))
 
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:
-        """From a model file, or a folder that holds ``sentencepiece.bpe.model``.
+        """From a file, or a folder of tokenizer.train's or of transformers' (``tokenizer.folder``).
 
         Errors: XlmrError naming the file.
         """
-        file = model_file(Path(path))
-        if not file.is_file():
-            raise XlmrError(f"{file}: no such file", "name a folder or file that tokenizer.train made")
-        data = file.read_bytes()
-        check_whole(data, file)
-        try:
-            processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        except (RuntimeError, OSError):
-            raise XlmrError(f"{file}: not a SentencePiece model", "run tokenizer.train again") from None
-        if (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id()) != (0, 1, 2, -1):
-            raise XlmrError(f"{file}: its <unk> <s> </s> are not 0 1 2", "train it with tokenizer.train")
-        return cls(processor)
+        from tokenizer.folder import load_tokenizer  # which makes Tokenizers
 
-    def __reduce__(self) -> tuple[object, tuple[bytes]]:
+        return load_tokenizer(path)
+
+    def __reduce__(self) -> tuple[object, tuple[bytes, tuple[AddedToken, ...]]]:
         """Workers may be handed a Tokenizer: it travels as the bytes of its model."""
-        return _from_bytes, (self._processor.serialized_model_proto(),)
+        return _from_bytes, (self.model, self.added.tokens)
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are, ``<pad>`` and ``<mask>`` included."""
-        return len(self._from_ids)
+        """How many ids there are, ``<pad>``, ``<mask>`` and added tokens included."""
+        return len(self._from_ids) + len(self._beyond)
 
     @property
     def mask(self) -> int:
-        """The id of ``<mask>``: the last."""
-        return self.vocabulary_size - 1
+        """The id of ``<mask>``: the last but for added tokens."""
+        return len(self._from_ids) - 1
 
     def encode(self, text: str) -> Ids:
         """The ids of one text, no special ones added."""
@@ -80,7 +80,9 @@ class Tokenizer:
         """The ids of each text, no special ones added."""
         if not texts:
             return []
-        encoded = self._processor.encode(texts, return_type="numpy", num_threads=threads)
+        if self.added:
+            return [ids for ids, _ in self._encode_around(list(texts), threads)]
+        encoded = self.processor.encode(texts, return_type="numpy", num_threads=threads)
         # One pass over the whole batch; the arrays that are given out are views of it.
         ids = self._to_ids[np.concatenate(encoded)]
         return np.split(ids, np.cumsum([len(one) for one in encoded])[:-1])
@@ -89,17 +91,46 @@ class Tokenizer:
         """The texts one after the other, each ended by ``</s>``, and their lengths with that."""
         if not texts:
             return np.empty(0, np.int32), np.empty(0, np.int64)
+        if self.added:
+            ends = np.array([EOS], np.int32)
+            ended = [np.concatenate([ids, ends]) for ids, _ in self._encode_around(list(texts), 1)]
+            return np.concatenate(ended), np.array([len(ids) for ids in ended], np.int64)
         if len(texts) < A_THREAD:
-            encoded = [self._processor.encode(text, return_type="numpy", add_eos=True) for text in texts]
+            encoded = [self.processor.encode(text, return_type="numpy", add_eos=True) for text in texts]
         else:
-            encoded = self._processor.encode(texts, return_type="numpy", num_threads=1, add_eos=True)
+            encoded = self.processor.encode(texts, return_type="numpy", num_threads=1, add_eos=True)
         stream = self._to_ids[np.concatenate(encoded)]
         # No text becomes </s>: SentencePiece does not read its control pieces.
         return stream, np.diff(np.flatnonzero(stream == EOS), prepend=-1)
 
+    def _encode_around(self, texts: Sequence[str | bytes], threads: int) -> Iterator[tuple[Ids, list[Found]]]:
+        """The ids of each text, added tokens at their places and what is between them by itself, and those places."""
+        whole = [text if isinstance(text, str) else text.decode() for text in texts]
+        found = [self.added.find(text) for text in whole]
+        spans = [list(between(one, len(text))) for text, one in zip(whole, found, strict=True)]
+        parts = [text[start:end] for text, own in zip(whole, spans, strict=True) for start, end in own]
+        encoded = iter(self.processor.encode(parts, return_type="numpy", num_threads=threads) if parts else ())
+        for tokens, own in zip(found, spans, strict=True):
+            pieces = [(start, self._to_ids[next(encoded)]) for start, _ in own]
+            pieces += [(start, np.array([number], np.int32)) for start, _, number in tokens]
+            ids = [one for _, one in sorted(pieces, key=lambda piece: piece[0])]
+            yield np.concatenate(ids) if ids else np.empty(0, np.int32), tokens
+
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
         """The ids of one text, and the characters [start, end) of it that each stands for: [pieces, 2]."""
-        found = self._processor.encode(text, return_type="offset_mapping")
+        if not self.added:
+            return self._encode_part(text)
+        found = self.added.find(text)
+        parts = [(start, *self._encode_part(text[start:end])) for start, end in between(found, len(text))]
+        parts += [(start, np.array([number], np.int32), np.array([[0, end - start]])) for start, end, number in found]
+        parts.sort(key=lambda part: part[0])
+        none = np.empty(0, np.int32), np.empty((0, 2), np.int64)
+        ids = np.concatenate([none[0], *(one for _, one, _ in parts)])
+        return ids, np.concatenate([none[1], *(spans + start for start, _, spans in parts)])
+
+    def _encode_part(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
+        """The same of a text without added tokens."""
+        found = self.processor.encode(text, return_type="offset_mapping")
         ids = self._to_ids[np.array(found["ids"], dtype=np.int64)]
         spans = np.array(found["offsets"], dtype=np.int64).reshape(-1, 2)
         # SentencePiece counts the space before a word to its first piece; an answer begins after it.
@@ -109,10 +140,24 @@ class Tokenizer:
         spans[:, 0] = np.minimum(following[spans[:, 0]], spans[:, 1])
         return ids, spans
 
+    def _normalise(self, text: str) -> tuple[str, list[int]]:
+        """As ``added.Normalise``: spaces as spaces, and none before the text."""
+        normal, origins = self.processor.normalize(text, with_offsets=True)
+        first = int(normal.startswith("▁"))
+        return normal[first:].replace("▁", " "), origins[first:]
+
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids, special ones left out; ``<unk>`` comes out as SentencePiece's ⁇."""
-        known = self._from_ids[self._checked(ids)]
-        return str(self._processor.decode(known[(known == 0) | (known > 2)].tolist()))
+        numbers = self._checked(ids)
+        own = len(self._from_ids)
+        known = np.where(numbers < own, self._from_ids[np.minimum(numbers, own - 1)], -1)
+        cuts = np.flatnonzero(numbers >= own)
+        if not len(cuts):
+            return str(self.processor.decode(known[(known == 0) | (known > 2)].tolist()))
+        parts = [
+            [self.decode(part[part < own]), *self.pieces(part[part >= own])] for part in np.split(numbers, cuts + 1)
+        ]
+        return " ".join(word for part in parts for word in part if word)
 
     def pieces(self, ids: ArrayLike) -> list[str]:
         """The piece of each id."""
@@ -121,8 +166,8 @@ class Tokenizer:
     @cached_property
     def vocabulary(self) -> list[str]:
         """All pieces, in the order of their ids."""
-        size = self._processor.vocab_size()
-        return [*SPECIAL, *self._processor.id_to_piece(list(range(3, size))), "<mask>"]
+        size = self.processor.vocab_size()
+        return [*SPECIAL, *self.processor.id_to_piece(list(range(3, size))), MASK, *self._beyond]
 
     @cached_property
     def begins_word(self) -> NDArray[np.bool_]:
@@ -132,9 +177,9 @@ class Tokenizer:
     @cached_property
     def scores(self) -> NDArray[np.float32]:
         """The logarithm of each piece's probability, in the order of the ids; 0 for the special ones."""
-        size = self._processor.vocab_size()
-        known = self._processor.get_score(list(range(3, size)))
-        return np.concatenate([np.zeros(4), known, [0.0]]).astype(np.float32)
+        size = self.processor.vocab_size()
+        known = self.processor.get_score(list(range(3, size)))
+        return np.concatenate([np.zeros(4), known, np.zeros(1 + len(self._beyond))]).astype(np.float32)
 
     def _checked(self, ids: ArrayLike) -> NDArray[np.int64]:
         numbers = np.atleast_1d(np.asarray(ids, dtype=np.int64))
@@ -143,5 +188,5 @@ class Tokenizer:
         return numbers
 
 
-def _from_bytes(model: bytes) -> Tokenizer:
-    return Tokenizer(sentencepiece.SentencePieceProcessor(model_proto=model))
+def _from_bytes(model: bytes, added: tuple[AddedToken, ...]) -> Tokenizer:
+    return Tokenizer(sentencepiece.SentencePieceProcessor(model_proto=model), model, added)

@@ -13,6 +13,9 @@ from pipeline.stage import Room, Stage
 MODEL_FILE = "sentencepiece.bpe.model"
 """Its name in Hugging Face's folders, although the model is a unigram."""
 
+TOKENIZER, CONFIG, ADDED = "tokenizer.json", "tokenizer_config.json", "added_tokens.json"
+"""Files of transformers: the whole tokenizer, its settings, and what was added to those of older releases."""
+
 Bucket = Literal["head", "middle", "tail", "all"]
 
 BUCKETS: tuple[Bucket, ...] = ("head", "middle", "all")
@@ -25,9 +28,12 @@ Languages = Annotated[tuple[str, ...], AfterValidator(lambda codes: tuple(sorted
 """Codes as the corpus names its folders. Their order says nothing, so it is no part of a stage's key."""
 
 
-def model_file(path: Path) -> Path:
-    """The model's file that a path means: itself, or the one in a folder."""
-    return path / MODEL_FILE if path.is_dir() else path
+def tokenizer_files(path: Path) -> list[Path]:
+    """The files that are read of a tokenizer: the file itself, or those in a folder (``tokenizer.folder``)."""
+    if not path.is_dir():
+        return [path]
+    wanted = (MODEL_FILE, TOKENIZER) if (path / TOKENIZER).is_file() else (MODEL_FILE, CONFIG, ADDED)
+    return [path / name for name in wanted if (path / name).is_file()] or [path / MODEL_FILE]
 
 
 class ExistingSettings(Section):
@@ -35,14 +41,15 @@ class ExistingSettings(Section):
 
     model: str = setting(
         "",
-        "file of a SentencePiece model, or folder with a sentencepiece.bpe.model (XLM-R's own, say), that is taken as"
-        " it is, for a model that goes on from one which has it; empty: a vocabulary is learnt from the corpus",
+        "file of a SentencePiece model, tokenizer.json of transformers, or folder with either (XLM-R's own, say), that"
+        " is taken as it is, added tokens included, for a model that goes on from one which has it; empty: a vocabulary"
+        " is learnt from the corpus",
         affects_result=False,  # what is in it counts, not where it lies
     )
 
-    def file(self) -> Path | None:
-        """The model's file; None where there is none to take."""
-        return model_file(Path(self.model)) if self.model else None
+    def path(self) -> Path | None:
+        """The file or folder; None where there is none to take."""
+        return Path(self.model) if self.model else None
 
 
 class SampleSettings(Section):
@@ -230,9 +237,9 @@ class TrainStage(Section):
     train: TrainSettings
 
 
-def _existing_file(config: SampleStage | TrainStage) -> dict[str, str]:
-    file = config.existing.file()
-    return {} if file is None else {str(file): "existing.model"}
+def _existing_files(config: SampleStage | TrainStage) -> dict[str, str]:
+    path = config.existing.path()
+    return {} if path is None else {str(file): "existing.model" for file in tokenizer_files(path)}
 
 
 class EncodeStage(Section):
@@ -260,7 +267,7 @@ ROOM = Room(
             run="tokenizer.sample:run",
             summary="draw the text that the vocabulary is learnt from",
             inputs=("corpus.regroup",),
-            outside=_existing_file,
+            outside=_existing_files,
             resumable=True,
             sharded=1,
         ),
@@ -271,7 +278,7 @@ ROOM = Room(
             run="tokenizer.train:run",
             summary="learn the vocabulary with SentencePiece, or take the one that is named",
             inputs=("tokenizer.sample",),
-            outside=_existing_file,
+            outside=_existing_files,
         ),
         Stage(
             name="tokenizer.encode",

@@ -15,13 +15,13 @@ def segment(text: str, *, model: Path, lines: int = 20) -> None:
     text
         The text, or the path of a text file.
     model
-        A folder that tokenizer.train made, or a SentencePiece model file.
+        A folder of tokenizer.train's or of transformers', a SentencePiece model file, or a tokenizer.json.
     lines
         How many lines of a file to show.
     """
-    from tokenizer.pieces import Tokenizer
+    from tokenizer.folder import load_tokenizer
 
-    tokenizer = Tokenizer.load(model)
+    tokenizer = load_tokenizer(model)
     for line in _lines(text, lines):
         ids = tokenizer.encode(line)
         print(" ".join(tokenizer.pieces(ids)))
@@ -34,19 +34,16 @@ def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
     Parameters
     ----------
     model
-        A folder that tokenizer.train made, or a SentencePiece model file.
+        A folder of tokenizer.train's or of transformers', a SentencePiece model file, or a tokenizer.json.
     folder
         Where to write tokenizer.json, tokenizer_config.json, special_tokens_map.json and sentencepiece.bpe.model.
     longest
         Pieces that the model has positions for, 512 for XLM-R; longer texts are then cut when asked to.
     """
-    from tokenizer.hugging_face import write_files
-    from tokenizer.pieces import Tokenizer
-    from tokenizer.stages import model_file
+    from tokenizer.folder import load_tokenizer
+    from tokenizer.hugging_face import write_tokenizer
 
-    file = model_file(model)
-    Tokenizer.load(file)  # says what is wrong with it
-    write_files(file, folder, longest)
+    write_tokenizer(load_tokenizer(model), folder, longest)
     print(folder)
 
 

@@ -21,9 +21,9 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
-from tokenizer.hugging_face import write_files
+from tokenizer.folder import load_tokenizer
+from tokenizer.hugging_face import write_tokenizer
 from tokenizer.model_file import round_scores
-from tokenizer.pieces import Tokenizer
 from tokenizer.sample import TEXT
 from tokenizer.stages import MODEL_FILE, TrainSettings, TrainStage
 from tokenizer.vocabulary import pieces_by_script, write_table
@@ -43,11 +43,10 @@ class MisfitError(XlmrError):
 
 def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Train, or take the model that is named; and write what the vocabulary holds."""
-    existing = config.existing.file()
+    existing = config.existing.path()
     about = _learn(config.train, inputs["tokenizer.sample"], output, context) if existing is None else {}
-    model = existing or output / MODEL_FILE
-    tokenizer = Tokenizer.load(model)
-    write_files(model, output)
+    tokenizer = load_tokenizer(existing or output / MODEL_FILE)
+    write_tokenizer(tokenizer, output)
     write_table(tokenizer, output / "vocabulary.tsv")
     scripts = pieces_by_script(tokenizer)
     write_json(output / SCRIPTS, scripts)

@@ -34,7 +34,9 @@ def test_it_is_taken_as_it_is(given: str, corpus: Path, trained: Path, run_stage
 def test_its_content_counts_and_not_its_place(trained: Path, tmp_path: Path) -> None:
     config = TokenizerSettings.model_validate({"existing": {"model": str(trained)}})
     for stage in ROOM.stages[:2]:
-        assert stage.outside(stage.config_from(config)) == {str(trained / MODEL_FILE): "existing.model"}
+        assert stage.outside(stage.config_from(config)) == {
+            str(trained / name): "existing.model" for name in (MODEL_FILE, "tokenizer.json")
+        }
         assert stage.outside(stage.config_from(TokenizerSettings())) == {}
 
 

@@ -141,7 +141,7 @@ def test_a_tokenizer_travels_to_workers(tokenizer: Tokenizer) -> None:
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(XlmrError, match=r"sentencepiece\.bpe\.model: no such file"):
+    with pytest.raises(XlmrError, match=r"neither sentencepiece\.bpe\.model nor tokenizer\.json"):
         Tokenizer.load(tmp_path)
     (tmp_path / "broken.model").write_bytes(b"not a model")
     with pytest.raises(XlmrError, match=r"broken\.model: not a SentencePiece model"):
