@@ -23,6 +23,8 @@ NORMS: dict[str, Literal["post", "pre"]] = {"xlm-roberta": "post", "xlm-roberta-
 ARCHITECTURES = {"post": "XLMRobertaForMaskedLM", "pre": "XLMRobertaXLForMaskedLM"}
 
 Size = Annotated[int, Field(ge=1, lt=2**31)]
+Rows = Annotated[int, Field(ge=5, lt=2**31)]
+"""Of the table of tokens: the special ones are five."""
 Layers = Annotated[int, Field(ge=1, le=1000)]
 Positions = Annotated[int, Field(ge=PAD + 3, lt=2**31)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -34,7 +36,7 @@ class Architecture(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    vocabulary_rows: Size
+    vocabulary_rows: Rows
     layers: Layers
     width: Size
     heads: Size
@@ -60,7 +62,7 @@ class HuggingFaceConfig(BaseModel):
     """The keys of config.json that the architecture depends on; others are left alone."""
 
     model_type: Literal["xlm-roberta", "xlm-roberta-xl"]
-    vocab_size: Size
+    vocab_size: Rows
     num_hidden_layers: Layers
     hidden_size: Size
     num_attention_heads: Size

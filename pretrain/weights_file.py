@@ -108,7 +108,7 @@ class Weights(Mapping[str, Tensor]):
             return
         found = read_json_as(_Index, index, COPY_AGAIN).weight_map
         for file_name in sorted(set(found.values())):
-            if Path(file_name).name != file_name or "\0" in file_name:
+            if Path(file_name).name != file_name or not file_name.isprintable():
                 raise XlmrError(f"{index}: weight_map names the file {file_name!r}", "files must lie beside it")
             self._add(folder / file_name, {name for name, place in found.items() if place == file_name})
 
