@@ -33,6 +33,8 @@ def explain_os_error(error: OSError) -> XlmrError | None:
             f"{name}: the disk is full",
             "free some space and run the same command again: what is complete is kept",
         )
+    if error.errno == errno.EROFS:
+        return XlmrError(f"{name}: the file system is read-only", "choose another run.directory")
     if isinstance(error, FileNotFoundError) and error.filename:
         return XlmrError(f"{name}: no such file", "check the path in the configuration")
     if isinstance(error, NotADirectoryError | FileExistsError) and error.filename:

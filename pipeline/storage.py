@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -144,24 +145,74 @@ def _asked(address: str, function: Callable[[], Answer]) -> Answer:
 
 
 def expand(address: str) -> list[str]:
-    """The addresses that a pattern names, sorted; a folder or file without wildcards names itself.
+    """The addresses of the files that a pattern names, sorted; a folder or file without wildcards names itself.
 
-    Errors: XlmrError when nothing is there, or when it cannot be asked.
+    Errors: XlmrError when nothing is there, when it cannot be asked, and for a name that is not UTF-8.
     """
     filesystem, path = filesystem_of(address)
     with told_of(address):
         if has_wildcards(path):
-            found = sorted(_asked(address, lambda: filesystem.glob(path)))
+            named: dict[str, Any] = _asked(address, lambda: filesystem.glob(path, detail=True))
+            found = sorted(name for name, about in named.items() if not _is_folder(name, about))
         else:
             found = [path] if _asked(address, lambda: filesystem.exists(path)) else []
     if not found:
         raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
+    if unwritable := next((name for name in found if not _is_text(name)), None):
+        shown = os.fsencode(unwritable).decode("utf-8", "backslashreplace")
+        raise XlmrError(f"{shown}: the name of this file is not UTF-8", "rename it")
     if is_local(address):
         # fsspec makes local paths absolute; a key must not depend on where the checkout lies.
         here = Path.cwd()
         absolute = Path(address).is_absolute()
         return [p if absolute or not Path(p).is_relative_to(here) else str(Path(p).relative_to(here)) for p in found]
     return [filesystem.unstrip_protocol(name) for name in found]
+
+
+def _is_folder(name: str, about: Mapping[str, Any]) -> bool:
+    """Whether it is a folder, or on this machine a link to one."""
+    return about["type"] == "directory" or (bool(about.get("islink")) and Path(name).is_dir())
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8: Python has bytes that are not as half surrogate pairs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_file(path: Path) -> os.stat_result:
+    """The status of a file that can be read from its beginning to its end.
+
+    Errors: XlmrError naming it: for a link to nothing, a folder, a pipe, a device; FileNotFoundError.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise XlmrError(
+                f"{path}: is a link to {path.readlink()}, which is not there", "mend or remove it"
+            ) from None
+        raise
+    if stat.S_ISDIR(status.st_mode):
+        raise XlmrError(f"{path}: is a folder, and a file is meant", "name the files in it, or rename it")
+    if not stat.S_ISREG(status.st_mode):
+        raise XlmrError(f"{path}: is a pipe or a device, no regular file", "copy what it gives into a file")
+    return status
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What the system says in the block about reading ``path`` is one line that names it; but for a missing file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        mend = "check the disk and your rights, and run the same command again"
+        raise XlmrError(f"{path}: {error.strerror or error}", mend) from error
 
 
 class ChecksumCache:
@@ -196,12 +247,14 @@ class ChecksumCache:
             filesystem, path = filesystem_of(address)
             with told_of(address):
                 return str(ask(address, lambda: filesystem.checksum(path)))
-        status = Path(address).stat()
+        with naming(Path(address)):
+            status = check_file(Path(address))
         stamp = [status.st_size, status.st_mtime_ns]
         if verify or not self._knows(address, stamp):
             self._be_the_one_who_reads()
         if verify or not self._knows(address, stamp):
-            self._known[address] = [*stamp, sha256_of_file(Path(address))]
+            with naming(Path(address)):
+                self._known[address] = [*stamp, sha256_of_file(Path(address))]
             self._changed = True
             if time.monotonic() - self._saved > SAVE_SECONDS:
                 self._save()

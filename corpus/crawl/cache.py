@@ -22,7 +22,7 @@ from threading import Event
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.crawl.download import GoneError, Part, download, open_here, sha256_of
+from corpus.crawl.download import GoneError, LocalFile, Part, download, open_here, sha256_of
 from corpus.crawl.slots import try_lock, wait_for_lock
 from pipeline.errors import XlmrError
 from pipeline.storage import is_local, publish, read_json, write_json
@@ -83,7 +83,7 @@ class Cache:
     def _open_copy(self, name: str) -> IO[bytes] | None:
         path = self._settings.folder / "files" / name
         try:
-            stream = path.open("rb", buffering=0)
+            stream = LocalFile(path)
         except FileNotFoundError:
             return None
         wait_for_lock(stream, self._stop, fcntl.LOCK_SH)

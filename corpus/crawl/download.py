@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import random
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from corpus.crawl.inflate import Limits, Text, UnreadableError
 from corpus.crawl.slots import StoppedError, pause, slot
 from corpus.crawl.source import Opened, RefusedError, open_source
 from pipeline.errors import XlmrError
-from pipeline.storage import read_json, write_json
+from pipeline.storage import check_file, naming, read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Download
@@ -30,11 +31,27 @@ class GoneError(XlmrError):
 
 
 def open_here(path: str) -> IO[bytes]:
-    """A local file, open for reading. Errors: GoneError."""
+    """A local file, open for reading. Errors: GoneError; XlmrError naming it, here and where it is read."""
     try:
-        return open(path, "rb", buffering=0)  # noqa: PTH123 - the caller closes it
+        with naming(Path(path)):
+            check_file(Path(path))
+            return LocalFile(path)
     except FileNotFoundError:
         raise GoneError(f"{path}: no such file", "check the path") from None
+
+
+class LocalFile(io.FileIO):
+    """A file whose errors of reading name it. They are not taken for damage of what is in it."""
+
+    def readinto(self, buffer: Any) -> int:
+        """As FileIO. Errors: XlmrError."""
+        with naming(Path(str(self.name))):
+            return super().readinto(buffer)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As FileIO. Errors: XlmrError."""
+        with naming(Path(str(self.name))):
+            return super().read(size)
 
 
 @dataclass
