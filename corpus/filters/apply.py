@@ -38,6 +38,8 @@ class FilterChain:
         self._masker = make_masker(filters)
         lists = filters.url_lists if "url_lists" in names else None
         self._urls = UrlList(lists.files, lists.patterns) if lists else None
+        only = filters.only_hosts if "only_hosts" in names else None
+        self._only = UrlList(only.files, entries=only.hosts) if only else None
         self._words = _word_lists(filters.bad_words.files) if "bad_words" in names else {}
 
     @property
@@ -90,6 +92,9 @@ class FilterChain:
         if name == "url_lists" and self._urls is not None:
             for text, listed in zip(texts, self._urls.holds([text.url for text in texts]), strict=True):
                 text.listed = listed
+        elif name == "only_hosts" and self._only is not None:
+            for text, listed in zip(texts, self._only.holds([text.url for text in texts]), strict=True):
+                text.of_other_host = not listed
         elif name == "bad_words":
             for text in texts:
                 words = self._words.get(text.language), self._words.get(EVERY_LANGUAGE)

@@ -19,6 +19,7 @@ from corpus.filters.settings import (
     GopherQuality,
     GopherRepetition,
     Length,
+    OnlyHosts,
     RuleSet,
     Script,
     UrlLists,
@@ -37,7 +38,13 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-# --- url_lists, length, script -------------------------------------------------------------------------------------
+# --- only_hosts, url_lists, length, script ---------------------------------------------------------------------------
+
+
+def other_host(text: Text, limits: OnlyHosts) -> bool:
+    """Neither the URL nor anything above it is one that is kept."""
+    del limits
+    return text.of_other_host
 
 
 def listed_url(text: Text, limits: UrlLists) -> bool:
@@ -224,6 +231,7 @@ def too_many_line_breaks(text: Text, limits: FineWeb) -> bool:
 
 
 RULES: Mapping[RuleSet, Sequence[Rule]] = {
+    "only_hosts": (other_host,),
     "url_lists": (listed_url,),
     "length": (
         too_few_characters, too_many_characters, too_few_words, too_many_words, too_few_lines, too_many_lines,

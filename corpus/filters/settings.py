@@ -14,8 +14,8 @@ from pydantic import ValidationError, model_validator
 from pipeline.config import Section, setting
 
 RuleSet = Literal[
-    "url_lists", "length", "script", "refinedweb", "c4", "mc4", "gopher_quality", "gopher_repetition", "fineweb",
-    "bad_words",
+    "only_hosts", "url_lists", "length", "script", "refinedweb", "c4", "mc4", "gopher_quality", "gopher_repetition",
+    "fineweb", "bad_words",
 ]  # fmt: skip
 Kind = Literal["email", "iban", "credit_card", "ipv4", "ipv6", "phone"]
 
@@ -39,6 +39,17 @@ class UrlLists(Section):
         source="RefinedWeb (Penedo et al. 2023), G.1: UT1 lists",
     )
     patterns: tuple[str, ...] = setting((), "lists of regular expressions, one a line, searched in the whole URL")
+
+
+class OnlyHosts(Section):
+    """Hosts and pages that are kept, and no others."""
+
+    hosts: tuple[str, ...] = setting(
+        (),
+        "hosts with all below them (example.org, also www.example.org; is: every host of Iceland), or 'host/path' with "
+        "all below it",
+    )
+    files: tuple[str, ...] = setting((), "lists of the same, as in url_lists.files")
 
 
 class Length(Section):
@@ -194,6 +205,7 @@ class Filters(Section):
 
     rules: tuple[RuleSet, ...] = setting((), "sets of rules that are on, in the order in which they are asked")
     mask: tuple[Kind, ...] = setting((), "personal data that is masked")
+    only_hosts: OnlyHosts = setting(OnlyHosts(), "hosts and pages that are kept, and no others")
     url_lists: UrlLists = setting(UrlLists(), "hosts and pages that are left out")
     length: Length = setting(Length(), "how long a document must be and may be")
     script: Script = setting(Script(), "whether it is in the scripts of its language")
@@ -208,6 +220,12 @@ class Filters(Section):
     languages: dict[str, dict[str, Any]] = setting(
         {}, "what differs in a language: its own 'rules', or thresholds, as {de: {gopher_quality: {min_words: 40}}}"
     )
+
+    @model_validator(mode="after")
+    def _some_hosts(self) -> Self:
+        if "only_hosts" in self.rules and not (self.only_hosts.hosts or self.only_hosts.files):
+            raise ValueError("rules has only_hosts, but only_hosts names no hosts and no files: nothing would be kept")
+        return self
 
     @model_validator(mode="after")
     def _languages_are_understood(self) -> Self:
@@ -226,7 +244,7 @@ class Filters(Section):
             return self
         values = self.model_dump(exclude={"languages"})
         for name, value in over.items():
-            if name in {"languages", "mask", "placeholders", "url_lists", "bad_words"}:
+            if name in {"languages", "mask", "placeholders", "only_hosts", "url_lists", "bad_words"}:
                 raise ValueError(f"{language}: {name} cannot differ by language")
             same = isinstance(value, Mapping) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **value} if same else value
@@ -242,6 +260,8 @@ def list_files(filters: Filters) -> dict[str, str]:
     """The files that the rules in use, in any language, read: {address or pattern: setting that names it}."""
     files: dict[str, str] = {}
     rules = filters.rules_in_use()
+    if "only_hosts" in rules:
+        files |= dict.fromkeys(filters.only_hosts.files, "filters.only_hosts.files")
     if "url_lists" in rules:
         files |= dict.fromkeys(filters.url_lists.files, "filters.url_lists.files")
         files |= dict.fromkeys(filters.url_lists.patterns, "filters.url_lists.patterns")

@@ -33,6 +33,7 @@ class Text:
         self.all_lines = lines
         # What is found out for a whole batch at once:
         self.listed = False
+        self.of_other_host = False
         self.bad_words = 0
         self.ngrams: NgramShares | None = None
 

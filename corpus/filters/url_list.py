@@ -27,8 +27,9 @@ _HOSTS_FILE = re.compile(r"^(?:0\.0\.0\.0|127\.0\.0\.1)\s+")
 class UrlList:
     """Hosts and pages, each with all that lies below it, and patterns."""
 
-    def __init__(self, files: Iterable[str], patterns: Iterable[str]) -> None:
+    def __init__(self, files: Iterable[str], patterns: Iterable[str] = (), entries: Iterable[str] = ()) -> None:
         parts = [_hashes(block) for pattern in files for block in read_blocks(pattern)]
+        parts.append(_hashes("\n".join(entries)))
         self._listed: Hashes = np.concatenate([np.empty(0, np.uint64), *parts])
         self._listed.sort()
         self._patterns = compile_patterns(patterns)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.filters.check import check_lists
-from corpus.filters.settings import Filters
+from corpus.filters.settings import Filters, list_files
 from corpus.filters.url_list import UrlList, places_above
 from pipeline.errors import XlmrError
 
@@ -65,6 +65,19 @@ def test_url_lists(tmp_path: Path, url: str, listed: bool) -> None:
     path.write_text(LIST)
     options: Any = {"rules": ("url_lists",), "url_lists": {"files": (str(path),)}}
     assert check(PROSE, url=url, **options) == ("url_lists: listed url" if listed else None)
+
+
+@pytest.mark.parametrize("url", ["http://a.org/x", "https://www.b.A.ORG:8080/", "https://b.org/p/q", "http://x.is/"])
+def test_hosts_that_are_kept(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "more"
+    path.write_text("# kept too\nb.org/p\n")
+    options: Any = {"rules": ("only_hosts",), "only_hosts": {"hosts": ("a.org", "is"), "files": (str(path),)}}
+    assert check(PROSE, url=url, **options) is None
+    for other in ("http://ba.org/x", "http://b.org/", "http://a.org.net/", "http://isis.com/", ""):
+        assert check(PROSE, url=other, **options) == "only_hosts: other host"
+    assert list_files(Filters(**options)) == {str(path): "filters.only_hosts.files"}
+    with pytest.raises(ValueError, match="nothing would be kept"):
+        Filters(rules=("only_hosts",))
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress, bytes])

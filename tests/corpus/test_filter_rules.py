@@ -107,7 +107,7 @@ def test_edges(rule: Any, limits: Any, kept: Text, dropped: Text) -> None:
 
 def test_every_rule_has_an_edge_test() -> None:
     tested = {edge[0] for edge in EDGES} | {rules.frequent_ngram, rules.duplicate_ngrams}
-    elsewhere = {rules.listed_url, rules.bad_words}  # with the lists, in test_filters.py
+    elsewhere = {rules.other_host, rules.listed_url, rules.bad_words}  # with the lists, in test_filters.py
     assert tested | elsewhere == {rule for some in rules.RULES.values() for rule in some}
 
 
