@@ -62,7 +62,8 @@ def read(patterns: Iterable[str], at_most: int) -> list[Document]:
     """The first documents of some WET files, with the language that lid.176.ftz says."""
     import fasttext
 
-    from corpus.crawl.wet import Tally, read_documents
+    from corpus.crawl.tally import Tally
+    from corpus.crawl.wet import read_documents
     from corpus.language.model_file import BUILT_IN_IDENTIFIER, model_path
     from pipeline.storage import expand
 

@@ -1,83 +1,105 @@
 """Text out of pages that were crawled as they are: HTTP responses with HTML, its encoding found out.
 
-The title becomes the first line and the rest follows, so that all after it is as with WET.
+The title becomes the first line and the rest follows, so that all after it is as with WET. How large a tree a page can
+make is bounded before the tree is built: bytes, elements and depth.
 """
 
 from __future__ import annotations
 
-import codecs
+import re
+from typing import NamedTuple
 
-from fastwarc.warc import WarcRecord
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree, Node
+
+from corpus.crawl.charset import decode_page
+from corpus.crawl.http_response import GrowsError, read_response
 
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 DEEPEST = 1000
 """Nested elements. Finding the main content takes time with the square of the depth."""
+DEEPEST_TREE = 10 * DEEPEST
+"""Elements that may be open at once by a count of tags, which takes those that need no end for open ones too."""
+MOST_ELEMENTS = 300_000
+"""Tags of a page. An element takes some 400 bytes of memory, so a tree stays under 120 MB."""
 _FEW_TAGS = 2000
+_BEGINNING = 2**14
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\ufffd]")
+_BINARY = 0.05
+"""Share of controls and of characters that could not be decoded, over which a page's beginning is no text."""
+_TAG = re.compile(
+    # Void elements, and those whose end browsers add: they do not nest.
+    rb"<(/?)(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|d[dt]|option|t[rdh])\b)[a-z]",
+    re.IGNORECASE,
+)
 
 
 class NotAPage(Exception):  # noqa: N818 - it is an answer, not a fault
-    """There is no text to be had. ``reason`` in few words, the same for the same cause."""
+    """There is no text to be had. ``reason`` in few words, the same for the same cause.
 
-    def __init__(self, reason: str) -> None:
+    ``lost``  it was, or may have been, a page: a crawl that loses most of its pages is named. Images, errors of a
+              server and the like are not lost.
+    """
+
+    def __init__(self, reason: str, *, lost: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.lost = lost
 
 
-def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> str:
+class PageText(NamedTuple):
+    """A page's title and text, a line each. ``cut``: its body ended or was damaged before its coding did."""
+
+    text: str
+    cut: bool
+
+
+def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> PageText:
     """The title on the first line, then the text, of an HTTP response. Errors: NotAPage.
 
     ``max_bytes``  what the page may grow to if its server compressed it.
     """
-    kind, charset, body = _open_response(response, max_bytes)
+    try:
+        opened = read_response(response, max_bytes)
+    except GrowsError:
+        raise NotAPage("it grows over the limit of a record") from None
+    if opened is None:
+        raise NotAPage("not a whole HTTP response")
+    if opened.status != 200:
+        raise NotAPage("its status is not 200", lost=False)
+    kind, body = opened.kind or _guess(opened.body), opened.body
     if kind not in HTML and kind != PLAIN:
-        raise NotAPage(f"not HTML but {kind}" if kind.isascii() and len(kind) < 40 else "not HTML")
-    encoding = _known(charset) or detect_encoding(body, from_html_meta=kind != PLAIN) or "utf-8"
-    text = bytes_to_str(body, encoding, errors="replace")
+        raise NotAPage(f"not HTML but {kind}" if kind.isascii() and len(kind) < 40 else "not HTML", lost=False)
+    text = decode_page(body, opened.charset, is_html=kind != PLAIN)
+    beginning = text[:_BEGINNING]
+    if len(_NO_TEXT.findall(beginning)) > _BINARY * len(beginning):
+        raise NotAPage("binary data, or in an encoding that is not known")
     if kind == PLAIN:
-        return f"\n{text}"
+        return PageText(f"\n{text}", opened.cut)
+    tags = body.count(b"<")
+    if tags > _FEW_TAGS:
+        _check_size(body, tags)
     tree = HTMLTree.parse(text)
-    if main_content and body.count(b"<") > _FEW_TAGS and is_deep(tree.document, DEEPEST):
+    if main_content and tags > _FEW_TAGS and is_deep(tree.document, DEEPEST):
         raise NotAPage("its elements are nested too deeply")
     title = " ".join((tree.title or "").split())
-    return f"{title}\n{extract_plain_text(tree, main_content=main_content)}\n"
+    return PageText(f"{title}\n{extract_plain_text(tree, main_content=main_content)}\n", opened.cut)
 
 
-def _open_response(response: bytes, max_bytes: int) -> tuple[str, str, bytes]:
-    """Content type, charset (as the server said it) and the body, decompressed."""
-    record = WarcRecord()
-    record.init_headers(content_length=len(response))
-    record.set_bytes_content(response)
-    record.is_http = True
-    try:
-        record.parse_http(auto_decode="all", quirks_mode=True)
-        status = record.http_headers.status_code
-        if status is None:
-            raise NotAPage("not a whole HTTP response")
-        if status != 200:
-            raise NotAPage("its status is not 200")
-        kind = (record.http_content_type or "").lower()
-        charset = record.http_charset or ""
-        body = record.reader.read(max_bytes + 1)
-    except OSError:
-        raise NotAPage("not a whole HTTP response") from None
-    if len(body) > max_bytes:
-        raise NotAPage("it grows over the limit of a record")
-    return kind or _guess(body), charset, body
+def _check_size(body: bytes, tags: int) -> None:
+    """Errors: NotAPage for a page whose tree would be too large, known before it is built."""
+    if tags > MOST_ELEMENTS:
+        raise NotAPage(f"more than {MOST_ELEMENTS:,} elements")
+    depth = 0
+    for tag in _TAG.finditer(body):
+        depth = depth + 1 if not tag[1] else max(depth - 1, 0)
+        if depth > DEEPEST_TREE:
+            raise NotAPage("its elements are nested too deeply")
 
 
 def _guess(body: bytes) -> str:
-    return HTML[0] if body[:1024].lstrip()[:1] == b"<" else "something unnamed"
-
-
-def _known(charset: str) -> str:
-    try:
-        return (map_encoding_to_html5(codecs.lookup(charset).name) or "") if charset else ""
-    except LookupError:
-        return ""
+    return HTML[0] if body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else "something unnamed"
 
 
 def is_deep(root: Node | None, limit: int) -> bool:

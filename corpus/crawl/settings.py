@@ -123,6 +123,14 @@ class Read(Section):
     max_growth: int = setting(
         200, "how many times its size a compressed member may grow to, if over 16 MiB; a larger one is left out", ge=1
     )
+    max_lost_share: float = setting(
+        0.5,
+        "share of the records, or of the bytes, that may be lost to damage before the run fails; what was read stays, "
+        "so that a rerun with another value is quick",
+        ge=0,
+        le=1,
+        affects_result=False,
+    )
     missing: Literal["fail", "leave_out"] = setting(
         "fail",
         "a file that is gone (404, 410, no such file) fails its shard, or is left out and named; shards that are "

@@ -6,11 +6,11 @@ and then go the same way. Files of documents (corpus/documents/) have a column o
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from corpus.crawl.dumps import segment_of
 from corpus.crawl.inflate import Limits
 from corpus.crawl.open_files import open_each
 from corpus.crawl.settings import Read
+from corpus.crawl.tally import Tally
 from corpus.crawl.warc import Damage, Record, read_records
 from corpus.documents.read import read_rows, unit_of
 from corpus.documents.row import BadRow, TextRow
@@ -25,7 +26,6 @@ from corpus.documents.row import BadRow, TextRow
 if TYPE_CHECKING:
     from typing import IO
 
-NAMED_AT_MOST = 20
 TEXT, PAGE = "conversion", "response"
 _PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9.:_-]+)(?=[/?#]|\Z)")
 
@@ -44,37 +44,6 @@ class Document:
     lines: list[str]
 
 
-@dataclass
-class Tally:
-    """What was read and what was not: good records, those too short, bad places and the first of these by name.
-
-    ``left_out`` counts records that are whole and yet no documents, by reason.
-    """
-
-    records: int = 0
-    short: int = 0
-    bad: int = 0
-    named: list[str] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-
-    def add_bad(self, file: str, position: int, problem: str, *, unit: str = "byte", count: int = 1) -> None:
-        """Count more bad places, the first at this byte, line or row."""
-        self.bad += count
-        self._name(file, position, problem, unit)
-
-    def add_left_out(self, file: str, position: int, reason: str, *, name: bool = False, unit: str = "byte") -> None:
-        """Count one more record that is left out for a reason."""
-        self.left_out[reason] += 1
-        if name:
-            self._name(file, position, reason, unit)
-
-    def _name(self, file: str, position: int, problem: str, unit: str) -> None:
-        if len(self.named) < NAMED_AT_MOST:
-            # What a file says of itself may be in a problem: one line, whatever it holds.
-            line = f"{file}: {problem} ({unit} {position:,}); left out"
-            self.named.append("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
-
-
 def read_crawl(
     files: Sequence[str], read: Read, tally: Tally, missing: list[str] | None = None, root: str = ""
 ) -> Iterator[Document]:
@@ -86,12 +55,21 @@ def read_crawl(
     """
     left = read.documents
     for file, stream in open_each(files, read.download, missing):
-        for document in _of_file(file, segment_of(file, root), stream, read, tally):
-            yield document
-            if left is not None:
-                left -= 1
-                if left == 0:
-                    return
+        with tally.of_file(file, size_of(stream)):
+            for document in _of_file(file, segment_of(file, root), stream, read, tally):
+                yield document
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
+
+
+def size_of(stream: IO[bytes]) -> int:
+    """Bytes of an open file, which stays where it is."""
+    place = stream.tell()
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(place)
+    return size
 
 
 def read_documents(files: Sequence[str], min_characters: int, max_bytes: int, tally: Tally) -> Iterator[Document]:
@@ -147,7 +125,7 @@ def _of_records(file: str, segment: str, stream: IO[bytes], read: Read, tally: T
     limits = Limits(read.max_file_bytes, read.max_growth)
     for item in read_records(stream, (TEXT, PAGE), read.max_record_bytes, limits):
         if isinstance(item, Damage):
-            tally.add_bad(file, item.position, item.problem)
+            tally.add_damage(file, item)
             continue
         text = _text_of(item, file, read, tally)
         if text is None:
@@ -173,10 +151,14 @@ def _text_of(record: Record, file: str, read: Read, tally: Tally) -> str | None:
         from corpus.crawl.html import NotAPage, text_of_page
 
         try:
-            text = text_of_page(record.body, main_content=read.main_content, max_bytes=read.max_record_bytes)
+            page = text_of_page(record.body, main_content=read.main_content, max_bytes=read.max_record_bytes)
         except NotAPage as error:
             tally.add_left_out(file, record.position, error.reason)
+            if error.lost:
+                tally.add_lost_page(error.reason)
             return None
+        tally.add_page(cut=page.cut)
+        text = page.text
     else:
         try:
             text = record.body.decode("utf-8")

@@ -22,7 +22,9 @@ from corpus.crawl.download import GoneError
 from corpus.crawl.dumps import segment_of
 from corpus.crawl.fetch import read_shards
 from corpus.crawl.missing import write_missing
-from corpus.crawl.wet import NAMED_AT_MOST, Document, Tally, read_crawl
+from corpus.crawl.tally import NAMED_AT_MOST, Tally
+from corpus.crawl.wet import Document, read_crawl
+from corpus.crawl.yields import check_crawl
 from corpus.duplicates.arrays import Hashes, HashWriter
 from corpus.duplicates.normalise import normalise_lines_for_hash
 from corpus.duplicates.runs import SortedRuns
@@ -54,9 +56,10 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
     }
     tasks = {name: (name, files) for name, files in shards.items()}
     counts = sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
+    files = sum(map(len, shards.values()))
     if gone := counts.get("missing_files", 0):
-        files = sum(map(len, shards.values()))
         context.warn(f"{gone:,} of {files:,} files of the crawl are gone and left out; missing/ names them by shard")
+    check_crawl(counts, files, config.read)
     return counts
 
 
@@ -80,11 +83,10 @@ def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) ->
     with HashWriter(workspace / "sorted" / f"{name}.npy") as writer:
         for piece in document_hashes.pieces():
             writer.append(piece)
-    read_counts = {"records": tally.records, "too_short": tally.short, "bad_records": tally.bad}
     write_missing(workspace, name, missing)
     gone = {"missing_files": len(missing)} if missing else {}
-    warnings = [*(f"{file}: is gone; left out" for file in missing[:NAMED_AT_MOST]), *tally.named]
-    return ShardReport({**counts, **read_counts, **gone, "left_out": dict(tally.left_out)}, warnings)
+    warnings = [*(f"{file}: is gone; left out" for file in missing[:NAMED_AT_MOST]), *tally.warnings()]
+    return ShardReport({**counts, **tally.counts(), **gone}, warnings)
 
 
 def _documents(files: Sequence[str], read: Read, tally: Tally, missing: list[str]) -> Iterator[Document]:

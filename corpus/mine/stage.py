@@ -18,7 +18,8 @@ import numpy as np
 from corpus.checks import known_codes
 from corpus.crawl.fetch import dump_of, read_root, read_shards
 from corpus.crawl.missing import without_missing
-from corpus.crawl.wet import Document, Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import Document, read_crawl
 from corpus.duplicates.arrays import Hashes
 from corpus.duplicates.exact import read_drops
 from corpus.duplicates.hash import DOCUMENTS_AT_ONCE, batched

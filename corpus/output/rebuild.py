@@ -17,7 +17,8 @@ import pyarrow as pa
 from corpus.crawl.download import GoneError
 from corpus.crawl.dumps import ROOT, address_of, check_segment
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Document, Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import Document, read_crawl
 from corpus.filters.masking import Masker
 from corpus.language.labels import LABEL
 from corpus.mine.rows import Row

@@ -11,7 +11,8 @@ from corpus_crawl import wet_file, wet_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.crawl.wet import Tally, read_documents
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_documents
 from pipeline.errors import XlmrError
 
 GOOD = [wet_record(n, f"title {n}\n" + f"line of number {n} that says something\n" * 5) for n in range(6)]
@@ -136,10 +137,33 @@ def test_a_run_over_damaged_files_goes_through_and_says_so(fresh, small, tmp_pat
     words = ("--corpus.fetch.crawl", f"{crawl}/*.gz")
     plan = fresh.run(*words, until="corpus.hash")
     manifest = plan["corpus.hash"].manifest
-    assert manifest.counts["bad_records"] == 3
+    assert manifest.counts["bad_places"] == 3
     assert [line.split(":")[0][-4:] for line in manifest.warnings] == ["a.gz", "b.gz", "c.gz"]
+    assert manifest.warnings[1].endswith("the file is empty (byte 0); left out; no document in the file")
     assert manifest.counts["documents"] > 100
     assert any("warning" in line and "b.gz" in line for line in fresh.said)
+
+
+def test_a_crawl_of_which_nothing_can_be_read_is_an_error(fresh, tmp_path):
+    for name in ("a.gz", "b.gz"):
+        (tmp_path / name).write_bytes(b"no gzip at all, but long enough")
+    with pytest.raises(XlmrError, match=r"no document in 2 files of the crawl: could not be read \(2\)"):
+        fresh.run("--corpus.fetch.crawl", f"{tmp_path}/*.gz", until="corpus.hash")
+    wet_file(tmp_path / "a.gz", wet_record(1, "title\nshort\n"))
+    with pytest.raises(XlmrError, match=r"under 300 characters \(1\).*lower corpus.read.min_characters"):
+        fresh.run("--corpus.fetch.crawl", f"{tmp_path}/a.gz", until="corpus.hash")
+
+
+def test_a_crawl_that_lost_more_than_allowed_is_an_error_and_its_shards_stay(fresh, small, tmp_path):
+    whole = sorted((small / "crawl").iterdir())[0].read_bytes()
+    (tmp_path / "a.gz").write_bytes(whole)
+    (tmp_path / "b.gz").write_bytes(b"\0" * 3 * len(whole))
+    words = ("--corpus.fetch.crawl", f"{tmp_path}/*.gz")
+    (tmp_path / "b.gz").write_bytes(whole[: len(whole) // 2] + b"\0" * 3 * len(whole))
+    with pytest.raises(XlmrError, match=r"the crawl is damaged: .* bytes could not be read"):
+        fresh.run(*words, until="corpus.hash")
+    plan = fresh.run(*words, "--corpus.read.max_lost_share", "0.9", until="corpus.hash")
+    assert plan["corpus.hash"].manifest.counts["lost_bytes"] > 2 * len(whole)
 
 
 def test_a_crawl_that_changes_between_stages_is_noticed(fresh, small, tmp_path):

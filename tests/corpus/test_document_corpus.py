@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from corpus.crawl.wet import Tally, read_documents
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_documents
 from corpus.output.minify import minify
 from corpus.output.reproduce import reproduce
 from pipeline.manifest import read_manifest

@@ -16,7 +16,8 @@ from pyarrow import feather, parquet
 
 from corpus.crawl.dumps import files_of
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Document, Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import Document, read_crawl
 from corpus.documents.read import unit_of
 from corpus.documents.row import digest_of
 from corpus.documents.settings import Columns

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from corpus.crawl.dumps import address_of, files_of, outside_files, root_of, segment_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
 from corpus.crawl.settings import Fetch, Read
-from corpus.crawl.wet import Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl
 from pipeline.errors import UsageError, XlmrError
 from pipeline.patience import waiting_at_most
 from pipeline.plan import make_plan

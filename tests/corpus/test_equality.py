@@ -16,7 +16,8 @@ from corpus_crawl import wet_file, wet_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.crawl.wet import Tally, read_documents, split_lines
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_documents, split_lines
 from corpus.duplicates.hash import first_in_document, hash_lines
 from corpus.language.model_file import model_path
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model

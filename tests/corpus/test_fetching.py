@@ -22,7 +22,8 @@ from corpus.crawl import download, source
 from corpus.crawl.cache import Cache
 from corpus.crawl.fetch import all_shards
 from corpus.crawl.settings import Fetch, Read
-from corpus.crawl.wet import Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl
 from pipeline.errors import XlmrError
 
 NOISE = random.Random(0).randbytes(3_000_000)

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Tally, domain_of, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import domain_of, read_crawl
 
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 2**20
@@ -27,7 +28,8 @@ READER = """
 import json, re, sys
 sys.path.insert(0, sys.argv[1])
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl
 def peak():  # of this program alone: ru_maxrss begins with that of the process which started it
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
 before = peak()

@@ -11,7 +11,8 @@ from corpus_crawl import wet_file, wet_record
 
 from corpus.crawl.html import NotAPage, text_of_page
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Tally, read_crawl, read_documents
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl, read_documents
 
 WORDS = "Ein Satz über Äpfel und Öl, 你好, жизнь."
 PAGE = (
@@ -40,7 +41,7 @@ def warc_record(number: int, content: bytes, kind: str = "response") -> bytes:
 
 
 def text(body: bytes, *words, main_content: bool = False, **headers) -> list[str]:
-    return text_of_page(response(body, *words, **headers), main_content=main_content, max_bytes=10**6).split("\n")
+    return text_of_page(response(body, *words, **headers), main_content=main_content, max_bytes=10**6).text.split("\n")
 
 
 def test_a_warc_file_reads_as_a_wet_file_does(tmp_path):
@@ -62,7 +63,8 @@ def test_a_warc_file_reads_as_a_wet_file_does(tmp_path):
     assert document.title == "Der Titel"
     assert [line for line in document.lines if line.startswith("Absatz")] == [f"Absatz {n}. {WORDS}" for n in range(12)]
     assert not any("var x" in line or "p {}" in line for line in document.lines)
-    assert (tally.records, tally.short, tally.bad, sum(tally.left_out.values())) == (2, 1, 0, 3)
+    assert (tally.records, tally.short, tally.bad, sum(tally.left_out.values())) == (1, 0, 0, 4)
+    assert tally.left_out["not a whole HTTP response"] == 2
     assert tally.left_out["not HTML but image/png"] == tally.left_out["its status is not 200"] == 1
 
     wet = wet_file(tmp_path / "x.wet.gz", wet_record(2, "\n".join([document.title, *document.lines]) + "\n"))
@@ -119,13 +121,23 @@ def test_html_of_any_kind_gives_text_that_can_be_written(body):
             "\n".join(text(body, "text/html", main_content=main_content)).encode()
 
 
-def test_nesting_that_would_take_hours():
-    deep = b"<div>" * 100_000 + b"x"
+def test_a_tree_that_would_be_too_large_is_not_built():
+    deep = b"<div>" * 5000 + b"x"
     with pytest.raises(NotAPage, match="nested too deeply"):
         text(deep, main_content=True)
     assert "x" in text(deep)
-    wide = b"<div><p>words</p></div>" * 5000
-    assert text(wide, main_content=True)
+    for main_content in (False, True):
+        with pytest.raises(NotAPage, match="nested too deeply"):
+            text(b"<div>" * 100_000, main_content=main_content)
+        with pytest.raises(NotAPage, match="300,000 elements"):
+            text(b"<p>" * 300_001, main_content=main_content)
+        assert text(b"<div><p>words<br></div>" * 50_000, main_content=main_content)
+
+
+def test_what_is_no_text_though_it_says_html():
+    for body in (b"\x89PNG\r\n" + bytes(range(256)) * 99, bytes(3000)):
+        with pytest.raises(NotAPage, match="binary data"):
+            text(body)
 
 
 def test_what_a_server_compressed():
@@ -152,6 +164,36 @@ def test_kinds_by_their_content():
             text(page, kind)
     with pytest.raises(NotAPage, match="something unnamed"):
         text(b"%PDF-1.4", None)
+
+
+def test_a_file_that_loses_most_of_its_pages_is_named(tmp_path):
+    good, large = response(PAGE.format(PARAGRAPHS).encode()), response(b"<p>" * 300_001)
+    image = response(b"\x89PNG" * 99, "image/png")
+    named = {
+        "many.warc": [good, large, large, image, image],
+        "few.warc": [good, good, large, image, image, image],
+        "none.warc": [image, image],
+    }
+    files = [
+        str(wet_file(tmp_path / name, *(warc_record(n, body) for n, body in enumerate(records))))
+        for name, records in named.items()
+    ]
+    tally = Tally()
+    assert len(list(read_crawl(files, Read(), tally))) == 3
+    assert tally.warnings() == [
+        f"{files[0]}: 2 of 3 pages of HTML were left out; most frequent reason: more than 300,000 elements (2)",
+        f"{files[2]}: no document in it; most frequent reason: not HTML but image/png (2)",
+    ]
+
+
+def test_a_page_that_is_cut_is_kept_and_counted(tmp_path):
+    page = PAGE.format(PARAGRAPHS).encode()
+    body = response(b"%x\r\n%s\r\n" % (len(page), page), Transfer_Encoding="chunked")
+    tally = Tally()
+    path = wet_file(tmp_path / "x", warc_record(0, body), warc_record(1, response(page)))
+    first, second = read_crawl([str(path)], Read(), tally)
+    assert first.lines == second.lines
+    assert (tally.cut, tally.bad) == (1, 0)
 
 
 def test_pages_that_only_repeat_are_read_like_others(tmp_path):

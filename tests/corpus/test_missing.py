@@ -16,7 +16,8 @@ from corpus.crawl.download import GoneError
 from corpus.crawl.missing import FOLDER
 from corpus.crawl.settings import Read
 from corpus.crawl.source import RefusedError, open_source
-from corpus.crawl.wet import Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import expand
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from corpus.crawl.wet import Document, Tally, read_documents
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import Document, read_documents
 from samples.builder import languages
 from samples.builder.split import LABELS
 from samples.builder.task import MIN_TEST, Example, Task
