@@ -91,8 +91,19 @@ def test_what_no_encoding_fits_is_decoded_with_the_fewest_errors():
 
 @pytest.mark.parametrize(
     ("label", "codec"),
-    [("ISO-8859-1", "cp1252"), ("latin1", "cp1252"), ("x-sjis", "cp932"), ("GB2312", "gb18030"),
-     ("ks_c_5601-1987", "cp949"), ("tis-620", "cp874"), ("utf8", "utf-8"), ("cp1251", "cp1251"), ("nonsense", ""), ("\udcff", ""), ("a\0b", "")],
-)  # fmt: skip
+    {
+        "ISO-8859-1": "cp1252",
+        "latin1": "cp1252",
+        "x-sjis": "cp932",
+        "GB2312": "gb18030",
+        "ks_c_5601-1987": "cp949",
+        "tis-620": "cp874",
+        "utf8": "utf-8",
+        "cp1251": "cp1251",
+        "nonsense": "",
+        "\udcff": "",
+        "a\0b": "",
+    }.items(),
+)
 def test_labels_mean_what_browsers_take_them_for(label, codec):
     assert python_codec(label) == codec
