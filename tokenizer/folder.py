@@ -71,7 +71,7 @@ def model_from_bytes(data: bytes, file: Path) -> Tokenizer:
         raise XlmrError(f"{file}: not a SentencePiece model", "run tokenizer.train again") from None
     if (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id()) != (0, 1, 2, -1):
         raise XlmrError(f"{file}: its <unk> <s> </s> are not 0 1 2", "train it with tokenizer.train")
-    return Tokenizer(processor, data)
+    return Tokenizer(processor, data, source=file)
 
 
 def with_added(plain: Tokenizer, tokens: Sequence[AddedToken], file: Path) -> Tokenizer:
@@ -89,7 +89,7 @@ def with_added(plain: Tokenizer, tokens: Sequence[AddedToken], file: Path) -> To
         )
     if twice := _twice([token.content for token in added]):
         raise XlmrError(f"{file}: the added token {twice!r} is there twice", "remove one of them")
-    return Tokenizer(plain.processor, plain.model, added) if added else plain
+    return Tokenizer(plain.processor, plain.model, added, plain.source) if added else plain
 
 
 def _twice(contents: Sequence[str]) -> str | None:

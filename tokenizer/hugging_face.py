@@ -72,7 +72,10 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = No
 
 
 def _described(tokenizer: Tokenizer) -> dict[str, Any]:
-    return describe(parse_model(tokenizer.model, Path(MODEL_FILE)), tokenizer.added.tokens)
+    try:
+        return describe(parse_model(tokenizer.model, tokenizer.source), tokenizer.added.tokens)
+    except XlmrError as error:
+        raise XlmrError(f"{tokenizer.source}: {error.problem}", error.mend) from None
 
 
 def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def _brackets(model: ModelFile) -> list[Step]:
     """Without a piece < or >, ＜ｍａｓｋ＞ would be cheaper than its characters: < becomes any other unknown one."""
     if model.byte_fallback or {"<", ">"} <= model.characters:
         return []
-    return [replace_step("<", unused_characters(model, range(0xFDD0, 0xFDF0), 1)[0])]
+    return [replace_step("<", unused_characters(model, 1)[0])]
 
 
 def _never_is_safe(model: ModelFile) -> bool:

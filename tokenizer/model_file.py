@@ -5,6 +5,7 @@ bytes of a .model -> ModelFile; bytes and a number of bits -> bytes with rounded
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,8 +59,14 @@ class ModelFile:
 
     @property
     def rules(self) -> Mapping[str, str]:
-        """The normalisation as a table: what is replaced, leftmost and longest first, by what."""
-        return read_charsmap(self.charsmap)
+        """The normalisation as a table: what is replaced, leftmost and longest first, by what.
+
+        Errors: XlmrError where it cannot be read.
+        """
+        try:
+            return read_charsmap(self.charsmap)
+        except (ValueError, IndexError):
+            raise XlmrError("the table of its normalisation is damaged", "copy the model again") from None
 
 
 def read_model(path: Path) -> ModelFile:
@@ -97,11 +104,13 @@ def parse_proto(data: bytes, path: Path) -> Any:
     )
     try:
         proto = ModelProto.FromString(data)
-    except DecodeError:
+        proto.normalizer_spec.name.encode()  # strings are checked when they are read, and are bytes if they are none
+        texts = all(isinstance(piece.piece, str) and math.isfinite(piece.score) for piece in proto.pieces)
+    except (DecodeError, UnicodeError, AttributeError):
         raise broken from None
     # Other trainers (of Llama, of T5) write models with fewer or more pieces than their trainer's setting says.
     whole = proto.HasField("normalizer_spec") and proto.HasField("trainer_spec") and proto.trainer_spec.vocab_size
-    if not (proto.pieces and whole):
+    if not (proto.pieces and whole and texts and is_sound(proto.normalizer_spec.precompiled_charsmap)):
         raise broken
     return proto
 
@@ -116,6 +125,25 @@ def round_scores(data: bytes, bits: int) -> bytes:
     for piece in proto.pieces:
         piece.score = float(np.ldexp(np.rint(np.ldexp(piece.score, bits)), -bits))
     return bytes(proto.SerializeToString())
+
+
+NODES_AT_MOST = 1 << 21
+"""Of a charsmap, counted once for each key that goes through them: nmt_nfkc has an eighth of that."""
+
+
+def is_sound(charsmap: bytes) -> bool:
+    """Whether all places that a charsmap names lie inside it. SentencePiece follows them unchecked."""
+    if not charsmap:
+        return True
+    size = struct.unpack_from("<I", charsmap)[0] if len(charsmap) > 4 else 0
+    if not size or size % 1024 or 4 + size >= len(charsmap) or charsmap[-1]:
+        return False
+    units = np.frombuffer(charsmap, "<u4", size // 4, 4)
+    is_value = units >> 31 == 1
+    nodes, values = units[~is_value], units[is_value] & 0x7FFFFFFF
+    children = np.flatnonzero(~is_value) ^ ((nodes >> 10).astype(np.int64) << ((nodes & 0x200) >> 6))
+    inside = children.max(initial=0) < len(units)
+    return bool(inside and values.max(initial=0) < len(charsmap) - 4 - size)
 
 
 @lru_cache(maxsize=2)
@@ -138,8 +166,12 @@ def read_charsmap(charsmap: bytes) -> Mapping[str, str]:
         if 0 < label < 256:  # a node that is reached by this byte: its parent's place xor its offset is place xor byte
             labels.setdefault(place ^ label, []).append((label, place))
     waiting = [(_offset(units[0]), b"")]
+    seen = 0
     while waiting:
         base, key = waiting.pop()
+        seen += 1
+        if seen > NODES_AT_MOST:
+            raise ValueError("the charsmap leads back into itself")
         for label, place in labels.get(base, ()):
             child, longer = place ^ _offset(units[place]), key + bytes([label])
             if units[place] >> 8 & 1:

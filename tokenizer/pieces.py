@@ -14,6 +14,7 @@ import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
 from tokenizer.added import AddedToken, AddedTokens, Found, between
+from tokenizer.stages import MODEL_FILE
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -33,14 +34,20 @@ class Tokenizer:
     """A SentencePiece model with the ids of XLM-R, and tokens that were added to it. Make it with ``load``.
 
     ``processor`` reads ``model``, the bytes of the model file. The ids of ``added`` follow ``<mask>``; those of them
-    that are smaller name a piece, which is then looked for in the text before SentencePiece reads it.
+    that are smaller name a piece, which is then looked for in the text before SentencePiece reads it. ``source`` is the
+    file that errors name.
     """
 
     def __init__(
-        self, processor: sentencepiece.SentencePieceProcessor, model: bytes, added: Sequence[AddedToken] = ()
+        self,
+        processor: sentencepiece.SentencePieceProcessor,
+        model: bytes,
+        added: Sequence[AddedToken] = (),
+        source: Path = Path(MODEL_FILE),
     ) -> None:
         self.processor = processor
         self.model = model
+        self.source = source
         self.added = AddedTokens(added, self._normalise)
         size = processor.vocab_size()
         # SentencePiece's <unk> <s> </s> are 0 1 2.

@@ -25,6 +25,8 @@ from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, mix, read_batches, read_counts
+from tokenizer.folder import load_tokenizer
+from tokenizer.hugging_face import check_exportable
 from tokenizer.shares import drawn_fractions, smoothed_shares
 from tokenizer.stages import SampleSettings, SampleStage
 
@@ -43,7 +45,8 @@ class SampleShard:
 
 def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Draw the text and write the table of languages, which is empty where the vocabulary is there already."""
-    if config.existing.model:
+    if existing := config.existing.path():
+        check_exportable(load_tokenizer(existing))  # before the hours that follow, not after them
         write_json(output / LANGUAGES, {})
         return {}
     settings = config.sample
