@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from finetune.data.tags import OUTSIDE, are_spans
 from finetune.metrics import mean
 from finetune.protocol import chosen_runs, over_seeds
 from finetune.scoring.spans import spans_of
@@ -123,7 +124,10 @@ def confusion(lines: Sequence[Line]) -> Confusion | None:
 
 
 def _names(line: Line) -> Iterator[tuple[str, str]]:
-    """(kind, what it is taken for) of each name that is there."""
+    """(kind, what it is taken for) of each name that is there; of each word, where tags are plain."""
+    if not are_spans({OUTSIDE, *line["gold"], *line["predicted"]}):
+        yield from zip(line["gold"], line["predicted"], strict=True)
+        return
     said = list(spans_of(line["predicted"]))
     exact = {(start, end): kind for start, end, kind in said}
     for start, end, kind in spans_of(line["gold"]):
@@ -190,5 +194,5 @@ def hardest(lines: Sequence[Line], most: int) -> list[Hard]:
 def is_wrong(line: Line) -> bool:
     """Whether the prediction is none of the right ones."""
     if "question" in line:
-        return line["predicted"] not in line["gold"]
+        return line["predicted"] not in (line["gold"] or [""])
     return bool(line["gold"] != line["predicted"])

@@ -19,5 +19,7 @@ from pipeline.stage import Inputs
 def run(config: HelpPagesConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError for labelled files or settings that do not fit."""
     data = replace(read_task(config.task), name="help_pages")
+    for line in data.notes:
+        context.warn(line)
     encoder = encoder_of(config, inputs)
     return Comparison(data, config.recipe, config.protocol, encoder, config.encoder.head).run(output, context)

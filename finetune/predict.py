@@ -135,7 +135,7 @@ def _answer_file(address: str, output: str, model: Model, pair: str, context: st
 
 def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked]]]:
     """The rows of a file by blocks; a column that the first row has, all must have. Errors: XlmrError with the row."""
-    from finetune.data.files import cell
+    from finetune.data.rows import cell
     from finetune.predict_files import read_blocks
 
     wanted = {"classification": {"pair"}, "regression": {"pair"}, "span": {"context"}}.get(kind, set())

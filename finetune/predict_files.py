@@ -16,8 +16,9 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from finetune.data.content import COMPRESSIONS
 from finetune.data.examples import Where
-from finetune.data.files import COMPRESSIONS, json_rows, tab_rows
+from finetune.data.rows import json_rows, tab_rows
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import atomic_write
 

@@ -1,4 +1,4 @@
-"""CoNLL-2002 and 2003, WikiANN, and files like them: a word a line, its tag in a column, blank lines between sentences.
+"""CoNLL-2002 and 2003 and WikiANN as they are published: which files there are, and sentences in IOB2 of their names.
 
 IOB1 becomes IOB2; ``-DOCSTART-`` ends a sentence and is none; older files are latin-1, and copies of them UTF-8.
 """
@@ -8,18 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from finetune.data.examples import Tagging, TaskData, Where
-from finetune.data.files import (
-    UTF8_OR_LATIN1,
-    Files,
-    folders_in,
-    languages_asked,
-    lines_of,
-    read_text,
-    split_files,
-)
+from finetune.data.columns import Sentence, read_columns
+from finetune.data.content import UTF8_OR_LATIN1, read_text
+from finetune.data.examples import Tagging, TaskData
+from finetune.data.files import Files, folders_in, languages_asked, split_files
 from finetune.data.settings import TaskSettings
-from pipeline.errors import XlmrError
+from finetune.data.tags import Scheme, converted, tags_of
 
 CODES = {"en": "eng", "de": "deu", "es": "esp", "nl": "ned"}
 """Language -> first part of the file's name."""
@@ -27,7 +21,6 @@ CODES = {"en": "eng", "de": "deu", "es": "esp", "nl": "ned"}
 SPLITS = {"train": "train", "dev": "testa", "test": "testb"}
 KINDS = ("PER", "ORG", "LOC", "MISC")
 WIKIANN_KINDS = ("PER", "ORG", "LOC")
-DOCUMENT = "-DOCSTART-"
 
 PUBLISHED_2002 = "CoNLL-2002 (https://www.cnts.ua.ac.be/conll2002/ner/)"
 PUBLISHED_2003 = (
@@ -36,24 +29,7 @@ PUBLISHED_2003 = (
 )
 PUBLISHED_WIKIANN = "WikiANN as split by Rahimi et al. 2019 (https://github.com/afshinrahimi/mmner), unpacked"
 
-_COLUMNS = re.compile("[ \t]+")  # not \s: a word may be, or hold, another kind of space
 _LANGUAGE = re.compile("[a-z]{2,3}(-[a-z-]+)?")  # be-x-old, zh-min-nan
-_TAG = re.compile(r"O|[BI]-.+")
-
-
-def tags_of(kinds: Sequence[str]) -> tuple[str, ...]:
-    """O, then B- and I- of each kind."""
-    return ("O", *(f"{letter}-{kind}" for kind in kinds for letter in "BI"))
-
-
-def iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """Tags in IOB1 or IOB2 as IOB2: whatever begins a name is B-. The names marked are the same."""
-    found, before = [], "O"
-    for tag in tags:
-        starts = tag[:2] == "I-" and before[2:] != tag[2:]
-        found.append(f"B-{tag[2:]}" if starts else tag)
-        before = tag
-    return tuple(found)
 
 
 def conll_files(settings: TaskSettings) -> Files:
@@ -90,68 +66,28 @@ def read_wikiann(settings: TaskSettings, files: Files) -> TaskData:
     """Three kinds of names; each word is written ``language:word``. Errors: XlmrError with file and row."""
     tags = tags_of(WIKIANN_KINDS)
     splits = {
-        split: {
-            language: read_sentences(file, read_text(file), tags, split_line=_at_tab, word=_after_language)
-            for language, file in some.items()
-        }
+        split: {language: read_sentences(file, read_text(file), tags, _word_and_tag) for language, file in some.items()}
         for split, some in files.items()
     }
     return TaskData(settings.name, "tagging", tags, splits["train"], splits["dev"], splits["test"])
 
 
 def read_sentences(
-    file: str,
-    text: str,
-    tags: Sequence[str] | None,
-    *,
-    split_line: Callable[[str], list[str]] = _COLUMNS.split,
-    word: Callable[[str], str] = str,
-    word_column: int = 0,
-    tag_column: int = -1,
+    file: str, text: str, labels: Sequence[str], split: Callable[[str], list[str]] | None = None
 ) -> list[Tagging]:
-    """The sentences of one file; with ``tags``, none may have another. Columns count from 0.
-
-    Errors: XlmrError with file and row: no sentence, a line with another number of columns, a tag that is none.
-    """
-    sentences: list[Tagging] = []
-    words: list[str] = []
-    found: list[str] = []
-    start = columns = 0
-    for row, line in lines_of(text + "\n\n"):
-        cells = split_line(line.strip(" \t"))
-        if cells == [""] or cells[0] == DOCUMENT:
-            if words:
-                where = Where(file, start)
-                sentences.append(Tagging(str(len(sentences) + 1), tuple(words), iob2(found), where))
-            words, found = [], []
-            continue
-        columns = columns or len(cells)
-        _check(cells, columns, tags, (word_column, tag_column), Where(file, row))
-        start = start if words else row
-        words.append(word(cells[word_column]))
-        found.append(cells[tag_column])
-    if not sentences:
-        raise XlmrError(f"{file}: holds no sentence", "a line is a word and its tag, a blank line ends a sentence")
-    return sentences
+    """The sentences of one file, from IOB1 or IOB2; none may have another tag. Errors: XlmrError with file and row."""
+    sentences, _ = read_columns(file, text, split=split)
+    return [tagging(number, sentence, "iob", labels) for number, sentence in enumerate(sentences, 1)]
 
 
-def _check(cells: list[str], columns: int, tags: Sequence[str] | None, chosen: tuple[int, int], where: Where) -> None:
-    needed = max(place + 1 if place >= 0 else -place for place in chosen)
-    if len(cells) != columns or len(cells) < max(needed, 2):
-        wanted = max(columns, needed, 2)
-        raise XlmrError(f"{where}: {len(cells)} columns, not {wanted}", "a blank line ends a sentence")
-    tag = cells[chosen[1]]
-    if tags is not None and tag not in tags:
-        raise XlmrError(f"{where}: tag {tag!r} is not known", f"tags are {', '.join(tags)}")
-    if not _TAG.fullmatch(tag):
-        raise XlmrError(f"{where}: {tag!r} is no tag", "tags are O, B-KIND and I-KIND")
+def tagging(number: int, sentence: Sentence, scheme: Scheme, labels: Sequence[str] | None) -> Tagging:
+    """A sentence as an example. Errors: XlmrError for a tag that is not in the scheme, or not among ``labels``."""
+    tags = converted(sentence.tags, scheme, sentence.places, labels)
+    return Tagging(str(number), sentence.words, tags, sentence.places[0])
 
 
-def _at_tab(line: str) -> list[str]:
-    return line.split("\t")
-
-
-def _after_language(word: str) -> str:
-    """A word without its ``en:``; a word may itself have colons."""
-    language, colon, rest = word.partition(":")
-    return rest if colon and _LANGUAGE.fullmatch(language) else word
+def _word_and_tag(line: str) -> list[str]:
+    """A WikiANN line's cells; the word without its ``en:``, though a word may itself have colons."""
+    word, tab, rest = line.partition("\t")
+    language, colon, after = word.partition(":")
+    return [after if colon and _LANGUAGE.fullmatch(language) else word, *([rest] if tab else [])]

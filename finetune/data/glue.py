@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from finetune.data.content import read_text
 from finetune.data.examples import Classification, Kind, Regression, TaskData, Where
-from finetune.data.files import Files, ask_languages, cell, known_label, languages_asked, need_file, read_text, tab_rows
+from finetune.data.files import Files, ask_languages, languages_asked, need_file
+from finetune.data.rows import cell, known_label, tab_rows
 from finetune.data.settings import TaskSettings
 from pipeline.errors import XlmrError
 

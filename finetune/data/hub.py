@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.data import conll, glue, squad, xnli
+from finetune.data import glue, squad, xnli
+from finetune.data.answers import AnswerCheck
+from finetune.data.conll import WIKIANN_KINDS
 from finetune.data.examples import Classification, Example, Kind, Question, Regression, Tagging, TaskData, Where
-from finetune.data.files import ask_languages, known_label, languages_asked
+from finetune.data.files import ask_languages, languages_asked
+from finetune.data.rows import known_label
 from finetune.data.settings import TaskSettings
+from finetune.data.tags import converted, tags_of
 from pipeline.errors import XlmrError
 
 Rows = Sequence[Mapping[str, Any]]
@@ -59,14 +63,17 @@ def _wikiann(split: str) -> Part:
 
 _SQUAD = {split: Part("rajpurkar/squad", None, split) for split in ("train", "validation")}
 
+_SQUAD2 = {split: Part("rajpurkar/squad_v2", None, split) for split in ("train", "validation")}
+
 SOURCES: Mapping[str, Source] = {
     "xnli": Source(
         "classification", xnli.LABELS, _xnli("train"), _xnli("validation"), _xnli("test"), ("premise", "hypothesis")
     ),
     "wikiann": Source(
-        "tagging", conll.tags_of(conll.WIKIANN_KINDS), _wikiann("train"), _wikiann("validation"), _wikiann("test")
+        "tagging", tags_of(WIKIANN_KINDS), _wikiann("train"), _wikiann("validation"), _wikiann("test")
     ),
     "squad": Source("span", (), _SQUAD["train"], _SQUAD["validation"], _SQUAD["validation"]),
+    "squad2": Source("span", (), _SQUAD2["train"], _SQUAD2["validation"], _SQUAD2["validation"]),
     "xquad": Source(
         "span", (), _SQUAD["train"], _SQUAD["validation"],
         Part("google/xquad", "xquad.{language}", "validation", squad.XQUAD_LANGUAGES),
@@ -88,54 +95,67 @@ def read_from_hub(settings: TaskSettings, load: Load | None = None) -> TaskData:
         raise XlmrError(
             f"{settings.name}: not read from the hub", f"set source: folder; from the hub: {', '.join(SOURCES)}"
         )
-    load = load or _load
-    train, dev, test = (_split(settings, source, split, load) for split in ("train", "dev", "test"))
+    reader = _Reader(settings, source, load or _load)
+    train, dev, test = (reader.split(split) for split in ("train", "dev", "test"))
     if settings.name == "mnli":
-        test |= {
-            glue.MISMATCHED: _examples(
-                settings, source, Part("nyu-mll/glue", "mnli", "validation_mismatched"), "en", load
-            )
-        }
-    return TaskData(settings.name, source.kind, source.labels, train, dev, test)
+        mismatched = Part("nyu-mll/glue", "mnli", "validation_mismatched")
+        test |= {glue.MISMATCHED: reader.examples(mismatched, "en")}
+    return TaskData(settings.name, source.kind, source.labels, train, dev, test, tuple(dict.fromkeys(reader.notes)))
 
 
-def _split(settings: TaskSettings, source: Source, split: str, load: Load) -> dict[str, Sequence[Example]]:
-    part: Part = getattr(source, split)
-    asked = languages_asked(settings, split)
-    if not part.languages and not asked:
-        raise XlmrError(f"{settings.name}: no languages asked for", f"name them in {split}_languages")
-    languages = ask_languages(settings.name, split, asked, part.languages or asked)
-    return {language: _examples(settings, source, part, language, load) for language in languages}
+@dataclass
+class _Reader:
+    """Reads splits of one task, and keeps lines on what was corrected in them."""
+
+    settings: TaskSettings
+    source: Source
+    load: Load
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, split: str) -> dict[str, Sequence[Example]]:
+        """Language -> examples. Errors: XlmrError for languages that nobody named, or that are not there."""
+        part: Part = getattr(self.source, split)
+        asked = languages_asked(self.settings, split)
+        if not part.languages and not asked:
+            raise XlmrError(f"{self.settings.name}: no languages asked for", f"name them in {split}_languages")
+        languages = ask_languages(self.settings.name, split, asked, part.languages or asked)
+        return {language: self.examples(part, language) for language in languages}
+
+    def examples(self, part: Part, language: str) -> list[Example]:
+        """Of one language. Errors: XlmrError for columns or labels that do not fit."""
+        dataset = self.settings.hub_name or part.dataset
+        configuration = part.configuration and part.configuration.replace("{language}", language)
+        rows = self.load(dataset, configuration, part.split)
+        place = "/".join(name for name in (dataset, configuration, part.split) if name)
+        check = AnswerCheck(place, self.settings.strict)
+        found: list[Example] = []
+        for number, values in enumerate(rows, 1):
+            where = Where(place, number)
+            try:
+                example = _example(self.source, rows.features, values, where, check)
+            except KeyError as error:
+                raise XlmrError(f"{where}: has no column {error}", f"it has {', '.join(values)}") from None
+            if isinstance(example, Question) and not example.answers and self.settings.name != "squad2":
+                check.leave_out_question(where, answers=len(values["answers"]["text"]))
+            else:
+                found.append(example)
+        self.notes += check.lines()
+        if not found:
+            raise XlmrError(f"{place}: holds no example", "choose another dataset or split")
+        return found
 
 
-def _examples(settings: TaskSettings, source: Source, part: Part, language: str, load: Load) -> list[Example]:
-    dataset = settings.hub_name or part.dataset
-    configuration = part.configuration and part.configuration.replace("{language}", language)
-    rows = load(dataset, configuration, part.split)
-    place = "/".join(name for name in (dataset, configuration, part.split) if name)
-    found: list[Example] = []
-    for number, values in enumerate(rows, 1):
-        where = Where(place, number)
-        try:
-            found.append(_example(source, rows.features, values, where))
-        except KeyError as error:
-            raise XlmrError(f"{where}: has no column {error}", f"it has {', '.join(values)}") from None
-    if not found:
-        raise XlmrError(f"{place}: holds no example", "choose another dataset or split")
-    return found
-
-
-def _example(source: Source, features: Mapping[str, Any], values: Mapping[str, Any], where: Where) -> Example:
+def _example(
+    source: Source, features: Mapping[str, Any], values: Mapping[str, Any], where: Where, check: AnswerCheck
+) -> Example:
     name = str(values.get("id", values.get("idx", where.row)))
     if source.kind == "span":
-        texts, starts = values["answers"]["text"], values["answers"]["answer_start"]
-        answers = tuple(zip(texts, starts, strict=True))
-        return squad.check_answers(
-            Question(name, values["question"], values["context"], answers, str(values.get("title") or ""), where)
-        )
+        given = zip(values["answers"]["text"], values["answers"]["answer_start"], strict=True)
+        question = Question(name, values["question"], values["context"], (), str(values.get("title") or ""), where)
+        return squad.check_answers(question, given, check)
     if source.kind == "tagging":
         tags = _names(features["ner_tags"].feature, values["ner_tags"], source.labels, where)
-        return Tagging(name, tuple(values["tokens"]), conll.iob2(tags), where)
+        return Tagging(name, tuple(values["tokens"]), converted(tags, "iob", [where] * len(tags)), where)
     first, second = source.columns
     text, pair = values[first].strip(), None if second is None else values[second].strip()
     if source.kind == "regression":

@@ -8,23 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from finetune.data.conll import read_sentences, tags_of
-from finetune.data.examples import Classification, Example, Regression, Tagging, TaskData, Where
-from finetune.data.files import (
-    Files,
-    ask_languages,
-    cell,
-    exists,
-    json_rows,
-    known_label,
-    languages_asked,
-    languages_of,
-    read_text,
-    tab_rows,
-)
+from finetune.data.content import read_text
+from finetune.data.examples import Classification, Example, Regression, TaskData, Where
+from finetune.data.files import Files, ask_languages, exists, languages_asked, languages_of
 from finetune.data.glue import number
+from finetune.data.labels import classes_of, spaced_labels
+from finetune.data.rows import cell, json_rows, known_label, tab_rows
 from finetune.data.settings import OwnTask, TaskSettings
 from finetune.data.squad import read_questions
+from finetune.data.tagged import encoding_of, read_tagged
 from pipeline.errors import UsageError, XlmrError
 
 SPLITS = ("train", "dev", "test")
@@ -38,16 +30,20 @@ def files(settings: TaskSettings) -> Files:
 def read(settings: TaskSettings, files: Files) -> TaskData:
     """The task that ``own`` describes. Errors: XlmrError with file and row."""
     own = settings.own
-    labels: tuple[str, ...] | None = own.labels or None
-    if labels and own.kind == "tagging":
-        labels = tags_of(labels)
+    slices = {split: rows_slice(getattr(own, f"{split}_rows"), f"own.{split}_rows") for split in SPLITS}
+    if own.kind == "tagging":
+        return read_tagged(settings, files, slices)
+    labels = own.labels or None
+    notes: list[str] = []
     splits: dict[str, dict[str, Sequence[Example]]] = {}
     for split in SPLITS:
-        chosen = rows_slice(getattr(own, f"{split}_rows"), f"own.{split}_rows")
-        splits[split] = {lg: _examples(own, file, chosen, labels) for lg, file in files[split].items()}
-        if labels is None and own.kind in ("classification", "tagging"):
-            labels = _labels_of(own, splits[split])
-    return TaskData(settings.name, own.kind, labels or (), splits["train"], splits["dev"], splits["test"])
+        splits[split] = {
+            language: _examples(settings, file, slices[split], labels, notes) for language, file in files[split].items()
+        }
+        if labels is None and own.kind == "classification":
+            labels = _classes_of(own, splits[split])
+    lines = tuple(dict.fromkeys(notes))
+    return TaskData(settings.name, own.kind, labels or (), splits["train"], splits["dev"], splits["test"], lines)
 
 
 def rows_slice(text: str, name: str) -> slice:
@@ -72,45 +68,35 @@ def _split_files(settings: TaskSettings, split: str) -> dict[str, str]:
     return {lg: there[lg] for lg in ask_languages(settings.name, split, languages_asked(settings, split), list(there))}
 
 
-def _labels_of(own: OwnTask, train: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:
-    """What the training files have: classes by name, or the tags of their kinds of names."""
-    examples = [example for some in train.values() for example in some]
-    if own.kind == "tagging":
-        tags = {tag for example in examples if isinstance(example, Tagging) for tag in example.tags}
-        found = tags_of(sorted({tag[2:] for tag in tags if tag != "O"}))
-    else:
-        found = tuple(sorted({example.label for example in examples if isinstance(example, Classification)}))
-    if len(found) < 2:
-        raise XlmrError(f"{own.train}: has no two labels to tell apart", "check which column has the label")
-    return found
+def _classes_of(own: OwnTask, train: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:
+    """The classes that the training files have, by name."""
+    said = [one.label for some in train.values() for one in some if isinstance(one, Classification)]
+    return classes_of(said, own.train, f"column {own.label_column!r}", "name it in own.label_column")
 
 
-def _examples(own: OwnTask, file: str, chosen: slice, labels: tuple[str, ...] | None) -> Sequence[Example]:
+def _examples(
+    settings: TaskSettings, file: str, chosen: slice, labels: tuple[str, ...] | None, notes: list[str]
+) -> Sequence[Example]:
+    own = settings.own
     found: Sequence[Example]
     if own.format == "squad":
-        found = read_questions(file, chosen)
-    elif own.format == "conll":
-        text = read_text(file, (_encoding(own),))
-        columns = [column - 1 if column > 0 else column for column in (own.word_column, own.tag_column)]
-        found = read_sentences(file, text, labels, word_column=columns[0], tag_column=columns[1])[chosen]
+        found, lines = read_questions(file, chosen, strict=settings.strict)
+        notes += lines
     else:
         rows = list(_rows(own, file))[chosen]
         found = [_example(own, values, Where(file, row), labels) for row, values in rows]
+        notes += spaced_labels([(Where(file, row), values.get(own.label_column)) for row, values in rows])
     if not found:
         raise XlmrError(f"{file}: holds no example", "check the file, and the rows that are asked for")
     return found
 
 
 def _rows(own: OwnTask, file: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    text = read_text(file, (_encoding(own),))
+    text = read_text(file, (encoding_of(own),))
     if own.format == "jsonl":
         return json_rows(file, text)
     separator = "," if own.format == "csv" else "\t"
     return tab_rows(file, text, header=own.header, quotes=own.quotes or own.format == "csv", separator=separator)
-
-
-def _encoding(own: OwnTask) -> str:
-    return "utf-8-sig" if own.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else own.encoding
 
 
 def _example(
@@ -119,7 +105,7 @@ def _example(
     name = cell(values, own.id_column, where) if own.id_column else str(where.row)
     text = cell(values, own.text_column, where)
     pair = cell(values, own.pair_column, where) if own.pair_column else None
-    said = cell(values, own.label_column, where)
+    said = cell(values, own.label_column, where).strip()
     if own.kind == "regression":
         return Regression(name, text, pair, number(said, where), where)
     return Classification(name, text, pair, said if labels is None else known_label(said, labels, where), where)

@@ -19,6 +19,7 @@ READERS: Mapping[str, tuple[Find, Read]] = {
     "conll": (conll.conll_files, conll.read_conll),
     "wikiann": (conll.wikiann_files, conll.read_wikiann),
     "squad": (squad.squad_files, squad.read),
+    "squad2": (squad.squad2_files, squad.read),
     "xquad": (squad.xquad_files, squad.read),
     "mlqa": (squad.mlqa_files, squad.read),
     **dict.fromkeys(GLUE, (glue.files, glue.read)),

@@ -10,8 +10,8 @@ from pipeline.config import Section, setting
 
 GlueName = Literal["mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"]
 TaskName = Literal[
-    "none", "xnli", "conll", "wikiann", "squad", "xquad", "mlqa", "mnli", "qnli", "qqp", "sst2", "mrpc", "stsb",
-    "own",
+    "none", "xnli", "conll", "wikiann", "squad", "squad2", "xquad", "mlqa", "mnli", "qnli", "qqp", "sst2", "mrpc",
+    "stsb", "own",
 ]  # fmt: skip
 
 GLUE: tuple[str, ...] = get_args(GlueName)
@@ -24,7 +24,8 @@ class OwnTask(Section):
         "classification", "class of a text or a pair, number, tag of each word, or answer in a text"
     )
     format: Literal["tsv", "csv", "jsonl", "conll", "squad"] = setting(
-        "tsv", "table; JSON object a line; word and tag a line with blank lines between sentences; SQuAD 1.1 JSON"
+        "tsv",
+        "table; JSON object a line; word and tag a line, blank lines between sentences (also CoNLL-U); SQuAD's JSON",
     )
     train: str = setting("", "files to train on, as data/train.{language}.tsv; plain or compressed, any address")
     dev: str = setting("", "files to choose on")
@@ -41,8 +42,15 @@ class OwnTask(Section):
     pair_column: str = setting("", "column with the second text, where there are two")
     label_column: str = setting("label", "column with the class or number")
     word_column: int = setting(1, "CoNLL: column of the word from 1, from the end if negative")
-    tag_column: int = setting(-1, "CoNLL: column of the tag; IOB1 or IOB2")
-    labels: tuple[str, ...] = setting((), "classes or kinds of names, in the order of scores; empty: those of train")
+    tag_column: int = setting(-1, "CoNLL: column of the tag; in CoNLL-U 1 and -1 stand for 2 and 4 (FORM and UPOS)")
+    scheme: Literal["auto", "iob", "bioes", "bilou", "plain"] = setting(
+        "auto",
+        "CoNLL: what tags mean: spans in IOB1 or IOB2, BIOES or BILOU, or plain tags such as parts of speech; auto: iob"
+        " for B-KIND and I-KIND, plain for tags that no scheme of spans has",
+    )
+    labels: tuple[str, ...] = setting(
+        (), "classes, kinds of names or plain tags, in the order of scores; empty: those of train"
+    )
 
     @model_validator(mode="after")
     def _kind_has_format(self) -> OwnTask:
@@ -74,5 +82,10 @@ class TaskSettings(Section):
     train_languages: tuple[str, ...] = setting((), "languages to train on")
     dev_languages: tuple[str, ...] = setting((), "languages to choose on")
     test_languages: tuple[str, ...] = setting((), "languages to test on")
+    strict: bool = setting(
+        False,
+        "questions: an answer that does not stand at its place in the context is an error; otherwise the place is"
+        " corrected where the cause is sure (bytes, UTF-16, 3 characters or fewer, NFC or NFD), or the answer left out",
+    )
     translated_test: bool = setting(False, "XNLI: dev and test texts machine-translated to English (translate-test)")
     own: OwnTask = setting(default_factory=OwnTask, description="what a task of one's own is read from")

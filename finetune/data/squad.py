@@ -1,24 +1,30 @@
-"""SQuAD 1.1, XQuAD and MLQA: one JSON shape, articles of paragraphs of questions; answers are character offsets.
+"""SQuAD 1.1 and 2.0, XQuAD and MLQA: one JSON shape, articles of paragraphs of questions; answers have a place.
 
-No text is changed or aligned anew: an answer must stand in its context at its offset, in every script.
+An answer that does not stand in its context where the file says is corrected or left out, and counted (``answers``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from finetune.data.answers import AnswerCheck
+from finetune.data.content import read_text
 from finetune.data.examples import Question, TaskData, Where
-from finetune.data.files import Files, ask_languages, read_text, split_files
+from finetune.data.files import Files, ask_languages, split_files
+from finetune.data.rows import is_unicode
 from finetune.data.settings import TaskSettings
 from pipeline.errors import XlmrError
 
 SQUAD = {"train": "train-v1.1.json", "dev": "dev-v1.1.json"}
+SQUAD2 = {"train": "train-v2.0.json", "dev": "dev-v2.0.json"}
 XQUAD_LANGUAGES = ("en", "es", "de", "el", "ru", "tr", "ar", "vi", "th", "zh", "hi", "ro")
 MLQA_LANGUAGES = ("en", "es", "de", "ar", "hi", "vi", "zh")
 
 PUBLISHED_SQUAD = "SQuAD 1.1 (https://rajpurkar.github.io/SQuAD-explorer/dataset/)"
+PUBLISHED_SQUAD2 = "SQuAD 2.0 (https://rajpurkar.github.io/SQuAD-explorer/dataset/)"
 PUBLISHED_XQUAD = "XQuAD (https://github.com/google-deepmind/xquad)"
 PUBLISHED_MLQA = "MLQA_V1.zip (https://github.com/facebookresearch/MLQA)"
 
@@ -54,91 +60,124 @@ def mlqa_files(settings: TaskSettings) -> Files:
     return files
 
 
+def squad2_files(settings: TaskSettings) -> Files:
+    """SQuAD 2.0: English. Its test set is unpublished, so dev stands for both."""
+    files = {split: _english(settings, split, SQUAD2, PUBLISHED_SQUAD2) for split in SQUAD2}
+    ask_languages("squad2", "test", settings.test_languages, ["en"])
+    return {**files, "test": files["dev"]}
+
+
 def read(settings: TaskSettings, files: Files) -> TaskData:
     """The questions of every file; one that stands for two splits is read once."""
     known: dict[str, list[Question]] = {}
+    notes = [XQUAD_DEV] if settings.name == "xquad" else []
     for address in dict.fromkeys(address for split in files.values() for address in split.values()):
-        known[address] = read_questions(address)
+        known[address], lines = read_questions(address, strict=settings.strict, no_answers=settings.name == "squad2")
+        notes += lines
     splits = {split: {language: known[address] for language, address in some.items()} for split, some in files.items()}
-    notes = (XQUAD_DEV,) if settings.name == "xquad" else ()
-    return TaskData(settings.name, "span", (), splits["train"], splits["dev"], splits["test"], notes)
+    return TaskData(settings.name, "span", (), splits["train"], splits["dev"], splits["test"], tuple(notes))
 
 
-def read_questions(file: str, articles: slice = slice(None)) -> list[Question]:
-    """The questions of one file, or of some of its articles. Errors: XlmrError naming the question that is wrong."""
+def read_questions(
+    file: str, articles: slice = slice(None), *, strict: bool = False, no_answers: bool = False
+) -> tuple[list[Question], list[str]]:
+    """The questions of one file, or of some of its articles, and lines on what was corrected or left out.
+
+    ``strict``: an answer that is not at its place is an error. ``no_answers``: a question without answers has none,
+    as in SQuAD 2.0; else only one that says ``is_impossible``. Errors: XlmrError naming the question that is wrong.
+    """
     try:
         content = json.loads(read_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise XlmrError(f"{file}: not JSON ({error})", "give the file as it is published") from None
-    found = list(_questions(file, content, articles))
-    if not found:
+    check = AnswerCheck(file, strict)
+    found = list(_questions(file, content, articles, check, no_answers))
+    if not found and not check.left_out:
         raise XlmrError(f"{file}: holds no question", "check the file, and the articles that are asked for")
+    lines = list(check.lines())
+    if not found:
+        raise XlmrError(lines[-1], "no question is left; the file must be shaped as SQuAD")
+    _check_ids(found)
+    return found, lines
+
+
+def check_answers(question: Question, given: Iterable[tuple[object, object]], check: AnswerCheck) -> Question:
+    """``question`` with those of the given (text, first character) that stand in its context; see ``AnswerCheck``."""
+    found = [check.checked(question.context, text, start, question.where) for text, start in given]
+    return replace(question, answers=tuple(one for one in found if one is not None))
+
+
+def _check_ids(found: Iterable[Question]) -> None:
     known: dict[str, Question] = {}
     for question in found:
         if known.setdefault(question.id, question) is not question:
             first = known[question.id].where.row
             raise XlmrError(f"{question.where}: has the id of question {first}, {question.id!r}", "give it another")
-    return found
 
 
-def _questions(file: str, content: Any, articles: slice) -> Iterator[Question]:
+def _questions(file: str, content: Any, articles: slice, check: AnswerCheck, no_answers: bool) -> Iterator[Question]:
     row = 0
     chosen = range(*articles.indices(len(_items(content, "data", Where(file, 1, "article")))))
     for number, article in enumerate(content["data"]):
         for paragraph in _items(article, "paragraphs", Where(file, number + 1, "article")):
             for entry in _items(paragraph, "qas", Where(file, row + 1, "question")):
                 row += 1
-                if number in chosen:
-                    yield _question(entry, paragraph, article, Where(file, row, "question"))
+                if number not in chosen:
+                    continue
+                question = _question(entry, paragraph, article, Where(file, row, "question"), check)
+                has_none = entry.get("is_impossible") is True or (no_answers and not entry["answers"])
+                if question.answers or has_none:
+                    yield question
+                else:
+                    check.leave_out_question(question.where, answers=len(entry["answers"]))
 
 
-def _question(entry: Any, paragraph: Any, article: Any, where: Where) -> Question:
+def _question(entry: Any, paragraph: Any, article: Any, where: Where, check: AnswerCheck) -> Question:
     context = _text(paragraph, "context", where)
-    answers = tuple(
-        (_text(answer, "text", where), answer.get("answer_start")) for answer in _items(entry, "answers", where)
+    given = [
+        (answer.get("text"), answer.get("answer_start")) if isinstance(answer, dict) else (None, None)
+        for answer in _items(entry, "answers", where)
+    ]
+    title = article.get("title")
+    question = Question(
+        _id(entry, where),
+        _text(entry, "question", where),
+        context,
+        (),
+        title if isinstance(title, str) and is_unicode(title) else "",
+        where,
     )
-    title = str(article.get("title") or "")
-    return check_answers(
-        Question(_text(entry, "id", where), _text(entry, "question", where), context, answers, title, where)
-    )
+    return check_answers(question, given, check)
 
 
-def check_answers(question: Question) -> Question:
-    """``question``, whose answers stand where they are said to. Errors: XlmrError for one that does not, or none."""
-    for text, start in question.answers:
-        there = question.context[start : start + len(text)] if isinstance(start, int) and start >= 0 else ""
-        if there != text:
-            raise XlmrError(
-                f"{question.where}: the answer {_short(text)!r} is not in its context at character {start}",
-                f"{_short(there)!r} stands there",
-            )
-    if not question.answers:
-        raise XlmrError(f"{question.where}: has no answer", "questions without one (SQuAD 2.0) are another task")
-    return question
+def _id(entry: Any, where: Where) -> str:
+    """A question's name, which some files give as a number."""
+    found = entry.get("id")
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else _text(entry, "id", where)
 
 
 def _items(values: Any, name: str, where: Where) -> list[Any]:
     found = values.get(name) if isinstance(values, dict) else None
     if not isinstance(found, list):
-        raise XlmrError(f"{where}: has no list {name!r}", "the file must be shaped as SQuAD 1.1")
+        raise XlmrError(f"{where}: has no list {name!r}", "the file must be shaped as SQuAD")
     return found
 
 
 def _text(values: Any, name: str, where: Where) -> str:
     found = values.get(name) if isinstance(values, dict) else None
-    if not isinstance(found, str) or not found:
-        raise XlmrError(f"{where}: has no text {name!r}", "the file must be shaped as SQuAD 1.1")
+    if not isinstance(found, str) or not found.strip():
+        raise XlmrError(f"{where}: has no text {name!r}", "the file must be shaped as SQuAD")
+    if not is_unicode(found):
+        raise XlmrError(f"{where}: {name!r} holds half of a surrogate pair", "write the character in UTF-8")
     return found
 
 
-def _short(text: str) -> str:
-    return " ".join((text if len(text) <= 40 else text[:39] + "…").split())
-
-
-def _english(settings: TaskSettings, split: str) -> dict[str, str]:
+def _english(
+    settings: TaskSettings, split: str, names: Mapping[str, str] = SQUAD, published: str = PUBLISHED_SQUAD
+) -> dict[str, str]:
     """SQuAD's file, under the language that it is in."""
-    name = SQUAD[split]
-    return split_files(settings, split, {"en": [name, f"squad/{name}", f"SQuAD/{name}"]}, PUBLISHED_SQUAD)
+    name = names[split]
+    return split_files(settings, split, {"en": [name, f"squad/{name}", f"SQuAD/{name}"]}, published)
 
 
 def _mlqa_folders(split: str) -> tuple[str, ...]:

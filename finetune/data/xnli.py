@@ -5,18 +5,10 @@ For translate-test the dev and test texts are machine translations to English, b
 
 from __future__ import annotations
 
+from finetune.data.content import read_text
 from finetune.data.examples import Classification, TaskData, Where
-from finetune.data.files import (
-    Files,
-    ask_languages,
-    cell,
-    known_label,
-    languages_asked,
-    need_file,
-    read_text,
-    split_files,
-    tab_rows,
-)
+from finetune.data.files import Files, ask_languages, languages_asked, need_file, split_files
+from finetune.data.rows import cell, known_label, tab_rows
 from finetune.data.settings import TaskSettings
 from pipeline.errors import XlmrError
 

@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.data.tags import are_spans
 from finetune.heads.classification import PieceClassifier, SequenceClassifier
 from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
 from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
@@ -47,10 +48,14 @@ class Kind(ABC):
     """Its name: some tasks are scored by a rule of their own."""
 
     name: ClassVar[str]
-    metric: ClassVar[str]
-    """The score that epochs and learning rates are chosen by, and that tables show."""
+    score_name: ClassVar[str]
     suffix: ClassVar[str]
     """Of Hugging Face's class."""
+
+    @property
+    def metric(self) -> str:
+        """The score that epochs and learning rates are chosen by, and that tables show."""
+        return self.score_name
 
     @property
     def outputs(self) -> int:
@@ -110,7 +115,7 @@ class TextKind(Kind):
 class ClassificationKind(TextKind):
     """One of several labels."""
 
-    name, metric, suffix = "classification", "accuracy", "ForSequenceClassification"
+    name, score_name, suffix = "classification", "accuracy", "ForSequenceClassification"
 
     @property
     def loss(self) -> Loss:
@@ -152,7 +157,7 @@ class ClassificationKind(TextKind):
 class RegressionKind(TextKind):
     """A value."""
 
-    name, metric, suffix = "regression", "pearson", "ForSequenceClassification"
+    name, score_name, suffix = "regression", "pearson", "ForSequenceClassification"
 
     @property
     def outputs(self) -> int:
@@ -189,9 +194,14 @@ class RegressionKind(TextKind):
 
 
 class TaggingKind(Kind):
-    """A tag for each word."""
+    """A tag for each word: of spans in IOB2, or plain."""
 
-    name, metric, suffix = "tagging", "f1", "ForTokenClassification"
+    name, score_name, suffix = "tagging", "f1", "ForTokenClassification"
+
+    @property
+    def metric(self) -> str:
+        """F1 of whole names; of plain tags the share of words that is right."""
+        return self.score_name if are_spans(self.labels) else "accuracy"
 
     @property
     def loss(self) -> Loss:
@@ -214,8 +224,12 @@ class TaggingKind(Kind):
         return [{"predicted": tags} for tags in found]
 
     def score(self, examples: Sequence[Tagging], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
-        """F1, precision and recall of whole names (CoNLL)."""
+        """F1, precision and recall of whole names (CoNLL); of plain tags accuracy and macro F1 over all words."""
         del language
+        if not are_spans(self.labels):
+            gold = [tag for one in examples for tag in one.tags]
+            said = [tag for one in predictions for tag in one["predicted"]]
+            return _shares({"accuracy": accuracy(gold, said), "macro_f1": macro_f1(gold, said)})
         found = span_scores([one.tags for one in examples], [one["predicted"] for one in predictions])
         return _shares({"f1": found.f1, "precision": found.precision, "recall": found.recall})
 
@@ -231,7 +245,7 @@ class TaggingKind(Kind):
 class SpanKind(Kind):
     """An answer in a context."""
 
-    name, metric, suffix = "span", "f1", "ForQuestionAnswering"
+    name, score_name, suffix = "span", "f1", "ForQuestionAnswering"
 
     @property
     def outputs(self) -> int:

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.tags import OUTSIDE
 from finetune.heads.encoding import IGNORED, Encoded, row_of
 from tokenizer.pieces import Ids, Tokenizer
-
-OUTSIDE = "O"
 
 
 def encode_sentences(
@@ -63,8 +62,11 @@ def parts(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
 def tags_of(
     scores: NDArray[np.float32], encoded: Encoded, counts: Sequence[int], labels: Sequence[str]
 ) -> list[list[str]]:
-    """The likeliest tag of each word. ``scores`` [pieces, labels] lie like ``encoded.pieces``; ``counts`` are words."""
-    tags = [[OUTSIDE] * count for count in counts]
+    """The likeliest tag of each word; O, or of plain tags the first, of a word without pieces.
+
+    ``scores`` [pieces, labels] lie like ``encoded.pieces``; ``counts`` are words.
+    """
+    tags = [[OUTSIDE if OUTSIDE in labels else labels[0]] * count for count in counts]
     best = scores.argmax(1)
     example = np.repeat(encoded.examples, encoded.lengths)
     for piece in np.flatnonzero(encoded.places >= 0):

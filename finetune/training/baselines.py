@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.data.tags import OUTSIDE
 from finetune.heads.kinds import Kind
-from finetune.heads.tagging import OUTSIDE
 from finetune.protocol import Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
 from pipeline.child import ZEROED, run_script
@@ -48,7 +48,7 @@ def baselines_of(kind: str) -> dict[str, Baseline]:
     found: dict[str, dict[str, Baseline]] = {
         "classification": {"majority": majority, "fasttext": fast_text},
         "regression": {"mean": mean_value},
-        "tagging": {"all O": all_outside, "word list": word_list},
+        "tagging": {"one tag": one_tag, "word list": word_list},
         "span": {"random words": random_words, "nearest sentence": nearest_sentence},
     }
     return found[kind]
@@ -92,20 +92,26 @@ def mean_value(train: Sequence[Regression], test: Sequence[Regression]) -> Answe
     return [{"predicted": float(np.mean([example.value for example in train]))}] * len(test)
 
 
-def all_outside(train: Sequence[Tagging], test: Sequence[Tagging]) -> Answers:
-    """O for every word: no name is ever found."""
-    del train
-    return [{"predicted": [OUTSIDE] * len(example.words)} for example in test]
+def one_tag(train: Sequence[Tagging], test: Sequence[Tagging]) -> Answers:
+    """O for every word: no name is ever found. Where tags are plain, the commonest in training."""
+    tag = _usual_tag(train)
+    return [{"predicted": [tag] * len(example.words)} for example in test]
 
 
 def word_list(train: Sequence[Tagging], test: Sequence[Tagging]) -> Answers:
-    """Each word's commonest tag in training, O for words that are new."""
+    """Each word's commonest tag in training, O for words that are new (of plain tags the commonest of all)."""
     counts: dict[str, Counter[str]] = {}
     for example in train:
         for word, tag in zip(example.words, example.tags, strict=True):
             counts.setdefault(word, Counter())[tag] += 1
     tags = {word: found.most_common(1)[0][0] for word, found in counts.items()}
-    return [{"predicted": [tags.get(word, OUTSIDE) for word in example.words]} for example in test]
+    usual = _usual_tag(train)
+    return [{"predicted": [tags.get(word, usual) for word in example.words]} for example in test]
+
+
+def _usual_tag(train: Sequence[Tagging]) -> str:
+    counts = Counter(tag for example in train for tag in example.tags)
+    return OUTSIDE if OUTSIDE in counts else min(counts, key=lambda tag: (-counts[tag], tag))
 
 
 def random_words(train: Sequence[Question], test: Sequence[Question]) -> Answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
-from finetune.data.conll import iob2
-from finetune.data.examples import Classification, Question, Regression, Tagging
+from finetune.data.examples import Classification, Question, Regression, Tagging, Where
 from finetune.data.reading import read_task, task_files
 from finetune.data.settings import GLUE, TaskSettings
+from finetune.data.tags import as_iob2
 from finetune.scoring import spans_of
 
 # XNLI
@@ -173,6 +174,10 @@ def test_wikiann(tmp_path: Path) -> None:
     assert "WikiANN" in problem(TaskSettings(name="wikiann", folder=str(tmp_path / "elsewhere")))
 
 
+def iob2(tags: Sequence[str]) -> tuple[str, ...]:
+    return as_iob2(tags, "iob", [Where("f", 1)] * len(tags))
+
+
 def test_iob1_by_hand() -> None:
     assert iob2(["I-PER", "I-PER", "B-PER", "O", "I-PER", "I-LOC"]) == (
         "B-PER", "I-PER", "B-PER", "O", "B-PER", "B-LOC",
@@ -236,7 +241,10 @@ def test_xquad_and_mlqa(tmp_path: Path) -> None:
             "question 1: the answer 'b' is not in its context at character 4; 'c' stands there",
         ),
         (squad_json([("A b c", "?", [("A", -5)])]), "question 1: the answer 'A' is not in its context at character -5"),
-        (squad_json([("A b c", "?", [])]), "question 1: has no answer; questions without one (SQuAD 2.0)"),
+        (
+            squad_json([("A b c", "?", [])]),
+            "question 1: has no answer; a question that has none (SQuAD 2.0) says is_impossible",
+        ),
         (squad_json([("A b c", "", [("A", 0)])]), "question 1: has no text 'question'"),
         (squad_json([]), "holds no question"),
         (
@@ -250,7 +258,7 @@ def test_xquad_and_mlqa(tmp_path: Path) -> None:
 )
 def test_squad_faults(tmp_path: Path, content: str, expected: str) -> None:
     write(tmp_path, ENGLISH_SQUAD | {"train-v1.1.json": content})
-    said = problem(TaskSettings(name="squad", folder=str(tmp_path)))
+    said = problem(TaskSettings(name="squad", folder=str(tmp_path), strict=True))
     assert expected in said
     assert "train-v1.1.json" in said
 

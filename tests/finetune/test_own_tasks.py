@@ -176,7 +176,7 @@ def test_hub_gives_the_same_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     zh = TaskSettings(name="xquad", source="hub", test_languages=("zh",))
     assert read_task(zh).test == {"zh": [Question("q", "?", "A b", (("b", 2),), "T")]}
     assert task_files(zh) == []
-    said = problem(zh.model_copy(update={"test_languages": ("ar",)}))
+    said = problem(zh.model_copy(update={"test_languages": ("ar",), "strict": True}))
     assert "google/xquad/xquad.ar/validation, row 1: the answer 'b' is not in its context at character 1" in said
     assert "conll: not read from the hub; set source: folder" in problem(TaskSettings(name="conll", source="hub"))
 
