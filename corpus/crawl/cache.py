@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,10 +22,19 @@ from threading import Event
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.crawl.download import GoneError, LocalFile, Part, download, open_here, sha256_of
+from corpus.crawl.download import (
+    GoneError,
+    LocalFile,
+    Part,
+    Ranges,
+    download,
+    download_ranges,
+    open_here,
+    sha256_of,
+)
 from corpus.crawl.slots import try_lock, wait_for_lock
 from pipeline.errors import XlmrError
-from pipeline.storage import is_local, publish, read_json, write_json
+from pipeline.storage import canonical_json, is_local, publish, read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Download
@@ -34,8 +43,10 @@ if TYPE_CHECKING:
 class Cache:
     """The cache as one reader sees it."""
 
-    def __init__(self, settings: Download) -> None:
+    def __init__(self, settings: Download, ranges: Mapping[str, Ranges] | None = None) -> None:
+        """``ranges``: of these files, by address, only so much is read, as if it were the whole file."""
         self._settings = settings
+        self._ranges = ranges or {}
         self._stop = Event()
         for name in ("files", "parts", "known"):
             (settings.folder / name).mkdir(parents=True, exist_ok=True)
@@ -72,9 +83,11 @@ class Cache:
 
     def open(self, address: str) -> IO[bytes]:
         """The file, fetched if it is not here; it stays here as long as it is open. Errors: GoneError; XlmrError."""
-        if is_local(address):
+        ranges = self._ranges.get(address)
+        if is_local(address) and ranges is None:
             return open_here(address)
-        name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+        named = address if ranges is None else canonical_json([address, ranges])
+        name = hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
         while True:
             stream = self._open_copy(name) or self._fetch(address, name)
             if stream is not None:
@@ -121,7 +134,10 @@ class Cache:
                 stream.close()
                 return None
             part = Part(stream, path.with_suffix(".json"))
-            _, digest = download(address, part, self._settings, self._stop, self._make_room)
+            if ranges := self._ranges.get(address):
+                _, digest = download_ranges(address, ranges, part, self._settings, self._stop, self._make_room)
+            else:
+                _, digest = download(address, part, self._settings, self._stop, self._make_room)
             known = self._known(name)
             if known is not None and known["sha256"] != digest:
                 part.begin(None)

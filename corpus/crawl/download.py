@@ -14,12 +14,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from corpus.crawl.inflate import Limits, Text, UnreadableError
 from corpus.crawl.slots import StoppedError, pause, slot
-from corpus.crawl.source import Opened, RefusedError, open_source
+from corpus.crawl.source import Opened, RefusedError, open_range, open_source
 from pipeline.errors import XlmrError
 from pipeline.storage import check_file, naming, read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Download
+
+Ranges = tuple[tuple[int, int], ...]
+"""Parts of a file: offset and length of each, in order."""
 
 GAIN = 2**20
 """Bytes after which a connection that was cut does not count as failed."""
@@ -117,19 +120,62 @@ def download(
             refused = RefusedError("what came ends within a record, its length may be wrong", wait=0, anew=True)
         except RefusedError as error:
             refused = error
-        if refused.gone:
-            raise GoneError(f"{address}: {refused.problem}", "check the address")
-        if not refused.passing:
-            raise XlmrError(f"{address}: {refused.problem}", "check the address, and what you may read there")
         failures = 0 if part.size - before >= GAIN and not refused.anew else failures + 1
-        if failures >= settings.attempts:
-            raise XlmrError(
-                f"{address}: {refused.problem} ({failures} attempts)",
-                "run the same command later: it goes on from here",
-            )
+        _give_up(address, refused, failures, settings)
         if refused.anew:
             part.begin(None)
         pause(_wait(failures, refused.wait, settings), stop)
+
+
+def download_ranges(
+    address: str, ranges: Ranges, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]
+) -> tuple[int, str]:
+    """Fill ``part`` with byte ranges (offset, length) of the file at ``address``, one after the other.
+
+    Each gzip member of a WARC file is a record, so that whole members make a WARC file again.
+    Errors: GoneError; XlmrError; StoppedError.
+    """
+    part.begin(None, sum(length for _, length in ranges))
+    make_room()
+    place = 0
+    for offset, length in ranges:
+        failures = 0
+        while True:
+            try:
+                with slot(settings.folder / "slots", settings.connections, stop):
+                    _receive_range(address, offset, length, part, place, settings, stop)
+                break
+            except RefusedError as refused:
+                failures += 1
+                _give_up(address, refused, failures, settings)
+                pause(_wait(failures, refused.wait, settings), stop)
+        place += length
+    return part.size, part.sha256()
+
+
+def _receive_range(
+    address: str, offset: int, length: int, part: Part, place: int, settings: Download, stop: Event
+) -> None:
+    """One range into its place. Errors: RefusedError if it did not bring all of it."""
+    with open_range(address, offset, length, settings.timeout) as blocks:
+        _write(Opened(place, None, None, blocks), part, stop)
+        came = part.stream.tell() - place
+    if came != length:
+        part.stream.truncate(place)
+        raise RefusedError(f"{came:,} bytes came of {length:,} from byte {offset:,} on")
+
+
+def _give_up(address: str, refused: RefusedError, failures: int, settings: Download) -> None:
+    """Errors: GoneError or XlmrError where no later attempt makes sense, or there were too many."""
+    if refused.gone:
+        raise GoneError(f"{address}: {refused.problem}", "check the address")
+    if not refused.passing:
+        raise XlmrError(f"{address}: {refused.problem}", "check the address, and what you may read there")
+    if failures >= settings.attempts:
+        raise XlmrError(
+            f"{address}: {refused.problem} ({failures} attempts)",
+            "run the same command later: it goes on from here",
+        )
 
 
 def _receive(address: str, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]) -> None:

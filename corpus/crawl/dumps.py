@@ -33,6 +33,12 @@ def segment_of(address: str, root: str = "") -> str:
     return ROOT + path if found and (not before or before.endswith("/")) else address.removeprefix(root)
 
 
+def wet_of(name: str) -> str:
+    """The WET file of a WARC file."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder.removesuffix('/warc')}/wet/{file.removesuffix('.warc.gz')}.warc.wet.gz"
+
+
 def root_of(crawl: str) -> str:
     """The folder of this machine that the files of ``fetch.crawl`` lie in, with its slash; empty for remote ones.
 
@@ -72,7 +78,7 @@ def list_of_files(fetch: Fetch, dump: str) -> list[str]:
             raise XlmrError(f"{path}: {name[:100]!r} is no path of a crawl", "check corpus.fetch.base")
     if not paths:
         raise XlmrError(f"{path}: lists no files", "check corpus.fetch.dumps")
-    return [_joined(fetch.base, name) for name in paths]
+    return [address_of(name, fetch.base) for name in paths]
 
 
 def list_file(fetch: Fetch, dump: str) -> Path:
@@ -120,6 +126,10 @@ def _unpack(content: bytes, name: str) -> bytes:
 
 def outside_files(fetch: Fetch) -> dict[str, str]:
     """The files whose content counts: those of a pattern; of a dump its list, because a dump does not change."""
+    if fetch.index.files:
+        from corpus.crawl.index import patterns_of_index
+
+        return dict.fromkeys(patterns_of_index(fetch.index), "fetch.index.files")
     if fetch.dumps:
         return {str(list_file(fetch, dump)): "fetch.dumps" for dump in fetch.dumps}
     return {} if is_one_url(fetch.crawl) else dict.fromkeys(patterns_of(fetch.crawl), "fetch.crawl")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.crawl.dumps import files_of, list_of_files, root_of
+from corpus.crawl.dumps import address_of, files_of, list_of_files, root_of, wet_of
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
@@ -24,15 +24,36 @@ if TYPE_CHECKING:
 SHARDS = "shards.json"
 ROOT_FOLDER = "root.json"
 WITHOUT_DUMP = "shard"
+RECORDS_A_SHARD = 100_000
+"""Of records that an index chooses, where ``fetch.shards`` does not say how many shards there are: our choice."""
 
 
 def run(config: FetchStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """List the files and deal them out."""
     del inputs, context
-    shards = all_shards(config.fetch)
+    fetch = config.fetch
+    counts = {"dumps": len(fetch.dumps)}
+    if fetch.index.files:
+        from corpus.crawl.chosen import write_chosen
+        from corpus.crawl.index import choose
+
+        table = choose(fetch)
+        found = table.column("file").unique().to_pylist()
+        names = {address_of(_file_of(name, fetch.kind), fetch.base): name for name in found}
+        shards = _picked(sorted(names), fetch, WITHOUT_DUMP, -(-table.num_rows // RECORDS_A_SHARD))
+        write_chosen(table, shards, names, output)
+        counts |= {"records": table.num_rows}
+    else:
+        shards = all_shards(fetch)
     write_json(output / SHARDS, shards)
-    write_json(output / ROOT_FOLDER, "" if config.fetch.dumps else root_of(config.fetch.crawl))
-    return {"files": sum(map(len, shards.values())), "shards": len(shards), "dumps": len(config.fetch.dumps)}
+    is_own = not fetch.dumps and not fetch.index.files
+    write_json(output / ROOT_FOLDER, root_of(fetch.crawl) if is_own else "")
+    return {"files": sum(map(len, shards.values())), "shards": len(shards), **counts}
+
+
+def _file_of(name: str, kind: str) -> str:
+    """The file of the crawl that is read for a WARC file of the index."""
+    return name if kind == "warc" else wet_of(name)
 
 
 def all_shards(fetch: Fetch) -> dict[str, list[str]]:
@@ -43,12 +64,17 @@ def all_shards(fetch: Fetch) -> dict[str, list[str]]:
         sources = {WITHOUT_DUMP: files_of(fetch.crawl)}
     shards: dict[str, list[str]] = {}
     for name, files in sources.items():
-        dealt = deal_out(files, fetch.shards or len(files), name)
-        picked = list(dealt)[_as_slice(fetch.pick)]
-        if not picked:
-            raise XlmrError(f"pick {fetch.pick} takes none of {len(dealt)} shards", "set corpus.fetch.pick otherwise")
-        shards |= {shard: dealt[shard] for shard in picked}
+        shards |= _picked(files, fetch, name, len(files))
     return shards
+
+
+def _picked(files: list[str], fetch: Fetch, name: str, usual: int) -> dict[str, list[str]]:
+    """The shards that are picked, of ``usual`` many where no number is set."""
+    dealt = deal_out(files, fetch.shards or min(usual, len(files)), name)
+    picked = list(dealt)[_as_slice(fetch.pick)]
+    if not picked:
+        raise XlmrError(f"pick {fetch.pick} takes none of {len(dealt)} shards", "set corpus.fetch.pick otherwise")
+    return {shard: dealt[shard] for shard in picked}
 
 
 def deal_out(files: list[str], shards: int, name: str = WITHOUT_DUMP) -> dict[str, list[str]]:

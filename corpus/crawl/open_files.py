@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
-from corpus.crawl.download import GoneError, open_here
+from corpus.crawl.download import GoneError, Ranges, open_here
 from corpus.crawl.dumps import ROOT, address_of, segment_of
 from pipeline.storage import is_local
 
@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
 
 def open_each(
-    addresses: Sequence[str], download: Download, missing: list[str] | None = None
+    addresses: Sequence[str],
+    download: Download,
+    missing: list[str] | None = None,
+    ranges: Mapping[str, Ranges] | None = None,
 ) -> Iterator[tuple[str, IO[bytes]]]:
     """Each address with its file, open for reading and seekable until the next is asked for.
 
+    ``ranges``: of files by address, what is read of them as if it were the whole file.
     Addresses of files that are gone are added to ``missing`` and left out. Errors: GoneError, where that is None.
     """
+    ranges = ranges or {}
     places = [_place(address, download) for address in addresses]
-    with closing(_opened(places, download)) as opened:
+    parts = {place: ranges[address] for place, address in zip(places, addresses, strict=True) if address in ranges}
+    with closing(_opened(places, download, parts)) as opened:
         for address, found in zip(addresses, opened, strict=True):
             if not isinstance(found, GoneError):
                 yield address, found
@@ -32,11 +38,13 @@ def open_each(
                 missing.append(address)
 
 
-def _opened(places: Sequence[str], download: Download) -> Generator[IO[bytes] | GoneError, None, None]:
-    if not all(map(is_local, places)):
+def _opened(
+    places: Sequence[str], download: Download, parts: Mapping[str, Ranges]
+) -> Generator[IO[bytes] | GoneError, None, None]:
+    if parts or not all(map(is_local, places)):
         from corpus.crawl.cache import Cache
 
-        with closing(Cache(download)) as cache:
+        with closing(Cache(download, parts)) as cache:
             yield from cache.open_ahead(places)
         return
     for place in places:

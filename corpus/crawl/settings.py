@@ -15,6 +15,30 @@ DUMP = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SHORT_DUMP = re.compile(r"\d{4}-\d{2}")
 
 
+class Index(Section):
+    """CommonCrawl's URL index in Parquet, for the pages of one country, language or site.
+
+    A page is read if it is of one of each list that is not empty.
+    """
+
+    files: str | None = setting(
+        None,
+        "the index: a folder, file or pattern, any fsspec address, as s3://commoncrawl/cc-index/table/cc-main/warc/"
+        "crawl=CC-MAIN-2019-09/subset=warc/*.parquet; it says which files of fetch.base are read, in place of dumps",
+        source="commoncrawl.org",
+    )
+    domains: tuple[str, ...] = setting((), "registered domains with all their hosts, as [example.co.uk]; the fastest")
+    hosts: tuple[str, ...] = setting((), "hosts with all below them, as [blog.example.org]")
+    tlds: tuple[str, ...] = setting((), "top-level domains, as [is]")
+    languages: tuple[str, ...] = setting((), "ISO 639-3 codes, one of those that CommonCrawl found, as [isl]")
+
+    @model_validator(mode="after")
+    def _chooses(self) -> Self:
+        if bool(self.files) != bool(self.domains or self.hosts or self.tlds or self.languages):
+            raise ValueError("files and one of domains, hosts, tlds, languages are needed together")
+        return self
+
+
 class Fetch(Section):
     """Which files of which crawl."""
 
@@ -32,8 +56,10 @@ class Fetch(Section):
         source="commoncrawl.org",
     )
     kind: Literal["wet", "warc"] = setting("wet", "which files of a dump: text (wet) or pages with their HTML (warc)")
+    index: Index = setting(Index(), "CommonCrawl's URL index, to read some pages of a dump only")
     shards: int | None = setting(
-        None, "number of shards, of each dump; shard i of N takes files [i·n//N, (i+1)·n//N). None: a shard a file",
+        None, "number of shards, of each dump; shard i of N takes files [i·n//N, (i+1)·n//N). None: a shard a file; "
+        "with an index, one for 100,000 records",
         ge=1, source="cc_net mine.py, 1,600 a dump",
     )  # fmt: skip
     pick: str | None = setting(
@@ -58,13 +84,15 @@ class Fetch(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         given = "crawl" in self.model_fields_set and self.crawl not in ("", type(self).model_fields["crawl"].default)
+        if self.index.files and (self.dumps or given):
+            raise ValueError("index.files says what is read, in place of dumps and crawl: leave these out")
         if self.dumps and given:
             shown = ", ".join(self.dumps[:2]) + (", …" if len(self.dumps) > 2 else "")
             raise ValueError(
                 f"crawl ({self.crawl}) and dumps ({shown}) are both set, and only one can be read: "
                 "add --corpus.fetch.dumps '[]' or --corpus.fetch.crawl ''"
             )
-        if not self.crawl and not self.dumps:
+        if not self.crawl and not self.dumps and not self.index.files:
             raise ValueError("neither crawl nor dumps says what to read")
         return self
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.storage import filesystem_of
@@ -59,6 +59,8 @@ class Opened:
     size: int | None
     version: str | None
     blocks: Iterator[bytes]
+    part: Callable[[int, int], Iterator[bytes]] = field(default=lambda start, length: iter(()), repr=False)
+    """Of a file system, other blocks: so many bytes from a place on."""
 
 
 @contextmanager
@@ -76,23 +78,45 @@ def open_source(address: str, start: int, version: str | None, timeout: float) -
 
 
 @contextmanager
+def open_range(address: str, start: int, length: int, timeout: float) -> Iterator[Iterator[bytes]]:
+    """Blocks of ``length`` bytes of a file from ``start`` on, fewer if it ends before.
+
+    Errors: RefusedError; XlmrError if the address cannot be opened on this machine at all.
+    """
+    if address.startswith(("http://", "https://")):
+        with _answer(address, {"Range": f"bytes={start}-{start + length - 1}"}, timeout) as answer:
+            if answer.status_code != 206 or _range_of(answer)[0] != start:
+                raise RefusedError("the server does not give parts of files", passing=False)
+            yield answer.iter_raw()
+    else:
+        with _open_fsspec(address, 0, None) as opened:
+            yield opened.part(start, length)
+
+
+@contextmanager
 def _open_http(address: str, start: int, version: str | None, timeout: float) -> Iterator[Opened]:
+    headers = {"Range": f"bytes={start}-", "If-Range": version} if start and version else {}
+    with _answer(address, headers, timeout) as answer:
+        begins, size = _range_of(answer)
+        same = begins == 0 or (begins == start and _version(answer) in (version, None))
+        if not same:
+            raise RefusedError("another part of the file came than was asked for", anew=True)
+        yield Opened(begins, size, _version(answer), answer.iter_raw())
+
+
+@contextmanager
+def _answer(address: str, headers: dict[str, str], timeout: float) -> Iterator[httpx.Response]:
+    """The server's answer, a whole file or a part of it. Errors: RefusedError."""
     import httpx
 
-    headers = {"Accept-Encoding": "identity"}
-    if start and version:
-        headers |= {"Range": f"bytes={start}-", "If-Range": version}
     try:
-        with _client(timeout).stream("GET", address, headers=headers) as answer:
+        asked = {"Accept-Encoding": "identity", **headers}
+        with _client(timeout).stream("GET", address, headers=asked) as answer:
             if answer.status_code == 416:  # there is no such byte: what is here is longer than the file
                 raise RefusedError("416 Range Not Satisfiable", wait=0, anew=True)
             if answer.status_code not in (200, 206):
                 raise _refused(answer)
-            begins, size = _range_of(answer)
-            same = begins == 0 or (begins == start and _version(answer) in (version, None))
-            if not same:
-                raise RefusedError("another part of the file came than was asked for", anew=True)
-            yield Opened(begins, size, _version(answer), answer.iter_raw())
+            yield answer
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise RefusedError(f"{type(error).__name__}: {error}".rstrip(": ")) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -159,18 +183,23 @@ def _open_fsspec(address: str, start: int, version: str | None) -> Iterator[Open
         begins = start if found is not None and found == version else 0
         stream: IO[bytes] = filesystem.open(path, "rb", block_size=8 * BLOCK)
     with stream:
-        yield Opened(begins, about.get("size"), found, _blocks(stream, begins))
+        yield Opened(begins, about.get("size"), found, _blocks(stream, begins), partial(_blocks, stream))
 
 
-def _blocks(stream: IO[bytes], start: int) -> Iterator[bytes]:
-    """What is read from ``start`` on. What whoever takes the blocks does with them is not the source's trouble."""
+def _blocks(stream: IO[bytes], start: int, length: int | None = None) -> Iterator[bytes]:
+    """What is read from ``start`` on, ``length`` bytes or all.
+
+    What whoever takes the blocks does with them is not the source's trouble.
+    """
     with _refusals():
         stream.seek(start)
-    while True:
+    while length is None or length > 0:
         with _refusals():
-            block = stream.read(BLOCK)
+            block = stream.read(BLOCK if length is None else min(BLOCK, length))
         if not block:
             return
+        if length is not None:
+            length -= len(block)
         yield block
 
 

@@ -26,7 +26,10 @@ from corpus.documents.row import BadRow, TextRow
 if TYPE_CHECKING:
     from typing import IO
 
+    from corpus.crawl.chosen import Chosen
+
 TEXT, PAGE = "conversion", "response"
+NOT_CHOSEN = "not chosen by the URL index"
 _PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9.:_-]+)(?=[/?#]|\Z)")
 
 
@@ -45,18 +48,28 @@ class Document:
 
 
 def read_crawl(
-    files: Sequence[str], read: Read, tally: Tally, missing: list[str] | None = None, root: str = ""
+    files: Sequence[str],
+    read: Read,
+    tally: Tally,
+    missing: list[str] | None = None,
+    root: str = "",
+    chosen: Chosen | None = None,
 ) -> Iterator[Document]:
     """The documents of one shard, in order, as ``read`` says. Files that lie elsewhere are fetched first.
 
     Records that are damaged, are not UTF-8 or lack a header are left out and counted in ``tally``. Files that are gone
-    are left out and added to ``missing``. ``root`` is left out of the segments of local files.
+    are left out and added to ``missing``. ``root`` is left out of the segments of local files. ``chosen``: what alone
+    is read of them.
     Errors: XlmrError for a file that cannot be had; GoneError for one that is gone, where ``missing`` is None.
     """
     left = read.documents
-    for file, stream in open_each(files, read.download, missing):
+    for file, stream in open_each(files, read.download, missing, chosen.ranges if chosen else None):
+        urls = chosen.urls.get(file) if chosen else None
         with tally.of_file(file, size_of(stream)):
             for document in _of_file(file, segment_of(file, root), stream, read, tally):
+                if urls is not None and document.url not in urls:
+                    tally.left_out[NOT_CHOSEN] += 1
+                    continue
                 yield document
                 if left is not None:
                     left -= 1

@@ -13,11 +13,12 @@ from functools import partial
 from hashlib import sha1
 from itertools import chain, compress, count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from corpus.crawl.chosen import chosen_file, read_chosen
 from corpus.crawl.download import GoneError
 from corpus.crawl.dumps import segment_of
 from corpus.crawl.fetch import read_shards
@@ -33,7 +34,7 @@ from pipeline.counts import Counts, sum_counts
 from pipeline.manifest import read_manifest
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
-from pipeline.storage import canonical_json
+from pipeline.storage import canonical_json, sha256_of_file
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Read
@@ -50,11 +51,15 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
     shards = read_shards(inputs["corpus.fetch"])
     fetched = read_manifest(inputs["corpus.fetch"])
     checksums = fetched.outside if fetched else {}  # files of a dump have none: their place in the crawl names them
+    chosen = {name: chosen_file(inputs["corpus.fetch"], name) for name in shards}
     identity = {
-        name: canonical_json([[segment_of(file), checksums.get(file)] for file in files])
+        name: canonical_json(
+            [[segment_of(file), checksums.get(file)] for file in files]
+            + [[sha256_of_file(path)] for path in [chosen[name]] if path]
+        )
         for name, files in shards.items()
     }
-    tasks = {name: (name, files) for name, files in shards.items()}
+    tasks = {name: HashShard(name, files, chosen[name]) for name, files in shards.items()}
     counts = sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
     files = sum(map(len, shards.values()))
     if gone := counts.get("missing_files", 0):
@@ -63,15 +68,23 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
     return counts
 
 
-def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) -> ShardReport:
+class HashShard(NamedTuple):
+    """One shard: its files, and what alone is read of them where an index chooses."""
+
+    name: str
+    files: Sequence[str]
+    chosen: Path | None = None
+
+
+def hash_shard(read: Read, shard: HashShard, workspace: Path) -> ShardReport:
     """Write the two files of one shard."""
-    name, files = shard
+    name, files, chosen = shard
     tally = Tally()
     missing: list[str] = []
     counts = {"documents": 0, "lines": 0, "characters": 0}
     document_hashes = SortedRuns(workspace / ".runs")
     with HashWriter(workspace / "lines" / f"{name}.npy") as writer:
-        for batch in batched(_documents(files, read, tally, missing), DOCUMENTS_AT_ONCE):
+        for batch in batched(_documents(files, read, tally, missing, chosen), DOCUMENTS_AT_ONCE):
             lines = list(chain.from_iterable(document.lines for document in batch))
             hashes = hash_lines(lines)
             owner = np.repeat(np.arange(len(batch)), [len(document.lines) for document in batch])
@@ -89,9 +102,12 @@ def hash_shard(read: Read, shard: tuple[str, Sequence[str]], workspace: Path) ->
     return ShardReport({**counts, **tally.counts(), **gone}, warnings)
 
 
-def _documents(files: Sequence[str], read: Read, tally: Tally, missing: list[str]) -> Iterator[Document]:
+def _documents(
+    files: Sequence[str], read: Read, tally: Tally, missing: list[str], chosen: Path | None
+) -> Iterator[Document]:
+    left_out = missing if read.missing == "leave_out" else None
     try:
-        yield from read_crawl(files, read, tally, missing if read.missing == "leave_out" else None)
+        yield from read_crawl(files, read, tally, left_out, chosen=read_chosen(chosen))
     except GoneError as error:
         mend = "check the address, or go on without files that are gone by corpus.read.missing: leave_out"
         raise GoneError(error.problem, mend) from None

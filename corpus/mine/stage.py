@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.checks import known_codes
+from corpus.crawl.chosen import chosen_file, read_chosen
 from corpus.crawl.fetch import dump_of, read_root, read_shards
 from corpus.crawl.missing import without_missing
 from corpus.crawl.tally import Tally
@@ -55,6 +56,7 @@ class MineShard:
     duplicates: Path
     models: Path
     root: str = ""
+    chosen: Path | None = None
 
 
 def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Counts:
@@ -72,6 +74,7 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
             inputs["corpus.duplicates"],
             models,
             root,
+            chosen_file(inputs["corpus.fetch"], name),
         )
         for name, files in read_shards(inputs["corpus.fetch"]).items()
     }
@@ -169,7 +172,7 @@ def models_in(folder: Path, memory_bytes: int) -> Models:
 def _with_hashes(config: MineStage, shard: MineShard) -> Iterator[tuple[list[Document], Hashes]]:
     """Batches of documents, each with the hashes of its lines one after the other."""
     hashes: Hashes = np.load(shard.hashes, mmap_mode="r", allow_pickle=False)
-    documents = read_crawl(shard.files, config.read, Tally(), root=shard.root)
+    documents = read_crawl(shard.files, config.read, Tally(), root=shard.root, chosen=read_chosen(shard.chosen))
     start = 0
     for batch in batched(documents, DOCUMENTS_AT_ONCE):
         stop = start + sum(len(document.lines) for document in batch)

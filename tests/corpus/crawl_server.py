@@ -68,17 +68,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def give(self, content: bytes, length: int | None = None, cut: int | None = None) -> None:
         """The whole or the range; ``length`` is a lie about it, ``cut`` ends the connection after so many bytes."""
-        start = 0
+        start, stop = 0, len(content)
         asked = self.headers.get("Range")
         if asked and self.crawl.ranges and self.headers.get("If-Range") in (None, self.tag(content)):
-            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start, stop = int(first), int(last) + 1 if last else stop
             if start >= len(content):
                 self.status(416)
                 return
-        body = content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        body = content[start:stop]
+        partial = start > 0 or stop < len(content)
+        self.send_response(206 if partial else 200)
+        if partial:
+            self.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(content)}")
         if self.crawl.tags:
             self.send_header("ETag", self.tag(content))
         self.send_header("Content-Length", str(len(body) if length is None else length))

@@ -18,7 +18,7 @@ from corpus.crawl.settings import Read
 from corpus.duplicates import exact
 from corpus.duplicates.arrays import HashWriter, read_into, read_pieces
 from corpus.duplicates.exact import borders_in, find_in_partition, keep_duplicates, read_drops
-from corpus.duplicates.hash import first_in_document, hash_lines, hash_shard
+from corpus.duplicates.hash import HashShard, first_in_document, hash_lines, hash_shard
 from corpus.duplicates.normalise import normalise_lines_for_hash
 from corpus.duplicates.runs import SortedRuns, sorted_at_most_twice
 from corpus.duplicates.settings import Duplicates
@@ -135,7 +135,7 @@ def test_a_shard_is_hashed_in_fixed_memory(small, tmp_path, monkeypatch):
     file = str(min((small / "crawl").iterdir()))
     for folder, most in (("one", 2**24), ("many", 100)):
         monkeypatch.setattr("corpus.duplicates.runs.RUN_HASHES", most)
-        hash_shard(Read(), ("a", [file]), tmp_path / folder)
+        hash_shard(Read(), HashShard("a", [file]), tmp_path / folder)
     found = [
         {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in (tmp_path / folder).rglob("*.*")}
         for folder in ("one", "many")

@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from corpus.crawl.download import LocalFile, open_here
 from corpus.crawl.settings import Read
-from corpus.crawl.wet import Tally, read_crawl
+from corpus.crawl.tally import Tally
+from corpus.crawl.wet import read_crawl
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.shards import MARKS
 from pipeline.storage import expand, naming
