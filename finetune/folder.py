@@ -47,9 +47,9 @@ class FineTuned:
 
 
 def save_fine_tuned(
-    model: nn.Module, kind: Kind, pieces: Path, folder: Path, weights: Mapping[str, Tensor] | None = None
+    model: nn.Module, kind: Kind, tokenizer: Path, folder: Path, weights: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write the folder; ``pieces`` is the tokenizer's model file and is copied. Weights are fp32.
+    """Write the folder, and into it the tokenizer that lies in another folder (or file). Weights are fp32.
 
     ``weights`` are those to write where ``model`` has only a part of them.
     """
@@ -65,7 +65,7 @@ def save_fine_tuned(
     save_file(theirs, temporary, metadata={"format": "pt"})
     temporary.chmod(0o644)  # safetensors writes for the owner alone
     publish(temporary, folder / WEIGHTS)
-    write_files(pieces, folder, kind.recipe.longest)
+    write_files(tokenizer, folder, kind.recipe.longest)
     write_json(folder / CONFIG, describe_config(config) | _described(model, kind, config))
 
 

@@ -24,8 +24,8 @@ class EncoderFolder(Section):
 
     folder: str = setting(
         "",
-        "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, sentencepiece.bpe.model),"
-        " whatever its head; empty: pretrain.export's",
+        "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, and"
+        " sentencepiece.bpe.model or tokenizer.json), whatever its head; empty: pretrain.export's",
         affects_result=False,  # what is in it counts, not where it lies
     )
     head: bool = setting(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import XlmrError
+from tokenizer.stages import tokenizer_files
 
 PICKLES = {
     "pytorch_model*.bin": "convert it once by transformers: from_pretrained(FOLDER).save_pretrained(FOLDER) of"
@@ -22,7 +23,8 @@ def files_of(folder: Path) -> list[str]:
     """What is read of a model's folder. Errors: XlmrError for weights in a form that is not read."""
     refuse_pickles(folder)
     weights = sorted(path.name for path in folder.glob("model*.safetensors*")) or ["model.safetensors"]
-    return [str(folder / name) for name in ("config.json", *weights, "sentencepiece.bpe.model")]
+    tokenizer = [path.name for path in tokenizer_files(folder)]
+    return [str(folder / name) for name in ("config.json", *weights, *tokenizer)]
 
 
 def refuse_pickles(folder: Path) -> None:

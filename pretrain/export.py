@@ -15,11 +15,11 @@ from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.checkpoints.state import WEIGHTS
-from pretrain.fill_mask import load_pieces
 from pretrain.folder import PIECES, save_weights
 from pretrain.model import build, count_parameters
 from pretrain.stages import ExportConfig
 from pretrain.train import CHECKPOINTS
+from tokenizer.folder import load_tokenizer
 
 TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 
@@ -48,7 +48,7 @@ def check_tokenizer(tokenizer: Path, vocabulary_size: int) -> None:
     for name in (PIECES, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS):
         if not (tokenizer / name).is_file():
             raise XlmrError(f"{tokenizer / name}: no such file", "run tokenizer.train again")
-    pieces = load_pieces(tokenizer).get_piece_size() + 2  # <pad> and <mask>
+    pieces = load_tokenizer(tokenizer).vocabulary_size
     if pieces != vocabulary_size:
         raise XlmrError(
             f"{tokenizer}: has {pieces} pieces, the model was trained on {vocabulary_size}",

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
+from tokenizer.stages import tokenizer_files
 
 if TYPE_CHECKING:
-    import sentencepiece
     import torch
 
     from pretrain.model import MaskedLanguageModel
+    from tokenizer.pieces import Tokenizer
 
 MASK = "<mask>"
-BOS, EOS, UNK = 0, 2, 3
-PIECES = "sentencepiece.bpe.model"
+BOS, EOS = 0, 2
 STANDARD_INPUT = "-"
 BAR = 20
 """Characters of a probability of 1 in a terminal."""
@@ -47,7 +47,7 @@ def fill_mask(
     model
         Folder that pretrain.export or Hugging Face wrote, a checkpoint, or the folder of a training.
     tokenizer
-        Folder or file of the tokenizer's model, where it does not lie beside the weights.
+        Folder or file of the tokenizer, where it does not lie beside the weights.
     best
         How many pieces to show for each <mask>.
     as_json
@@ -75,23 +75,27 @@ def guess(text: str, folder: Path, best: int) -> list[list[tuple[str, float]]]:
 
 @dataclass(frozen=True)
 class Filler:
-    """A model and its pieces."""
+    """A model and its tokenizer."""
 
     model: MaskedLanguageModel
-    pieces: sentencepiece.SentencePieceProcessor
+    tokenizer: Tokenizer
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Path | None = None) -> Filler:
         """Read both. Errors: XlmrError naming what is missing, or does not fit the other."""
-        pieces = load_pieces(tokenizer or folder)
+        from tokenizer.folder import load_tokenizer
+
+        if tokenizer is None and not any(path.is_file() for path in tokenizer_files(folder)):
+            raise XlmrError(f"{folder}: no tokenizer is in it", "name one with --tokenizer")
+        own = load_tokenizer(tokenizer or folder)
         model = load_any_model(folder)
-        size, rows = pieces.get_piece_size() + 2, model.config.vocabulary_rows
+        size, rows = own.vocabulary_size, model.config.vocabulary_rows
         if rows < size:
             raise XlmrError(
                 f"{tokenizer or folder}: a vocabulary of {size:,}, the model of {folder} knows {rows:,}",
                 "name the tokenizer that the model was trained with",
             )
-        return cls(model.to(own_device()), pieces)
+        return cls(model.to(own_device()), own)
 
     def guess(self, text: str, best: int) -> list[list[tuple[str, float]]]:
         """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError."""
@@ -99,19 +103,20 @@ class Filler:
 
         if MASK not in text:
             raise UsageError(f"the text has no {MASK}", f"write {MASK} where a piece is to be guessed")
-        mask_id = self.pieces.get_piece_size() + 1
-        ids = encode(text, self.pieces, mask_id)
+        mask, size = self.tokenizer.mask, self.tokenizer.vocabulary_size
+        ids = encode(text, self.tokenizer)
         if len(ids) > self.model.config.longest_sample:
             raise UsageError(
                 f"the text has {len(ids)} pieces", f"the model reads {self.model.config.longest_sample} at most"
             )
         device = self.model.head.bias.device
-        where = torch.tensor([place for place, one in enumerate(ids) if one == mask_id], device=device)
+        where = torch.tensor([place for place, one in enumerate(ids) if one == mask], device=device)
         with torch.no_grad():
-            scores = self.model(torch.tensor([ids], device=device), None, where)[:, :mask_id]
-        found = scores.softmax(-1).topk(min(best, mask_id))
+            scores = self.model(torch.tensor([ids], device=device), None, where)[:, :size]
+        scores[:, mask] = -torch.inf
+        found = scores.softmax(-1).topk(min(best, size - 1))
         return [
-            [(piece_of(i, self.pieces), p) for i, p in zip(row_ids, row, strict=True)]
+            [*zip(self.tokenizer.pieces(row_ids), row, strict=True)]
             for row_ids, row in zip(found.indices.tolist(), found.values.tolist(), strict=True)
         ]
 
@@ -152,33 +157,14 @@ def table(text: str, found: Sequence[Sequence[tuple[str, float]]]) -> list[str]:
     return lines
 
 
-def encode(text: str, pieces: sentencepiece.SentencePieceProcessor, mask_id: int) -> list[int]:
-    """``<s>`` the pieces, with a mask's id between the parts ``</s>``. White space before <mask> belongs to it."""
+def encode(text: str, tokenizer: Tokenizer) -> list[int]:
+    """``<s>`` the tokens, with a mask's id between the parts ``</s>``. White space before <mask> belongs to it."""
     ids = [BOS]
     for number, part in enumerate(text.split(MASK)):
         if number:
-            ids.append(mask_id)
-        ids += [i + 1 if i >= 3 else UNK for i in pieces.encode(part.rstrip())]
+            ids.append(tokenizer.mask)
+        ids += tokenizer.encode(part.rstrip()).tolist()
     return [*ids, EOS]
-
-
-def piece_of(number: int, pieces: sentencepiece.SentencePieceProcessor) -> str:
-    """The piece of one of our ids."""
-    special = ("<s>", "<pad>", "</s>", "<unk>")
-    return special[number] if number < 4 else str(pieces.id_to_piece(number - 1))
-
-
-def load_pieces(folder: Path) -> sentencepiece.SentencePieceProcessor:
-    """The tokenizer's model in a folder, or the file itself. Errors: XlmrError."""
-    import sentencepiece
-
-    path = folder / PIECES if folder.is_dir() or not folder.exists() else folder
-    if not path.exists():
-        raise XlmrError(f"{path}: no such file", "name a folder that pretrain.export wrote, or give --tokenizer")
-    try:
-        return sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (RuntimeError, OSError):
-        raise XlmrError(f"{path}: not a SentencePiece model", "name what tokenizer.train made") from None
 
 
 def _texts(texts: Sequence[str]) -> Iterator[str]:

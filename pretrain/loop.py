@@ -68,7 +68,7 @@ class Training:
         self._data, self._settings = config.data, config.train
         self._material, self._output, self._context = material, output, context
         samples, data = material.samples, config.data
-        self._loader = Loader(stream_of(engine, material, config), samples.vocabulary_size, data.mask_rate, data.seed)
+        self._loader = Loader(stream_of(engine, material, config), samples.masked, data.mask_rate, data.seed)
         self._validation = Validation(samples, data.validation_samples, data.mask_rate, data.seed)
         self._of_pairs = Validation(
             material.pairs or replace(samples, validation={}), data.validation_samples, data.mask_rate, data.seed
@@ -116,8 +116,8 @@ class Training:
             prepared = next(batches)
             self._waited += time.monotonic() - waiting
             if prepared.update == 0 and self._leads:
-                mask_id = self._material.samples.vocabulary_size - 1
-                write_first_batch(self._output / FIRST_BATCH, prepared, self._material.tokenizer, mask_id)
+                mask = self._material.samples.mask
+                write_first_batch(self._output / FIRST_BATCH, prepared, self._material.tokenizer, mask)
             step = self._update(prepared)
             self._record(step)
             better = self._evaluate_if_due()

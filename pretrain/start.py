@@ -18,11 +18,11 @@ from torch import Tensor
 
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.storage import sha256_of_file
 from pretrain.config_file import CONFIG, read_config
-from pretrain.fill_mask import load_pieces
-from pretrain.folder import PIECES, check_pieces, check_tied, from_hugging_face, open_weights
+from pretrain.folder import check_pieces, check_tied, from_hugging_face, open_weights
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, initial_values
+from tokenizer.folder import load_tokenizer
+from tokenizer.pieces import Tokenizer
 
 OF_PIECES = ("encoder.embeddings.pieces.weight", "head.bias")
 """Parameters with a row a piece."""
@@ -104,14 +104,14 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     config = read_config(folder)
     check_architecture(folder, config, architecture)
     check_tied(open_weights(folder, config), folder)
-    old, new = load_pieces(folder), load_pieces(tokenizer)
-    check_pieces(folder, old.get_piece_size() + 2, config)
-    if sha256_of_file(folder / PIECES) == sha256_of_file(tokenizer / PIECES):
+    old, new = load_tokenizer(folder), load_tokenizer(tokenizer)
+    check_pieces(folder, old.vocabulary_size, config)
+    if old.vocabulary == new.vocabulary:
         every = np.arange(min(config.vocabulary_rows, architecture.vocabulary_rows))
         rows = Rows(every, every, len(every))
     else:
         rows = rows_between(old, new)
-    return Start(folder, config, rows, new.get_piece_size() + 2)
+    return Start(folder, config, rows, new.vocabulary_size)
 
 
 def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -> None:
@@ -127,29 +127,41 @@ def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -
         )
 
 
-def rows_between(old: sentencepiece.SentencePieceProcessor, new: sentencepiece.SentencePieceProcessor) -> Rows:
-    """For each id of the new vocabulary the ids of the old one that spell it: its own piece, or those of its text.
+def rows_between(old: Tokenizer, new: Tokenizer) -> Rows:
+    """For each id of the new vocabulary the ids of the old one that spell it: its own token, or those of its text.
 
-    To begin with the mean of the parts is Gee et al. 2022 (Fast Vocabulary Transfer). Special ids meet their like.
+    To begin with the mean of the parts is Gee et al. 2022 (Fast Vocabulary Transfer). Special ids meet their like, and
+    tokens that were added to either vocabulary are tokens like the others.
     """
-    count = new.get_piece_size()
-    numbers = np.arange(FIRST - 1, count)
-    pieces = new.id_to_piece(numbers.tolist())
-    same = np.array(old.piece_to_id(pieces))
-    known = same != old.unk_id()
-    spelt = np.array([not (new.is_byte(n) or new.is_control(n) or new.is_unused(n)) for n in numbers.tolist()])
-    lists: list[list[int]] = [[number] for number in same[known].tolist()]
-    missing = np.flatnonzero(~known & spelt)
-    lists += spell([pieces[n] for n in missing], old)
-    owners = np.concatenate([np.flatnonzero(known), missing]) + FIRST
-    sizes = [len(parts) for parts in lists]
-    flat = np.array([number for parts in lists for number in parts], np.int64) + 1
+    row_of = {old.vocabulary[number]: number for number in _ordinary(old)}
+    numbers = _ordinary(new)
+    names = [new.vocabulary[number] for number in numbers]
+    same = np.array([row_of.get(name, -1) for name in names])
+    spelt = np.array([_is_text(new, number) for number in numbers.tolist()])
+    missing = np.flatnonzero((same < 0) & spelt)
+    lists: list[list[int]] = [[number] for number in same[same >= 0].tolist()]
+    lists += [[number + 1 for number in parts] for parts in spell([names[n] for n in missing], old.processor)]
+    owners = np.concatenate([numbers[same >= 0], numbers[missing]])
+    flat = np.array([number for parts in lists for number in parts], np.int64)
     special = np.arange(FIRST)
     return Rows(
-        np.concatenate([special, flat, [old.get_piece_size() + 1]]),
-        np.concatenate([special, np.repeat(owners, sizes), [count + 1]]),
-        count + 2,
+        np.concatenate([special, flat, [old.mask]]),
+        np.concatenate([special, np.repeat(owners, [len(parts) for parts in lists]), [new.mask]]),
+        new.vocabulary_size,
     )
+
+
+def _ordinary(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """The ids that are not special ones of every XLM-R."""
+    return np.array([n for n in range(FIRST, tokenizer.vocabulary_size) if n != tokenizer.mask])
+
+
+def _is_text(tokenizer: Tokenizer, number: int) -> bool:
+    """Whether a token stands for its own characters: not for a byte, and not for nothing."""
+    if number > tokenizer.mask:
+        return True
+    known, piece = tokenizer.processor, number - 1
+    return not (known.is_byte(piece) or known.is_control(piece) or known.is_unused(piece))
 
 
 def spell(pieces: list[str], model: sentencepiece.SentencePieceProcessor) -> list[list[int]]:

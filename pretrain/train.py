@@ -22,7 +22,6 @@ from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pretrain.data.samples import SampleFolder, check_tokenizer, check_vocabulary, open_samples, read_listing
 from pretrain.engine import Engine
-from pretrain.fill_mask import load_pieces
 from pretrain.folder import PIECES
 from pretrain.loop import CHECKPOINTS, Material, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
@@ -31,6 +30,7 @@ from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
 from pretrain.start import read_start
 from pretrain.validation import count_pieces
+from tokenizer.folder import load_tokenizer
 
 SMALLER = (
     "lower pretrain.train.micro_batch, set pretrain.train.recompute, or raise zero_stage or tensor_parallel;"
@@ -119,7 +119,7 @@ def open_material(inputs: Inputs) -> Material:
             )
     tokenizer = inputs.get("tokenizer.train")
     if tokenizer is not None:
-        check_tokenizer(inputs["tokenizer.encode"], samples, load_pieces(tokenizer).get_piece_size())
+        check_tokenizer(inputs["tokenizer.encode"], samples, load_tokenizer(tokenizer).vocabulary_size)
         check_vocabulary(inputs["tokenizer.encode"], samples, tokenizer / PIECES)
     return Material(samples, pairs, tokenizer)
 

@@ -105,4 +105,4 @@ def _mask(array: SampleArray, folder: SampleFolder, samples: int, rate: float, s
     index = np.arange(min(samples, len(array)), dtype=np.int64)
     ids = np.empty((len(index), folder.sample_length), np.int64)
     array.read(index, ids)
-    return mask_samples(ids, folder.vocabulary_size, rate, seed, NEVER_TRAINED + code, index)
+    return mask_samples(ids, folder.masked, rate, seed, NEVER_TRAINED + code, index)

@@ -15,23 +15,37 @@ from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
 from pretrain.folder import check_pieces, open_weights
 from pretrain.ranks.together import current_crew
+from tokenizer.hugging_face import check_exportable
 from tokenizer.pieces import Tokenizer
 
 
-def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> None:
-    """Settings, files and the encoder's folder against each other. Errors: XlmrError for those that do not fit."""
+def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> Tokenizer:
+    """Settings, files and the encoder's folder against each other. Gives the folder's tokenizer.
+
+    Errors: XlmrError for those that do not fit, and for a tokenizer that could not be written beside the trained model.
+    """
     config = read_config(encoder)
     open_weights(encoder, config)
     _check_recipe(recipe, data.kind, config.longest_sample)
     for split in SPLITS:
         if not getattr(data, split):
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
-    check_pieces(encoder, Tokenizer.load(encoder).vocabulary_size, config)
+    tokenizer = Tokenizer.load(encoder)
+    check_pieces(encoder, tokenizer.vocabulary_size, config)
+    _check_writable(tokenizer, encoder)
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
         raise XlmrError(
             f"task {data.name}: there is no dev data in {', '.join(without)} to choose on",
             "set finetune.protocol.choose to joint, or leave these languages out",
         )
+    return tokenizer
+
+
+def _check_writable(tokenizer: Tokenizer, encoder: Path) -> None:
+    try:
+        check_exportable(tokenizer)
+    except XlmrError as error:
+        raise XlmrError(f"{encoder}: its tokenizer cannot be written again ({error.problem})", error.mend) from None
 
 
 def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:

@@ -63,10 +63,9 @@ class Comparison:
 
     def run(self, output: Path, context: Context) -> Counts:
         """Fine-tune and test. Errors: XlmrError for settings or files that do not fit."""
-        check(self.data, self.recipe, self.protocol, self.encoder)
+        tokenizer = check(self.data, self.recipe, self.protocol, self.encoder)
         for line in seen_texts(self.data, self.kind):
             context.warn(line)
-        tokenizer = Tokenizer.load(self.encoder)
         files = self._encode(tokenizer, output, max(1, context.workers))
         context.log.event("head", stage=context.stage, taken=not self.why_new_head, why=self.why_new_head)
         results = self._fine_tune(output, context)

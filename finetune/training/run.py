@@ -28,7 +28,6 @@ from finetune.training.loop import Loop, Setting
 from finetune.training.ranks import ALONE, Ranks
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
-from pretrain.folder import PIECES
 from pretrain.model import Encoder, ScaledDotProduct
 from pretrain.ranks.device import enough_memory
 
@@ -77,7 +76,7 @@ def fine_tune_run(shard: RunShard, folder: Path, ranks: Ranks) -> int:
         predictions = run.predictions()
     weights = whole_weights(run.model, run.kind, shard.recipe, ranks)
     if ranks.first:
-        save_fine_tuned(run.model, run.kind, shard.encoder / PIECES, folder / MODEL, weights)
+        save_fine_tuned(run.model, run.kind, shard.encoder, folder / MODEL, weights)
         write_json(folder / PREDICTED, predictions)
         write_json(folder / RESULTS, run.results(outcome, predictions))
     return len(outcome.history)

@@ -18,6 +18,7 @@ from pretrain.benchmark.random_samples import random_samples
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload
 from pretrain.data.loader import Loader, measure_loader
+from pretrain.data.masking import MaskedVocabulary
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine
@@ -168,7 +169,7 @@ def loader_of(work: Workload, engine: Engine) -> Iterator[Loader]:
     with random_samples(vocabulary_size, work.length, max(64, 4 * batch)) as source:
         samples = open_samples(source.folder)
         stream = Stream(samples.train, work.length, batch, 0.3, SEED, engine.data_rank, engine.data_world)
-        yield Loader(stream, vocabulary_size, work.mask_rate, SEED)
+        yield Loader(stream, MaskedVocabulary.plain(vocabulary_size), work.mask_rate, SEED)
 
 
 class _Rounds:

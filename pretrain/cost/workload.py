@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError, XlmrError
-from pretrain.fill_mask import load_pieces
 from pretrain.presets import SHAPES, Shape, parameters_of
 from pretrain.stages import TrainSettings
+from tokenizer.folder import load_tokenizer
 
 DEMO = "demo"
 SIZES = {DEMO: Shape(4, 256, 4, 1024, pieces=16_000), **SHAPES}
@@ -74,10 +74,10 @@ def of_config(path: Path, overrides: Sequence[str] = ()) -> Workload:
 
 def _pieces(tokenizer: Any) -> int:
     """Of the vocabulary that is to be learnt, or of the one that is there. Errors: XlmrError naming its file."""
-    existing = tokenizer.existing.file()
+    existing = tokenizer.existing.path()
     if existing is None:
         return int(tokenizer.train.vocabulary_size)
-    if not existing.is_file():
+    if not existing.exists():
         mend = "it is named by tokenizer.existing.model: mend the setting or put it there"
         raise XlmrError(f"{existing}: no such file", mend)
-    return load_pieces(existing).get_piece_size()
+    return load_tokenizer(existing).vocabulary_size - 2  # <pad> and <mask>

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pretrain.data.loader import Prepared
 from pretrain.data.masking import PAD, MaskedBatch
-from pretrain.fill_mask import load_pieces, piece_of
+from tokenizer.folder import load_tokenizer
 
 SHOWN = 8
 """Samples of the first batch."""
@@ -18,7 +18,7 @@ SHOWN = 8
 
 def write_first_batch(path: Path, prepared: Prepared, tokenizer: Path | None, mask_id: int) -> None:
     """Write the first samples of a batch; with the numbers of the pieces where there is no tokenizer."""
-    text = namer(tokenizer, mask_id)
+    text = namer(tokenizer)
     lines = [
         f"row {row} of update {prepared.update + 1}: {show(prepared.masked, number, text, mask_id)}\n"
         for number, row in enumerate(prepared.drawn.rows[:SHOWN])
@@ -26,12 +26,11 @@ def write_first_batch(path: Path, prepared: Prepared, tokenizer: Path | None, ma
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def namer(tokenizer: Path | None, mask_id: int) -> Callable[[int], str]:
+def namer(tokenizer: Path | None) -> Callable[[int], str]:
     """What a piece is called."""
     if tokenizer is None:
         return str
-    pieces = load_pieces(tokenizer)
-    return lambda number: "<mask>" if number == mask_id else piece_of(number, pieces)
+    return load_tokenizer(tokenizer).vocabulary.__getitem__
 
 
 def show(batch: MaskedBatch, row: int, text: Callable[[int], str], mask_id: int) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
 from pretrain.data.stream import Drawn
 
 AHEAD = 2
@@ -39,13 +39,13 @@ class Prepared:
 class Loader:
     """Draws and masks. The same (seed, update, row) gives the same masks on whatever rank."""
 
-    def __init__(self, stream: Batches, vocabulary_size: int, mask_rate: float, seed: int) -> None:
-        self._stream, self._vocabulary_size, self._rate, self._seed = stream, vocabulary_size, mask_rate, seed
+    def __init__(self, stream: Batches, vocabulary: MaskedVocabulary, mask_rate: float, seed: int) -> None:
+        self._stream, self._vocabulary, self._rate, self._seed = stream, vocabulary, mask_rate, seed
 
     def prepare(self, update: int) -> Prepared:
         """The batch of one update."""
         drawn = self._stream.batch(update)
-        masked = mask_samples(drawn.ids, self._vocabulary_size, self._rate, self._seed, update, drawn.rows)
+        masked = mask_samples(drawn.ids, self._vocabulary, self._rate, self._seed, update, drawn.rows)
         return Prepared(update, drawn, masked)
 
     def between(self, start: int, stop: int) -> Iterator[Prepared]:

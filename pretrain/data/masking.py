@@ -15,7 +15,7 @@ from pretrain.chance import below, mix, uniform
 
 PAD = 1
 FIRST_ORDINARY = 4
-"""``<s>`` ``<pad>`` ``</s>`` ``<unk>`` come before; ``<mask>`` is the last id. What lies between can be masked."""
+"""``<s>`` ``<pad>`` ``</s>`` ``<unk>`` come before. All ids from it on can be masked, but for ``<mask>`` itself."""
 
 BLOCK = 256
 """Samples that are masked at once: what is worked out on the way stays near the processor, which is twice as fast."""
@@ -25,6 +25,19 @@ POSITIONS, AMOUNT, TREATMENT, PIECE = range(4)
 
 MASKED, REPLACED = 0.8, 0.1
 """Shares of the drawn positions that become ``<mask>`` and a random piece; the others stay (BERT, section 3.1)."""
+
+
+@dataclass(frozen=True)
+class MaskedVocabulary:
+    """How many ids there are, and which is <mask>: the last but for tokens that were added behind it."""
+
+    size: int
+    mask: int
+
+    @classmethod
+    def plain(cls, size: int) -> MaskedVocabulary:
+        """Without added tokens."""
+        return cls(size, size - 1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,12 @@ class MaskedBatch:
 
 
 def mask_samples(
-    samples: NDArray[np.int64], vocabulary_size: int, rate: float, seed: int, update: int, names: NDArray[np.int64]
+    samples: NDArray[np.int64],
+    vocabulary: MaskedVocabulary,
+    rate: float,
+    seed: int,
+    update: int,
+    names: NDArray[np.int64],
 ) -> MaskedBatch:
     """Mask ``samples`` [n, length]; the same (seed, update, name of the sample) gives the same masks.
 
@@ -68,7 +86,7 @@ def mask_samples(
     """
     starts = range(0, max(len(samples), 1), BLOCK)
     blocks = [
-        _mask_block(samples[start : start + BLOCK], vocabulary_size - 1, rate, mix(seed, update, names[start:][:BLOCK]))
+        _mask_block(samples[start : start + BLOCK], vocabulary, rate, mix(seed, update, names[start:][:BLOCK]))
         for start in starts
     ]
     return MaskedBatch(
@@ -79,8 +97,10 @@ def mask_samples(
     )
 
 
-def _mask_block(samples: NDArray[np.int64], mask_id: int, rate: float, key: NDArray[np.uint64]) -> MaskedBatch:
-    ordinary = (samples >= FIRST_ORDINARY) & (samples < mask_id)
+def _mask_block(
+    samples: NDArray[np.int64], vocabulary: MaskedVocabulary, rate: float, key: NDArray[np.uint64]
+) -> MaskedBatch:
+    ordinary = (samples >= FIRST_ORDINARY) & (samples != vocabulary.mask)
     amount = np.floor(rate * ordinary.sum(1) + uniform(key, AMOUNT)).astype(np.int64)
     cell = mix(key[:, None], np.arange(samples.shape[1]))
     order = np.where(ordinary, uniform(cell, POSITIONS), 2.0)
@@ -88,7 +108,7 @@ def _mask_block(samples: NDArray[np.int64], mask_id: int, rate: float, key: NDAr
     rows, columns = np.nonzero(drawn)
     targets = samples[rows, columns]
     ids = samples.copy()
-    ids[rows, columns] = _treat(targets, cell[rows, columns], mask_id)
+    ids[rows, columns] = _treat(targets, cell[rows, columns], vocabulary)
     return MaskedBatch(ids, rows, columns, targets)
 
 
@@ -99,8 +119,9 @@ def _smallest(order: NDArray[np.float64], amount: NDArray[np.int64]) -> NDArray[
     return np.where(amount > 0, last, -1.0)
 
 
-def _treat(targets: NDArray[np.int64], cell: NDArray[np.uint64], mask_id: int) -> NDArray[np.int64]:
+def _treat(targets: NDArray[np.int64], cell: NDArray[np.uint64], vocabulary: MaskedVocabulary) -> NDArray[np.int64]:
     treatment = uniform(cell, TREATMENT)
-    random_piece = FIRST_ORDINARY + below(mask_id - FIRST_ORDINARY, cell, PIECE)
+    random_piece = FIRST_ORDINARY + below(vocabulary.size - 1 - FIRST_ORDINARY, cell, PIECE)
+    random_piece += random_piece >= vocabulary.mask  # any but <mask>
     kept_or_random = np.where(treatment < MASKED + REPLACED, random_piece, targets)
-    return np.where(treatment < MASKED, mask_id, kept_or_random)
+    return np.where(treatment < MASKED, vocabulary.mask, kept_or_random)

@@ -25,11 +25,11 @@ from pipeline.storage import write_json
 from pretrain.data.masking import PAD
 from pretrain.data.parallel_text import ParallelText, find_texts, read_pairs
 from pretrain.data.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, check_vocabulary, open_samples
-from pretrain.fill_mask import load_pieces
 from pretrain.folder import PIECES
 from pretrain.stages import PairsConfig
+from tokenizer.folder import load_tokenizer
 
-BOS, EOS, UNK = 0, 2, 3
+BOS, EOS = 0, 2
 AROUND = 4
 """Ids of a pair besides its pieces: ``<s>`` and three of ``</s>``."""
 
@@ -52,7 +52,7 @@ class PairShard:
 def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError naming files that are not parallel text."""
     samples = open_samples(inputs["tokenizer.encode"])
-    check_tokenizer(inputs["tokenizer.encode"], samples, load_pieces(inputs["tokenizer.train"]).get_piece_size())
+    check_tokenizer(inputs["tokenizer.encode"], samples, load_tokenizer(inputs["tokenizer.train"]).vocabulary_size)
     check_vocabulary(inputs["tokenizer.encode"], samples, inputs["tokenizer.train"] / PIECES)
     shards: dict[str, PairShard] = {}
     shape = (samples.sample_length, samples.dtype.name, config.pairs.validation_share)
@@ -62,6 +62,7 @@ def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> 
     listing = {
         "vocabulary_size": samples.vocabulary_size,
         "vocabulary_sha256": samples.vocabulary,
+        "mask": samples.mask,
         "sample_length": samples.sample_length,
         "dtype": samples.dtype.name,
         "languages": {pair: _entry(pair, shards, counts) for pair in sorted({s.text.pair for s in shards.values()})},
@@ -108,15 +109,11 @@ class Encoder:
     """The tokenizer, for both sides of many pairs at once."""
 
     def __init__(self, tokenizer: Path) -> None:
-        self._pieces = load_pieces(tokenizer)
-        size = self._pieces.get_piece_size()
-        # SentencePiece's <unk> <s> </s> are 0 1 2; every other id is moved by one, for <pad>.
-        self._to_ids = np.concatenate([[UNK, BOS, EOS], np.arange(3, size) + 1])
+        self._tokenizer = load_tokenizer(tokenizer)
 
-    def __call__(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """The ids of either side."""
-        encoded = self._pieces.encode([side for pair in pairs for side in pair], num_threads=1) if pairs else []
-        ids = [self._to_ids[np.array(one, np.int64)] for one in encoded]
+        ids = self._tokenizer.encode_batch([side for pair in pairs for side in pair])
         return zip(ids[::2], ids[1::2], strict=True)
 
 
@@ -131,7 +128,7 @@ class PairWriter:
         self._used = 0
         self._rows: list[NDArray[Any]] = []
 
-    def add(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+    def add(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> None:
         """Append a pair."""
         pair = np.concatenate([[BOS], first, [EOS, EOS], second, [EOS]])
         if self._used + len(pair) > self._length:

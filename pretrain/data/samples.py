@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json, sha256_of_file
+from pretrain.data.masking import FIRST_ORDINARY, MaskedVocabulary
 
 LISTING = "samples.json"
 TRAIN, VALIDATION = "train", "validation"
@@ -70,7 +71,7 @@ class SampleFolder:
     """An output of tokenizer.encode. ``train`` and ``validation`` by language, sorted, none of them empty.
 
     ``empty``: languages that are listed and have nothing to train on. ``vocabulary``: the SHA-256 of the tokenizer's
-    model file, '' where samples.json does not say.
+    model file, '' where samples.json does not say. ``mask``: the id of <mask>.
     """
 
     vocabulary_size: int
@@ -78,8 +79,14 @@ class SampleFolder:
     dtype: np.dtype[Any]
     train: Mapping[str, SampleArray]
     validation: Mapping[str, SampleArray]
+    mask: int
     empty: tuple[str, ...] = ()
     vocabulary: str = ""
+
+    @property
+    def masked(self) -> MaskedVocabulary:
+        """The vocabulary as masking needs it."""
+        return MaskedVocabulary(self.vocabulary_size, self.mask)
 
 
 def open_samples(folder: Path) -> SampleFolder:
@@ -101,12 +108,10 @@ def read_listing(folder: Path) -> SampleFolder:
         raise XlmrError(f"{path}: not a list of samples ({error!r})", AGAIN) from None
 
 
-def check_tokenizer(folder: Path, samples: SampleFolder, pieces: int) -> None:
-    """Errors: XlmrError when the samples in ``folder`` are not of a tokenizer of so many pieces."""
-    if samples.vocabulary_size != pieces + 2:  # <pad> and <mask>
-        raise XlmrError(
-            f"{folder}: encoded with {samples.vocabulary_size} pieces, the tokenizer has {pieces + 2}", AGAIN
-        )
+def check_tokenizer(folder: Path, samples: SampleFolder, size: int) -> None:
+    """Errors: XlmrError when the samples in ``folder`` are not of a tokenizer of ``size`` ids."""
+    if samples.vocabulary_size != size:
+        raise XlmrError(f"{folder}: encoded with {samples.vocabulary_size} pieces, the tokenizer has {size}", AGAIN)
 
 
 def check_vocabulary(folder: Path, samples: SampleFolder, model: Path) -> None:
@@ -129,7 +134,10 @@ def _open_listed(folder: Path, listing: Mapping[str, Any]) -> SampleFolder:
                 arrays[language] = SampleArray(files, entry["samples"], length, dtype, size)
     empty = tuple(sorted(listing["languages"].keys() - splits[TRAIN].keys()))
     vocabulary = str(listing.get("vocabulary_sha256", ""))
-    return SampleFolder(size, length, dtype, splits[TRAIN], splits[VALIDATION], empty, vocabulary)
+    mask = int(listing.get("mask", size - 1))  # the last id, before there were tokens added behind it
+    if not FIRST_ORDINARY < mask < size:
+        raise ValueError(f"mask {mask} is no id of a vocabulary of {size}")
+    return SampleFolder(size, length, dtype, splits[TRAIN], splits[VALIDATION], mask, empty, vocabulary)
 
 
 def _locate(folder: Path, language: str, name: str) -> Path:

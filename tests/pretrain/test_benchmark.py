@@ -23,7 +23,7 @@ from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
 from pretrain.benchmark.tool import table
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload, of_size
-from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
 from pretrain.data.samples import open_samples
 from pretrain.folder import load_model
 
@@ -41,7 +41,7 @@ def small(**train: object) -> Workload:
 
 def batch_of(work: Workload, samples: int = 4) -> MaskedBatch:
     ids = np.random.default_rng(0).integers(4, work.shape.pieces, (samples, work.length))
-    return mask_samples(ids, work.shape.pieces + 2, 0.3, 1, 0, np.arange(samples))
+    return mask_samples(ids, MaskedVocabulary.plain(work.shape.pieces + 2), 0.3, 1, 0, np.arange(samples))
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ import pretrain.fill_mask
 from pipeline.errors import UsageError, XlmrError
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Progress
 from pretrain.checkpoints.state import PARTS
-from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, load_pieces, own_device, table
+from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, own_device, table
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
+from tokenizer.folder import load_tokenizer
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
 
@@ -32,11 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_type="word",
         minloglevel=2,
     )
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(place / "pieces.model"))
-    size = pieces.get_piece_size() + 2
+    tokenizer = load_tokenizer(place / "pieces.model")
+    size = tokenizer.vocabulary_size
     torch.manual_seed(0)
     model = MaskedLanguageModel(ModelConfig(size + 6, layers=1, width=32, heads=2, feed_forward=64, positions=64))
-    ids = torch.tensor([encode(SENTENCE, pieces, size - 1)])
+    ids = torch.tensor([encode(SENTENCE, tokenizer)])
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(300):
         masked = ids.clone()
@@ -51,15 +52,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ids_are_fairseqs(folder: Path) -> None:
-    pieces = load_pieces(folder)
-    ids = encode("the <mask> dog", pieces, 99)
+    tokenizer = load_tokenizer(folder)
+    pieces, mask = tokenizer.processor, tokenizer.mask
+    ids = encode("the <mask> dog", tokenizer)
     assert ids[0] == 0
     assert ids[-1] == 2
-    assert ids.count(99) == 1
+    assert ids.count(mask) == 1
     assert ids[1] == pieces.piece_to_id("▁the") + 1
-    assert ids[2] == 99
+    assert ids[2] == mask
     assert ids[-2] == pieces.piece_to_id("▁dog") + 1
-    assert 3 in encode("漢 <mask>", pieces, 99)
+    assert 3 in encode("漢 <mask>", tokenizer)
 
 
 def test_guesses_what_it_was_taught(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,8 +93,7 @@ def test_model_and_text_go_to_the_device_there_is(folder: Path, monkeypatch: pyt
 
 
 def test_probabilities_are_over_real_pieces_only(folder: Path) -> None:
-    pieces = load_pieces(folder)
-    (guesses,) = guess("the <mask>", folder, pieces.get_piece_size() + 1)
+    (guesses,) = guess("the <mask>", folder, load_tokenizer(folder).mask)
     assert sum(probability for _, probability in guesses) == pytest.approx(1, abs=1e-5)
     assert "<mask>" not in {piece for piece, _ in guesses}
 
@@ -102,20 +103,20 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
         guess("the dog", folder, 3)
     with pytest.raises(UsageError, match="the model reads 62 at most"):
         guess("the dog " * 60 + "<mask>", folder, 3)
-    with pytest.raises(XlmrError, match=r"sentencepiece\.bpe\.model: no such file"):
+    with pytest.raises(XlmrError, match="no tokenizer is in it; name one with --tokenizer"):
         guess("<mask>", tmp_path, 3)
 
 
 def test_a_training_and_its_checkpoints_are_models_too(folder: Path, tmp_path: Path) -> None:
     model, pieces = load_any_model(folder), folder / "sentencepiece.bpe.model"
     tensors = [(name, dict.fromkeys(PARTS, parameter.detach())) for name, parameter in model.named_parameters()]
-    about = About(model.config, load_pieces(folder).get_piece_size() + 2, Progress(update=7))
+    about = About(model.config, load_tokenizer(folder).vocabulary_size, Progress(update=7))
     path = CheckpointFolder(tmp_path / "checkpoints").write(tensors, about)
     text = "the quick <mask> fox"
     expected = guess(text, folder, 3)
     for place in (path, tmp_path / "checkpoints", tmp_path):
         assert Filler.load(place, pieces).guess(text, 3) == expected
-    with pytest.raises(XlmrError, match=r"sentencepiece\.bpe\.model: no such file; .*--tokenizer"):
+    with pytest.raises(XlmrError, match="no tokenizer is in it; name one with --tokenizer"):
         Filler.load(path)
 
 

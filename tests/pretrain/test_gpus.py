@@ -22,7 +22,7 @@ import pretrain.train
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pretrain.benchmark.meter import bytes_held
-from pretrain.data.masking import MaskedBatch, mask_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
 from pretrain.engine import Engine
 from pretrain.model import MaskedLanguageModel, ModelConfig, build
 from pretrain.ranks.device import ALLOCATOR, device_of_rank, enough_memory, let_go_of_memory, missed_gpus, sent
@@ -60,7 +60,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def batch_of(samples: int, update: int = 0) -> MaskedBatch:
     ids = np.random.default_rng(update).integers(4, 50, (samples, 18))
-    return mask_samples(ids, 60, 0.15, 1, update, np.arange(samples))
+    return mask_samples(ids, MaskedVocabulary.plain(60), 0.15, 1, update, np.arange(samples))
 
 
 def engine_of(**train: Any) -> Engine:

@@ -17,6 +17,7 @@ from tiny_training import losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
 from pretrain.data.loader import Loader, measure_loader
+from pretrain.data.masking import MaskedVocabulary
 from pretrain.data.samples import SampleFolder, open_samples
 from pretrain.data.stream import Drawn, Stream
 
@@ -29,7 +30,7 @@ def corpus() -> SampleFolder:
 
 
 def loader_of(seed: int, rank: int = 0, world: int = 1) -> Loader:
-    return Loader(Stream(corpus().train, 16, BATCH, 0.3, seed, rank, world), 5000, 0.15, seed)
+    return Loader(Stream(corpus().train, 16, BATCH, 0.3, seed, rank, world), MaskedVocabulary.plain(5000), 0.15, seed)
 
 
 def everything(seed: int, world: int, start: int, stop: int) -> list[tuple]:
@@ -70,7 +71,7 @@ def test_batches_come_in_order_and_a_few_ahead() -> None:
                 change.notify_all()
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
-    batches = Loader(Counting(), 40, 0.15, 1).between(3, 1000)
+    batches = Loader(Counting(), MaskedVocabulary.plain(40), 0.15, 1).between(3, 1000)
     assert [next(batches).update for _ in range(4)] == [3, 4, 5, 6]
     with change:
         assert change.wait_for(lambda: len(made) >= 6, 10)
@@ -87,7 +88,7 @@ def test_what_the_thread_raises_is_raised_in_its_turn() -> None:
                 raise XlmrError("the third batch is bad")
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
-    batches = Loader(Failing(), 40, 0.15, 1).between(0, 5)
+    batches = Loader(Failing(), MaskedVocabulary.plain(40), 0.15, 1).between(0, 5)
     assert [next(batches).update for _ in range(2)] == [0, 1]
     with pytest.raises(XlmrError, match="the third batch is bad"):
         next(batches)

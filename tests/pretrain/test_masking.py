@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain.chance import mix, uniform
-from pretrain.data.masking import AMOUNT, POSITIONS, mask_samples
+from pretrain.data.masking import AMOUNT, POSITIONS, MaskedVocabulary, mask_samples
 
 VOCABULARY = 50
 MASK = VOCABULARY - 1
@@ -21,7 +21,7 @@ def samples_of(count: int, length: int, seed: int = 0, low: int = 4) -> np.ndarr
 
 
 def mask(samples: np.ndarray, rate: float = 0.15, seed: int = 1, update: int = 0):
-    return mask_samples(samples, VOCABULARY, rate, seed, update, np.arange(len(samples)))
+    return mask_samples(samples, MaskedVocabulary.plain(VOCABULARY), rate, seed, update, np.arange(len(samples)))
 
 
 @given(
@@ -86,7 +86,7 @@ def test_same_words_same_masks_other_words_other_masks() -> None:
     assert (mask(samples, update=3).ids == first.ids).all()
     assert (mask(samples, update=4).ids != first.ids).any()
     assert (mask(samples, seed=2, update=3).ids != first.ids).any()
-    second_half = mask_samples(samples[4:], VOCABULARY, 0.15, 1, 3, np.arange(4, 8))
+    second_half = mask_samples(samples[4:], MaskedVocabulary.plain(VOCABULARY), 0.15, 1, 3, np.arange(4, 8))
     assert (second_half.ids == first.ids[4:]).all()  # whoever holds the sample masks it alike
 
 

@@ -26,6 +26,7 @@ from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_valu
 from pretrain.stages import ROOM, PretrainConfig, TrainSettings
 from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
 from pretrain.tracking.metrics import read_metrics
+from tokenizer.folder import load_tokenizer
 
 ROOT = Path(__file__).parents[2]
 NEVER = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
@@ -173,15 +174,16 @@ def test_rows_are_means(parts: list[list[int]], beyond: int, at_once: int) -> No
 
 
 def test_bytes_and_specials_are_not_spelt(tmp_path: Path) -> None:
-    old = sentencepiece.SentencePieceProcessor(model_file=str(make_tokenizer(tmp_path / "old") / PIECES))
+    old = load_tokenizer(make_tokenizer(tmp_path / "old"))
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["the dog and the cat go home now"] * 20), model_writer=model, vocab_size=300,
         byte_fallback=True, minloglevel=2, num_threads=1, hard_vocab_limit=False,
     )  # fmt: skip
-    new = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    (tmp_path / "new.model").write_bytes(model.getvalue())
+    new = load_tokenizer(tmp_path / "new.model")
     parts = rows_between(old, new).parts
-    byte = [n + 1 for n in range(3, new.get_piece_size()) if new.is_byte(n)]
+    byte = [n + 1 for n in range(3, new.mask - 1) if new.processor.is_byte(n)]
     assert len(byte) == 256
     assert not parts[byte].any(), "<0x0A> is no text"
     assert (parts[:FIRST] == 1).all()
@@ -208,7 +210,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, make_context: Any) -> Non
 def test_its_files_count_and_not_their_place(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model", make_tokenizer(tmp_path / "tokenizer"))
     stage = next(stage for stage in ROOM.stages if stage.name == "pretrain.train")
-    names = ("config.json", "model.safetensors", PIECES)
+    names = ("config.json", "model.safetensors", PIECES, "tokenizer.json")
     assert stage.outside(tiny_config(start_from=str(folder))) == {str(folder / n): "train.start_from" for n in names}
     assert stage.outside(tiny_config()) == {}
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -237,6 +239,6 @@ def test_a_plan_counts_the_pieces_that_are_there(tmp_path: Path) -> None:
     words = ["--tokenizer.existing.model", str(tmp_path / "tokenizer")]
     assert of_config(tmp_path / "run.yaml").shape.vocabulary_rows == 250_002
     assert of_config(tmp_path / "run.yaml", words).shape.vocabulary_rows == 62
-    (tmp_path / "tokenizer" / PIECES).unlink()
+    (tmp_path / "tokenizer").rename(tmp_path / "elsewhere")
     with pytest.raises(XlmrError, match=r"no such file; it is named by tokenizer\.existing\.model"):
         of_config(tmp_path / "run.yaml", words)

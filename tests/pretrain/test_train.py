@@ -16,7 +16,7 @@ from torch import nn
 import pretrain.train
 from pipeline.config import fingerprint
 from pipeline.errors import XlmrError
-from pretrain.data.masking import mask_samples
+from pretrain.data.masking import MaskedVocabulary, mask_samples
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
 from pretrain.loop import learning_rate
@@ -51,7 +51,7 @@ def test_first_loss_is_the_mean_over_the_masked_positions_of_the_global_batch(
     train_into(tmp_path / "run", samples, make_context, config)
     folder = open_samples(samples)
     drawn = Stream(folder.train, 16, 8, 0.3, 1).batch(0)
-    batch = mask_samples(drawn.ids, 40, 0.15, 1, 0, drawn.rows)
+    batch = mask_samples(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, 0, drawn.rows)
     model = build(architecture_of(config.model, folder)).eval()
     put(model, {name: make() for name, make in initial_values(model, 1)}, cuts_of(model), Group())
     with torch.no_grad():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_training import NO_DROPOUT, tiny_config
 
-from pretrain.data.masking import mask_samples
+from pretrain.data.masking import MaskedVocabulary, mask_samples
 from pretrain.data.samples import open_samples
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine, choose_dtype
@@ -33,7 +33,7 @@ def updates_of(engine: Engine, samples: Path, numbers: range) -> list[float]:
     losses = []
     for number in numbers:
         drawn = stream.batch(number)
-        batch = mask_samples(drawn.ids, 40, 0.15, 1, number, drawn.rows)
+        batch = mask_samples(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, number, drawn.rows)
         engine.start_update(number)
         losses.append(sum(engine.accumulate(b, len(batch.targets)).item() for b in batch.split(8)))
         assert engine.update(3e-3).applied
@@ -46,7 +46,7 @@ def test_an_update_that_is_not_finite_changes_nothing(stage: int, samples: Path)
     updates_of(engine, samples, range(2))
     before = engine.state()
     hook = engine.model.head.dense.bias.register_hook(lambda gradient: gradient * float("inf"))
-    batch = mask_samples(np.full((8, 16), 7), 40, 0.15, 1, 0, np.arange(8))
+    batch = mask_samples(np.full((8, 16), 7), MaskedVocabulary.plain(40), 0.15, 1, 0, np.arange(8))
     engine.start_update(2)
     engine.accumulate(batch, len(batch.targets))
     assert not engine.update(3e-3).applied
