@@ -32,20 +32,13 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
     tokenizer = Tokenizer.load(encoder)
     check_pieces(encoder, tokenizer.vocabulary_size, config)
-    _check_writable(tokenizer, encoder)
+    check_exportable(tokenizer)  # it is written into the folder of each trained model
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
         raise XlmrError(
             f"task {data.name}: there is no dev data in {', '.join(without)} to choose on",
             "set finetune.protocol.choose to joint, or leave these languages out",
         )
     return tokenizer
-
-
-def _check_writable(tokenizer: Tokenizer, encoder: Path) -> None:
-    try:
-        check_exportable(tokenizer)
-    except XlmrError as error:
-        raise XlmrError(f"{encoder}: its tokenizer cannot be written again ({error.problem})", error.mend) from None
 
 
 def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from tokenizer.stages import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
 ONCE = Protocol(seeds=(1,), initialisations=("pretrained",), baselines=False)
+VOCABULARY = Path(os.environ.get("XLMR_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "xlmr-vocabulary"
 TEXT = "Insert a [FORMULA] or the name of the table, then  <click> OK."
 
 
@@ -108,6 +110,18 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
         pytest.fail("an encoder is loaded")
 
     monkeypatch.setattr(run, "starting_encoder", never)
-    with pytest.raises(XlmrError, match=r"encoder: its tokenizer cannot be written again \(a model of the kind word"):
+    with pytest.raises(
+        XlmrError, match=r"encoder/sentencepiece\.bpe\.model: a model of the kind word has no counterpart"
+    ):
         compare(tmp_path / "encoder", tmp_path / "out", context_of)
     assert not (tmp_path / "out" / ENCODED).exists()
+
+
+@pytest.mark.skipif(not VOCABULARY.is_dir(), reason="there is no xlmr-vocabulary/ beside the other test data")
+def test_fine_tuning_with_the_published_vocabulary_ends_with_a_folder(
+    tmp_path: Path, context_of: Callable[..., Context]
+) -> None:
+    config = ModelConfig(250_002, layers=1, width=16, heads=2, feed_forward=32, positions=66)
+    save_model(MaskedLanguageModel(config), tmp_path / "encoder", next(VOCABULARY.rglob(MODEL_FILE)))
+    folder = compare(tmp_path / "encoder", tmp_path / "out", context_of)
+    assert agrees_with_transformers(folder, "Hello world!") == [0, 35378, 8999, 38, 2]
