@@ -12,9 +12,10 @@ from pathlib import Path
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.crawl.inflate import Limits, Text, UnreadableError
+from corpus.crawl.inflate import Gap, Limits, Text, format_of
 from corpus.crawl.slots import StoppedError, pause, slot
 from corpus.crawl.source import Opened, RefusedError, open_range, open_source
+from corpus.crawl.tape import BEGINS
 from pipeline.errors import XlmrError
 from pipeline.storage import check_file, naming, read_json, write_json
 
@@ -27,6 +28,7 @@ Ranges = tuple[tuple[int, int], ...]
 GAIN = 2**20
 """Bytes after which a connection that was cut does not count as failed."""
 _TAIL = 2**17
+_MAGIC = 4
 
 
 class GoneError(XlmrError):
@@ -211,14 +213,9 @@ def _wait(failures: int, asked: float | None, settings: Download) -> float:
 
 def _ends_whole(stream: IO[bytes]) -> bool:
     """Whether a compressed file ends where a member ends, as far as its last bytes tell."""
-    text = Text(stream, Limits(2**62, 2**62))
-    size = os.fstat(stream.fileno()).st_size
-    start = text.next_start(size - _TAIL - 1, b"WARC/") if size > _TAIL else 0
-    if text.format is None or start is None:
+    stream.seek(0)
+    if format_of(stream.read(_MAGIC)) is None:
         return True
-    try:
-        for _ in text.chunks(start):
-            pass
-    except UnreadableError:
-        return False
-    return True
+    text = Text(stream, Limits(2**62, 2**62), BEGINS)
+    start = text.next_start(text.size - _TAIL, BEGINS) if text.size > _TAIL else 0
+    return start is None or not any(isinstance(part, Gap) for part in text.parts(start))

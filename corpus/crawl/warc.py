@@ -1,8 +1,8 @@
 """WARC records out of a file that may be damaged: the good ones are given, the bad ones are counted and named.
 
 Nearly every record is a gzip member of its own, and is cut out of it at once. Whatever does not fit that goes over the
-tape. After damage, reading goes on at the next member that begins with a record, or at the next ``WARC/1.`` that
-begins a line.
+tape. After damage, reading resumes at the next member that begins with a record, or at the next WARC line that
+has a header below it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import IO, NamedTuple
 
-from corpus.crawl.inflate import Chunk, Limits, Text, UnreadableError
-from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, Tape
+from corpus.crawl.block_digest import digest_fits
+from corpus.crawl.inflate import Chunk, Gap, Limits, Text
+from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, RECORD_LINE, RECORD_LINES, Tape
 
-_FOLD = re.compile(r"\r\n[ \t]+")
+_NEWLINE = re.compile(r"\r?\n")
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_LENGTH = "content-length"
+_MANDATORY = {b"warc-type", b"warc-record-id", b"warc-date", b"content-length"}
+_DIGESTS = 4
+"""How many times the size of a file may be hashed to see which records are whole, beyond ``_DIGESTED_ANYWAY`` bytes."""
+_DIGESTED_ANYWAY = 2**26
+_LITTLE = 3
+"""A Content-Length that counts the characters of UTF-8 text is at least this part of its bytes."""
 
 
 class Record(NamedTuple):
@@ -34,14 +42,31 @@ class Record(NamedTuple):
 class Damage:
     """A place in a file that could not be read, and what was lost there.
 
-    ``bytes``    bytes of the file, compressed where it is, from there to where reading resumes or to its end.
+    ``bytes``    bytes of the file, compressed where it is, from there to where reading resumes or to its end. Within a
+                 member they are its share by the text in it.
     ``records``  records that are known to be lost. 0 where nothing shows that a record was there.
+
+    Both are 0 for a record whose Content-Length is a little too small: it is given.
     """
 
     position: int
     problem: str
     bytes: int = 0
     records: int = 0
+
+
+@dataclass(slots=True)
+class _Loss:
+    """A Damage whose end is not reached yet. ``start`` is where in the file its bytes begin."""
+
+    position: int
+    start: int
+    problem: str
+    records: int
+    in_gap: bool = False
+
+    def until(self, end: int) -> Damage:
+        return Damage(self.position, self.problem, max(end - self.start, 0), self.records)
 
 
 def read_records(
@@ -51,43 +76,33 @@ def read_records(
 
     A record with more than ``max_bytes`` of content is a Damage too; it is never held in memory.
     """
-    text = Text(stream, limits)
-    if not text.start:
-        yield Damage(0, "the file is empty")
+    text = Text(stream, limits, BEGINS)
+    if text.problem:
+        yield Damage(0, text.problem, text.size)
         return
-    if text.format is None and not text.start.startswith(BEGINS[:4]):
-        yield Damage(0, "it is neither gzip, zstd nor a WARC file", text.size)
-        return
-    position: int | None = 0
-    while position is not None:
-        try:
-            yield from _read_run(text.chunks(position), types, max_bytes, plain=text.format is None)
-            return
-        except UnreadableError as damage:
-            position = None if damage.final else text.next_start(damage.position, BEGINS)
-            end = text.size if position is None else position
-            yield Damage(damage.position, damage.problem, end - damage.position)
-
-
-def _read_run(
-    chunks: Iterator[Chunk], types: Collection[str], max_bytes: int, *, plain: bool
-) -> Iterator[Record | Damage]:
-    for chunk in chunks:
-        record = _of_whole_member(chunk, max_bytes) if chunk.first and chunk.last else None
-        if record is not None:
-            if record.headers.get("warc-type") in types:
-                yield record
+    reader = _Reader(text, max_bytes)
+    for part in reader.parts:
+        record = _of_whole_member(part, max_bytes) if type(part) is Chunk and part.last else None
+        if record is None:
+            for item in reader.look_closely(part):
+                if isinstance(item, Damage) or item.headers.get("warc-type") in types:
+                    yield item
             continue
-        for item in _read_tape(Tape(chain([chunk], chunks), plain=plain), max_bytes):
-            if isinstance(item, Damage) or item.headers.get("warc-type") in types:
-                yield item
+        if reader.loss is not None:
+            yield reader.end_loss(part.position)
+        if record.headers.get("warc-type") in types:
+            yield record
+    if reader.loss is not None:
+        yield reader.end_loss(text.size)
 
 
 def _of_whole_member(chunk: Chunk, max_bytes: int) -> Record | None:
     """The record that fills a member exactly; None if it has to be looked at more closely."""
+    if not chunk.first:
+        return None
     data = chunk.data
     end = data.find(HEADER_ENDS, 0, LONGEST_HEADER)
-    if end < 0 or not data.startswith(BEGINS):
+    if end < 0 or not data.startswith(RECORD_LINES):
         return None
     headers = _parse_headers(data[:end])
     length = _declared_length(headers)
@@ -96,43 +111,150 @@ def _of_whole_member(chunk: Chunk, max_bytes: int) -> Record | None:
     return Record(headers, data[end + 4 : -4], chunk.position)
 
 
-def _read_tape(tape: Tape, max_bytes: int) -> Iterator[Record | Damage]:
-    """Records until the tape is at the end of a member, or at its own."""
-    while tape.begins_record():
-        position = tape.position()
-        item = _next_on(tape, position, max_bytes)
-        yield item
-        if isinstance(item, Damage):
-            tape.seek_record()
+class _Reader:
+    """The records of what is not a member with a record of its own, and what is lost between them."""
+
+    def __init__(self, text: Text, max_bytes: int) -> None:
+        self.parts = text.parts()
+        self.loss: _Loss | None = None
+        self._tape = Tape(self.parts, plain=text.format is None)
+        self._max_bytes = max_bytes
+        self._digested = -_DIGESTED_ANYWAY - _DIGESTS * text.size
+
+    def end_loss(self, end: int) -> Damage:
+        """What was lost, up to a record that begins at ``end`` in the file."""
+        assert self.loss is not None
+        damage, self.loss = self.loss.until(end), None
+        return damage
+
+    def look_closely(self, part: Chunk | Gap) -> Iterator[Record | Damage]:
+        """Records from this part on, until one ends where a member ends, or a gap comes, or the end of the file."""
+        if isinstance(part, Gap):
+            self._add_gap(part)
+            return
+        tape = self._tape
+        tape.add(part)
+        while tape.begins_record() if self.loss is None else tape.seek_record():
+            if self.loss is not None:
+                yield self.end_loss(tape.file_offset())
+            position, start = tape.position(), tape.file_offset()
+            records = int(tape.first_line().startswith(BEGINS))
+            record, problem = self._next(position)
+            if record is not None:
+                if problem:
+                    yield Damage(position, problem)
+                yield record
+            else:
+                self.loss = _Loss(position, start, problem, records)
+                tape.give_up()
+        gap = tape.take_gap()
+        if gap is not None:
+            self._add_gap(gap)
+
+    def _add_gap(self, gap: Gap) -> None:
+        """What was lost already and has not ended, has lost this too; what is in the gap is the better reason."""
+        records = int(RECORD_LINE.match(gap.begins) is not None)
+        if self.loss is None:
+            self.loss = _Loss(gap.position, gap.start, gap.problem, records, in_gap=True)
+            return
+        same = self.loss.position == gap.position
+        records = max(records, self.loss.records) if same else records + self.loss.records
+        problem = self.loss.problem if self.loss.in_gap else gap.problem
+        self.loss = _Loss(self.loss.position, self.loss.start, problem, records, in_gap=True)
+
+    def _next(self, position: int) -> tuple[Record | None, str]:
+        """The record that begins here, and what is wrong with it."""
+        tape = self._tape
+        if not tape.begins_with_line():
+            return None, _not_a_record(tape.first_line())
+        header = tape.header()
+        if header is None:
+            return None, f"no WARC header ends within {LONGEST_HEADER:,} bytes, or before the next record"
+        if _is_two(header):
+            return None, "another record begins in the header of a record"
+        headers = _parse_headers(header)
+        length = _declared_length(headers)
+        if length is None:
+            return None, _wrong_length(headers)
+        if length > self._max_bytes:
+            return None, f"a record of {length:,} bytes is over the limit of {self._max_bytes:,}"
+        available = tape.available(length)
+        if available < length:
+            return None, f"a record has {available:,} bytes, its Content-Length says {length:,}"
+        return self._with_body(headers, length, position)
+
+    def _with_body(self, headers: dict[str, str], length: int, position: int) -> tuple[Record | None, str]:
+        """The record whose body begins here, by its Content-Length unless that is wrong."""
+        tape = self._tape
+        more = tape.holds_record(length)
+        if tape.ends_after(length):
+            good = not more or self._digest_fits(headers, length) is not False
+            problem = "a record's Content-Length is wrong, other records are within it"
+        else:
+            problem = "a record's Content-Length is wrong, its text goes on after it"
+            newlines = tape.newlines_after(length)
+            fits = self._digest_fits(headers, length) if newlines else False
+            rest = None if fits else tape.rest_of_member(self._max_bytes)
+            if rest is not None and _LITTLE * length >= len(rest):
+                tape.skip(len(rest))
+                body = rest.removesuffix(HEADER_ENDS) if rest.endswith(HEADER_ENDS) else rest.removesuffix(b"\n\n")
+                problem = f"a record's Content-Length is {length:,}, its member has {len(body):,} bytes, which are read"
+                return Record(headers, body, position), problem
+            good = bool(fits) or (fits is None and not more)
+        if not good:
+            return None, problem
+        body = tape.peek(length)
+        tape.skip(length)
+        return Record(headers, body, position), ""
+
+    def _digest_fits(self, headers: dict[str, str], length: int) -> bool | None:
+        """None too where so much was hashed already that the file seems made for it."""
+        self._digested += length
+        return digest_fits(headers, self._tape.peek(length)) if self._digested <= 0 else None
 
 
-def _next_on(tape: Tape, position: int, max_bytes: int) -> Record | Damage:
-    header = tape.header()
-    if header is None or not header.startswith(BEGINS):
-        return Damage(position, "no WARC header where one should be")
-    headers = _parse_headers(header)
-    length = _declared_length(headers)
-    if length is None:
-        return Damage(position, "a record's length is not known, its header says none")
-    if length > max_bytes:
-        return Damage(position, f"a record of {length:,} bytes is over the limit of {max_bytes:,}")
-    body = tape.take(length)
-    if len(body) < length:
-        return Damage(position, f"a record has {len(body):,} bytes, its Content-Length says {length:,}")
-    if not tape.ends_record():
-        return Damage(position, "a record's Content-Length is wrong")
-    return Record(headers, body, position)
+def _is_two(header: bytes) -> bool:
+    """Whether these are the lines of two records, as where the end of one is gone. A URL may end like a WARC line."""
+    line = RECORD_LINE.search(header, 1)
+    if line is None:
+        return False
+    before, after = header[: line.start()].split(b"\n"), header[line.end() :].split(b"\n")
+    names = [{line.partition(b":")[0].strip().lower() for line in lines} for lines in (before, after)]
+    return b":" not in before[-1] or bool(names[0] & names[1] & _MANDATORY)
+
+
+def _not_a_record(line: bytes) -> str:
+    """What is wrong with the first line of a record."""
+    text = repr(line[:40].decode("utf-8", "replace").rstrip("\r"))
+    if line.startswith(BEGINS):
+        return f"no WARC header of a version that is read (1.x, 0.17, 0.18), but {text}"
+    return f"no WARC header where one should be, but {text}"
+
+
+def _wrong_length(headers: dict[str, str]) -> str:
+    """What is wrong with a header that does not say how long its record is."""
+    text = headers.get(_LENGTH)
+    if text is not None:
+        return f"a record's Content-Length is {text[:40]!r}, not a number of bytes"
+    from difflib import get_close_matches
+
+    near = get_close_matches(_LENGTH, [name for name in headers if len(name) < 40][:50], 1, 0.8)
+    return "a record has no Content-Length" + (f", but {near[0]!r}" if near else "")
 
 
 def _parse_headers(header: bytes) -> dict[str, str]:
     """By their names in lower case."""
     text = header.decode("utf-8", "replace")
-    if "\r\n " in text or "\r\n\t" in text:  # lines that go on from those before
+    if "\n " in text or "\n\t" in text:  # lines that go on from those before
         text = _FOLD.sub(" ", text)
-    pairs = [line.partition(":") for line in text.split("\r\n")]
-    return {name.lower(): value.strip() for name, _, value in pairs}
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1:
+        lines = _NEWLINE.split(text)
+    pairs = [line.partition(":") for line in lines]
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    return headers if _LENGTH in headers else {name.strip(): value for name, value in headers.items()}
 
 
 def _declared_length(headers: dict[str, str]) -> int | None:
-    text = headers.get("content-length", "")
+    text = headers.get(_LENGTH, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -72,8 +72,8 @@ CASES = {
     "bad header": (packed(*GOOD[:2], wet_record(9, "x" * 99, version="WRONG/1.0"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header"),
     "length too small": (packed(*GOOD[:2], wet_record(9, "x" * 500, 100), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
     "length too large": (packed(*GOOD[:2], wet_record(9, "x" * 500, 900), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
-    "length no number": (packed(*GOOD[:2], wet_record(9, "x" * 500, "ten"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header says none"),
-    "length negative": (packed(*GOOD[:2], wet_record(9, "x" * 500, -5), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "header says none"),
+    "length no number": (packed(*GOOD[:2], wet_record(9, "x" * 500, "ten"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length is 'ten', not a number"),
+    "length negative": (packed(*GOOD[:2], wet_record(9, "x" * 500, -5), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "Content-Length is '-5', not a number"),
     "not UTF-8": (packed(*GOOD[:2], wet_record(9, BAD_TEXT), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "example.org/9 is not UTF-8"),
     "record too large": (packed(*GOOD[:2], wet_record(9, "x" * 9000), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "over the limit of 5,000"),
     "damage twice": (

@@ -1,0 +1,25 @@
+"""WARC-Block-Digest: whether a record's content is what it was when it was written."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+
+_ALGORITHMS = {"sha1": "sha1", "sha-1": "sha1", "sha256": "sha256", "sha-256": "sha256", "md5": "md5"}
+
+
+def digest_fits(headers: Mapping[str, str], body: bytes) -> bool | None:
+    """Whether the digest is that of ``body``; None if there is none that can be read."""
+    name, _, value = headers.get("warc-block-digest", "").partition(":")
+    algorithm = _ALGORITHMS.get(name.strip().lower())
+    if algorithm is None:
+        return None
+    found = hashlib.new(algorithm, body, usedforsecurity=False).digest()
+    value = value.strip()
+    try:
+        said = bytes.fromhex(value) if len(value) == 2 * len(found) else base64.b32decode(value.upper())
+    except (ValueError, binascii.Error):
+        return None
+    return said == found if len(said) == len(found) else None
