@@ -5,6 +5,7 @@ Texts are given as words of the command, or as rows of a file, which is answered
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -44,9 +45,11 @@ def predict(
         The text that answers are to be found in.
     input
         A file with a text a row instead: .tsv or .csv with a header, or .jsonl; - is standard input. Its column text
-        is read, and pair or context where it has them.
+        is read, and pair or context where it has them. Every line is a row.
     output
         Where the rows are written with what is said of them: .jsonl, .tsv or .csv; - is JSON lines to standard output.
+        All rows are, in their order; those without an answer say why in error, and are counted. Until all are written
+        the file's name ends in .partial.
     """
     if input and any(text):
         raise UsageError("texts are given, and --input too", "give the one or the other")
@@ -57,6 +60,15 @@ def predict(
     else:
         for line in lines_of(list(text), model, pair, context):
             print(line)
+
+
+ANSWERS = {
+    "classification": ("predicted", "confidence"),
+    "regression": ("predicted",),
+    "tagging": ("predicted",),
+    "span": ("predicted", "start", "score"),
+}
+"""Kind of model -> what it says of a text; in a row without an answer these are empty."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,8 @@ class Model:
         """What it says of each. Errors: UsageError for a question without a text to find the answer in."""
         from finetune.training.evaluation import scores_of
 
+        if not asked:
+            return []
         if self.kind == "span" and not all(one.context.strip() for one in asked):
             raise UsageError("this model finds answers in a text", "give it with --context, or a column context")
         examples, kind = self._examples(asked), self._loaded.kind
@@ -120,35 +134,79 @@ def predictions_of(
     return model.say([Asked(text, pair, context) for text in texts]), model.kind
 
 
-def _answer_file(address: str, output: str, model: Model, pair: str, context: str) -> None:
-    from finetune.predict_files import writer
+@dataclass
+class _Count:
+    """Rows of a file, and those without an answer."""
 
+    rows: int = 0
+    without: int = 0
+    first: str = ""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """The rows of a block, with the faults that were found in them."""
+        self.rows += len(rows)
+        faulty = [row for row in rows if row.fault]
+        self.without += len(faulty)
+        if faulty and not self.first:
+            self.first = f"{faulty[0].where}: {faulty[0].fault}"
+
+    def line(self) -> str:
+        """What a person should know; empty where every row has an answer."""
+        return f"{self.without} of {self.rows} rows have no answer (the first: {self.first})" if self.without else ""
+
+
+def _answer_file(address: str, output: str, model: Model, pair: str, context: str) -> None:
+    """Every row in, every row out. Errors: XlmrError where not one could be answered, or the rest cannot be read."""
+    from finetune.predict_files import ERROR, writer
+
+    count = _Count()
     with writer(output) if output else nullcontext() as write:
         for rows, asked in _asked(address, model.kind, pair, context):
-            said = model.say(asked)
+            known = iter(model.say([one for one in asked if one is not None]))
+            none = dict.fromkeys(ANSWERS[model.kind])
+            said = [none | {ERROR: row.fault} if row.fault else next(known) for row in rows]
             if write is not None:
                 write(rows, said)
-                continue
-            for one, answer in zip(asked, said, strict=True):
-                print(_line(model.kind, one.text, answer))
+            else:
+                _print(model.kind, asked, said)
+            count.add(rows)
+        if not count.rows:
+            raise XlmrError(f"{address}: has no rows", "a table has a header and a text a row")
+    if count.without == count.rows:
+        raise XlmrError(count.line(), "a table has a header and a text a row")
+    if count.without:
+        print(count.line(), file=sys.stderr)
 
 
-def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked]]]:
-    """The rows of a file by blocks; a column that the first row has, all must have. Errors: XlmrError with the row."""
+def _print(kind: str, asked: Sequence[Asked | None], said: Sequence[dict[str, Any]]) -> None:
+    """A line for each row; an empty one where there is no answer."""
+    for one, answer in zip(asked, said, strict=True):
+        print("" if one is None else _line(kind, one.text, answer))
+
+
+def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked | None]]]:
+    """The rows of a file by blocks, and what is asked of each; None, and the fault, where that is not there.
+
+    A column that the first row has, all must have. Errors: XlmrError for a file that is not readable.
+    """
     from finetune.data.rows import cell
     from finetune.predict_files import read_blocks
 
-    wanted = {"classification": {"pair"}, "regression": {"pair"}, "span": {"context"}}.get(kind, set())
-    columns: list[str] | None = None
+    wanted = {"classification": ("pair",), "regression": ("pair",), "span": ("context",)}.get(kind, ())
+    given = {"pair": pair, "context": context}
+    columns: list[str] = []
     for rows in read_blocks(address):
-        if columns is None and rows:
-            columns = [name for name in ("text", *wanted) if name == "text" or name in rows[0][1]]
-        given = {"pair": pair, "context": context}
-        found = [{name: cell(values, name, where) for name in columns or ()} for where, values in rows]
-        if rows:
-            yield rows, [Asked(**{**given, **one}) for one in found]
-    if columns is None:
-        raise XlmrError(f"{address}: has no rows", "a table has a header and a text a row")
+        if not columns and (first := next((row.values for row in rows if row.values), None)) is not None:
+            columns = ["text", *(name for name in wanted if name in first)]
+        asked: list[Asked | None] = []
+        for place, row in enumerate(rows):
+            try:
+                found = None if row.fault else {name: cell(row.values, name, row.where) for name in columns}
+            except XlmrError as error:
+                found = None
+                rows[place] = row._replace(fault=error.problem.removeprefix(f"{row.where}: "))
+            asked.append(None if found is None else Asked(**{**given, **found}))
+        yield rows, asked
 
 
 def _line(kind: str, text: str, said: dict[str, Any]) -> str:

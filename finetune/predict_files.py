@@ -1,6 +1,6 @@
 """Files of texts that a model is asked about: a table or JSON lines in, read by blocks; the same rows and answers out.
 
-Read by the readers of task files, so that a row at fault is one line with file and row here too.
+Every line is a row, and comes out again in its place. A row that cannot be read has a fault instead of an answer.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from finetune.data.content import COMPRESSIONS
+from finetune.data.content import COMPRESSIONS, opened
 from finetune.data.examples import Where
-from finetune.data.rows import json_rows, tab_rows
+from finetune.data.rows import Cells, check_header, is_unicode, json_object, records, unfit
 from pipeline.errors import UsageError, XlmrError
-from pipeline.storage import atomic_write
+from pipeline.storage import publish
 
 BLOCK = 1024
 """Rows that are read, answered and written at a time."""
@@ -31,37 +31,58 @@ STANDARD = "-"
 SEPARATORS = {".tsv": "\t", ".csv": ","}
 JSON_LINES = ".jsonl"
 
-Row = tuple[Where, Mapping[str, Any]]
+PARTIAL = ".partial"
+"""What the output is called until all rows are in it."""
+
+ERROR = "error"
+"""Column with the reason why a row has no answer."""
+
+
+class Row(NamedTuple):
+    """A row of the input: its place, its cells by column, and why it cannot be read; empty where it can."""
+
+    where: Where
+    values: Mapping[str, Any]
+    fault: str = ""
+
+
 Write = Callable[[Sequence[Row], Sequence[Mapping[str, Any]]], None]
 """(rows, what is said of each) -> written."""
 
 
-def read_blocks(address: str, size: int = BLOCK) -> Iterator[list[Row]]:
+def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterator[list[Row]]:
     """The rows of a file (TSV or CSV with a header, JSON lines; plain or compressed), some at a time, in order.
 
-    Standard input is JSON lines where it begins with a brace, else TSV. Errors: XlmrError with file and row.
+    Standard input is JSON lines where it begins with a brace, else TSV. Errors: XlmrError for a file or header that
+    is not readable, for a table without the column ``needed``, and for quotation marks that do not fit together.
     """
     lines = _lines(address)
     first = next(lines, "")
+    if not first:
+        raise XlmrError(f"{address}: is empty", "a table has a header and a text a row")
     form = _form_of(address) or (JSON_LINES if first.lstrip().startswith("{") else ".tsv")
     lines = chain([first], lines)
     if form == JSON_LINES:
         for start, text in _pieces(lines, 1, size):
-            yield _rows(address, json_rows(address, text), start - 1)
+            found = enumerate(text.removesuffix("\n").split("\n"), start)
+            yield [_json_row(line, Where(address, row)) for row, line in found]
         return
     quotes, separator = form == ".csv", SEPARATORS[form]
-    _, header = next(_pieces(lines, 1, 1, quotes))
-    above = header.count("\n")
-    for start, text in _pieces(lines, above + 1, size, quotes):
-        found = tab_rows(address, header + text, quotes=quotes, separator=separator)
-        yield _rows(address, found, start - 1 - above)
+    start, header = next(_pieces(lines, 1, 1, quotes))
+    ((_, names),) = _records(address, header, start, separator, quotes)
+    check_header(names, Where(address, start))
+    if needed not in names:
+        raise XlmrError(f"{address}: has no column {needed!r}", f"its header has {', '.join(filter(None, names))}")
+    for first_row, text in _pieces(lines, start + header.count("\n"), size, quotes):
+        cells_of = _records(address, text, first_row, separator, quotes)
+        yield [_table_row(names, cells, Where(address, row), separator) for row, cells in cells_of]
 
 
 @contextmanager
 def writer(address: str) -> Iterator[Write]:
     """What writes rows and answers: JSON lines to a file or standard output, a table to .tsv or .csv.
 
-    A file is there when all is written. Errors: UsageError for another form.
+    Until all is written, a file's name ends in .partial. Errors: UsageError for another form.
     """
     form = JSON_LINES if address == STANDARD else PurePosixPath(address).suffix
     if form not in (*SEPARATORS, JSON_LINES):
@@ -70,15 +91,32 @@ def writer(address: str) -> Iterator[Write]:
         yield lambda rows, said: _write_json(sys.stdout, rows, said)
         sys.stdout.flush()
         return
-    with atomic_write(Path(address), "w") as handle:
+    with _partial(Path(address)) as handle:
         if form == JSON_LINES:
             yield lambda rows, said: _write_json(handle, rows, said)
         else:
             yield _Table(handle, SEPARATORS[form]).write
 
 
+@contextmanager
+def _partial(final: Path) -> Iterator[Any]:
+    """A file that has its name when the block ends well; else what was written stays under its name and PARTIAL."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(final.name + PARTIAL)
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as handle:
+            yield handle
+    except BaseException as error:
+        if not partial.stat().st_size:
+            partial.unlink()
+        elif isinstance(error, XlmrError):
+            raise type(error)(error.problem, f"{error.mend}; the rows before it are in {partial}") from None
+        raise
+    publish(partial, final)
+
+
 class _Table:
-    """Under a header, the columns of the first row and of its answer."""
+    """Under a header, the columns of the first row that can be read, those of its answer, and ERROR."""
 
     def __init__(self, handle: Any, separator: str) -> None:
         self._handle, self._separator = handle, separator
@@ -86,12 +124,14 @@ class _Table:
 
     def write(self, rows: Sequence[Row], said: Sequence[Mapping[str, Any]]) -> None:
         """See ``Write``."""
-        lines = [{**values, **answer} for (_, values), answer in zip(rows, said, strict=True)]
+        lines = [{**row.values, **answer} for row, answer in zip(rows, said, strict=True)]
         if lines and not self._columns:
-            self._columns = list(lines[0])
+            readable = (line for line, row in zip(lines, rows, strict=True) if row.values and not row.fault)
+            self._columns = [name for name in next(readable, lines[0]) if name != ERROR] + [ERROR]
             self._put(self._columns)
         for line in lines:
             self._put([_cell(line.get(name)) for name in self._columns])
+        self._handle.flush()
 
     def _put(self, cells: list[str]) -> None:
         if self._separator == ",":
@@ -101,14 +141,22 @@ class _Table:
 
 
 def _write_json(handle: Any, rows: Sequence[Row], said: Sequence[Mapping[str, Any]]) -> None:
-    for (_, values), answer in zip(rows, said, strict=True):
-        handle.write(json.dumps({**values, **answer}, ensure_ascii=False) + "\n")
+    for row, answer in zip(rows, said, strict=True):
+        found = {**row.values, **answer}
+        line = json.dumps(found, ensure_ascii=False)
+        handle.write((line if is_unicode(line) else json.dumps(found)) + "\n")
+    handle.flush()
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
+        value = " ".join(map(str, value))
+    return "" if value is None else _written(str(value))
+
+
+def _written(text: str) -> str:
+    """Text that UTF-8 can write: bytes that were none of it, and halves of surrogate pairs, are replaced."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _form_of(address: str) -> str | None:
@@ -125,44 +173,60 @@ def _form_of(address: str) -> str | None:
 
 
 def _lines(address: str) -> Iterator[str]:
-    """Its lines, each with its end; only a line feed ends one."""
-    import fsspec
+    """Its lines, each with its end; only a line feed ends one. Bytes that are not UTF-8 become lone surrogates."""
+    source = _standard_input() if address == STANDARD else opened(address)
+    with (
+        source as raw,
+        io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as handle,
+    ):
+        for line in handle:
+            yield line if line.endswith("\n") else f"{line}\n"
 
-    row = 0
-    try:
-        opened = sys.stdin.buffer if address == STANDARD else fsspec.open(address, "rb", compression="infer")
-        with opened as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as handle:
-            for row, line in enumerate(handle, 1):  # noqa: B007
-                yield line if line.endswith("\n") else f"{line}\n"
-    except UnicodeDecodeError as error:
-        raise XlmrError(f"{address}: not {error.encoding} after row {row}", "save it as UTF-8") from None
-    except (EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise XlmrError(f"{address}: not readable ({error})", "it must be whole, and compressed as named") from None
+
+@contextmanager
+def _standard_input() -> Iterator[Any]:
+    yield sys.stdin.buffer
 
 
 def _pieces(lines: Iterator[str], start: int, size: int, quotes: bool = False) -> Iterator[tuple[int, str]]:
-    """(row of the first, so many lines or a few more), cut between records: not within quotation marks.
-
-    An empty line goes to the rows after it, for at a file's end it means nothing and between rows it is a fault.
-    """
+    """(row of the first, so many lines or a few more), cut between records: not within quotation marks."""
     held: list[str] = []
     inside = False
     for row, line in enumerate(lines, start):
         held.append(line)
         inside ^= quotes and line.count('"') % 2 == 1
-        if len(held) >= size and not inside and line.strip():
+        if len(held) >= size and not inside:
             yield start, "".join(held)
             held, start = [], row + 1
     if held:
         yield start, "".join(held)
 
 
-def _rows(address: str, found: Iterator[tuple[int, Mapping[str, Any]]], before: int) -> list[Row]:
-    """The rows of a block; ``before`` is added to their numbers, and to the one in a reader's complaint."""
+def _records(address: str, text: str, start: int, separator: str, quotes: bool) -> list[tuple[int, Cells]]:
+    """(row in the file, cells) of lines that begin at row ``start``, also of blank ones."""
+    text = text if quotes else text.removesuffix("\n")
     try:
-        return [(Where(address, row + before), values) for row, values in found]
+        return [(row + start - 1, cells) for row, cells in records(address, text, separator, quotes=quotes)]
     except XlmrError as error:
-        problem = re.sub(r"(?<=, row )\d+", lambda number: str(int(number[0]) + before), error.problem, count=1)
+        problem = re.sub(r"(?<=, row )\d+", lambda number: str(int(number[0]) + start - 1), error.problem, count=1)
         raise XlmrError(problem, error.mend) from None
+
+
+def _table_row(names: Sequence[str], cells: Cells, where: Where, separator: str) -> Row:
+    """A row by the header's columns. One of another number of cells keeps what it has: the rest is in the last."""
+    fault = "the line is blank" if not cells else unfit(cells, names) if len(cells) != len(names) else ""
+    if len(cells) > len(names):
+        cells = [*cells[: len(names) - 1], separator.join(cells[len(names) - 1 :])]
+    values = dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))
+    return Row(where, values, fault if is_unicode("".join(cells)) else "not UTF-8")
+
+
+def _json_row(line: str, where: Where) -> Row:
+    if not line.strip():
+        return Row(where, {}, "the line is blank")
+    if not is_unicode(line):
+        return Row(where, {}, "not UTF-8")
+    try:
+        return Row(where, json_object(line, where))
+    except XlmrError as error:
+        return Row(where, {}, error.problem.removeprefix(f"{where}: "))
