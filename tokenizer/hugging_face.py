@@ -15,10 +15,11 @@ from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, canonical_json, write_json
 from tokenizer.added import AddedToken
 from tokenizer.folder import load_tokenizer
-from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, ModelFile, parse_model
+from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, ModelFile, parse_model
 from tokenizer.normaliser_json import Step, normaliser_steps, replace_step, unused_characters
-from tokenizer.pieces import MASK, SPECIAL, Tokenizer
-from tokenizer.stages import CONFIG, MODEL_FILE, TOKENIZER
+from tokenizer.pieces import Tokenizer
+from tokenizer.stages import CONFIG, MASK, MODEL_FILE, SPECIAL, TOKENIZER, refused_piece
+from tokenizer.unigram_json import USER_DEFINED_SCORE
 
 SPECIAL_TOKENS = "special_tokens_map.json"
 FILES = (MODEL_FILE, TOKENIZER, CONFIG, SPECIAL_TOKENS)
@@ -132,13 +133,18 @@ def describe_config(mask: int, longest: int | None, added: Sequence[AddedToken] 
 def _check(model: ModelFile) -> None:
     if model.kind not in {"unigram", "bpe"}:
         raise XlmrError(f"a model of the kind {model.kind} has no counterpart there", "train with unigram or bpe")
-    others = np.flatnonzero(~np.isin(model.types, (NORMAL, UNKNOWN, CONTROL, BYTE)))
-    first = model.types[:3].tolist()
+    own = (NORMAL, BYTE, USER_DEFINED)
+    first, others = model.types[:3].tolist(), np.flatnonzero(~np.isin(model.types[3:], own))
     if len(others) or model.white_space_as_suffix or first != [UNKNOWN, CONTROL, CONTROL]:
         raise XlmrError(
-            "the model has user-defined pieces, white space at the end of words or other special pieces than XLM-R",
+            "the model has white space at the end of words, or other special pieces than XLM-R",
             "train it with tokenizer.train",
         )
+    if model.user_defined and model.kind != "unigram":
+        raise XlmrError("a model with merges and user-defined pieces has no counterpart there", "train with unigram")
+    for piece in sorted(model.user_defined):
+        if why := refused_piece(piece, folds_case=model.normalisation.endswith("_cf")):
+            raise XlmrError(f"the user-defined piece {piece!r} {why}", "train it without that piece")
 
 
 def _added(piece: str) -> dict[str, Any]:
@@ -157,6 +163,7 @@ def _unigram(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:
     scores = model.scores[3:].astype(np.float64)
     low = NEVER if _never_is_safe(model) else 0.0
     scores[model.types[3:] == BYTE] = low
+    scores[model.types[3:] == USER_DEFINED] = USER_DEFINED_SCORE
     return {
         "type": "Unigram",
         "unk_id": 3,
@@ -167,9 +174,16 @@ def _unigram(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:
 
 def _brackets(model: ModelFile) -> list[Step]:
     """Without a piece < or >, ＜ｍａｓｋ＞ would be cheaper than its characters: < becomes any other unknown one."""
-    if model.byte_fallback or {"<", ">"} <= model.characters:
+    if model.byte_fallback or {"<", ">"} <= _trained_characters(model):
         return []
-    return [replace_step("<", unused_characters(model, 1)[0])]
+    special = "|".join(piece[1:] for piece in (*SPECIAL, MASK))
+    # Where user-defined pieces have brackets, only those of special pieces are replaced.
+    which = {"Regex": f"<(?={special})"} if any("<" in piece for piece in model.user_defined) else "<"
+    return [replace_step(which, unused_characters(model, 1)[0])]
+
+
+def _trained_characters(model: ModelFile) -> set[str]:
+    return set("".join(model.pieces[number] for number in np.flatnonzero(model.types == NORMAL)))
 
 
 def _never_is_safe(model: ModelFile) -> bool:
@@ -178,7 +192,7 @@ def _never_is_safe(model: ModelFile) -> bool:
     An unknown character costs 10 more than the lowest score. With this, any two ways to cut a text have the same number
     of them, so that it does not matter how low that is.
     """
-    return model.characters <= set(model.pieces)
+    return _trained_characters(model) <= set(model.pieces)
 
 
 def _bpe(model: ModelFile, vocabulary: list[str]) -> dict[str, Any]:

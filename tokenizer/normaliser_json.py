@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice, pairwise
@@ -74,7 +74,7 @@ def _rule_steps(model: ModelFile) -> list[Step]:
     # What stands in the text as one of our own marks is unknown to the vocabulary, and so is what it becomes.
     steps = [replace_step({"Regex": _class([barrier, *stand_ins])}, free)]
     steps += [replace_step(sign, mark) for sign, mark in zip(protected, stand_ins, strict=True)]
-    steps.append(replace_step({"Regex": boundaries(rules)}, barrier))
+    steps.append(replace_step({"Regex": boundaries(rules, model.user_defined)}, barrier))
     steps += [replace_step(sign, rules[sign]) for sign in YOUNG if sign in rules]
     charsmap = base64.b64encode(model.charsmap).decode("ascii")
     steps += [{"type": "NFKC"}, {"type": "Precompiled", "precompiled_charsmap": charsmap}, {"type": "NFKC"}]
@@ -82,9 +82,10 @@ def _rule_steps(model: ModelFile) -> list[Step]:
     return steps + [replace_step(mark, sign) for sign, mark in zip(protected, stand_ins, strict=True)]
 
 
-def boundaries(rules: Mapping[str, str]) -> str:
+def boundaries(rules: Mapping[str, str], user_defined: Collection[str] = ()) -> str:
     r"""A regular expression of Oniguruma that matches the empty place after each rule of several characters, after each
-    other character that the next could join, and between a character with a rule and one that is written on it.
+    other character that the next could join, and between a character with a rule and one that is written on it; also
+    the one between a user-defined piece, which SentencePiece takes as it is, and what could join its last character.
 
     ``(?>…)`` takes the longest rule and nothing shorter; ``\K`` leaves what is matched where it is.
     """
@@ -94,7 +95,10 @@ def boundaries(rules: Mapping[str, str]) -> str:
     ruled = {key for key in rules if len(key) == 1}
     choices = [_expression(longer)] if longer else []
     choices += [f"(?m:.)(?={_class(joining)})", _class(ruled)]
-    return rf"(?=(?m:.){_class(joining | written_on)})(?>{'|'.join(choices)})\K"
+    after = rf"(?=(?m:.){_class(joining | written_on)})(?>{'|'.join(choices)})\K"
+    if not user_defined:
+        return after
+    return rf"(?>{_expression(set(user_defined))})(?={_class(joining | written_on)})\K|{after}"
 
 
 def _joining(longer: set[str]) -> set[str]:

@@ -14,11 +14,9 @@ import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
 from tokenizer.added import AddedToken, AddedTokens, Found, between
-from tokenizer.stages import MODEL_FILE
+from tokenizer.stages import MASK, MODEL_FILE, SPECIAL
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
-SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-MASK = "<mask>"
 OFFSET = 1
 """What SentencePiece's ids from 3 on are moved by: <pad> stands before them."""
 

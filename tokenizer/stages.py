@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from pipeline.config import Section, setting
 from pipeline.stage import Room, Stage
@@ -34,6 +35,24 @@ def tokenizer_files(path: Path) -> list[Path]:
         return [path]
     wanted = (MODEL_FILE, TOKENIZER) if (path / TOKENIZER).is_file() else (MODEL_FILE, CONFIG, ADDED)
     return [path / name for name in wanted if (path / name).is_file()] or [path / MODEL_FILE]
+
+
+SPECIAL, MASK = ("<s>", "<pad>", "</s>", "<unk>"), "<mask>"
+
+
+def refused_piece(piece: str, *, folds_case: bool) -> str:
+    """Why a text cannot be a user-defined piece that every tokenizer reads alike; empty where it can.
+
+    SentencePiece finds such pieces before it normalises the text, others after that.
+    """
+    if not piece or not piece.isprintable() or any(sign.isspace() or sign in "▁▅" for sign in piece):
+        return "is empty, or has white space, ▁, ▅ or characters that are not printed"
+    if piece in {*SPECIAL, MASK}:
+        return "is a special piece already"
+    normal = unicodedata.normalize("NFKC", piece)
+    if piece != (normal.casefold() if folds_case else normal):
+        return f"is normalised, to {normal.casefold() if folds_case else normal!r}: write it so"
+    return ""
 
 
 class ExistingSettings(Section):
@@ -120,6 +139,11 @@ class TrainSettings(Section):
     normalisation: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = setting(
         "nmt_nfkc", "SentencePiece's name of the normalisation", source="the released sentencepiece.bpe.model"
     )
+    user_defined_pieces: tuple[str, ...] = setting(
+        (),
+        "texts that are one piece each wherever they stand, ids from 4 on: marks of a markup, say; unigram only",
+        source="SentencePiece's user_defined_symbols",
+    )
     input_sentence_size: int = setting(
         0,
         "learn from so many lines only, drawn at random; 0 for every line",
@@ -151,6 +175,18 @@ class TrainSettings(Section):
         le=1024,
     )
     seed: int = setting(1, "seed of the trainer's own draw of lines", ge=0)
+
+    @model_validator(mode="after")
+    def _check_user_defined(self) -> TrainSettings:
+        wanted = self.user_defined_pieces
+        if wanted and self.model_type != "unigram":
+            raise ValueError("user_defined_pieces: only a unigram model has them; set model_type to unigram")
+        for number, piece in enumerate(wanted):
+            if why := refused_piece(piece, folds_case=self.normalisation.endswith("_cf")):
+                raise ValueError(f"user_defined_pieces: {piece!r} {why}")
+            if piece in wanted[:number]:
+                raise ValueError(f"user_defined_pieces: {piece!r} is there twice")
+        return self
 
 
 class EncodeSettings(Section):
@@ -273,7 +309,7 @@ ROOM = Room(
         ),
         Stage(
             name="tokenizer.train",
-            version=2,
+            version=3,
             config=TrainStage,
             run="tokenizer.train:run",
             summary="learn the vocabulary with SentencePiece, or take the one that is named",
@@ -282,7 +318,7 @@ ROOM = Room(
         ),
         Stage(
             name="tokenizer.encode",
-            version=3,
+            version=4,
             config=EncodeStage,
             run="tokenizer.encode:run",
             summary="turn the corpus into samples of pieces",

@@ -106,6 +106,7 @@ def trainer_options(settings: TrainSettings, text_bytes: int) -> dict[str, Any]:
         "shrinking_factor": settings.shrinking_factor,
         "num_sub_iterations": settings.rounds,
         "normalization_rule_name": settings.normalisation,
+        "user_defined_symbols": list(settings.user_defined_pieces),
         "input_sentence_size": settings.input_sentence_size,
         "seed_sentencepiece_size": settings.seed_pieces,
         "num_threads": settings.threads,

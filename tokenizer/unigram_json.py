@@ -16,7 +16,7 @@ from pipeline.errors import XlmrError
 from tokenizer.added import AddedToken
 from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
 from tokenizer.model_proto import ModelProto
-from tokenizer.pieces import MASK, SPECIAL
+from tokenizer.stages import MASK, SPECIAL
 
 USER_DEFINED_SCORE = -0.1
 """What SentencePiece counts for a user-defined piece, however long (unigram_model.cc: ``length * max_score_ - 0.1``,
@@ -191,5 +191,5 @@ def _is_own(step: _Step) -> bool:
         return True
     pattern = step.pattern or {}
     if "Regex" in pattern:
-        return (pattern["Regex"].startswith("(?=(?m:.)") and pattern["Regex"].endswith(r"\K")) or len(step.content) == 1
+        return pattern["Regex"].endswith(r"\K") or len(step.content) == 1
     return len(pattern.get("String", "")) == 1

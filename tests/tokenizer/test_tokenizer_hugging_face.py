@@ -267,7 +267,8 @@ def test_what_tokenizer_json_cannot_say(lines: list[str], tmp_path: Path) -> Non
     some = [line for line in lines[::200] if len(line) > 20]
     for options, words in (
         ({"remove_extra_whitespaces": False}, "keeps extra white space"),
-        ({"user_defined_symbols": ["<x>"]}, "user-defined pieces"),
+        ({"user_defined_symbols": ["a b"]}, "the user-defined piece .* white space"),
+        ({"user_defined_symbols": ["<x>"], "model_type": "bpe"}, "merges and user-defined pieces"),
         ({"model_type": "char"}, "of the kind char"),
     ):
         path = train(some, tmp_path / "x.model", vocab_size=3400, hard_vocab_limit=False, **options)

@@ -17,6 +17,7 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.errors import XlmrError
 from tokenizer.folder import load_tokenizer
@@ -25,7 +26,7 @@ from tokenizer.model_file import NORMAL
 from tokenizer.model_proto import ModelProto
 from tokenizer.normaliser_json import NOT_IN_TABLES, _unicode
 from tokenizer.pieces import UNK, Tokenizer
-from tokenizer.stages import MODEL_FILE
+from tokenizer.stages import MODEL_FILE, TokenizerSettings
 
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")
@@ -199,6 +200,78 @@ def test_a_slow_tokenizers_files(trained: Path, tmp_path: Path) -> None:
     decoder = {"701": {"content": "<mask>", "lstrip": True}, "702": {"content": "<other>", "normalized": False}}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
     assert load_tokenizer(tmp_path).vocabulary[702:] == ["<other>"]
+
+
+OWN_PIECES = ("<br>", "[URL]", "@@", "<e", "état")
+OWN_TEXTS = [
+    "born free<br>and equal <br> in [URL]dignity, @@@ and @@rights",
+    "<s> <e\u0301 <mask> ＜ｍａｓｋ＞ <ebr> état\u0301 l'état e\u0301tat ＜br＞",
+    "",
+    "[URL]",
+    " @@ ",
+]
+
+
+@pytest.fixture(scope="module")
+def marked(corpus: Path, run_stage: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output of tokenizer.train with user-defined pieces."""
+    folder = tmp_path_factory.mktemp("marked")
+    run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, folder / "sample")
+    settings = {"train": {"vocabulary_size": 700, "user_defined_pieces": OWN_PIECES}}
+    run_stage("tokenizer.train", settings, {"tokenizer.sample": folder / "sample"}, folder / "train")
+    return folder / "train"
+
+
+def test_user_defined_pieces_are_kept_by_export(marked: Path, tmp_path: Path) -> None:
+    """Ids are SentencePiece's, in transformers and after transformers has saved them."""
+    ours, theirs = load_tokenizer(marked), transformers.AutoTokenizer.from_pretrained(str(marked))
+    assert ours.vocabulary[4:9] == list(OWN_PIECES)
+    texts = [*OWN_TEXTS, *crawl_lines(500)]
+    expected = [ids.tolist() for ids in ours.encode_batch(texts)]
+    assert their_ids(backend_of(marked), texts) == expected
+    assert theirs(OWN_TEXTS[0], add_special_tokens=False)["input_ids"] == expected[0]
+    assert [expected[0].count(number) for number in (4, 5, 6)] == [2, 1, 2]
+    theirs.save_pretrained(str(tmp_path))
+    again = load_tokenizer(tmp_path)
+    assert [ids.tolist() for ids in again.encode_batch(texts)] == expected
+    write_files(tmp_path, tmp_path / "out")
+    assert their_ids(backend_of(tmp_path / "out"), texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        (["two words"], "white space"),
+        (["<mask>"], "special piece already"),
+        (["ﬁ"], "normalised, to 'fi'"),
+        (["x", "x"], "there twice"),
+        ([""], "is empty"),
+    ],
+)
+def test_user_defined_pieces_that_would_be_read_in_two_ways(pieces: list[str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        TokenizerSettings.model_validate({"train": {"user_defined_pieces": pieces}})
+    with pytest.raises(ValidationError, match="only a unigram model has them"):
+        TokenizerSettings.model_validate({"train": {"user_defined_pieces": ["<x>"], "model_type": "bpe"}})
+
+
+def test_an_existing_folder_with_added_tokens(
+    saved: Path, corpus: Path, run_stage: Any, write_corpus: Any, tmp_path: Path
+) -> None:
+    """They are in the encoded samples and in the folder that is written."""
+    existing = {"existing": {"model": str(saved)}}
+    run_stage("tokenizer.sample", existing, {"corpus.regroup": corpus}, tmp_path / "sample")
+    counts, _ = run_stage("tokenizer.train", existing, {"tokenizer.sample": tmp_path / "sample"}, tmp_path / "train")
+    assert counts["pieces"] == 708
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "train"))
+    assert theirs("a <new> b")["input_ids"] == [0, *load_tokenizer(saved).encode("a <new> b").tolist(), 2]
+    texts = write_corpus(tmp_path / "corpus", {"en": {"all": ["human rights <new> and dignity", "born <new> free"]}})
+    inputs = {"corpus.regroup": texts, "tokenizer.train": tmp_path / "train"}
+    run_stage("tokenizer.encode", {"encode": {"sample_length": 8}}, inputs, tmp_path / "encode")
+    listing = json.loads((tmp_path / "encode" / "samples.json").read_bytes())
+    assert (listing["vocabulary_size"], listing["mask"]) == (708, 701)
+    ids = np.concatenate([np.fromfile(file, np.uint16) for file in sorted((tmp_path / "encode" / "en").glob("*.bin"))])
+    assert np.count_nonzero(ids == 702) == 2
 
 
 def edited(saved: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], Any]) -> Path:
