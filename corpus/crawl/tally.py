@@ -47,8 +47,11 @@ class Tally:
         self.lost_bytes += damage.bytes
         self._name(file, damage.position, damage.problem, "byte")
 
-    def add_bad(self, file: str, position: int, problem: str, *, unit: str = "byte", count: int = 1) -> None:
+    def add_bad(
+        self, file: str, position: int, problem: str, *, unit: str = "byte", count: int = 1, lost_bytes: int = 0
+    ) -> None:
         """Count records that cannot be read, the first at this byte, line or row."""
+        self.lost_bytes += lost_bytes
         self.bad += count
         self.lost_records += count
         self._name(file, position, problem, unit)

@@ -115,7 +115,7 @@ def _of_rows(file: str, segment: str, stream: IO[bytes], read: Read, tally: Tall
     unit = unit_of(file) or "row"
     for row in read_rows(file, stream, read.columns, read.max_record_bytes, read.max_file_bytes):
         if isinstance(row, BadRow):
-            tally.add_bad(file, row.number, row.problem, unit=unit, count=row.rows)
+            tally.add_bad(file, row.number, row.problem, unit=unit, count=row.rows, lost_bytes=row.lost_bytes)
         elif _has_too_many_lines(row.text, read):
             reason = f"more than {read.max_lines:,} lines"
             tally.add_left_out(file, row.number, reason, name=True, unit=unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import IO, Any
@@ -50,16 +51,17 @@ def read_json_lines(
 
 def _lines(stream: IO[bytes], max_line_bytes: int, max_file_bytes: int) -> Iterator[tuple[int, bytes | BadRow]]:
     """Lines with their numbers, from 1; the first without its byte order mark."""
-    number, size = 0, 0
+    number, size, place = 0, 0, 0
     try:
         with open_plain(stream) as plain:
             while line := plain.readline(max_line_bytes + 1):
+                place = stream.tell()
                 number += 1
                 size += len(line)
                 if number == 1:
                     line = line.removeprefix(_BOM)
                     if wrong := _no_json_lines(line):
-                        yield number, BadRow(number, wrong)
+                        yield number, BadRow(number, wrong, lost_bytes=_size_of(stream))
                         return
                 if size > max_file_bytes:
                     yield number, BadRow(number, f"the file grows to more than {max_file_bytes:,} bytes")
@@ -72,7 +74,13 @@ def _lines(stream: IO[bytes], max_line_bytes: int, max_file_bytes: int) -> Itera
                     yield number, line
     except DAMAGED as error:
         reason = " ".join(str(error).split())
-        yield number + 1, BadRow(number + 1, f"the file cannot be read from here on ({reason})")
+        rest = max(_size_of(stream) - place, 0)
+        yield number + 1, BadRow(number + 1, f"the file cannot be read from here on ({reason})", lost_bytes=rest)
+
+
+def _size_of(stream: IO[bytes]) -> int:
+    """Bytes of a file of which nothing more is read."""
+    return stream.seek(0, io.SEEK_END)
 
 
 def _no_json_lines(line: bytes) -> str:

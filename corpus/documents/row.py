@@ -20,11 +20,15 @@ class TextRow(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """``rows`` rows from ``number`` on that could not be read, and why."""
+    """``rows`` rows from ``number`` on that could not be read, and why.
+
+    ``lost_bytes`` of the file, where it is more than rows and how many is known.
+    """
 
     number: int
     problem: str
     rows: int = 1
+    lost_bytes: int = 0
 
 
 def make_row(number: int, content: bytes, text: str, others: dict[str, Any]) -> TextRow:

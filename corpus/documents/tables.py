@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -15,7 +16,17 @@ from corpus.documents.row import BadRow, TextRow, make_row
 ROWS_AT_ONCE = 256
 _BUFFER = 2**20
 _PARQUET, _ARROW = b"PAR1", b"ARROW1"
-_DAMAGED = (OSError, EOFError, pa.ArrowException)
+_DAMAGED = (OSError, EOFError, UnicodeDecodeError, pa.ArrowException)
+
+_BYTES_OF = {
+    pa.string(): pa.binary(),
+    pa.binary(): pa.binary(),
+    pa.large_string(): pa.large_binary(),
+    pa.large_binary(): pa.large_binary(),
+    pa.string_view(): pa.binary_view(),
+    pa.binary_view(): pa.binary_view(),
+}
+"""The type that holds the same bytes, of the types that hold text."""
 
 Batches = Iterator[pa.RecordBatch | BadRow]
 
@@ -33,10 +44,10 @@ def read_table(file: str, stream: IO[bytes], names: Names, max_text_bytes: int) 
     try:
         opened = _open_parquet if head.startswith(_PARQUET) else _open_arrow
         schema, batches = opened(source, names)
+        found = find(names, lambda name: _has(schema, name))
     except _DAMAGED as error:
-        yield BadRow(number, f"the file cannot be read ({_reason(error)})")
+        yield BadRow(number, f"the file cannot be read ({_reason(error)})", lost_bytes=stream.seek(0, io.SEEK_END))
         return
-    found = find(names, lambda name: _has(schema, name))
     if lacking := sorted(needed(names) - found.keys()):
         raise lacking_error(file, lacking[0], names, schema.names)
     for batch in batches:
@@ -55,13 +66,16 @@ def _open_parquet(source: pa.PythonFile, names: Names) -> tuple[pa.Schema, Batch
 
     def batches() -> Batches:
         for group in range(table.num_row_groups):
-            left = table.metadata.row_group(group).num_rows
+            about = table.metadata.row_group(group)
+            left = about.num_rows
             try:
                 for batch in table.iter_batches(ROWS_AT_ONCE, [group], columns, use_threads=False):
                     left -= batch.num_rows
                     yield batch
             except _DAMAGED as error:
-                yield BadRow(0, f"{left:,} rows of row group {group} cannot be read ({_reason(error)})", left)
+                problem = f"{left:,} rows of row group {group} cannot be read ({_reason(error)})"
+                packed = sum(about.column(place).total_compressed_size for place in range(about.num_columns))
+                yield BadRow(0, problem, left, packed * left // max(about.num_rows, 1))
 
     return schema, batches()
 
@@ -115,13 +129,16 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 def _rows_of(
     first: int, batch: pa.RecordBatch, found: dict[str, str], max_text_bytes: int
 ) -> Iterator[TextRow | BadRow]:
-    texts = _as_bytes(_column(batch, found["text"]))
+    try:
+        texts = _as_bytes(_column(batch, found["text"]))
+        others = {kind: _values(_column(batch, name)) for kind, name in found.items() if kind != "text"}
+    except _DAMAGED as error:
+        yield BadRow(first, f"{batch.num_rows:,} rows cannot be read ({_reason(error)})", batch.num_rows)
+        return
     if texts is None:
         yield BadRow(first, f"the column {found['text']!r} holds no text", batch.num_rows)
         return
-    others = {kind: _values(_column(batch, name)) for kind, name in found.items() if kind != "text"}
-    for place, content in enumerate(texts):
-        number = first + place
+    for number, content in enumerate(texts, first):
         if content is None:
             yield BadRow(number, "it has no text")
         elif len(content) > max_text_bytes:
@@ -132,26 +149,34 @@ def _rows_of(
             except UnicodeDecodeError:
                 yield BadRow(number, "its text is not UTF-8")
             else:
-                yield make_row(number, content, text, {kind: values[place] for kind, values in others.items()})
+                yield make_row(number, content, text, {kind: values[number - first] for kind, values in others.items()})
 
 
 def _as_bytes(column: pa.Array) -> list[bytes | None] | None:
-    """The values as bytes: what is not UTF-8 in one row leaves the others as they are. None if it is no text."""
+    """The values as bytes: what is not UTF-8 in one row leaves the others as they are. None if it is no text.
+
+    Errors: ArrowInvalid where a damaged file says that values lie elsewhere than in it, which Arrow does not look at.
+    """
+    column.validate()
     if pa.types.is_dictionary(column.type):
+        column.indices.validate(full=True)
         column = column.dictionary_decode()
-    try:
-        values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
-    except pa.ArrowException:
+    kind = _BYTES_OF.get(column.type)
+    if kind is None:
         return None
+    column = column.cast(kind)
+    column.validate(full=True)
+    values: list[bytes | None] = column.to_pylist()
     return values
 
 
 def _values(column: pa.Array) -> list[Any]:
     if (content := _as_bytes(column)) is not None:
         return [None if value is None else value.decode("utf-8", "replace") for value in content]
+    column.validate(full=True)
     try:
         values: list[Any] = column.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError):  # dates beyond Python's
+    except (ValueError, OverflowError):  # dates beyond Python's
         return [None] * len(column)
     return values
 

@@ -121,6 +121,7 @@ def test_a_cut_file_gives_what_is_there(tmp_path, pack):
     tally = Tally()
     assert len(read(path, tally)) >= 100
     assert tally.bad == 1
+    assert tally.lost_bytes < path.stat().st_size
     assert "cannot be read from here on" in tally.named[0]
 
 
@@ -134,6 +135,7 @@ def test_what_is_no_json_lines(tmp_path, content, problem):
     tally = Tally()
     assert read(path, tally) == []
     assert problem in tally.named[0]
+    assert tally.lost_bytes == len(content)
 
 
 def test_bad_rows_of_a_table(tmp_path):
@@ -166,6 +168,7 @@ def test_a_damaged_row_group_costs_its_own_rows(tmp_path):
     assert tally.bad == 100
     assert "row group 1" in tally.named[0]
     assert "(row 101)" in tally.named[0]
+    assert tally.lost_bytes == size
     path.write_bytes(content[:-20])
     tally = Tally()
     assert (read(path, tally), tally.bad) == ([], 1)
