@@ -16,7 +16,8 @@ from corpus.documents.row import BadRow, TextRow, make_row
 ROWS_AT_ONCE = 256
 _BUFFER = 2**20
 _PARQUET, _ARROW = b"PAR1", b"ARROW1"
-_DAMAGED = (OSError, EOFError, UnicodeDecodeError, pa.ArrowException)
+_DAMAGED = (OSError, EOFError, MemoryError, UnicodeDecodeError, pa.ArrowException)
+"""MemoryError: a damaged length asks for more than any machine has."""
 
 _BYTES_OF = {
     pa.string(): pa.binary(),

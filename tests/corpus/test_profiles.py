@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from corpus.language.identifier import load_identifier
+from corpus.language.model_file import model_path
+from corpus.perplexity.settings import LanguageModels
 from corpus.stages import CorpusConfig
 from pipeline.dag import Dag
 
@@ -38,3 +42,27 @@ def test_cc100_decides_by_paragraph_and_knows_all_codes():
     assert len(found.fetch.dumps) == 12
     assert found.mine.takes("de", found.fetch.dumps[0])
     assert [dump for dump in found.fetch.dumps if found.mine.takes("en", dump)] == ["CC-MAIN-2018-51"]
+
+
+@pytest.mark.parametrize(("name", "profile_name"), [("own-crawl", "ccnet"), ("own-crawl-cc100", "cc100")])
+def test_ones_own_files_need_one_setting(name, profile_name, tmp_path):
+    """The rest is what comes with the project, decided as in the profile."""
+    config = Dag.of_house().load_config(CONFIGS / f"{name}.yaml", ["--corpus.fetch.crawl", str(tmp_path)])
+    found, theirs = config.corpus, profile(profile_name)
+    assert (found.fetch.crawl, found.fetch.dumps, found.fetch.shards) == (str(tmp_path), (), None)
+    assert (found.mine.unit, found.read.title) == (theirs.mine.unit, theirs.read.title)
+    assert (found.language_id.labels, found.language_id.own_model) == (
+        theirs.language_id.labels,
+        theirs.language_id.own_model,
+    )
+    assert found.read.normal_form == "nfc"
+    assert found.mine.dumps == {}
+    assert model_path(found.language_id.model).exists()
+    assert list((CONFIGS.parent / "samples/clean").glob("*.txt.xz"))
+    assert found.language_models.text == LanguageModels().text == "samples/clean/*.txt.xz"
+    assert config.run.until == "corpus"
+
+
+def test_only_the_profile_of_cc_net_leaves_characters_as_they_are():
+    assert profile("ccnet").read.normal_form == "as_is"
+    assert profile("cc100").read.normal_form == "nfc"
