@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from finetune.data.settings import HelpPages, TaskSettings
-from pipeline.config import Section, setting
+from pipeline.config import LocalPath, Section, Seed, setting
 from pipeline.stage import Inputs, Room, Stage
 from pretrain.conversion import files_of
 
@@ -22,7 +22,7 @@ XNLI = "XLM-R's known XNLI recipe"
 class EncoderFolder(Section):
     """Where the encoder comes from."""
 
-    folder: str = setting(
+    folder: LocalPath = setting(
         "",
         "folder of an XLM-R as Hugging Face lays it out (config.json, model.safetensors, and"
         " sentencepiece.bpe.model or tokenizer.json), whatever its head; empty: pretrain.export's",
@@ -103,7 +103,7 @@ class Recipe(Section):
 class Protocol(Section):
     """What is compared."""
 
-    seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "one run each", source="XLM-R: mean of 5 seeds", min_length=1)
+    seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "one run each", source="XLM-R: mean of 5 seeds", min_length=1)
     initialisations: tuple[Literal["pretrained", "random"], ...] = setting(
         ("pretrained", "random"),
         "where the encoder's weights come from; random is the same network untrained",

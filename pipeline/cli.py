@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 import pipeline
+from pipeline.config import local_path
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.stage import Room, Stage
@@ -26,7 +27,10 @@ from pipeline.stage import Room, Stage
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 Flag = Annotated[bool, Parameter(negative="")]
 
-EPILOGUE = "Any setting of the YAML file can be given as --section.field VALUE."
+EPILOGUE = (
+    "Any setting of the YAML file can be given as --section.field VALUE, a list as --section.field a,b or "
+    "--section.field '[a, b]'."
+)
 
 
 def build_app(dag: Dag, asked: str = "") -> App:
@@ -38,12 +42,21 @@ def build_app(dag: Dag, asked: str = "") -> App:
         help_epilogue=EPILOGUE,
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
+        default_parameter=Parameter(validator=_check_path),
     )
     for command in (_run, _plan, _status, _inspect, _report, _prune):
         app.command(command(dag), name=command.__name__[1:])
     for room in dag.rooms:
         app.command(_room_app(dag, room, described=room.name == asked))
     return app
+
+
+def _check_path(kind: Any, value: Any) -> None:
+    """Refuse an address where a path is meant, which would be written into a folder ``s3:``. Errors: ValueError."""
+    del kind
+    for path in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(path, Path):
+            local_path(str(path))
 
 
 _HELP = "From a raw web crawl to a fine-tuned multilingual encoder, as one DAG of stages."
@@ -257,6 +270,11 @@ def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
 def main(words: list[str] | None = None) -> int:
     """Entry point. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
     words = sys.argv[1:] if words is None else words
+    for number, word in enumerate(words, 1):
+        if not _is_utf8(word):
+            return _fail(
+                UsageError(f"word {number} of the command, {word!r}, is not UTF-8", "write it in UTF-8"), False
+            )
     # Threads that wait for each other sleep, before PyTorch is imported, which reads it then: where others want the
     # same cores they would else burn what they wait for. On quiet cores that costs a twentieth of a training's speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -267,6 +285,11 @@ def main(words: list[str] | None = None) -> int:
         return 0
 
     return exit_code_of(work, _help_command(app, words), debug="--debug" in words)
+
+
+def _is_utf8(word: str) -> bool:
+    """Whether it is text: Python keeps a byte that is none as half of a surrogate pair."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 
 def _help_command(app: App, words: Sequence[str]) -> str:

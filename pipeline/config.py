@@ -10,24 +10,90 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import UsageError
+from pipeline.yaml_text import YamlError, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
 ENVIRONMENT_PREFIX = "XLMR_"
 
+LONGEST_TEXT = 4096
+"""Bytes of a text: the longest path that Linux takes."""
+LONGEST_NAME = 255
+"""Bytes of one name in a path. Source: the limit of ext4, XFS and NTFS."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
+"""How an address begins; pathlib has made one slash of two."""
+
 
 class Section(BaseModel):
-    """A group of settings. Frozen, and closed: a key that it does not know is an error."""
+    """A group of settings. Frozen, and closed: a key that it does not know is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    Numbers are finite. A text has no NUL, is UTF-8 and no longer than a path may be; ``~/`` at its start is the home
+    folder. A setting of type Path takes no address (``s3://…``).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _check_texts(cls, value: Any) -> Any:
+        return _checked(value)
+
+
+def _checked(value: Any) -> Any:
+    """The value, whose texts and paths are such that the system can take them. Errors: ValueError."""
+    if isinstance(value, str):
+        return _checked_text(value)
+    if isinstance(value, Path):
+        return Path(local_path(_checked_text(str(value))))
+    if isinstance(value, dict):
+        return {_checked(key): _checked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_checked, value))
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("number should be under 2^63")
+    return value
+
+
+def _checked_text(text: str) -> str:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("text should be UTF-8") from None
+    if "\0" in text:
+        raise ValueError("text should have no NUL character")
+    if size > LONGEST_TEXT:
+        raise ValueError(f"text should have at most {LONGEST_TEXT:,} bytes, not {size:,}")
+    return _at_home(text)
+
+
+def _at_home(text: str) -> str:
+    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 - a Path would lose a final slash
+
+
+def local_path(path: str) -> str:
+    """A path on this machine, ``~/`` written out. Errors: ValueError for an address and what no file system takes."""
+    if _ADDRESS.match(path) or "::" in path:
+        raise ValueError("a path on this machine is meant, no address: copy or mount what is there")
+    path = _at_home(path)
+    if path.startswith("~"):
+        raise ValueError("only ~/ is understood, the own home folder: write the whole path")
+    if any(len(name.encode()) > LONGEST_NAME for name in path.split("/")):
+        raise ValueError(f"a name in a path should have at most {LONGEST_NAME} bytes")
+    return path
+
+
+LocalPath = Annotated[str, AfterValidator(local_path)]
+"""A text that names a file or folder on this machine, and nothing at an address."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""Of a generator of random numbers: what NumPy, PyTorch and SentencePiece all take."""
 
 
 def setting(
@@ -88,11 +154,11 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
     origins: dict[tuple[str, ...], str] = {(): str(path)}
     for dotted, value in _environment():
         parts = spell(model, dotted, str.lower)
-        _set(values, parts, value)
+        _set(values, parts, _as_list(model, parts, value))
         origins[tuple(parts)] = "environment"
     for dotted, value in parse_overrides(overrides):
         parts = spell(model, dotted, lambda part: part.replace("-", "_"))
-        _set(values, parts, value)
+        _set(values, parts, _as_list(model, parts, value))
         origins[tuple(parts)] = "command line"
     try:
         return model.model_validate(values)
@@ -100,30 +166,13 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
         raise UsageError(_explain(model, error, origins)) from None
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose words are what people mean by them: 16:32 is a choice of shards, not 992; no is Norwegian.
-
-    A setting that is true or false takes yes, no, on and off all the same.
-    """
-
-
-_TAG = "tag:yaml.org,2002:"
-_NARROWER = {f"{_TAG}int": r"(?!.*:)", f"{_TAG}float": r"(?!.*:)", f"{_TAG}bool": r"(?=[tTfF])"}
-"""What a word must be like besides, to be taken for a number or for true or false."""
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, re.compile(f"{_NARROWER.get(tag, '')}(?:{p.pattern})", p.flags)) for tag, p in found]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        loaded = read_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such configuration", "look in configs/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first_line = " ".join(str(error).split())
-        raise UsageError(f"{path}: not readable as YAML ({first_line})") from None
+    except (YamlError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not readable as YAML ({error})", "correct the file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a folder", "name a YAML file, as configs/demo.yaml") from None
     if loaded is None:
@@ -162,25 +211,46 @@ def spell(model: type[BaseModel], dotted: str, as_field: Callable[[str], str]) -
     spelled: list[str] = []
     kind: Any = model
     for part in dotted.split("."):
-        candidates = [kind, *get_args(kind)]
-        table = next((c for c in candidates if get_origin(c) in (dict, Mapping)), None)
-        if table is not None:
-            kind = get_args(table)[1]
-            spelled.append(part)
-            continue
-        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-        spelled.append(as_field(part))
-        field = section.model_fields.get(spelled[-1]) if section else None
-        kind = field.annotation if field else None
+        spelled.append(part if _table_of(kind) else as_field(part))
+        kind = _kind_below(kind, spelled[-1])
     return spelled
+
+
+def _table_of(kind: Any) -> Any:
+    """The table (dict) that a value of this type may be, or None."""
+    return next((c for c in (kind, *get_args(kind)) if get_origin(c) in (dict, Mapping)), None)
+
+
+def _kind_below(kind: Any, part: str) -> Any:
+    """The type of what ``part`` names in a table or section of type ``kind``; None where it names nothing."""
+    if table := _table_of(kind):
+        return get_args(table)[1]
+    candidates = (kind, *get_args(kind))
+    section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    field = section.model_fields.get(part) if section else None
+    return field.annotation if field else None
+
+
+def _as_list(model: type[BaseModel], parts: Sequence[str], value: Any) -> Any:
+    """A single word where the setting at ``parts`` takes a list: ``my,gu`` and ``my`` are lists of words.
+
+    What YAML made a list already stays as it is, and so does an empty word, which is no value of a list.
+    """
+    kind: Any = model
+    for part in parts:
+        kind = _kind_below(kind, part)
+    takes_list = any(get_origin(c) in (list, tuple) for c in (kind, *get_args(kind)))
+    if not takes_list or value is None or isinstance(value, list | dict):
+        return value
+    return [_value(word.strip()) for word in value.split(",") if word.strip()] if isinstance(value, str) else [value]
 
 
 def _value(text: str) -> Any:
     if not text:  # an empty word, where YAML would read that nothing is said
         return text
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+        return read_yaml(text)
+    except YamlError:
         return text
 
 
@@ -205,11 +275,21 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
         known = _fields_at(model, location[:-1])
         near = difflib.get_close_matches(location[-1], known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"{origin}: {dotted} is not a setting{more}; {hint}"
+        return f"{origin}: {dotted[:LONGEST_NAME]} is not a setting{more}; {hint}"
     is_section = bool(_fields_at(model, location))  # what was given is the whole of it then
-    given = "" if first["type"] == "missing" or is_section else f", got {first['input']!r}"
+    given = "" if first["type"] == "missing" or is_section else f", got {_shown(first['input'])}"
     problem = first["msg"].removeprefix("Value error, ")
     return f"{origin}: {dotted}: {problem[0].lower()}{problem[1:]}{given}{more}"
+
+
+def _shown(value: Any) -> str:
+    """The value in words that fit into a line."""
+    words = reprlib.Repr()
+    words.maxstring = words.maxother = 80
+    try:
+        return words.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from pipeline.config import Section, setting
+from pipeline.config import LocalPath, Section, Seed, setting
 from pipeline.stage import Room, Stage
 from pretrain.conversion import files_of
 from pretrain.presets import SHAPES
@@ -67,7 +67,7 @@ class DataSettings(Section):
     alpha: float = setting(
         0.3, "languages are drawn with p ∝ (n/N)^alpha, n in samples", source="XLM-R paper, section 3", gt=0, le=1
     )
-    seed: int = setting(1, "of the weights, the order of samples, the masks and the dropout", ge=0)
+    seed: Seed = setting(1, "of the weights, the order of samples, the masks and the dropout")
     mask_rate: float = setting(0.15, "share of positions to predict", source="BERT, RoBERTa", gt=0, lt=1)
     validation_samples: int = setting(16, "validation samples of each language that are scored", ge=1)
     pair_share: float = setting(
@@ -127,7 +127,7 @@ class TrainSettings(Section):
         " from the first update on; short runs of small models need not learn it first",
         source="RoBERTa; mimetic: Trockman and Kolter 2023",
     )
-    start_from: str = setting(
+    start_from: LocalPath = setting(
         "",
         "folder of a model as Hugging Face lays it out (XLM-R, say), whose weights are gone on from; pieces that its"
         " vocabulary lacks begin as the mean of its pieces that spell them; empty: weights are drawn by the seed",

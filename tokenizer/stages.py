@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from pipeline.config import Section, setting
+from pipeline.config import LocalPath, Section, Seed, setting
 from pipeline.stage import Room, Stage
 
 MODEL_FILE = "sentencepiece.bpe.model"
@@ -58,7 +58,7 @@ def refused_piece(piece: str, *, folds_case: bool) -> str:
 class ExistingSettings(Section):
     """A vocabulary that is there already."""
 
-    model: str = setting(
+    model: LocalPath = setting(
         "",
         "file of a SentencePiece model, tokenizer.json of transformers, or folder with either (XLM-R's own, say), that"
         " is taken as it is, added tokens included, for a model that goes on from one which has it; empty: a vocabulary"
@@ -99,7 +99,7 @@ class SampleSettings(Section):
         source="SentencePiece's max_sentence_length, over which it drops a line",
         ge=64,
     )
-    seed: int = setting(1, "seed of the draw of lines", ge=0)
+    seed: Seed = setting(1, "seed of the draw of lines")
 
 
 class TrainSettings(Section):
@@ -174,7 +174,7 @@ class TrainSettings(Section):
         ge=1,
         le=1024,
     )
-    seed: int = setting(1, "seed of the trainer's own draw of lines", ge=0)
+    seed: Seed = setting(1, "seed of the trainer's own draw of lines")
 
     @model_validator(mode="after")
     def _check_user_defined(self) -> TrainSettings:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import Section, setting
+from pipeline.config import Section, Seed, setting
 
 
 class Duplicates(Section):
@@ -56,7 +56,7 @@ class NearDuplicates(Section):
     keep: Literal["first", "longest"] = setting(
         "first", "which document of a cluster stays: the first in the order of shards, or the first of the longest"
     )
-    seed: int = setting(1, "of the permutations", ge=0)
+    seed: Seed = setting(1, "of the permutations")
     memory_bytes: int = setting(
         2**30, "memory for one part of one band, beside 8 bytes a document", ge=2**16, affects_result=False
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, model_path, own_model_path
-from pipeline.config import Section, setting
+from pipeline.config import LocalPath, Section, setting
 
 AS_THEY_ARE = "as_they_are"
 CC100 = "cc100"
@@ -12,13 +12,15 @@ CC100 = "cc100"
 class LanguageId(Section):
     """Which language a document is in."""
 
-    model: str = setting(BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us")
-    labels: str = setting(
+    model: LocalPath = setting(
+        BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us"
+    )
+    labels: LocalPath = setting(
         AS_THEY_ARE,
         "as_they_are, as cc_net; cc100: the codes of CC100, with zh and my told apart by script and encoding; "
         "or a table of one's own, a TSV, YAML or JSON file of label and code",
     )
-    own_model: str = setting(
+    own_model: LocalPath = setting(
         "",
         "a model of `xlmr corpus train-lid`, combined with the first; built-in: the one that ships with us; '': none",
     )

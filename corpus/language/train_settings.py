@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.config import Section, setting
+from pipeline.config import Section, Seed, setting
 
 
 class Training(Section):
@@ -23,7 +23,7 @@ class Training(Section):
     buckets: int = setting(1_000_000, "n-grams are hashed into so many", ge=1)
     quantise: bool = setting(True, "write a small model (.ftz)")
     features: int = setting(100_000, "words and n-grams that the small model keeps", ge=1)
-    seed: int = setting(1, "seed of every draw", ge=0)
+    seed: Seed = setting(1, "seed of every draw")
 
     def fast_text(self) -> dict[str, Any]:
         """As fastText names them."""

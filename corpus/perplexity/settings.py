@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipeline.config import Section, setting
+from pipeline.config import LocalPath, Section, setting
 from pipeline.errors import XlmrError
 from pipeline.storage import is_folder
 
@@ -69,7 +69,7 @@ class Perplexity(Section):
     sample: int = setting(
         1_000_000, "perplexities of each language that the percentiles are taken over", ge=1, source="cc_net"
     )
-    cutoffs: str | None = setting(
+    cutoffs: LocalPath | None = setting(
         None,
         "a table that is used instead of percentiles: table.json of corpus.cutoffs, a JSON file "
         "{language: [head, middle]}, or cc_net's cutoff.csv",

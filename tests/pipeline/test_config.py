@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Section, fingerprint, load_config, parse_overrides, setting
+from pipeline.config import LocalPath, Section, Seed, fingerprint, load_config, parse_overrides, setting
 from pipeline.dag import ROOMS, Dag
 from pipeline.errors import UsageError
 
@@ -94,6 +94,90 @@ def test_names_of_settings_are_spelled_freely_and_keys_of_tables_are_not(tmp_pat
 )
 def test_words_are_what_people_mean_by_them(text, value):
     assert list(parse_overrides(["--a.b", text])) == [("a.b", value)]
+
+
+class Words(Section):
+    languages: tuple[str, ...] = setting((), "a list")
+    numbers: list[int] | None = setting(None, "a list of numbers")
+    word: str = setting("", "a word")
+    by_word: dict[str, tuple[str, ...]] = setting({}, "a table of lists")
+    rate: float = setting(0.5, "a number")
+    count: int = setting(1, "a number")
+    seed: Seed = setting(1, "a seed")
+    folder: Path = setting(Path("runs"), "a path")
+    model: LocalPath = setting("", "a path as text")
+
+
+class Whole(Section):
+    x: Words = setting(Words(), "a section")
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--x.languages", "my,gu"], "languages", ("my", "gu")),
+        (["--x.languages", "my"], "languages", ("my",)),
+        (["--x.languages", "[my, gu]"], "languages", ("my", "gu")),
+        (["--x.languages", '["a,b"]'], "languages", ("a,b",)),
+        (["--x.languages="], "languages", ()),
+        (["--x.numbers", "3"], "numbers", [3]),
+        (["--x.numbers", "3, 4"], "numbers", [3, 4]),
+        (["--x.numbers", "null"], "numbers", None),
+        (["--x.by-word.de", "a,b"], "by_word", {"de": ("a", "b")}),
+        (["--x.word", "a,b"], "word", "a,b"),
+        (["--x.folder", "~/runs"], "folder", Path.home() / "runs"),
+        (["--x.model", "~/lid.bin"], "model", str(Path.home() / "lid.bin")),
+    ],
+)
+def test_a_list_may_be_words_with_commas_and_home_is_a_tilde(tmp_path, words, name, value):
+    (tmp_path / "x.yaml").write_text("{}")
+    assert getattr(load_config(Whole, tmp_path / "x.yaml", words).x, name) == value
+
+
+def test_the_environment_gives_lists_as_the_command_line_does(tmp_path, monkeypatch):
+    (tmp_path / "x.yaml").write_text("{}")
+    monkeypatch.setenv("XLMR_X__LANGUAGES", "my,gu")
+    assert load_config(Whole, tmp_path / "x.yaml").x.languages == ("my", "gu")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "line"),
+    [
+        ("x: {count: 1, rate: 1, count: 2}", r"the key 'count' stands twice, the second time in line 1"),
+        ("x: {}\ny: {}\nx: {}", r"the key 'x' stands twice, the second time in line 3"),
+        ("x: {rate: .inf}", r"x\.rate: input should be a finite number, got inf"),
+        ("x: {rate: .nan}", r"x\.rate: input should be a finite number, got nan"),
+        ("x: {seed: -1}", r"x\.seed: input should be greater than or equal to 0, got -1"),
+        ("x: {count: 0x" + "f" * 5000 + "}", r"x\.count: .*a number of thousands of digits"),
+        ("x: {count: " + "9" * 5000 + "}", r"not readable as YAML .*4300"),
+        ('x: {word: "a\\0b"}', r"x\.word: text should have no NUL character"),
+        ('x: {folder: "a\\0b"}', r"x\.folder: text should have no NUL character"),
+        ('x: {languages: ["a\\0b"]}', r"x\.languages: text should have no NUL character"),
+        ('x: {word: "' + "a" * 5000 + '"}', r"x\.word: text should have at most 4,096 bytes, not 5,000"),
+        ("x: {folder: " + "a" * 300 + "}", r"x\.folder: a name in a path should have at most 255 bytes"),
+        ("x: {folder: s3://bucket/runs}", r"x\.folder: a path on this machine is meant, no address"),
+        ("x: {model: s3://bucket/lid.bin}", r"x\.model: a path on this machine is meant, no address"),
+        ("x: {folder: ~root/runs}", r"x\.folder: only ~/ is understood"),
+        ("x: " + "[" * 20_000, r"nested too deeply"),
+        ("x: {word: 2001-99-99}", r"not readable as YAML \(month"),
+        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+            f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in ("ab", "bc", "cd", "de", "ef")
+        ), r"its aliases make more than 100,000 values"),
+        ("x: &x [*x]", r"its aliases make .* or hold themselves"),
+    ],
+)  # fmt: skip
+def test_what_the_system_cannot_take_is_refused_with_the_settings_name(tmp_path, yaml, line):
+    (tmp_path / "x.yaml").write_text(yaml)
+    with pytest.raises(UsageError, match=line) as caught:
+        load_config(Whole, tmp_path / "x.yaml")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_merged_keys_may_be_said_again(tmp_path):
+    (tmp_path / "x.yaml").write_text("x:\n  by_word: {a: &a [b], c: *a}\n  <<: {count: 3, rate: 2}\n  rate: 1\n")
+    found = load_config(Whole, tmp_path / "x.yaml").x
+    assert (found.by_word, found.count, found.rate) == ({"a": ("b",), "c": ("b",)}, 3, 1)
 
 
 def test_only_settings_that_change_the_result_are_in_the_key(toy):
