@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, TaggingKind
 from finetune.stages import Recipe
@@ -34,6 +34,7 @@ class Own(BaseModel):
     stride: Tokens | None = None
     longest_question: Tokens | None = None
     longest_answer: Tokens | None = None
+    no_answer_threshold: FiniteFloat | None = None
 
 
 LIMITS = tuple(name for name in Own.model_fields if name not in {"kind", "task"})

@@ -218,4 +218,4 @@ def _line(kind: str, text: str, said: dict[str, Any]) -> str:
         return " ".join(
             word if tag == "O" else f"[{word}|{tag}]" for word, tag in zip(text.split(), said["predicted"], strict=True)
         )
-    return f"{said['start']}  {said['predicted']}"
+    return f"{said['start']}  {said['predicted']}" if said["predicted"] else "no answer"

@@ -51,6 +51,12 @@ class Recipe(Section):
     )
     longest_question: int = setting(64, "pieces of a question; the rest is cut", source="MLQA's code", ge=1)
     longest_answer: int = setting(30, "pieces of an answer that is told", source="MLQA's code", ge=1)
+    no_answer_threshold: float | None = setting(
+        None,
+        "of questions: nothing is answered where the score of no answer exceeds the best answer's by more than this;"
+        " empty: 0 for a task with questions that have no answer (SQuAD 2.0), else there is always an answer",
+        source="BERT's code for SQuAD 2.0",
+    )
     batch: int = setting(32, "texts an update", source="XL paper, section 3", ge=1)
     epochs: int = setting(10, "passes over the training texts", source="XL paper, section 3", ge=1)
     updates_an_epoch: int = setting(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from finetune.data.examples import Question, TaskData
 from finetune.data.reading import read_task
-from finetune.stages import TaskConfig, encoder_of
+from finetune.stages import Recipe, TaskConfig, encoder_of
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -23,4 +24,16 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
     for line in data.notes:
         context.warn(line)
     encoder = encoder_of(config, inputs)
-    return Comparison(data, config.recipe, config.protocol, encoder, config.encoder.head).run(output, context)
+    return Comparison(data, recipe_for(data, config.recipe), config.protocol, encoder, config.encoder.head).run(
+        output, context
+    )
+
+
+def recipe_for(data: TaskData, recipe: Recipe) -> Recipe:
+    """The recipe; where a task has questions without an answer, with a threshold above which nothing is answered."""
+    examples = (example for _, _, some in data.splits() for example in some)
+    if recipe.no_answer_threshold is not None or not any(
+        isinstance(example, Question) and not example.answers for example in examples
+    ):
+        return recipe
+    return recipe.model_copy(update={"no_answer_threshold": 0.0})

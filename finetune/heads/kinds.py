@@ -18,7 +18,7 @@ from finetune.data.tags import are_spans
 from finetune.heads.classification import PieceClassifier, SequenceClassifier
 from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
 from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
-from finetune.heads.span import Windows, answers_of, encode_questions
+from finetune.heads.span import Answer, Windows, answers_of, encode_questions
 from finetune.heads.tagging import encode_sentences, tags_of
 from finetune.scoring import (
     accuracy,
@@ -28,6 +28,7 @@ from finetune.scoring import (
     pearson,
     span_scores,
     spearman,
+    squad2_scores,
     squad_scores,
 )
 from finetune.stages import Recipe
@@ -36,6 +37,10 @@ from tokenizer.pieces import Tokenizer
 
 Prediction = dict[str, Any]
 """``predicted`` and what is known besides, as plain JSON values."""
+
+
+NEVER = 1e4
+"""How much likelier no answer is where a context has nothing to answer with: JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -275,19 +280,43 @@ class SpanKind(Kind):
         )
 
     def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Question]) -> list[Prediction]:
-        """The text of the best answer, its first character, and its score."""
+        """The text of the best answer, its first character, and its score.
+
+        Where there may be none, also the best ``answer`` in any case, and how much higher ``no_answer`` scores.
+        """
         found = answers_of(scores, encoded, [one.context for one in examples], self.recipe.longest_answer)
-        return [
-            {"predicted": one.text, "start": one.start, "score": round(one.score, 4) if one.text else None}
-            for one in found
-        ]
+        return [self._prediction(one) for one in found]
+
+    def _prediction(self, answer: Answer) -> Prediction:
+        score = round(answer.score, 4) if answer.text else None
+        said: Prediction = {"predicted": answer.text, "start": answer.start, "score": score}
+        threshold = self.recipe.no_answer_threshold
+        if threshold is None:
+            return said
+        no_answer = round(answer.none - answer.score, 4) if answer.text else NEVER
+        if no_answer > threshold:
+            said |= {"predicted": "", "start": None}
+        return said | {"answer": answer.text, "no_answer": no_answer}
 
     def score(self, examples: Sequence[Question], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
         """F1 and exact match by the rule of SQuAD and XQuAD, or by MLQA's of the language."""
         said = {example.id: one["predicted"] for example, one in zip(examples, predictions, strict=True)}
+        if self.recipe.no_answer_threshold is not None:
+            return self._scores_with_none(examples, predictions, self.recipe.no_answer_threshold)
         if self.task == "mlqa":
             return _shares(mlqa_scores(said, examples, language))
         return _shares(squad_scores(said, examples))
+
+    def _scores_with_none(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction], threshold: float
+    ) -> dict[str, float]:
+        """By the rule of SQuAD 2.0. What answers without a score of none (a baseline) always answers."""
+        both = list(zip(examples, predictions, strict=True))
+        texts: dict[str, str] = {example.id: str(one.get("answer", one["predicted"])) for example, one in both}
+        none = {example.id: one.get("no_answer", threshold) for example, one in both}
+        found = squad2_scores(texts, none, examples, threshold)
+        thresholds = {name: value for name, value in found.items() if name.endswith("_threshold")}
+        return _shares({name: value for name, value in found.items() if name not in thresholds}) | thresholds
 
     def gold(self, example: Question) -> list[str]:
         """All answers."""

@@ -6,7 +6,7 @@ Characters are kept from the tokenizer on, so that nothing is ever looked for in
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,16 @@ class Windows:
 
 @dataclass(frozen=True)
 class Answer:
-    """[start, end) in characters of the context, the text there, and first + last score."""
+    """[start, end) in characters of the context, the text there, and first + last score.
+
+    ``none``: the same sum of <s>, which stands for no answer; of several windows the least (BERT's code).
+    """
 
     text: str
     start: int
     end: int
     score: float
+    none: float = float("inf")
 
 
 def encode_questions(
@@ -97,11 +101,13 @@ def answers_of(scores: Scores, encoded: Encoded, contexts: Sequence[str], longes
     for row, number in enumerate(encoded.examples):
         here = slice(encoded.offsets[row], encoded.offsets[row + 1])
         places = encoded.places[here]
+        none = min(best[number].none, float(scores[here.start].sum()))
+        best[number] = replace(best[number], none=none)
         found = best_span(scores[here], places[:, 0] < places[:, 1], longest)
         if found is not None and found[2] > best[number].score:
             first, last, score = found
             start, end = int(places[first, 0]), int(places[last, 1])
-            best[number] = Answer(contexts[number][start:end], start, end, score)
+            best[number] = Answer(contexts[number][start:end], start, end, score, none)
     return best
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetune.scoring.answers import AnswerScore, answer_scores, mlqa_scores, squad_scores
 from finetune.scoring.classes import accuracy, f1, macro_f1, pearson, spearman
+from finetune.scoring.no_answers import squad2_scores
 from finetune.scoring.spans import SpanScores, span_f1, span_scores, spans_of
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "span_scores",
     "spans_of",
     "spearman",
+    "squad2_scores",
     "squad_scores",
 ]

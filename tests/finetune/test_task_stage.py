@@ -119,6 +119,37 @@ def test_each_kind_is_learnt_and_told(
     assert not (output / "checkpoints").exists()
 
 
+def test_questions_without_an_answer_are_learnt_and_scored(
+    export: Path, tmp_path: Path, context_of: Callable[..., Context]
+) -> None:
+    """Half of the questions have no answer (the question says so): the model learns when to say nothing."""
+    own = write_task("span", tmp_path)
+    for split in ("train", "dev", "test"):
+        path = tmp_path / f"{split}.en.txt"
+        content = json.loads(path.read_text())
+        for paragraph in content["data"][0]["paragraphs"][::2]:
+            paragraph["qas"][0] |= {"question": "draw it", "answers": [], "is_impossible": True}
+        path.write_text(json.dumps(content))
+    recipe = Recipe(longest=32, longest_question=8, stride=8, batch=6, epochs=25, learning_rates=(2e-3,), dtype="fp32")
+    protocol = Protocol(seeds=(1,), initialisations=("pretrained",))
+    config = TaskConfig(task=TaskSettings(name="own", own=own), recipe=recipe, protocol=protocol)
+    output = tmp_path / "out"
+    task_stage.run(config, {"pretrain.export": export}, output, context_of(output))
+    scores = json.loads((output / "results.json").read_text())["runs"][0]["test"]["en"]
+    assert scores["f1"] > 0.9
+    assert scores["no_answer_f1"] == scores["no_answer_exact_match"] > 0.8
+    assert scores["has_answer_f1"] > 0.8
+    assert scores["best_f1"] >= scores["f1"]
+    with gzip.open(output / "predictions.jsonl.gz", "rt") as handle:
+        lines = [json.loads(line) for line in handle]
+    for line in lines[:4]:
+        assert asked_again(line, output / "model") == line["predicted"]
+        assert (line["predicted"] == "") == (line["no_answer"] > 0)
+    (section,) = sections({"finetune.task": output})
+    assert "no_answer_f1" in str(section.body)
+    assert "threshold" not in str(section.body)
+
+
 def test_no_task_is_nothing_to_do(export: Path, tmp_path: Path, context_of: Callable[..., Context]) -> None:
     config = TaskConfig(task=TaskSettings(), recipe=Recipe(), protocol=Protocol())
     assert task_stage.run(config, {"pretrain.export": export}, tmp_path / "out", context_of(tmp_path / "out")) == {}
