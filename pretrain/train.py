@@ -29,6 +29,7 @@ from pretrain.ranks.device import enough_memory, let_go_of_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
 from pretrain.start import read_start
+from pretrain.tokenizer_files import check_files
 from pretrain.validation import count_pieces
 from tokenizer.folder import load_tokenizer
 
@@ -119,6 +120,7 @@ def open_material(inputs: Inputs) -> Material:
             )
     tokenizer = inputs.get("tokenizer.train")
     if tokenizer is not None:
+        check_files(tokenizer)  # pretrain.export needs them when the training is done
         check_tokenizer(inputs["tokenizer.encode"], samples, load_tokenizer(tokenizer).vocabulary_size)
         check_vocabulary(inputs["tokenizer.encode"], samples, tokenizer / PIECES)
     return Material(samples, pairs, tokenizer)

@@ -88,6 +88,19 @@ def test_a_tokenizer_that_is_not_whole_or_of_another_size(tmp_path: Path, tokeni
     assert not (output / "model.safetensors").exists()
 
 
+def test_files_that_the_export_needs_are_asked_for_before_training(
+    tmp_path: Path, tokenizer: Path, make_context: Any
+) -> None:
+    samples, inputs = encoded_with(tmp_path / "samples", tokenizer), {"tokenizer.train": tokenizer}
+    (tokenizer / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(XlmrError, match=r"tokenizer_config\.json: input should be .*; run tokenizer\.train again"):
+        train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **inputs)
+    (tokenizer / "tokenizer_config.json").unlink()
+    with pytest.raises(XlmrError, match=r"tokenizer_config\.json: no such file; run tokenizer\.train again"):
+        train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **inputs)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_samples_of_another_vocabulary_of_the_same_size_are_refused(
     tmp_path: Path, tokenizer: Path, make_context: Any
 ) -> None:

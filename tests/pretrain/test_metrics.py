@@ -23,6 +23,7 @@ from pretrain.data.first_batch import show
 from pretrain.data.masking import MaskedBatch
 from pretrain.tracking.event_files import EventFile, crc32c, event_of
 from pretrain.tracking.metrics import Journal, read_metrics, scalars_of
+from tokenizer.hugging_face import write_files
 
 D = descriptor_pb2.FieldDescriptorProto
 
@@ -200,6 +201,7 @@ def test_the_first_samples_can_be_read(tmp_path: Path, make_context) -> None:
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     (folder / "sentencepiece.bpe.model").write_bytes(model.getvalue())
+    write_files(folder, folder)
     tokenizer = {"tokenizer.train": folder}
     samples = write_samples(tmp_path / "samples", {"aa": 40}, vocabulary=18)
     train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **tokenizer)

@@ -20,11 +20,11 @@ from tiny_training import last_weights, losses_of, tiny_config, train_into
 from pipeline.errors import XlmrError
 from pretrain import start
 from pretrain.cost.workload import of_config
-from pretrain.export import copy_tokenizer
 from pretrain.folder import PIECES, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
 from pretrain.stages import ROOM, PretrainConfig, TrainSettings
 from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
+from pretrain.tokenizer_files import copy_tokenizer
 from pretrain.tracking.metrics import read_metrics
 from tokenizer.folder import load_tokenizer
 
