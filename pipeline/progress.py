@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.log import EventLog
+from pipeline.words import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -22,7 +23,7 @@ class Progress:
     def __init__(self, label: str, total: float | None, unit: str, log: EventLog) -> None:
         self._label, self._total, self._unit, self._log = label, total, unit, log
         self._done = self._kept = 0.0
-        self._note = ""
+        self._note = self._phase = ""
         self._last = self._start = time.monotonic()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -55,19 +56,38 @@ class Progress:
             self._bar.update(self._task, completed=self._done, note=self._note)
         if time.monotonic() - self._last >= PLAIN_SECONDS:
             self._last = time.monotonic()
-            self._log.event("progress", task=self._label, done=self._done, total=self._total, note=self._note)
+            self._log.event("progress", task=self._title, done=self._done, total=self._total, note=self._note)
             if self._bar is None:
                 self._print()
+
+    def show(self, phase: str, done: float, total: float | None, unit: str, note: str = "") -> None:
+        """Say which phase of a task runs, and how far it is; with ``total`` None only its time is known."""
+        if phase != self._phase:
+            self._phase, self._start = phase, time.monotonic()
+            if self._bar is not None and self._task is not None:
+                self._bar.remove_task(self._task)  # resetting one does not take away its total
+                self._task = self._bar.add_task(self._title, total=total, unit=unit, note="")
+        self._total, self._unit, self._done, self._note = total, unit, done, note
+        self.advance(0)
+
+    @property
+    def _title(self) -> str:
+        return f"{self._label} {self._phase}".strip()
 
     def rate_of(self, amount: float) -> float:
         """``amount`` a second since the start."""
         return amount / max(time.monotonic() - self._start, 1e-9)
 
     def _print(self) -> None:
+        if self._phase and self._total is None:
+            note = f" · {self._note}" if self._note else ""
+            passed = duration(time.monotonic() - self._start)
+            print(f"  {self._label}: {self._phase} for {passed}{note}", file=sys.stderr, flush=True)
+            return
         of = f" of {self._total:,.0f}" if self._total is not None else ""
         note = f" · {self._note}" if self._note else ""
         rate = self.rate_of(self._done - self._kept)
-        line = f"  {self._label}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}"
+        line = f"  {self._title}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}"
         print(line, file=sys.stderr, flush=True)
 
 

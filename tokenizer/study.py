@@ -30,7 +30,8 @@ from tokenizer.pieces import Tokenizer
 from tokenizer.sample import draw_lines
 from tokenizer.shares import drawn_fractions
 from tokenizer.stages import MODEL_FILE, StudySettings, StudyStage
-from tokenizer.train import MisfitError, train_model
+from tokenizer.train import train_model
+from tokenizer.trainer_log import MisfitError
 from tokenizer.vocabulary import pieces_by_script
 
 STUDY = "study.json"

@@ -12,12 +12,20 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+TELL_EVERY = 1 << 24
+"""Bytes of text after which a line says how many were read."""
+
 
 def read_lines(paths: Iterable[str]) -> Iterator[bytes]:
     """The lines of the files, in order, without their ends."""
+    done = told = 0
     for path in paths:
         with Path(path).open("rb") as lines:
             for line in lines:
+                done += len(line)
+                if done - told >= TELL_EVERY:
+                    told = done
+                    print(f"READ {done}", file=sys.stderr, flush=True)
                 yield line.rstrip(b"\n")
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import XlmrError
+from pipeline.log import EventLog
+from pipeline.progress import Progress
 from tokenizer.pieces import Tokenizer
 from tokenizer.stages import TokenizerSettings
-from tokenizer.train import TrainerLog, trainer_options
+from tokenizer.train import lines_or_ticks, trainer_options
+from tokenizer.trainer_log import TrainerLog
 
 
 def text_folder(folder: Path, *lines: str) -> Path:
@@ -76,39 +81,85 @@ def test_reserved_character_is_told(run_stage: Any, tmp_path: Path) -> None:
     assert context.warnings == ["1 lines hold a character that SentencePiece reserves (U+2585): dropped"]
 
 
-def test_progress_out_of_the_log() -> None:
+def phases_of(log: TrainerLog, lines: Iterable[str]) -> list[tuple[str, float, float | None, str]]:
+    seen = [(log.phase, log.done, log.total, log.note)]
+    for line in lines:
+        log.read(line)
+        seen.append((log.phase, log.done, log.total, log.note))
+    return seen
+
+
+def test_progress_is_phases_and_a_share_only_where_it_is_counted() -> None:
     log = TrainerLog(16_000, 8_000_000)
-    seen = []
-    for line in (
+    lines = (
+        "READ 4000000",
         "I0000 trainer_interface.cc:446] Loaded all 5715 sentences",
         "I0000 trainer_interface.cc:601] Alphabet size=2203",
+        "I0000 unigram_model_trainer.cc:327] Extracting seed sentencepieces (libsais_omp, 16 threads)",
         "I0000 unigram_model_trainer.cc:514] Initialized 360313 seed pieces",
+        "",  # a second without a line
         "I0000 unigram_model_trainer.cc:903] EM sub_iter=0 size=117540 obj=16.5791 num_tokens=1266063",
         "I0000 unigram_model_trainer.cc:903] EM sub_iter=1 size=18678 obj=17.0883 num_tokens=1742130",
         "I0000 trainer_interface.cc:755] Saving model: ",
-    ):
-        log.read(line)
-        seen.append(log.done)
-    assert seen == sorted(seen)
-    assert len(set(seen)) == len(seen)
-    assert seen[-1] == 100
+    )
+    assert phases_of(log, lines) == [
+        ("reading the text", 0, 8_000_000, ""),
+        ("reading the text", 4_000_000, 8_000_000, ""),
+        ("normalising the text", 0, None, ""),
+        ("splitting the text", 0, None, ""),
+        ("finding candidates", 0, None, ""),
+        ("counting words", 0, None, "360,313 candidates"),
+        ("counting words", 0, None, "360,313 candidates"),
+        ("pruning candidates", 0, None, "117,540 candidates left, 16,000 are wanted, 1 passes done"),
+        ("pruning candidates", 0, None, "18,678 candidates left, 16,000 are wanted, 2 passes done"),
+        ("writing", 0, None, ""),
+    ]
     assert (log.lines, log.alphabet) == (5715, 2203)
 
 
 def test_progress_of_bpe() -> None:
     log = TrainerLog(1_862, 8_000_000)
-    seen = []
-    for line in (
+    lines = (
         "I0000 trainer_interface.cc:448] Sampled 100000 sentences from 448501 sentences.",
         "I0000 trainer_interface.cc:601] Alphabet size=862",
         "I0000 bpe_model_trainer.cc:421] Merged: freq=7994 merges=100 piece=con",
         "I0000 bpe_model_trainer.cc:421] Merged: freq=50 merges=900 piece=er",
         "I0000 bpe_model_trainer.cc:438] Completed 1000 merge steps.",
-    ):
-        log.read(line)
-        seen.append(log.done)
-    assert seen == [5, 10, pytest.approx(18.9), pytest.approx(90.1), 100]
+    )
+    seen = [(phase, done, total) for phase, done, total, _ in phases_of(log, lines)]
+    assert seen[3:] == [("merging", 100, 1000), ("merging", 900, 1000), ("writing", 0, None)]
     assert log.lines == 100_000
+
+
+def test_a_silent_trainer_is_shown_to_be_alive() -> None:
+    """A quarter of the time goes by without a line of the log: the phase's time is shown all the same."""
+    go_on = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield "first"
+        go_on.wait()
+        yield "second"
+
+    seen = []
+    for line in lines_or_ticks(lines(), tick=0.01):
+        seen.append(line)
+        if seen.count("") == 3:
+            go_on.set()
+    assert [line for line in seen if line] == ["first", "second"]
+    assert seen.count("") >= 3
+
+
+def test_phases_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.progress.PLAIN_SECONDS", 0.0)
+    with Progress("tokenizer.train", None, "", EventLog(tmp_path / "log.jsonl")) as bar:
+        bar.show("reading the text", 4000, 8000, "bytes")
+        bar.show("finding candidates", 0, None, "")
+        bar.show("pruning candidates", 0, None, "", "117,540 candidates left")
+    first, second, third, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("  tokenizer.train reading the text: 4,000 of 8,000 bytes · ")
+    assert second.startswith("  tokenizer.train: finding candidates for ")
+    assert third.endswith(" · 117,540 candidates left")
+    assert "%" not in first + second + third
 
 
 def test_bpe_with_bytes_and_digits(trained: Path, run_stage: Any, tmp_path: Path) -> None:
