@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from corpus.crawl.settings import Download
 from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
@@ -31,6 +32,18 @@ def segment_of(address: str, root: str = "") -> str:
     """The path in the crawl, from ``crawl-data/`` on, as cc_net's cc_segment; of others what follows ``root``."""
     before, found, path = address.rpartition(ROOT)
     return ROOT + path if found and (not before or before.endswith("/")) else address.removeprefix(root)
+
+
+def public_segment(address: str, root: str = "") -> str:
+    """``segment_of`` as it goes into a corpus: of an address by HTTP without user, password and query.
+
+    They may be keys to where the file lies.
+    """
+    segment = segment_of(address, root)
+    if not segment.startswith(("http://", "https://")):
+        return segment
+    parts = urlsplit(segment)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def wet_of(name: str) -> str:

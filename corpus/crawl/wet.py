@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from corpus.crawl.dumps import segment_of
+from corpus.crawl.dumps import public_segment
 from corpus.crawl.inflate import Limits
 from corpus.crawl.open_files import open_each
 from corpus.crawl.settings import Read
@@ -66,7 +66,7 @@ def read_crawl(
     for file, stream in open_each(files, read.download, missing, chosen.ranges if chosen else None):
         urls = chosen.urls.get(file) if chosen else None
         with tally.of_file(file, size_of(stream)):
-            for document in _of_file(file, segment_of(file, root), stream, read, tally):
+            for document in _of_file(file, public_segment(file, root), stream, read, tally):
                 if urls is not None and document.url not in urls:
                     tally.left_out[NOT_CHOSEN] += 1
                     continue

@@ -5,13 +5,16 @@ from __future__ import annotations
 import bz2
 import datetime
 import gzip
+import io
 import json
 import lzma
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
 from corpus_crawl import wet_file, wet_record
+from crawl_server import serve, settings
 from pyarrow import feather, parquet
 
 from corpus.crawl.dumps import files_of
@@ -244,3 +247,23 @@ def test_composed_and_decomposed_text_becomes_one(tmp_path):
     wet = wet_file(tmp_path / "x.wet.gz", wet_record(1, "o\u0308\na\u0308\n"))
     (page,) = read(wet, normal_form="nfc")
     assert (page.title, page.lines) == ("ö", ["ä"])
+
+
+def test_documents_that_lie_elsewhere(tmp_path):
+    """By HTTP through the cache, as WET; by another file system as a pattern."""
+    packed = gzip.compress(json.dumps({"text": TEXT}).encode())
+    table = io.BytesIO()
+    parquet.write_table(pa.table({"text": [TEXT, TEXT]}), table)
+    with serve() as server:
+        server.files["own/x.jsonl.gz?key=secret"] = packed
+        (document,) = read_all(f"{server.base}own/x.jsonl.gz?key=secret", tmp_path)
+        assert (document.lines, document.segment) == (LINES, f"{server.base}own/x.jsonl.gz")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/own/a.parquet", table.getvalue())
+    memory.pipe_file("/own/b.jsonl.gz", packed)
+    assert [document.lines for document in read_all("memory://own/*", tmp_path)] == [LINES] * 3
+
+
+def read_all(crawl: str, folder: Path) -> list[Document]:
+    reading = Read(min_characters=0, download=settings(folder))
+    return list(read_crawl(files_of(crawl), reading, Tally()))

@@ -11,7 +11,7 @@ from crawl_server import put_dump, serve, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.crawl.dumps import address_of, files_of, outside_files, root_of, segment_of
+from corpus.crawl.dumps import address_of, files_of, outside_files, public_segment, root_of, segment_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.tally import Tally
@@ -233,3 +233,9 @@ def test_the_folder_of_this_machine_is_no_part_of_a_segment(tmp_path, monkeypatc
     assert root_of("s3://bucket/*.gz") == root_of("https://x.org/a.gz") == ""
     assert segment_of("c/a.gz", root_of("c/*.gz")) == "c/a.gz"
     assert segment_of("/data/crawl-data/D/a.gz", "/data/") == "crawl-data/D/a.gz"
+
+
+def test_keys_to_an_address_are_no_part_of_a_corpus():
+    assert public_segment("https://me:secret@x.org:80/a/b.gz?Signature=key#x") == "https://x.org:80/a/b.gz"
+    assert public_segment("https://x.org/crawl-data/D/a.gz") == "crawl-data/D/a.gz"
+    assert public_segment("s3://bucket/a.gz") == "s3://bucket/a.gz"
