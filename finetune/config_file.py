@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
-from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, TaggingKind
+from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.json_file import read_json_as
@@ -21,6 +22,9 @@ OWN = "xlmr"
 
 LABELLED = (ClassificationKind.name, TaggingKind.name)
 """Kinds whose scores are of labels."""
+
+BESIDE_A_QUESTION = 8
+"""Tokens that a window has at least besides a question: special ones, and some of the context."""
 
 Tokens = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -95,5 +99,19 @@ def read_kind(folder: Path) -> Kind:
             f"{path}: {OWN}.longest is {limits['longest']}, the model reads {config.longest_sample} tokens",
             f"set it to a number from 3 to {config.longest_sample}",
         )
+    if name == SpanKind.name:
+        limits |= {"longest_question": _longest_question(limits, path)}
     recipe = Recipe(**limits, dtype="fp32")  # predictions must not depend on the processor
     return KINDS[name](described.labels if name in LABELLED else (), recipe, given.get("task", ""))
+
+
+def _longest_question(limits: Mapping[str, Any], path: Path) -> int:
+    """Tokens of a question, beside which a window needs some for the context. Errors: XlmrError where it has none."""
+    most: int = limits["longest"] - BESIDE_A_QUESTION
+    given: int = limits.get("longest_question", min(Recipe().longest_question, most))
+    if not 1 <= given <= most:
+        raise XlmrError(
+            f"{path}: {OWN}.longest_question is {given}, of windows of {limits['longest']} tokens",
+            f"set it to a number from 1 to {most}" if most > 0 else "the model is too short for questions and contexts",
+        )
+    return given

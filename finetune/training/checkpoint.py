@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from pipeline.storage import publish
 
+NOT_WHOLE = (SafetensorError, OSError, KeyError, TypeError, ValueError)
+"""What reading a file raises whose header is damaged, or says nothing of epochs."""
+
 MODEL, BEST, ADAM, CHANCE = "model/", "best/", "adam/", "chance/"
 
 
@@ -60,7 +63,7 @@ def epochs_in(path: Path | None) -> int:
     try:
         with safe_open(path, "pt") as file:
             return len(json.loads(file.metadata()["history"]))
-    except SafetensorError:
+    except NOT_WHOLE:
         return 0
 
 
@@ -78,7 +81,7 @@ def load_state(
         with safe_open(path, "pt") as file:
             history = json.loads(file.metadata()["history"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:  # cut short by a full disk, say: begin again
+    except NOT_WHOLE:  # cut short by a full disk, say: begin again
         return State()
     model.load_state_dict(_under(tensors, MODEL))
     adam: dict[int, dict[str, Tensor]] = {}

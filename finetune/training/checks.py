@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from finetune.config_file import BESIDE_A_QUESTION
 from finetune.data.examples import TaskData
 from finetune.heads.kinds import Kind
 from finetune.stages import Protocol, Recipe
@@ -53,7 +54,7 @@ def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
             f"finetune.recipe.tensor_parallel is {shared}, and this is one process",
             f"start python -m finetune --ranks {shared} run CONFIG",
         )
-    if kind == "span" and recipe.longest < recipe.longest_question + 8:
+    if kind == "span" and recipe.longest < recipe.longest_question + BESIDE_A_QUESTION:
         raise XlmrError(
             f"windows of {recipe.longest} pieces leave no room beside questions of {recipe.longest_question}",
             "set finetune.recipe.longest_question lower",

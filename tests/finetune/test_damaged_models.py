@@ -153,6 +153,20 @@ def test_the_line_names_file_and_key(
         load_fine_tuned(folder)
 
 
+def test_windows_have_tokens_beside_the_question(export: Path, tmp_path: Path) -> None:
+    kind = KINDS["span"]((), Recipe(longest=30, longest_question=20, dtype="fp32"))
+    save_fine_tuned(kind.model(load_encoder(export), 0.0), kind, export / MODEL_FILE, tmp_path)
+    values = json.loads((tmp_path / CONFIG).read_text())
+    for own, expected in (({"longest_question": 12}, 12), ({}, 22)):
+        (tmp_path / CONFIG).write_text(json.dumps(values | {"xlmr": {"kind": "span", "longest": 30, **own}}))
+        assert load_fine_tuned(tmp_path).kind.recipe.longest_question == expected
+    (tmp_path / CONFIG).write_text(
+        json.dumps(values | {"xlmr": {"kind": "span", "longest": 30, "longest_question": 40}})
+    )
+    with pytest.raises(XlmrError, match=r"xlmr\.longest_question is 40, of windows of 30 tokens; .* from 1 to 22"):
+        load_fine_tuned(tmp_path)
+
+
 def test_a_file_of_weights_that_ends_too_soon(folders: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(folders["tuned"], tmp_path / "tuned")
     path = tmp_path / "tuned" / WEIGHTS
