@@ -210,7 +210,7 @@ ROOM = Room(
         ),
         Stage(
             name="finetune.task",
-            version=1,
+            version=2,
             config=TaskConfig,
             run="finetune.task_stage:run",
             summary="fine-tune and test on the task that finetune.task names (none by default)",

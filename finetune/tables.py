@@ -12,23 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import UsageError, XlmrError
+from finetune.table_results import (
+    Results,
+    by_encoder,
+    dates_of,
+    described,
+    encoder_name,
+    one_each,
+    protocol_name,
+    results_of,
+    seeds_of,
+)
+from pipeline.errors import UsageError
 
 PUBLISHED = Path(__file__).with_name("published")
-RESULTS = "results.json"
 
 TableName = Literal["xnli", "ner", "mlqa", "xquad", "glue", "multilingual"]
-Results = Mapping[str, Any]
 
-KIND_OF = {
-    "xnli": "classification",
-    "multilingual": "classification",
-    "ner": "tagging",
-    "mlqa": "span",
-    "xquad": "span",
-    "glue": "",
+TASKS = {
+    "xnli": ("xnli",),
+    "multilingual": ("xnli",),
+    "ner": ("conll",),
+    "mlqa": ("mlqa",),
+    "xquad": ("xquad",),
+    "glue": ("mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"),
 }
-"""Table -> the kind of task whose results may stand in it; GLUE's tasks are named one by one."""
+"""Table -> the tasks whose results may stand in it."""
 
 GLUE = {
     "mnli": ("MNLI-m/mm", "accuracy"),
@@ -81,35 +90,24 @@ def table(name: TableName, *results: Path, output: Path = Path()) -> None:
     name
         Which: xnli (Table 1 of both papers), ner, mlqa, xquad, glue, multilingual (Table 5).
     results
-        Outputs of finetune.task, or folders of whole runs; without any, the published rows alone.
+        Outputs of finetune.task, or folders of runs that have one; without any, the published rows alone.
     output
         Folder for <name>.md, <name>.csv and <name>.html.
     """
-    made = make_table(name, [found for path in results for found in read_results(path)])
+    made = make_table(name, results_of(results))
     output.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", as_markdown(made)), ("csv", as_csv(made)), ("html", as_html(made))):
         (output / f"{name}.{suffix}").write_text(text, encoding="utf-8")
     print(as_markdown(made))
 
 
-def read_results(path: Path) -> Iterator[Results]:
-    """The results of an output folder, or of all outputs of finetune.task of a run's folder that hold some."""
-    from pipeline.storage import read_json
-
-    files = [path / RESULTS] if (path / RESULTS).is_file() else sorted(path.glob(f"finetune.task/*/{RESULTS}"))
-    if not files:
-        raise XlmrError(f"{path}: holds no results", "name an output of finetune.task, or the folder of a run")
-    for file in files:
-        yield read_json(file)
-
-
 def make_table(name: str, results: Sequence[Results]) -> Table:
-    """Published rows, then ours. Errors: UsageError for results of another kind of task."""
+    """Published rows, then ours. Errors: UsageError for results of another task, or of which two could be meant."""
     from pipeline.storage import read_json
 
     file = PUBLISHED / f"{name}.json"
     if not file.is_file():
-        raise UsageError(f"there is no table {name!r}", f"tables are {', '.join(KIND_OF)}")
+        raise UsageError(f"there is no table {name!r}", f"tables are {', '.join(TASKS)}")
     published = read_json(file)
     rows, columns, notes = [], [], []
     for part in published["tables"]:
@@ -130,35 +128,36 @@ def make_table(name: str, results: Sequence[Results]) -> Table:
 
 def _check(name: str, results: Sequence[Results]) -> None:
     for one in results:
-        fits = one["task"] in GLUE if name == "glue" else one["kind"] == KIND_OF[name]
-        if not fits:
+        if one["task"] not in TASKS[name]:
             raise UsageError(
-                f"results of task {one['task']} ({one['kind']}) do not belong in table {name}", "leave them out"
+                f"{one.get('path', '')}: results of task {one['task']} ({one['kind']}) do not belong in table"
+                f" {name}".removeprefix(": "),
+                f"leave them out; it takes {', '.join(TASKS[name])}",
             )
 
 
 def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
     """A row for each initialisation and baseline of each result; and of one model a language."""
     for one in results:
-        chosen = "each language's own dev" if one.get("chosen_by") == "language" else ", ".join(one["chosen_on"])
-        details = f"train {', '.join(one['trained_on'])}, chosen on {chosen}"
         for model, runs in _models(one).items():
             scores = {language: _written(runs, [language], metric) for language in _ordered(runs[0], columns)}
-            seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
-            yield Row(
-                "ours", one["task"], model, details + seeds, scores | {AVERAGE: _written(runs, list(scores), metric)}
-            )
+            details = described(one, encoder=model not in one.get("baselines", {}))
+            average = {AVERAGE: _written(runs, list(scores), metric)}
+            yield Row("ours", protocol_name(one), model, details, scores | average)
     if name in ("ner", "xnli"):
-        yield from _each(results, columns, metric)
+        for some in by_encoder(results):
+            yield from _each(some, columns, metric)
 
 
 def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
-    """One model a language, where several were trained on one language each and tested on it."""
-    alone = {
-        one["trained_on"][0]: _models(one)["pretrained"]
-        for one in results
-        if len(one["trained_on"]) == 1 and one["trained_on"] == one["chosen_on"]
+    """One model a language, where several were trained on one language each and tested on it. Of one encoder."""
+    names = {
+        place: f"training on {one['trained_on'][0]} alone"
+        for place, one in enumerate(results)
+        if len(one["trained_on"]) == 1 and one["trained_on"] == one["chosen_on"] and "pretrained" in _models(one)
     }
+    chosen = list(one_each(results, names).values())
+    alone = {one["trained_on"][0]: _models(one)["pretrained"] for one in chosen}
     alone = {language: runs for language, runs in alone.items() if language in runs[0]["test"]}
     seeds = min((len(runs) for runs in alone.values()), default=0)
     if len(alone) < 2 or not seeds:
@@ -166,33 +165,37 @@ def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> It
     # Seed by seed, so that the average has a spread of its own.
     joined = [{"test": {lang: runs[n]["test"][lang] for lang, runs in alone.items()}} for n in range(seeds)]
     scores = {lang: _written(joined, [lang], metric) for lang in _ordered(joined[0], columns)}
-    details = f"train each, {seeds} seeds"
-    yield Row(
-        "ours",
-        "one model a language",
-        "pretrained",
-        details,
-        scores | {AVERAGE: _written(joined, list(scores), metric)},
-    )
+    average = {AVERAGE: _written(joined, list(scores), metric)}
+    yield Row("ours", "one model a language", "pretrained", _joined(chosen, "train each"), scores | average)
+
+
+def _joined(results: Sequence[Results], about: str) -> str:
+    """What a row of several results is of."""
+    name = encoder_name(results[0].get("encoder", ""))
+    return ", ".join([*([name] if name else []), about, seeds_of(results), *dates_of(results)])
 
 
 def _glue_rows(results: Sequence[Results]) -> Iterator[Row]:
-    """All tasks in one row a model."""
-    models = dict.fromkeys(model for one in results for model in _models(one))
-    for model in models:
-        scores, means = {}, []
-        for one in results:
-            runs = _models(one).get(model)
-            if runs is None:
-                continue
-            column, metric = GLUE[one["task"]]
-            first = next(iter(runs[0]["test"]))
-            scores[column] = _written(runs, [first], metric)
-            means.append(_mean(runs, [first], metric))
-            if MISMATCHED in runs[0]["test"]:
-                scores[column] += f" / {_written(runs, [MISMATCHED], metric)}"
-        average = f"{100 * sum(means) / len(means):.1f}" if len(means) == len(GLUE) else ""
-        yield Row("ours", "dev", model, f"{len(means)} of {len(GLUE)} tasks", scores | {AVERAGE: average})
+    """All tasks in one row a model and encoder."""
+    for some in by_encoder(results):
+        by_task = one_each(some, {place: f"task {one['task']}" for place, one in enumerate(some)})
+        for model in dict.fromkeys(model for one in some for model in _models(one)):
+            yield _glue_row(model, [one for one in by_task.values() if model in _models(one)])
+
+
+def _glue_row(model: str, results: Sequence[Results]) -> Row:
+    scores, means = {}, []
+    for one in results:
+        runs = _models(one)[model]
+        column, metric = GLUE[one["task"]]
+        first = next(iter(runs[0]["test"]))
+        scores[column] = _written(runs, [first], metric)
+        means.append(_mean(runs, [first], metric))
+        if MISMATCHED in runs[0]["test"]:
+            scores[column] += f" / {_written(runs, [MISMATCHED], metric)}"
+    average = f"{100 * sum(means) / len(means):.1f}" if len(means) == len(GLUE) else ""
+    details = _joined(results, f"{len(means)} of {len(GLUE)} tasks")
+    return Row("ours", "dev", model, details, scores | {AVERAGE: average})
 
 
 def _models(one: Results) -> dict[str, list[Mapping[str, Any]]]:

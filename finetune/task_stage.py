@@ -24,9 +24,8 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
     for line in data.notes:
         context.warn(line)
     encoder = encoder_of(config, inputs)
-    return Comparison(data, recipe_for(data, config.recipe), config.protocol, encoder, config.encoder.head).run(
-        output, context
-    )
+    recipe, about = recipe_for(data, config.recipe), {"translated_test": config.task.translated_test}
+    return Comparison(data, recipe, config.protocol, encoder, config.encoder.head, about).run(output, context)
 
 
 def recipe_for(data: TaskData, recipe: Recipe) -> Recipe:

@@ -6,8 +6,8 @@ TaskData and pretrain.export's folder -> results.json, predictions.jsonl.gz, mod
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Comparison:
     protocol: Protocol
     encoder: Path
     take_head: bool = True
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What results.json says of the task besides what its data show."""
 
     @cached_property
     def kind(self) -> Kind:
@@ -106,6 +108,8 @@ class Comparison:
             "trained_on": sorted(self.data.train),
             "chosen_on": sorted(self.data.dev),
             "chosen_by": self.protocol.choose,
+            "encoder": str(self.encoder),
+            **self.about,
             "files": files,
             "learning_rates": choose_learning_rates(results),
             "model": kept,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from finetune.tables import KIND_OF, PUBLISHED, as_csv, as_html, as_markdown, make_table, read_results, table
+from finetune.table_results import read_results, results_of
+from finetune.tables import PUBLISHED, TASKS, as_csv, as_html, as_markdown, make_table, table
 from pipeline.errors import UsageError, XlmrError
 
 
@@ -45,7 +46,7 @@ def f1(*values: float) -> list[dict[str, float]]:
     return [{"f1": value, "exact_match": value / 2, "accuracy": value, "pearson": value} for value in values]
 
 
-@pytest.mark.parametrize("name", KIND_OF)
+@pytest.mark.parametrize("name", TASKS)
 def test_published_rows_are_whole(name: str) -> None:
     published = json.loads((PUBLISHED / f"{name}.json").read_text())
     for part in published["tables"]:
@@ -111,18 +112,18 @@ def test_glue_is_one_row_of_many_tasks() -> None:
         if row.source == "ours"
     ]
     assert rows[0].scores == {"MNLI-m/mm": "80.0 / 70.0", "STS-B": "90.0", "Avg": ""}
-    assert rows[0].details == "2 of 6 tasks"
+    assert rows[0].details == "2 of 6 tasks, 1 seed"
 
 
 def test_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out" / "finetune.task" / "12345678").mkdir(parents=True)
-    found = result("a | b <i>", "tagging", {"es": f1(0.5)}, ("es",))
+    found = result("conll", "tagging", {"es": f1(0.5)}, ("es",)) | {"encoder": "models/a | b <i>"}
     (tmp_path / "out" / "finetune.task" / "12345678" / "results.json").write_text(json.dumps(found))
     table("ner", tmp_path / "out", output=tmp_path / "tables")
     markdown, html = ((tmp_path / "tables" / f"ner.{suffix}").read_text() for suffix in ("md", "html"))
     assert capsys.readouterr().out.strip() == markdown.strip()
     cells = list(csv.reader(io.StringIO((tmp_path / "tables" / "ner.csv").read_text())))
-    made = make_table("ner", list(read_results(tmp_path / "out")))
+    made = make_table("ner", [read_results(tmp_path / "out")])
     assert cells == list(made.lines())
     assert (as_csv(made), as_markdown(made), as_html(made))[1:] == (markdown, html)
     drawn = [line for line in markdown.splitlines() if line.startswith("|")]
@@ -134,9 +135,103 @@ def test_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_does_not_belong_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"results of task sst2 \(classification\) do not belong in table ner"):
+    with pytest.raises(
+        UsageError,
+        match=r"results of task sst2 \(classification\) do not belong in table ner; leave",
+    ):
         make_table("ner", [result("sst2", "classification", {"en": f1(0.5)})])
     with pytest.raises(UsageError, match="there is no table 'x'; tables are xnli"):
         make_table("x", [])
     with pytest.raises(XlmrError, match="holds no results; name an output"):
-        list(read_results(tmp_path))
+        read_results(tmp_path)
+
+
+def write_result(folder: Path, key: str, found: dict[str, Any], started: str = "") -> Path:
+    output = folder / "finetune.task" / key
+    output.mkdir(parents=True)
+    (output / "results.json").write_text(json.dumps(found))
+    if started:
+        manifest = dict.fromkeys(["stage", "key", "build"], "x") | {"version": 1, "started": started}
+        manifest |= {name: {} for name in ("config", "inputs", "outside", "counts", "files")}
+        manifest |= {"seconds": 1.0, "peak_memory_bytes": 1}
+        (output / "manifest.json").write_text(json.dumps(manifest))
+    return output
+
+
+def test_a_row_says_what_it_is_of(tmp_path: Path) -> None:
+    found = result("xnli", "classification", {"en": f1(0.5, 0.5), "sw": f1(0.5, 0.5)})
+    found |= {"encoder": "runs/demo/pretrain.export/0123abcd", "chosen_by": "language", "translated_test": True}
+    output = write_result(tmp_path, "12345678", found, "2026-11-25T10:00:00+00:00")
+    row, trivial = [row for row in make_table("xnli", [read_results(tmp_path)]).rows if row.source == "ours"]
+    assert (row.setting, row.model) == ("translate-test", "pretrained")
+    rest = "train en, chosen on each language's own dev, tests translated to English, 2 seeds, 2026-11-25, 12345678"
+    assert row.details == f"demo/pretrain.export/0123abcd, {rest}"
+    assert trivial.details == rest, "what needs no model is of no encoder"
+    assert results_of([tmp_path, output, tmp_path]) == [read_results(output)], "a result counts once"
+
+
+@pytest.mark.parametrize(
+    ("task", "trained_on", "tested", "name"),
+    [
+        ("xnli", ("en",), ("en", "sw"), "cross-lingual transfer"),
+        ("xnli", ("sw",), ("sw",), "translate-train"),
+        ("xnli", ("en", "sw"), ("en", "sw"), "translate-train-all"),
+        ("conll", ("es",), ("es",), "train es"),
+        ("conll", ("es", "nl"), ("es", "nl"), "train all"),
+    ],
+)
+def test_protocols_have_names(task: str, trained_on: tuple[str, ...], tested: tuple[str, ...], name: str) -> None:
+    found = result(task, "classification", {language: f1(0.5) for language in tested}, trained_on)
+    made = make_table("xnli" if task == "xnli" else "ner", [found])
+    assert {row.setting for row in made.rows if row.source == "ours"} == {name}
+
+
+def test_two_results_that_could_be_meant_are_an_error(tmp_path: Path) -> None:
+    found = result("conll", "tagging", {"es": f1(0.5)}, ("es",)) | {"encoder": "models/a"}
+    write_result(tmp_path / "run", "11111111", found, "2026-11-24T10:00:00+00:00")
+    write_result(tmp_path / "run", "33333333", found)  # without a manifest: no stage
+    assert read_results(tmp_path / "run")["date"] == "2026-11-24"
+    write_result(tmp_path / "run", "22222222", found, "2026-11-25T10:00:00+00:00")
+    with pytest.raises(
+        UsageError, match=r"run: 2 results could be meant: 11111111 \(a, train es.*24.*22222222 \(a.*25"
+    ):
+        read_results(tmp_path / "run")
+    both = [read_results(tmp_path / "run" / "finetune.task" / key) for key in ("11111111", "22222222")]
+    with pytest.raises(UsageError, match=r"11111111 and .*22222222: both are results of training on es alone"):
+        make_table("ner", both)
+    glue = result("sst2", "classification", {"en": f1(0.5)}) | {"encoder": "models/a"}
+    with pytest.raises(UsageError, match="both are results of task sst2 from the same encoder"):
+        make_table("glue", [glue, glue])
+
+
+def test_encoders_do_not_share_a_row() -> None:
+    spanish, dutch = (
+        result("conll", "tagging", {language: f1(0.5)}, (language,)) | {"encoder": f"models/{encoder}"}
+        for language, encoder in (("es", "a"), ("nl", "b"))
+    )
+    assert not [row for row in make_table("ner", [spanish, dutch]).rows if row.setting == "one model a language"]
+    tasks = [
+        result(task, "classification", {"en": f1(0.5)}) | {"encoder": encoder}
+        for encoder in ("a", "b")
+        for task in ("sst2", "qnli")
+    ]
+    ours = [row for row in make_table("glue", tasks).rows if row.source == "ours"]
+    assert [row.details for row in ours if row.model == "pretrained"] == [
+        "a, 2 of 6 tasks, 1 seed",
+        "b, 2 of 6 tasks, 1 seed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"runs": []}, "results.json: runs: "),
+        ({"task": 3}, "results.json: task: "),
+        ({"runs": [{"seed": 1}]}, "results.json: runs.0.initialisation is missing"),
+        ({"baselines": {"x": {"en": 1}}}, "results.json: baselines.x.en: "),
+    ],
+)
+def test_results_of_another_shape_are_a_line(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    write_result(tmp_path, "11111111", result("conll", "tagging", {"es": f1(0.5)}, ("es",)) | change)
+    with pytest.raises(XlmrError, match=said):
+        read_results(tmp_path)

@@ -15,9 +15,10 @@ from finetune.data.settings import OwnTask, TaskSettings
 from finetune.predict import predictions_of
 from finetune.report import sections
 from finetune.stages import Protocol, Recipe, TaskConfig
-from finetune.tables import make_table, read_results
+from finetune.table_results import read_results
+from finetune.tables import make_table
 from pipeline.context import Context
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
 
 NAMES = ["Table", "Sheet", "Drawing"]
 OTHERS = ["in", "the", "of", "and", "with", "for"]
@@ -113,9 +114,12 @@ def test_each_kind_is_learnt_and_told(
         assert again == (pytest.approx(line["predicted"], abs=1e-3) if kind == "regression" else line["predicted"])
     (section,) = sections({"finetune.task": output})
     assert f"Kind of task: {kind}" in section.lead
-    table = {"classification": "xnli", "tagging": "ner", "span": "xquad"}.get(kind)
-    if table:
-        assert [row for row in make_table(table, list(read_results(output))).rows if row.source == "ours"]
+    with pytest.raises(UsageError, match=f"results of task own \\({kind}\\) do not belong in table ner"):
+        make_table("ner", [read_results(output)])
+    renamed = {**read_results(output), "task": "conll", "kind": "tagging"}
+    if kind == "tagging":
+        row = next(row for row in make_table("ner", [renamed]).rows if row.source == "ours")
+        assert row.details.startswith(f"{export.name}, train en, chosen on en, 1 seed, 20")
     assert not (output / "checkpoints").exists()
 
 
