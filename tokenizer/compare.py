@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError, XlmrError
-from tokenizer.folder import load_model
+from tokenizer.folder import load_tokenizer
 from tokenizer.model_file import NORMAL, parse_model
 from tokenizer.stages import MODEL_FILE, TOKENIZER
 
@@ -58,16 +58,16 @@ def load_side(path: Path) -> Side:
         file = path / MODEL_FILE if (path / MODEL_FILE).is_file() else path / TOKENIZER
     if file.suffix == ".json":
         return _hugging_face(file)
-    tokenizer = load_model(file)
+    tokenizer = load_tokenizer(path)
     model = parse_model(tokenizer.model, file)
     scores = np.where(model.types == NORMAL, model.scores.astype(np.float64), np.nan)[3:]
     if model.kind == "bpe":  # ranks there, merges here
         scores[:] = np.nan
-    four, one = np.full(4, np.nan), np.full(1, np.nan)
+    four, last = np.full(4, np.nan), np.full(tokenizer.vocabulary_size - tokenizer.mask, np.nan)
     return Side(
         str(file),
         tokenizer.vocabulary,
-        np.concatenate([four, scores, one]),
+        np.concatenate([four, scores, last]),
         lambda texts: [ids.tolist() for ids in tokenizer.encode_batch(texts)],
     )
 
