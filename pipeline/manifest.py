@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from typing_extensions import TypedDict
 
 from pipeline.counts import Counts
-from pipeline.errors import XlmrError
-from pipeline.storage import read_json, sha256_of_file, write_json
+from pipeline.records import CLOSED, DamagedFileError, InnerPath, read_record
+from pipeline.storage import sha256_of_file, write_json
 
 MANIFEST = "manifest.json"
 
@@ -29,6 +31,8 @@ PACKAGES = (
 @dataclass(frozen=True)
 class FileRecord:
     """One file of an output: bytes, SHA-256, and the modification time that spares reading it again."""
+
+    __pydantic_config__: ClassVar = CLOSED
 
     size: int
     sha256: str
@@ -53,19 +57,28 @@ class FileRecord:
         return None
 
 
+class InputRecord(TypedDict):
+    """What an output was made from: the key and the build of the other output."""
+
+    key: str
+    build: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What stands in manifest.json. ``build`` names this very run of the stage: what hangs on it quotes it."""
+
+    __pydantic_config__: ClassVar = CLOSED
 
     stage: str
     version: int
     key: str
     build: str
     config: dict[str, Any]
-    inputs: dict[str, dict[str, str]]
+    inputs: dict[str, InputRecord]
     outside: dict[str, str]
     counts: Counts
-    files: dict[str, FileRecord]
+    files: dict[InnerPath, FileRecord]
     started: str
     seconds: float
     peak_memory_bytes: int
@@ -84,16 +97,19 @@ class Manifest:
 
 
 def read_manifest(output: Path) -> Manifest | None:
-    """The manifest of an output folder; None where there is none. Errors: XlmrError where it is unreadable."""
-    path = output / MANIFEST
-    if not path.exists():
-        return None
-    values = read_json(path)
+    """The manifest of an output folder; None where there is none. Errors: DamagedFileError with the key at fault."""
     try:
-        files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
-        return Manifest(files=files, **values)
-    except (KeyError, TypeError, AttributeError):
-        raise XlmrError(f"{path}: not a manifest of this version", "delete it and run the stage again") from None
+        return read_record(Manifest, output / MANIFEST, "run the stage again")
+    except FileNotFoundError:
+        return None
+
+
+def usable_manifest(output: Path) -> Manifest | None:
+    """The manifest of an output folder; None where there is none or a damaged one, which is as good as none."""
+    try:
+        return read_manifest(output)
+    except (DamagedFileError, OSError):
+        return None
 
 
 def list_files(output: Path) -> Iterator[Path]:

@@ -15,7 +15,8 @@ from typing import Any
 from pipeline.config import Section, fingerprint, flatten
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import Manifest, read_manifest, usable_manifest
+from pipeline.records import DamagedFileError
 from pipeline.run_settings import project_folder
 from pipeline.shards import MARKS
 from pipeline.stage import Stage
@@ -137,7 +138,11 @@ def _plan_stage(
     key = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
     output = project / stage.name / key[:KEY_LENGTH]
     plan = StagePlan(stage, settings, key, output, outside, input_keys, State.STALE)
-    plan.manifest = read_manifest(output)
+    try:
+        plan.manifest = read_manifest(output)
+    except DamagedFileError as error:  # as good as none: the stage is made again
+        plan.state, plan.reasons = State.MISSING, [f"damaged: {error.problem}"]
+        return plan
     if plan.manifest is None:
         plan.state, plan.reasons = _why_not_made(plan)
         return plan
@@ -155,12 +160,17 @@ def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan) -> Iterator[str
         yield f"{', '.join(again)} {'runs' if len(again) == 1 else 'run'} again"
     for name in plan.stage.inputs:
         source = above[name].manifest
-        if name not in again and source is not None and manifest.inputs[name]["build"] != source.build:
+        if name not in again and source is not None and _build_of(manifest, name) != source.build:
             yield f"{name} was made again since"
     lines = [f"{path} {fault}" for path, fault in plan.faults.items()]
     yield from lines[:3]
     if len(lines) > 3:
         yield f"and {len(lines) - 3} more files"
+
+
+def _build_of(manifest: Manifest, source: str) -> str:
+    """Which build of ``source`` an output was made from; '' where it does not say."""
+    return manifest.inputs[source]["build"] if source in manifest.inputs else ""
 
 
 def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
@@ -175,8 +185,8 @@ def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
 
 
 def _latest_manifest(folder: Path) -> Manifest | None:
-    manifests = sorted(folder.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    return read_manifest(manifests[-1].parent) if manifests else None
+    newest_first = sorted(folder.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((found for path in newest_first if (found := usable_manifest(path.parent))), None)
 
 
 def _differences(plan: StagePlan, previous: Manifest) -> Iterator[str]:
@@ -193,7 +203,7 @@ def _differences(plan: StagePlan, previous: Manifest) -> Iterator[str]:
             yield f"{address} was changed"
     if previous.version != plan.stage.version:
         yield f"{name} is at version {plan.stage.version}, was {previous.version}"
-    changed = [i for i, key in plan.input_keys.items() if previous.inputs.get(i, {}).get("key") != key]
+    changed = [i for i, key in plan.input_keys.items() if i not in previous.inputs or previous.inputs[i]["key"] != key]
     if changed:
         yield f"{', '.join(changed)} changed"
 

@@ -18,7 +18,7 @@ from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.lease import Lease, describe_owner, live_owner
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.manifest import usable_manifest
 from pipeline.parts import gate_path, refuse_while_parts_are_done
 from pipeline.plan import KEY_LENGTH, make_plan
 from pipeline.run_settings import project_folder
@@ -96,10 +96,7 @@ def _held(path: Path) -> str:
 
 
 def _made(path: Path) -> str:
-    try:
-        manifest: Manifest | None = read_manifest(path)
-    except XlmrError:
-        manifest = None
+    manifest = usable_manifest(path)
     return f"made {manifest.started[:19]}" if manifest else "not complete"
 
 

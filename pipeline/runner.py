@@ -285,12 +285,11 @@ def _clear_away(output: Path) -> None:
 
 def _made_from(output: Path) -> dict[str, str] | None:
     """The builds of the inputs that the output was begun with; None where it was not begun."""
-    path = output / MADE_FROM
     try:
-        found: dict[str, str] = read_json(path)
-    except FileNotFoundError:
+        found: dict[str, str] = read_json(output / MADE_FROM)
+    except (FileNotFoundError, XlmrError):  # one that cannot be read says nothing: the output is begun anew
         return None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def _named(stage: str, error: BaseException) -> BaseException:

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.manifest import FileRecord, list_files
-from pipeline.storage import publish, read_json, write_json
+from pipeline.records import CLOSED, DamagedFileError, InnerPath, read_record
+from pipeline.storage import publish, write_json
 
 MARKS = ".shards"
 WORKSPACES = ".work"
@@ -34,6 +35,8 @@ class ShardReport:
 
     Progress is told in documents where ``counts["documents"]`` is a number, or has one under ``read``.
     """
+
+    __pydantic_config__: ClassVar = CLOSED
 
     counts: Counts
     warnings: list[str] = field(default_factory=list)
@@ -59,8 +62,10 @@ class Shard:
 class ShardMark:
     """The mark of a complete shard: what it counted, the files it made, what they depend on, the seconds it took."""
 
+    __pydantic_config__: ClassVar = CLOSED
+
     report: ShardReport
-    files: dict[str, FileRecord]
+    files: dict[InnerPath, FileRecord]
     identity: str | None = None
     seconds: float = 0.0
 
@@ -68,10 +73,8 @@ class ShardMark:
     def read(cls, path: Path) -> ShardMark | None:
         """The mark at ``path``; None where there is none, or none that can be read."""
         try:
-            values = read_json(path)
-            files = {name: FileRecord(**record) for name, record in values.pop("files").items()}
-            return cls(ShardReport(**values.pop("report")), files, **values)
-        except (FileNotFoundError, KeyError, TypeError, AttributeError, XlmrError):
+            return read_record(cls, path, "run the stage again")
+        except (FileNotFoundError, DamagedFileError):
             return None
 
     def is_whole(self, output: Path) -> bool:

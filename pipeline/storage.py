@@ -75,6 +75,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise XlmrError(f"{path}: not readable as JSON ({error})", "delete it and run the stage again") from None
+    except RecursionError:
+        raise XlmrError(f"{path}: not readable as JSON (nested too deeply)", "give another file") from None
 
 
 def canonical_json(value: Any) -> str:
@@ -264,8 +266,14 @@ class ChecksumCache:
         return address in self._known and self._known[address][:2] == stamp
 
     def _read(self) -> dict[str, list[Any]]:
-        known: dict[str, list[Any]] = read_json(self._path) if self._path.exists() else {}
-        return known
+        """What is remembered. A file that is damaged remembers nothing: what is needed is read again."""
+        try:
+            known: Any = read_json(self._path)
+        except (FileNotFoundError, XlmrError):
+            return {}
+        if not isinstance(known, dict):
+            return {}
+        return {address: entry for address, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
 
     def _be_the_one_who_reads(self) -> None:
         """Until this cache is left; by then others may have read what was asked for."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from corpus.output.records import BUCKETS
 from pipeline.errors import UsageError, XlmrError
-from pipeline.manifest import MANIFEST, read_manifest
+from pipeline.manifest import MANIFEST, read_manifest, usable_manifest
 from pipeline.runner import MADE_FROM
 from pipeline.storage import canonical_json, read_json
 
@@ -46,7 +46,7 @@ def find_corpus(place: Path) -> Path:
         return place
     if not place.is_dir():
         raise UsageError(f"{place}: no such file or folder", "name a corpus, a run's folder or its YAML file")
-    made = [(manifest.started, path) for path in (place / STAGE).glob("*") if (manifest := read_manifest(path))]
+    made = [(manifest.started, path) for path in (place / STAGE).glob("*") if (manifest := usable_manifest(path))]
     if not made:
         raise UsageError(
             f"{place}: holds no complete corpus", "run corpus.regroup first; xlmr status lists the outputs"

@@ -1,0 +1,62 @@
+"""JSON files that become dataclasses: every key is checked once, where the file is read; one line names what is off.
+
+Light: pydantic makes the checks from the types that the dataclass has anyway.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.errors import XlmrError
+
+Record = TypeVar("Record")
+
+CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""For ``__pydantic_config__`` of a dataclass: keys that it does not know are errors, and numbers are finite."""
+
+
+class DamagedFileError(XlmrError):
+    """A file of our own that is not as it was written."""
+
+
+def _inside(name: str) -> str:
+    """A file's name inside its folder. Errors: ValueError for one that would lead out of it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise ValueError("should be the name of a file inside the folder")
+    return name
+
+
+InnerPath = Annotated[str, AfterValidator(_inside)]
+"""The path of a file relative to the folder that it is in, with slashes."""
+
+
+def read_record(kind: type[Record], path: Path, mend: str) -> Record:
+    """The dataclass ``kind`` out of a JSON file.
+
+    Errors: DamagedFileError naming the file, the key and ``mend``; OSError where there is no file.
+    """
+    text = path.read_bytes()
+    try:
+        record: Record = _checks_of(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise DamagedFileError(f"{path}: {fault_of(error)}", mend) from None
+    return record
+
+
+@cache
+def _checks_of(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, in one line: the key and what should stand there."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    problem = " ".join(first["msg"].removeprefix("Value error, ").split())
+    problem = f"{problem[:1].lower()}{problem[1:200]}" if first["type"] != "json_invalid" else problem[:200]
+    key = ".".join(str(part) for part in first["loc"])
+    return f"{key[:200]}: {problem}" if key else problem
