@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from pipeline.errors import XlmrError
-from pipeline.storage import read_json, sha256_of_file
+from pipeline.json_file import read_json_as
+from pipeline.storage import sha256_of_file
 from pretrain.data.masking import FIRST_ORDINARY, MaskedVocabulary
 
 LISTING = "samples.json"
@@ -66,6 +68,37 @@ class SampleArray:
         )
 
 
+def _inside(name: str) -> str:
+    """Errors: ValueError for a name that leads out of its folder, or that no file can have."""
+    if not name.isprintable() or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{name!r} is no file of this folder")
+    return name
+
+
+class _Entry(BaseModel):
+    """The samples of one language and split."""
+
+    samples: Annotated[int, Field(ge=0)]
+    files: list[Annotated[str, AfterValidator(_inside)]] = []
+
+
+class _Listing(BaseModel):
+    """``samples.json``."""
+
+    vocabulary_size: Annotated[int, Field(gt=FIRST_ORDINARY, lt=2**31)]
+    sample_length: Annotated[int, Field(ge=2, lt=2**31)]
+    dtype: Literal["uint8", "uint16", "uint32"]
+    languages: dict[str, dict[str, _Entry | None]]
+    vocabulary_sha256: str = ""
+    mask: int | None = None  # not named before tokens could be added behind it: the last id then
+
+    @model_validator(mode="after")
+    def _mask_is_an_id(self) -> Self:
+        if self.mask is not None and not FIRST_ORDINARY < self.mask < self.vocabulary_size:
+            raise ValueError(f"mask {self.mask} is no id of a vocabulary of {self.vocabulary_size}")
+        return self
+
+
 @dataclass(frozen=True)
 class SampleFolder:
     """An output of tokenizer.encode. ``train`` and ``validation`` by language, sorted, none of them empty.
@@ -99,13 +132,7 @@ def open_samples(folder: Path) -> SampleFolder:
 
 def read_listing(folder: Path) -> SampleFolder:
     """The same, where there may be no samples at all."""
-    path = folder / LISTING
-    if not path.exists():
-        raise XlmrError(f"{path}: no such file", AGAIN)
-    try:
-        return _open_listed(folder, read_json(path))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise XlmrError(f"{path}: not a list of samples ({error!r})", AGAIN) from None
+    return _open_listed(folder, read_json_as(_Listing, folder / LISTING, AGAIN))
 
 
 def check_tokenizer(folder: Path, samples: SampleFolder, size: int) -> None:
@@ -120,24 +147,25 @@ def check_vocabulary(folder: Path, samples: SampleFolder, model: Path) -> None:
         raise XlmrError(f"{folder}: encoded with another vocabulary than {model}", AGAIN)
 
 
-def _open_listed(folder: Path, listing: Mapping[str, Any]) -> SampleFolder:
-    length, size, dtype = listing["sample_length"], listing["vocabulary_size"], np.dtype(listing["dtype"])
-    if dtype.kind != "u":
-        raise ValueError(f"dtype {dtype} is not unsigned")
-    dtype = dtype.newbyteorder("<")
+def _open_listed(folder: Path, listing: _Listing) -> SampleFolder:
+    dtype, size = np.dtype(listing.dtype).newbyteorder("<"), listing.vocabulary_size
     splits: dict[str, dict[str, SampleArray]] = {TRAIN: {}, VALIDATION: {}}
-    for language, entries in sorted(listing["languages"].items()):
+    for language, entries in sorted(listing.languages.items()):
         for split, arrays in splits.items():
             entry = entries.get(split)
-            if entry and entry["samples"]:
-                files = [_locate(folder, language, name) for name in entry["files"]]
-                arrays[language] = SampleArray(files, entry["samples"], length, dtype, size)
-    empty = tuple(sorted(listing["languages"].keys() - splits[TRAIN].keys()))
-    vocabulary = str(listing.get("vocabulary_sha256", ""))
-    mask = int(listing.get("mask", size - 1))  # the last id, before there were tokens added behind it
-    if not FIRST_ORDINARY < mask < size:
-        raise ValueError(f"mask {mask} is no id of a vocabulary of {size}")
-    return SampleFolder(size, length, dtype, splits[TRAIN], splits[VALIDATION], mask, empty, vocabulary)
+            if entry is not None and entry.samples:
+                files = [_locate(folder, language, name) for name in entry.files]
+                arrays[language] = SampleArray(files, entry.samples, listing.sample_length, dtype, size)
+    return SampleFolder(
+        size,
+        listing.sample_length,
+        dtype,
+        splits[TRAIN],
+        splits[VALIDATION],
+        size - 1 if listing.mask is None else listing.mask,
+        tuple(sorted(listing.languages.keys() - splits[TRAIN].keys())),
+        listing.vocabulary_sha256,
+    )
 
 
 def _locate(folder: Path, language: str, name: str) -> Path:

@@ -153,6 +153,14 @@ def test_the_line_names_file_and_key(
         load_fine_tuned(folder)
 
 
+def test_a_checkpoint_of_before_epsilon_was_told(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["checkpoint"], tmp_path / "checkpoint")
+    record = json.loads((tmp_path / "checkpoint" / RECORD).read_text())
+    del record["architecture"]["layer_norm_eps"]
+    (tmp_path / "checkpoint" / RECORD).write_text(json.dumps(record))
+    assert read_checkpoint(tmp_path / "checkpoint").architecture == SHAPE
+
+
 def test_windows_have_tokens_beside_the_question(export: Path, tmp_path: Path) -> None:
     kind = KINDS["span"]((), Recipe(longest=30, longest_question=20, dtype="fp32"))
     save_fine_tuned(kind.model(load_encoder(export), 0.0), kind, export / MODEL_FILE, tmp_path)

@@ -142,10 +142,22 @@ def test_a_piece_out_of_range_is_named(piece: int, tmp_path: Path, samples: Path
 @pytest.mark.parametrize(
     ("listing", "words"),
     [
-        ("{}", "not a list of samples"),
-        ("[]", "not a list of samples"),
+        ("{}", r"samples\.json: vocabulary_size is missing \(and 3 more\); run tokenizer\.encode again"),
+        ("[]", r"samples\.json: input should be an object, got a list"),
         ("{", "not readable as JSON"),
-        ('{"vocabulary_size": 40, "sample_length": 16, "dtype": "float32", "languages": {}}', "dtype float32"),
+        (
+            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "float32", "languages": {}}',
+            "dtype: input .* 'float32'",
+        ),
+        (
+            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16", "languages": {}, "mask": 40}',
+            "mask 40 is no id of a vocabulary of 40",
+        ),
+        (
+            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16",'
+            ' "languages": {"aa": {"train": {"samples": 1, "files": ["../x"]}}}}',
+            r"languages\.aa\.train\.files\.0: '\.\./x' is no file of this folder",
+        ),
         ('{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16", "languages": {}}', "no training samples"),
     ],
 )

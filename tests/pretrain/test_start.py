@@ -20,9 +20,10 @@ from tiny_training import last_weights, losses_of, tiny_config, train_into
 from pipeline.errors import XlmrError
 from pretrain import start
 from pretrain.cost.workload import of_config
+from pretrain.export import run as export
 from pretrain.folder import PIECES, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
-from pretrain.stages import ROOM, PretrainConfig, TrainSettings
+from pretrain.stages import ROOM, ExportConfig, PretrainConfig, TrainSettings
 from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
 from pretrain.tokenizer_files import copy_tokenizer
 from pretrain.tracking.metrics import read_metrics
@@ -82,6 +83,18 @@ def test_training_begins_with_the_weights_of_the_folder(tmp_path: Path, make_con
     first, last = [r for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
     assert (first["update"], last["update"]) == (0, 1)
     assert first["validation_loss"] == last["validation_loss"]
+
+
+def test_the_epsilon_of_the_model_is_kept(tmp_path: Path, make_context: Any) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    folder = model_folder(tmp_path / "model", tokenizer, layer_norm_eps=1e-12)
+    samples, inputs = encoded_with(tmp_path / "samples", tokenizer), {"tokenizer.train": tokenizer}
+    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1, start_from=str(folder)), **inputs)
+    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=2, start_from=str(folder)), **inputs)
+    export(
+        ExportConfig(), inputs | {"pretrain.train": tmp_path / "run"}, tmp_path / "out", make_context(tmp_path / "out")
+    )
+    assert read_config(tmp_path / "out").layer_norm_eps == 1e-12
 
 
 def test_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, make_context: Any) -> None:
