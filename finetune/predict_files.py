@@ -10,7 +10,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -61,21 +61,35 @@ def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterat
     if not first:
         raise XlmrError(f"{address}: is empty", "a table has a header and a text a row")
     form = _form_of(address) or (JSON_LINES if first.lstrip().startswith("{") else ".tsv")
-    lines = chain([first], lines)
+    rows = _rows(address, chain([first], lines), form, needed)
+    block: list[Row] = []
+    try:
+        for row in rows:
+            block.append(row)
+            if len(block) == size:
+                yield block
+                block = []
+    except XlmrError:
+        if block:
+            yield block  # what could be read before is answered
+        raise
+    if block:
+        yield block
+
+
+def _rows(address: str, lines: Iterable[str], form: str, needed: str) -> Iterator[Row]:
     if form == JSON_LINES:
-        for start, text in _pieces(lines, 1, size):
-            found = enumerate(text.removesuffix("\n").split("\n"), start)
-            yield [_json_row(line, Where(address, row)) for row, line in found]
+        for number, line in enumerate(lines, 1):
+            yield _json_row(line, Where(address, number))
         return
-    quotes, separator = form == ".csv", SEPARATORS[form]
-    start, header = next(_pieces(lines, 1, 1, quotes))
-    ((_, names),) = _records(address, header, start, separator, quotes)
-    check_header(names, Where(address, start))
+    separator = SEPARATORS[form]
+    found = records(address, lines, separator, quotes=form == ".csv")
+    _, names = next(found)
+    check_header(names, Where(address, 1))
     if needed not in names:
         raise XlmrError(f"{address}: has no column {needed!r}", f"its header has {', '.join(filter(None, names))}")
-    for first_row, text in _pieces(lines, start + header.count("\n"), size, quotes):
-        cells_of = _records(address, text, first_row, separator, quotes)
-        yield [_table_row(names, cells, Where(address, row), separator) for row, cells in cells_of]
+    for number, cells in found:
+        yield _table_row(names, cells, Where(address, number), separator)
 
 
 @contextmanager
@@ -186,30 +200,6 @@ def _lines(address: str) -> Iterator[str]:
 @contextmanager
 def _standard_input() -> Iterator[Any]:
     yield sys.stdin.buffer
-
-
-def _pieces(lines: Iterator[str], start: int, size: int, quotes: bool = False) -> Iterator[tuple[int, str]]:
-    """(row of the first, so many lines or a few more), cut between records: not within quotation marks."""
-    held: list[str] = []
-    inside = False
-    for row, line in enumerate(lines, start):
-        held.append(line)
-        inside ^= quotes and line.count('"') % 2 == 1
-        if len(held) >= size and not inside:
-            yield start, "".join(held)
-            held, start = [], row + 1
-    if held:
-        yield start, "".join(held)
-
-
-def _records(address: str, text: str, start: int, separator: str, quotes: bool) -> list[tuple[int, Cells]]:
-    """(row in the file, cells) of lines that begin at row ``start``, also of blank ones."""
-    text = text if quotes else text.removesuffix("\n")
-    try:
-        return [(row + start - 1, cells) for row, cells in records(address, text, separator, quotes=quotes)]
-    except XlmrError as error:
-        problem = re.sub(r"(?<=, row )\d+", lambda number: str(int(number[0]) + start - 1), error.problem, count=1)
-        raise XlmrError(problem, error.mend) from None
 
 
 def _table_row(names: Sequence[str], cells: Cells, where: Where, separator: str) -> Row:

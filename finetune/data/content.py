@@ -5,9 +5,8 @@ A file that is not whole, or not what its name says, is one line that names it.
 
 from __future__ import annotations
 
-import lzma
+import errno
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
@@ -19,9 +18,6 @@ UTF8_OR_LATIN1 = ("utf-8-sig", "latin-1")
 """Old files: whole as UTF-8 if they can be read so (copies were converted), else latin-1 as published."""
 
 COMPRESSIONS = ("", ".gz", ".xz", ".bz2", ".zip")
-
-DAMAGED = (EOFError, OSError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-"""What the unpackers raise for a file that is cut, damaged, encrypted or of another form."""
 
 
 @contextmanager
@@ -43,10 +39,12 @@ def opened(address: str) -> Iterator[IO[bytes]]:
         else:
             with fsspec.open(address, "rb", compression="infer") as handle:
                 yield handle
-    except FileNotFoundError:
+    except (FileNotFoundError, XlmrError) as error:
+        if isinstance(error, XlmrError):
+            raise
         raise XlmrError(f"{address}: no such file", "check the path") from None
-    except DAMAGED as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except Exception as error:  # each unpacker has errors of its own for what is cut, damaged, encrypted or no archive
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise XlmrError(f"{address}: not readable ({reason})", "it must be whole, and compressed as named") from None

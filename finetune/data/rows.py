@@ -7,7 +7,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from finetune.data.content import lines_of
@@ -32,7 +32,8 @@ def tab_rows(
     where ``short`` is given, rows with too few are left out and their numbers added to it. Errors: XlmrError.
     """
     names: list[str] = []
-    for row, cells in _filled(records(address, text, separator, quotes=quotes), keep_blank=not quotes):
+    found = records(address, io.StringIO(text, newline="\n"), separator, quotes=quotes)
+    for row, cells in _filled(found, keep_blank=not quotes):
         if not names:
             names = cells if header else [str(number) for number in range(1, len(cells) + 1)]
             if header:
@@ -46,17 +47,18 @@ def tab_rows(
         yield row, dict(zip(names, cells, strict=True))
 
 
-def records(address: str, text: str, separator: str, *, quotes: bool) -> Iterator[tuple[int, Cells]]:
+def records(address: str, lines: Iterable[str], separator: str, *, quotes: bool) -> Iterator[tuple[int, Cells]]:
     """(row of its first line, its cells) of every record; a blank line is a record of no cell.
 
     ``quotes``: cells may stand in quotation marks, and then hold separators and line ends. Errors: XlmrError.
     """
     if not quotes:
-        for row, line in lines_of(text):
-            yield row, line.split(separator) if line else []
+        for row, line in enumerate(lines, 1):
+            whole = line.removesuffix("\n").removesuffix("\r")
+            yield row, whole.split(separator) if whole else []
         return
     csv.field_size_limit(sys.maxsize)  # Python's own limit is 131,072 characters a cell
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     start = 1
     try:
         for cells in reader:
