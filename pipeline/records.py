@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import XlmrError
+from pipeline.json_file import explain
 
 Record = TypeVar("Record")
 
@@ -44,19 +45,10 @@ def read_record(kind: type[Record], path: Path, mend: str) -> Record:
     try:
         record: Record = _checks_of(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise DamagedFileError(f"{path}: {fault_of(error)}", mend) from None
+        raise DamagedFileError(f"{path}: {explain(error)}", mend) from None
     return record
 
 
 @cache
 def _checks_of(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def fault_of(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong, in one line: the key and what should stand there."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    problem = " ".join(first["msg"].removeprefix("Value error, ").split())
-    problem = f"{problem[:1].lower()}{problem[1:200]}" if first["type"] != "json_invalid" else problem[:200]
-    key = ".".join(str(part) for part in first["loc"])
-    return f"{key[:200]}: {problem}" if key else problem

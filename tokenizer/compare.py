@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import random
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -141,7 +142,7 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
             with _OPEN.get(path.suffix, open)(path, "rt", encoding="utf-8", newline="\n") as lines:
                 for number, line in enumerate(lines, 1):
                     yield f"{path}:{number}", line.removesuffix("\n")
-        except (UnicodeDecodeError, gzip.BadGzipFile, lzma.LZMAError, EOFError):
+        except (UnicodeDecodeError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError):
             raise UsageError(f"{path}: not a text in UTF-8", "give text files, plain, .gz or .xz") from None
 
 

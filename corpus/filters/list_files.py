@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.errors import XlmrError
+from pipeline.packed import unpacking
 from pipeline.storage import expand
 
 CHARACTERS_AT_ONCE = 2**22
@@ -35,7 +36,8 @@ def _read(address: str) -> Iterator[str]:
     import fsspec
 
     try:
-        with fsspec.open(address, "rt", encoding="utf-8", errors="replace", compression="infer") as handle:
+        how = {"compression": "infer", "encoding": "utf-8", "errors": "replace"}
+        with unpacking(address), fsspec.open(address, "rt", **how) as handle:
             while piece := handle.read(CHARACTERS_AT_ONCE):
                 yield piece
     except (OSError, EOFError, ValueError) as error:

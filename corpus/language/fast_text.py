@@ -21,11 +21,10 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
-from corpus.language.fast_text_file import END_OF_LINE, FastTextFile, read_fast_text
+from corpus.language.fast_text_file import END_OF_LINE, LABEL_PREFIX, FastTextFile, read_fast_text
 
 Floats = npt.NDArray[np.float32]
 
-LABEL_PREFIX = "__label__"
 _END = END_OF_LINE.decode()
 ROUNDING = 5e-5
 """More than the probabilities here and fastText's ever differ by: 6e-6 was the most over 10,000 web pages."""

@@ -6,7 +6,9 @@ productquantizer.cc).
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +22,24 @@ from pipeline.errors import XlmrError
 Floats = npt.NDArray[np.float32]
 
 END_OF_LINE = b"</s>"
+LABEL_PREFIX = "__label__"
 _LOSSES = {1: "hs", 3: "softmax"}
+_TREES = {number for number, name in _LOSSES.items() if name == "hs"}
 _SUPERVISED = 3
 _CENTROIDS = 256
+
+MOST_BUCKETS = 1 << 26
+"""N-grams of a pruned model hash to numbers under this, each with four bytes here; fastText's default is 2,000,000."""
+MOST_LABELS = 10_000
+"""Labels of a model with hierarchical softmax: its tree takes 8 · labels² bytes here."""
+WIDEST_STRETCH = 64
+"""Columns that one code of a quantised matrix stands for; fastText's default is 2."""
+LARGEST = 1e9
+"""Of the numbers in a matrix: with larger ones the sums here would not be finite. lid.176's largest is under 30."""
+_MOST_COUNTED = 10**15
+"""More than a label may have been seen in training: fastText's own sign of a node that has no count yet."""
+_LABEL = re.compile(r"[^\x00-\x20/\\\x7f]{1,100}")
+"""What may follow ``__label__``: labels become the names of folders."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +73,22 @@ def read_fast_text(path: Path) -> FastTextFile:
         return _Reader(np.memmap(path, np.uint8, "r")).read()
     except FileNotFoundError:
         raise XlmrError(f"{path}: no such file", "check corpus.language_id.model") from None
-    except (ValueError, struct.error) as error:
+    except (ValueError, struct.error, OverflowError) as error:
         raise XlmrError(f"{path}: not a fastText classifier ({error})", "check corpus.language_id.model") from None
+
+
+def check_labels(labels: Sequence[str], counts: Sequence[int]) -> None:
+    """Errors: ValueError for labels that name no language, or counts that fastText does not write."""
+    if not labels:
+        raise ValueError("it has no labels")
+    for label in labels:
+        name = label.removeprefix(LABEL_PREFIX)
+        if not _LABEL.fullmatch(name) or name.startswith("."):
+            raise ValueError(f"its label {label[:100]!r} names nothing")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label stands in it twice")
+    if list(counts) != sorted(counts, reverse=True) or counts[-1] < 0 or counts[0] >= _MOST_COUNTED:
+        raise ValueError("its labels do not stand in falling order of their counts")
 
 
 class _Reader:
@@ -72,11 +103,20 @@ class _Reader:
         self._numbers("<d")
         if model != _SUPERVISED or loss not in _LOSSES or word_ngrams != 1:
             raise ValueError("only classifiers with (hierarchical) softmax and without word n-grams can be read")
+        if dim < 1 or buckets < 0 or (longest and not (buckets and 1 <= shortest <= longest)):
+            raise ValueError("its header has numbers that no model has")
         words, labels, counts, pruned = self._dictionary()
+        check_labels(labels, counts)
+        if loss in _TREES and len(labels) > MOST_LABELS:
+            raise ValueError(f"it has {len(labels):,} labels, and {MOST_LABELS:,} is the most that can be read")
+        ngram_rows = _ngram_rows(pruned, buckets, len(words))
         input_, output = self._matrix(), self._matrix()
         rows = len(words) + (len(pruned) if pruned is not None else buckets if longest else 0)
         if input_.shape != (rows, dim) or output.shape != (len(labels), dim):
             raise ValueError("its matrices have the wrong sizes")
+        for matrix in (input_, output):
+            if matrix.size and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:  # false for NaN too
+                raise ValueError("its matrices hold numbers that are not finite, or that no training gives")
         return FastTextFile(
             words=words,
             labels=labels,
@@ -85,7 +125,7 @@ class _Reader:
             shortest=shortest,
             longest=longest,
             buckets=buckets,
-            ngram_rows=_ngram_rows(pruned, buckets, len(words)),
+            ngram_rows=ngram_rows,
             input=input_,
             output=output,
             loss=_LOSSES[loss],  # type: ignore[arg-type]
@@ -109,6 +149,8 @@ class _Reader:
             rows, columns = self._numbers("<qq")
             return self._array("<f4", rows * columns).reshape(rows, columns)
         with_norms, rows, columns, size = self._numbers("<?qqi")
+        if rows < 1 or columns < 1:
+            raise ValueError("its quantised matrix is empty")
         codes = self._array("u1", size).reshape(rows, -1)
         found = self._dequantise(codes)
         if with_norms:
@@ -121,7 +163,7 @@ class _Reader:
         """Product quantisation: each code of a row names a centroid, a stretch of the row's columns."""
         dim, parts, width, last = self._numbers("<4i")
         centroids = self._array("<f4", dim * _CENTROIDS)
-        if codes.shape[1] != parts or width * (parts - 1) + last != dim:
+        if codes.shape[1] != parts or width * (parts - 1) + last != dim or not 1 <= last <= width <= WIDEST_STRETCH:
             raise ValueError("its quantiser has the wrong size")
         stretches = []
         for part in range(parts):
@@ -153,8 +195,16 @@ class _Reader:
 
 
 def _ngram_rows(pruned: npt.NDArray[np.int32] | None, buckets: int, words: int) -> npt.NDArray[np.int32] | None:
+    """[buckets]: the row of each number that was kept, -1 for others. Errors: ValueError, before memory is taken."""
     if pruned is None:
         return None
+    if buckets > MOST_BUCKETS:
+        raise ValueError(f"it has {buckets:,} buckets, and {MOST_BUCKETS:,} is the most that can be read")
+    numbers, kept = pruned[:, 0], pruned[:, 1]
+    if len(pruned) and not (
+        0 <= numbers.min() <= numbers.max() < buckets and 0 <= kept.min() <= kept.max() < len(kept)
+    ):
+        raise ValueError("its n-grams point outside its matrix")
     rows = np.full(buckets, -1, np.int32)
-    rows[pruned[:, 0]] = pruned[:, 1] + words
+    rows[numbers] = kept + words
     return rows

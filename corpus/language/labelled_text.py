@@ -14,6 +14,7 @@ import numpy as np
 
 from corpus.language.labels import LABEL
 from pipeline.errors import XlmrError
+from pipeline.packed import unpacking
 from pipeline.storage import expand, is_local
 
 MAX_CHARACTERS = 50_000_000
@@ -76,10 +77,10 @@ def _lines(address: str) -> Iterator[str]:
     import fsspec
 
     try:
-        with fsspec.open(address, "rt", compression="infer", encoding="utf-8") as handle:
+        with unpacking(address), fsspec.open(address, "rt", compression="infer", encoding="utf-8") as handle:
             for line in handle:
                 yield " ".join(line.split())
-    except (UnicodeDecodeError, EOFError, zlib.error) as error:
+    except UnicodeDecodeError as error:
         raise XlmrError(
             f"{address}: cannot be read as text ({error})", "give UTF-8 text, plain or compressed"
         ) from None

@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from corpus.language.model_file import BUILT_IN_IDENTIFIER
 from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
 from corpus.language.train_settings import Training
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UsageError
+from pipeline.packed import unpacking
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -148,17 +149,17 @@ def _joined(lines: Iterable[str]) -> str:
 def _lines(file: Path) -> Iterator[str]:
     try:
         if str(file) == "-":
-            sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")  # type: ignore[union-attr]
             yield from _bounded(sys.stdin)
             return
         import fsspec
 
-        with fsspec.open(str(file), "rt", compression="infer", encoding="utf-8", errors="replace") as handle:
+        # Lines end at a line feed alone: a carriage return inside one, of old Macs say, begins no other.
+        how = {"compression": "infer", "encoding": "utf-8", "errors": "replace", "newline": "\n"}
+        with unpacking(str(file)), fsspec.open(str(file), "rt", **how) as handle:
             yield from _bounded(handle)
     except (FileNotFoundError, IsADirectoryError):
         raise UsageError(f"{file}: no such file", "give text files, or - for standard input") from None
-    except EOFError as error:
-        raise XlmrError(f"{file}: cut off ({error})", "fetch it again") from None
 
 
 def _bounded(handle: TextIO) -> Iterator[str]:

@@ -50,7 +50,11 @@ def cutoffs_of(language: str, cutoffs: Mapping[str, tuple[float, float]]) -> tup
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a float can hold."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of some hundred digits
+        return False
 
 
 def _read_json(path: Path) -> dict[str, Any]:

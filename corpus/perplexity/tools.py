@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
+from pipeline.packed import unpacking
 
 if TYPE_CHECKING:
     from corpus.perplexity.cutoff_table import Cutoffs
@@ -230,7 +231,7 @@ def _open(name: str) -> Iterator[Any]:
         return
     import fsspec
 
-    with fsspec.open(name, "rb", compression="infer") as stream:
+    with unpacking(name), fsspec.open(name, "rb", compression="infer") as stream:
         yield stream if hasattr(stream, "read1") else io.BufferedReader(stream)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 from pipeline.errors import XlmrError
+from pipeline.packed import unpacking
 from pipeline.storage import expand
 
 CODE = r"[a-z]{2,3}(?:_[a-z]+|-Han[st])?"
@@ -84,11 +86,11 @@ def _beside(text: ParallelText) -> Iterator[tuple[str, str]]:
             yield one.strip(), other.strip()
 
 
-def _open(address: str) -> IO[Any]:
-    """Lines end at a line feed alone; what is not UTF-8 is replaced."""
+@contextmanager
+def _open(address: str) -> Iterator[IO[Any]]:
+    """Lines end at a line feed alone; what is not UTF-8 is replaced. Errors: XlmrError for a damaged file."""
     import fsspec
 
-    file: IO[Any] = fsspec.open(
-        address, "rt", compression="infer", encoding="utf-8", errors="replace", newline="\n"
-    ).open()
-    return file
+    how = {"compression": "infer", "encoding": "utf-8", "errors": "replace", "newline": "\n"}
+    with unpacking(address), fsspec.open(address, "rt", **how) as file:
+        yield file

@@ -1,0 +1,118 @@
+"""Damaged models and texts: each is one line that names the file, at once, in the memory that the file justifies."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import tracemalloc
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.damage import damage_bytes, damage_json
+from corpus.language.fast_text import FastText
+from corpus.perplexity.cutoff_table import read_cutoffs
+from pipeline.cli import main
+from pipeline.errors import XlmrError
+
+
+def fast_text_model(labels=("de", "en"), buckets=8, pruned=None, loss=3, value=0.5, counts=None) -> bytes:
+    """The bytes of a classifier of 4 columns with one word, as fastText writes it."""
+    counts = counts or [9 - i for i in range(len(labels))]
+    head = struct.pack("<14i", 793712314, 12, 4, 5, 1, 1, 5, 1, loss, 3, buckets, 2, 3, 100) + struct.pack("<d", 1e-4)
+    kept = -1 if pruned is None else len(pruned)
+    head += struct.pack("<iiiqq", 1 + len(labels), 1, len(labels), 100, kept)
+    head += b"haus\0" + struct.pack("<qb", 5, 0)
+    for label, count in zip(labels, counts, strict=True):
+        head += f"__label__{label}".encode() + b"\0" + struct.pack("<qb", count, 1)
+    for number, row in (pruned or {}).items():
+        head += struct.pack("<ii", number, row)
+    rows = 1 + (buckets if pruned is None else len(pruned))
+    matrices = [np.full((rows, 4), value, "<f4"), np.ones((len(labels), 4), "<f4")]
+    return head + b"".join(b"\0" + struct.pack("<qq", *m.shape) + m.tobytes() for m in matrices)
+
+
+@pytest.mark.parametrize("loss", [1, 3])
+@pytest.mark.parametrize("pruned", [None, {3: 0, 7: 1}])
+def test_a_whole_model_is_read(tmp_path, loss, pruned):
+    (tmp_path / "a.bin").write_bytes(fast_text_model(loss=loss, pruned=pruned))
+    model = FastText(tmp_path / "a.bin")
+    assert model.labels == ["de", "en"]
+    assert np.isfinite(model.probabilities(["haus", "anderes", ""])).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"labels": ()}, "it has no labels"),
+        ({"labels": ("de", "../../x")}, r"its label '__label__\.\./\.\./x' names nothing"),
+        ({"labels": ("de", "..")}, "names nothing"),
+        ({"labels": ("de", "")}, "names nothing"),
+        ({"labels": ("de", "de")}, "a label stands in it twice"),
+        ({"value": float("nan")}, "not finite"),
+        ({"value": float("inf")}, "not finite"),
+        ({"value": 1e38}, "that no training gives"),
+        ({"pruned": {}, "buckets": 2**31 - 1}, "2,147,483,647 buckets"),
+        ({"pruned": {8: 0}}, "its n-grams point outside its matrix"),
+        ({"pruned": {1: 1}}, "its n-grams point outside its matrix"),
+        ({"buckets": 0}, "its header has numbers that no model has"),
+        ({"counts": [1, 2]}, "do not stand in falling order"),
+        ({"counts": [10**15, 1]}, "do not stand in falling order"),
+    ],
+)
+def test_a_model_that_fast_text_did_not_write_is_refused(tmp_path, changes, line):
+    (tmp_path / "a.bin").write_bytes(fast_text_model(**changes))
+    tracemalloc.start()
+    with pytest.raises(XlmrError, match=rf"a\.bin: not a fastText classifier \(.*{line}"):
+        FastText(tmp_path / "a.bin")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@given(seed=st.integers(0, 2**32), pruned=st.sampled_from([None, {3: 0, 7: 1}]), loss=st.sampled_from([1, 3]))
+@settings(max_examples=400)
+def test_no_damage_of_a_fast_text_model_is_a_traceback(tmp_path_factory, seed, pruned, loss):
+    path = tmp_path_factory.getbasetemp() / "damaged.bin"
+    path.write_bytes(damage_bytes(fast_text_model(loss=loss, pruned=pruned), seed, head=300))
+    with suppress(XlmrError):
+        labels, scores = FastText(path).predict(["haus und hof", "", "x"])
+        assert len(labels) == 3
+        assert np.isfinite(scores).all()
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=200)
+def test_no_damage_of_cut_offs_is_a_traceback(tmp_path_factory, seed):
+    plain = {"de": [29.8, 34.54], "en": [35.75, 50]}
+    full = {"percentiles": {"head": 30}, "languages": {"de": {"head": 1.5, "middle": 3, "sample": 9}}}
+    path = tmp_path_factory.getbasetemp() / "cutoffs.json"
+    path.write_bytes(damage_json(json.dumps(random.Random(seed).choice([plain, full])).encode(), seed))
+    with suppress(XlmrError):
+        read_cutoffs(path)
+    table = path.with_suffix(".csv")
+    table.write_bytes(damage_bytes(b",de,en\n30,310.5,402.25\n60,620.1,800\n", seed))
+    with suppress(XlmrError):
+        read_cutoffs(table)
+
+
+def test_a_lone_carriage_return_ends_no_line(tmp_path, capsys):
+    (tmp_path / "a.txt").write_bytes(b"one line\rand its rest\nanother\r\nthe third\n")
+    assert main(["corpus", "identify", str(tmp_path / "a.txt"), "--json"]) == 0
+    assert [json.loads(line)["line"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["a.txt.zip", "a.txt.gz", "a.txt.xz", "a.txt.bz2", "a.txt.zst"])
+def test_a_text_that_is_not_compressed_as_named_is_a_line(tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b\x08\0" + zlib.compress(b"x" * 99))
+    for words in (["identify", str(tmp_path / name)], ["train-lid", str(tmp_path / "*.txt.*"), str(tmp_path / "out")]):
+        assert main(["corpus", *words]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert name in said
+        assert "fault of xlmr" not in said
