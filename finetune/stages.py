@@ -5,6 +5,7 @@ pretrain.export's folder + labelled files -> finetune.<task> (results, predictio
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from pretrain.conversion import files_of
 
 EXPORT = "pretrain.export"
 XNLI = "XLM-R's known XNLI recipe"
+WINDOWS = ("recipe.stride", "recipe.longest_question", "recipe.longest_answer")
 
 
 class EncoderFolder(Section):
@@ -128,6 +130,10 @@ class Protocol(Section):
         ge=0,
     )
 
+    def inert(self) -> Collection[str]:
+        """The rows that baselines learn from, where there are none."""
+        return () if self.baselines else ("baseline_rows",)
+
     @model_validator(mode="after")
     def _each_once(self) -> Protocol:
         for values in (self.seeds, self.initialisations):
@@ -154,6 +160,10 @@ class HelpPagesConfig(Section):
     recipe: Recipe
     protocol: Protocol
 
+    def inert(self) -> Collection[str]:
+        """Windows over contexts, where there are no questions."""
+        return () if self.task.has_questions else WINDOWS
+
     @property
     def task(self) -> TaskSettings:
         """The pages as a task like every other."""
@@ -167,6 +177,12 @@ class TaskConfig(Section):
     task: TaskSettings
     recipe: Recipe
     protocol: Protocol
+
+    def inert(self) -> Collection[str]:
+        """How a task is trained, where there is none; windows over contexts, where it has no questions."""
+        if self.task.name == "none":
+            return ("encoder", "recipe", "protocol")
+        return () if self.task.has_questions else WINDOWS
 
 
 def _help_pages_files(config: Any) -> dict[str, str]:

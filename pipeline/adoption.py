@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config import Section, fingerprint
+from pipeline.config import Section
+from pipeline.keys import FORMAT, key_settings
 from pipeline.manifest import FileRecord
 from pipeline.shards import MARKS, Shard, ShardFolder, ShardMark, ShardWork
 from pipeline.storage import canonical_json, publish
@@ -21,7 +22,7 @@ from pipeline.storage import canonical_json, publish
 
 def identity_of(stage: str, version: int, settings: Section, name: str, depends_on: str) -> str:
     """What a shard's files depend on, as one hash: the stage and its settings, the shard's name, and its input."""
-    parts = [stage, version, fingerprint(settings), name, depends_on]
+    parts = [FORMAT, stage, version, key_settings(settings), name, depends_on]
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 

@@ -11,11 +11,12 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from pipeline.errors import UsageError
 from pipeline.yaml_text import YamlError, read_yaml
@@ -45,6 +46,13 @@ class Section(BaseModel):
     @classmethod
     def _check_texts(cls, value: Any) -> Any:
         return _checked(value)
+
+    def inert(self) -> Collection[str]:
+        """Fields that change nothing with these settings, because they belong to what is switched off.
+
+        Names of fields, or dotted names of fields within them. They are left out of the keys of stages.
+        """
+        return ()
 
 
 def _checked(value: Any) -> Any:
@@ -112,25 +120,31 @@ def setting(
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
+def affects_result(field: FieldInfo) -> bool:
+    """Whether a setting can change the result of the stages that read it."""
+    extra = field.json_schema_extra
+    return not (isinstance(extra, Mapping) and extra.get("affects_result") is False)
+
+
 def fingerprint(section: BaseModel) -> dict[str, Any]:
     """The settings that change the result, as plain JSON values."""
     values: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, Mapping) and extra.get("affects_result") is False:
+        if not affects_result(field):
             continue
         value = getattr(section, name)
-        values[name] = fingerprint(value) if isinstance(value, BaseModel) else _plain(value)
+        values[name] = fingerprint(value) if isinstance(value, BaseModel) else plain(value)
     return values
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON has it: sections and tables as mappings, paths as text."""
     if isinstance(value, BaseModel):
         return fingerprint(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -1,20 +1,20 @@
 """Freshness: what would run, and why. Decided from keys and files alone, and always explained.
 
-key = sha256(name, version, settings that change the result, keys of the inputs, checksums of outside files)
+key = sha256(name, version, live settings that differ from their default, keys of inputs, checksums of outside files)
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from pipeline.config import Section, fingerprint, flatten
+from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
+from pipeline.keys import FORMAT, changed_settings, key_settings
 from pipeline.manifest import Manifest, read_manifest, usable_manifest
 from pipeline.records import DamagedFileError
 from pipeline.run_settings import project_folder
@@ -134,7 +134,7 @@ def _plan_stage(
 ) -> StagePlan:
     input_keys = {name: above[name].key for name in stage.inputs}
     files = sorted([PurePosixPath(address).name, checksum] for address, checksum in outside.items())
-    parts = [stage.name, stage.version, fingerprint(settings), input_keys, files]
+    parts = [FORMAT, stage.name, stage.version, key_settings(settings), input_keys, files]
     key = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
     output = project / stage.name / key[:KEY_LENGTH]
     plan = StagePlan(stage, settings, key, output, outside, input_keys, State.STALE)
@@ -177,7 +177,7 @@ def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
     started = plan.output.exists()
     previous = _latest_manifest(plan.output.parent)
     if previous is not None and not started:
-        return State.STALE, list(_differences(plan, previous))
+        return State.STALE, list(_differences(plan, previous)) or ["this version works out keys in another way"]
     marks = len(list((plan.output / MARKS).glob("*.json")))
     if marks:
         return State.MISSING, [f"an earlier run was interrupted; {marks} shards are complete"]
@@ -192,7 +192,7 @@ def _latest_manifest(folder: Path) -> Manifest | None:
 def _differences(plan: StagePlan, previous: Manifest) -> Iterator[str]:
     """What changed since ``previous``: settings, files, the stage's own version, or what it is made from."""
     name = plan.stage.name
-    yield from (f"{name}: {line}" for line in _changed(previous.config, fingerprint(plan.config)))
+    yield from (f"{name}: {line}" for line in changed_settings(previous.config, plan.config))
     before, after = previous.outside, plan.outside
     for address in sorted(before.keys() | after.keys()):
         if address not in after:
@@ -206,14 +206,3 @@ def _differences(plan: StagePlan, previous: Manifest) -> Iterator[str]:
     changed = [i for i, key in plan.input_keys.items() if i not in previous.inputs or previous.inputs[i]["key"] != key]
     if changed:
         yield f"{', '.join(changed)} changed"
-
-
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    old, new = dict(flatten(before)), dict(flatten(after))
-    for name in sorted(old.keys() | new.keys()):
-        if name not in new:
-            yield f"{name} is gone"
-        elif name not in old:
-            yield f"{name} is new"
-        elif old[name] != new[name]:
-            yield f"{name} {old[name]} → {new[name]}"

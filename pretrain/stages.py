@@ -7,6 +7,7 @@ tokenizer.encode's samples, and pretrain.pairs's -> pretrain.train (checkpoints,
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -91,6 +92,10 @@ class PairSettings(Section):
     validation_share: float = setting(
         0.001, "share of the pairs kept for validation, by a hash of their text", gt=0, lt=1
     )
+
+    def inert(self) -> Collection[str]:
+        """The share of no pairs."""
+        return () if self.files else ("validation_share",)
 
 
 class TrainSettings(Section):
@@ -187,6 +192,10 @@ class PretrainConfig(Section):
     data: DataSettings = setting(default_factory=DataSettings, description="samples and masks")
     pairs: PairSettings = setting(default_factory=PairSettings, description="parallel text")
     train: TrainSettings = setting(default_factory=TrainSettings, description="the optimisation")
+
+    def inert(self) -> Collection[str]:
+        """The pairs: training reads what pretrain.pairs made of them."""
+        return ("pairs",)
 
 
 class PairsConfig(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -176,6 +177,11 @@ class TrainSettings(Section):
     )
     seed: Seed = setting(1, "seed of the trainer's own draw of lines")
 
+    def inert(self) -> Collection[str]:
+        """What only a unigram's pruning uses; the seed of a draw that is not made."""
+        pruning = ("seed_pieces", "shrinking_factor", "rounds", "score_bits") if self.model_type == "bpe" else ()
+        return pruning if self.input_sentence_size else (*pruning, "seed")
+
     @model_validator(mode="after")
     def _check_user_defined(self) -> TrainSettings:
         wanted = self.user_defined_pieces
@@ -246,6 +252,10 @@ class StudySettings(Section):
     )
     test_bytes: int = setting(100_000, "text of a language that is measured on, in bytes, at the most", gt=0)
 
+    def inert(self) -> Collection[str]:
+        """Everything but the smoothings, where none is to be tried."""
+        return () if self.alphas else type(self).model_fields.keys() - {"alphas"}
+
 
 class TokenizerSettings(Section):
     """All settings of the room."""
@@ -265,12 +275,20 @@ class SampleStage(Section):
     existing: ExistingSettings
     sample: SampleSettings
 
+    def inert(self) -> Collection[str]:
+        """The text, where no vocabulary is learnt from it."""
+        return ("sample",) if self.existing.model else ()
+
 
 class TrainStage(Section):
     """What ``tokenizer.train`` reads."""
 
     existing: ExistingSettings
     train: TrainSettings
+
+    def inert(self) -> Collection[str]:
+        """The trainer, where a vocabulary is taken as it is."""
+        return ("train",) if self.existing.model else ()
 
 
 def _existing_files(config: SampleStage | TrainStage) -> dict[str, str]:
@@ -290,6 +308,11 @@ class StudyStage(Section):
     sample: SampleSettings
     train: TrainSettings
     study: StudySettings
+
+    def inert(self) -> Collection[str]:
+        """What the study varies itself; everything, where there is none."""
+        varied = ("sample.alpha", "sample.bytes", "train.vocabulary_size", "train.model_type")
+        return (*varied, "train.input_sentence_size") if self.study.alphas else ("sample", "train")
 
 
 ROOM = Room(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -67,6 +68,12 @@ class Fetch(Section):
         pattern=r"^-?\d+$|^(-?\d*):(-?\d*)(:[1-9]\d*)?$",
     )  # fmt: skip
     lists: Path = setting(Path(".cache/lists"), "folder that keeps the lists of dumps", affects_result=False)
+
+    def inert(self) -> Collection[str]:
+        """Of the crawl, the dumps and the index one says what is read; only the last two use ``base``."""
+        if self.index.files:
+            return ("crawl", "dumps")
+        return ("crawl",) if self.dumps else ("base", "kind")
 
     @field_validator("dumps", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -60,6 +61,10 @@ class NearDuplicates(Section):
     memory_bytes: int = setting(
         2**30, "memory for one part of one band, beside 8 bytes a document", ge=2**16, affects_result=False
     )
+
+    def inert(self) -> Collection[str]:
+        """Everything, unless they are looked for."""
+        return () if self.enabled else type(self).model_fields.keys() - {"enabled"}
 
     @model_validator(mode="after")
     def _bands_fit(self) -> NearDuplicates:

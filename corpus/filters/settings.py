@@ -6,8 +6,8 @@ told apart by language, in ``languages``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError, model_validator
 
@@ -226,6 +226,11 @@ class Filters(Section):
         if "only_hosts" in self.rules and not (self.only_hosts.hosts or self.only_hosts.files):
             raise ValueError("rules has only_hosts, but only_hosts names no hosts and no files: nothing would be kept")
         return self
+
+    def inert(self) -> Collection[str]:
+        """The sets of rules that are on in no language, and what is written for data that is not masked."""
+        rules = set(get_args(RuleSet)) - self.rules_in_use()
+        return rules | {f"placeholders.{kind}" for kind in get_args(Kind) if kind not in self.mask}
 
     @model_validator(mode="after")
     def _languages_are_understood(self) -> Self:

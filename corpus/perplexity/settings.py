@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pipeline.config import LocalPath, Section, setting
@@ -49,6 +50,10 @@ class LanguageModels(Section):
     )
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)
 
+    def inert(self) -> Collection[str]:
+        """How models are trained, where they are taken from a folder."""
+        return () if self.folder is None else type(self).model_fields.keys() - {"folder"}
+
 
 class Scoring(Section):
     """Scoring by the models, while mining."""
@@ -74,6 +79,10 @@ class Perplexity(Section):
         "a table that is used instead of percentiles: table.json of corpus.cutoffs, a JSON file "
         "{language: [head, middle]}, or cc_net's cutoff.csv",
     )
+
+    def inert(self) -> Collection[str]:
+        """The percentiles, where a table is used instead."""
+        return ("head_percentile", "middle_percentile", "sample") if self.cutoffs else ()
 
 
 def outside_model_files(settings: LanguageModels) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 from pydantic import model_validator
@@ -15,6 +16,7 @@ TaskName = Literal[
 ]  # fmt: skip
 
 GLUE: tuple[str, ...] = get_args(GlueName)
+QUESTIONS = ("squad", "xquad", "mlqa")
 
 
 class OwnTask(Section):
@@ -51,6 +53,14 @@ class OwnTask(Section):
     labels: tuple[str, ...] = setting(
         (), "classes, kinds of names or plain tags, in the order of scores; empty: those of train"
     )
+
+    def inert(self) -> Collection[str]:
+        """What only files of another form have."""
+        table = {"header", "quotes"}
+        columns = {"id_column", "text_column", "pair_column", "label_column"}
+        words = {"word_column", "tag_column", "scheme"}
+        of_others = {"conll": table | columns, "squad": table | columns | words, "jsonl": table | words}
+        return of_others.get(self.format, words)
 
     @model_validator(mode="after")
     def _kind_has_format(self) -> OwnTask:
@@ -89,3 +99,18 @@ class TaskSettings(Section):
     )
     translated_test: bool = setting(False, "XNLI: dev and test texts machine-translated to English (translate-test)")
     own: OwnTask = setting(default_factory=OwnTask, description="what a task of one's own is read from")
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether answers are looked for in contexts."""
+        return self.own.kind == "span" if self.name == "own" else self.name in QUESTIONS
+
+    def inert(self) -> Collection[str]:
+        """What belongs to other tasks, or to the other source; everything but the name, where there is no task."""
+        fields = type(self).model_fields.keys()
+        if self.name == "none":
+            return fields - {"name"}
+        found = {"own"} if self.name != "own" else {"folder", "source", "hub_name"}
+        found |= {"hub_name"} if self.source == "folder" else {"folder"}
+        found |= set() if self.has_questions else {"strict"}
+        return found if self.name == "xnli" else found | {"translated_test"}
