@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from corpus.crawl.inflate import Gap, Limits, Text, format_of
 from corpus.crawl.slots import StoppedError, pause, slot
 from corpus.crawl.source import Opened, RefusedError, open_range, open_source
-from corpus.crawl.tape import BEGINS
+from corpus.crawl.tape import RECORD_START
 from pipeline.errors import XlmrError
 from pipeline.storage import check_file, naming, read_json, write_json
 
@@ -216,6 +216,6 @@ def _ends_whole(stream: IO[bytes]) -> bool:
     stream.seek(0)
     if format_of(stream.read(_MAGIC)) is None:
         return True
-    text = Text(stream, Limits(2**62, 2**62), BEGINS)
-    start = text.next_start(text.size - _TAIL, BEGINS) if text.size > _TAIL else 0
+    text = Text(stream, Limits(2**62, 2**62), RECORD_START)
+    start = text.next_start(text.size - _TAIL, RECORD_START) if text.size > _TAIL else 0
     return start is None or not any(isinstance(part, Gap) for part in text.parts(start))

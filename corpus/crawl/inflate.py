@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from io import SEEK_END
-from operator import itemgetter
 from typing import IO, NamedTuple, Protocol
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
@@ -31,7 +30,9 @@ GROWTH_FROM = 2**24
 READ = 2**15
 """Bytes that are read from the file at once."""
 _MAGIC = 4
-_FIRST_BYTES = 64
+_FIRST_BYTES = 128
+_LONGEST_BLOCK = 2**17
+"""Bytes that zstd may want before it gives any."""
 _RETRIES = 16
 """How many times the size of a file may be read again in search of members, beyond ``_RETRIED_ANYWAY`` bytes."""
 _RETRIED_ANYWAY = 2**26
@@ -110,8 +111,10 @@ class UnreadableError(Exception):
 
 
 # The upper three flags of gzip are reserved. A skippable frame of zstd, with its own magic numbers, has no text.
-GZIP = Format("gzip", re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"), lambda: IgzipDecompressor(flag=DECOMP_GZIP))
+GZIP = Format("gzip", re.compile(rb"\x1f\x8b\x08(?=[\x00-\x1f])"), lambda: IgzipDecompressor(flag=DECOMP_GZIP))
 ZSTD = Format("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), ZstdDecompressor)
+_SOME_TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]{32}")
+_START = re.compile(GZIP.start.pattern + b"|" + ZSTD.start.pattern)
 
 
 def format_of(start: bytes) -> Format | None:
@@ -126,66 +129,74 @@ class Text:
     ``format``   None: it is not compressed.
     """
 
-    def __init__(self, stream: IO[bytes], limits: Limits, begins: bytes) -> None:
+    def __init__(self, stream: IO[bytes], limits: Limits, begins: re.Pattern[bytes]) -> None:
         self._stream = stream
         self._limits = limits
         self._given = self._retried = 0
         self.size = stream.seek(0, SEEK_END)
         stream.seek(0)
-        start = stream.read(max(_MAGIC, len(begins)))
+        start = stream.read(READ)
         self.format = format_of(start)
         self._first = 0
         self.problem = "" if start else "the file is empty"
-        if start and self.format is None and not start.startswith(begins):
+        if start and self.format is None and not begins.match(start):
             self._search(begins)
 
-    def _search(self, begins: bytes) -> None:
+    def _search(self, begins: re.Pattern[bytes]) -> None:
         """Find out what the file is although its start is damaged."""
-        found = [(start, form) for form in (GZIP, ZSTD) if (start := self._next_start(form, 0, begins)) is not None]
-        if found:
-            self._first, self.format = min(found, key=itemgetter(0))
-        elif not self._holds(begins):
+        found = self._next_member(0, begins)
+        holds = found is None and self._holds(begins)
+        if found is None and not holds:
+            found = self._next_member(0, _SOME_TEXT)  # members that end within records
+        if found is not None:
+            self._first, self.format = found
+        elif not holds:
             self.problem = "it is neither gzip, zstd nor a WARC file"
 
     def parts(self, start: int = 0) -> Iterator[Chunk | Gap]:
         """All from the member at ``start`` on, with its gaps."""
-        position: int | None = max(start, self._first)
         if start < self._first:
             yield Gap(start, start, self._first, "the start of the file is damaged", b"")
-        while position is not None:
+        member = (max(start, self._first), self.format)
+        while True:
+            position, form = member
             self._stream.seek(position)
             try:
-                yield from self._plain() if self.format is None else self._members(self.format, position)
+                yield from self._plain() if form is None else self._members(form, position)
                 return
             except UnreadableError as error:
-                position = None
-                if self.format is not None and not error.final and self._may_retry(error.position):
-                    position = self._next_start(self.format, error.position + 1)
-                end = self.size if position is None else position
-                begins = self._first_bytes(self.format, error.position) if self.format else b""
+                retry = form is not None and not error.final and self._may_retry(error.position)
+                found = self._next_member(error.position + 1) if retry else None
+                begins = self._first_bytes(form, error.position) if form else b""
+                end = self.size if found is None else found[0]
                 yield Gap(error.position, error.done, end, error.problem, begins or b"")
+                if found is None:
+                    return
+                member = found
 
-    def next_start(self, position: int, begins: bytes) -> int | None:
+    def next_start(self, position: int, begins: re.Pattern[bytes]) -> int | None:
         """Where, from ``position`` on, the first member begins whose text begins so; None if there is none."""
-        return self._next_start(self.format, position, begins) if self.format else None
+        found = self._next_member(position, begins) if self.format else None
+        return found[0] if found else None
 
     def _may_retry(self, position: int) -> bool:
         """Whether to read on after a member that failed. Made for it, a file could fail at each of its bytes."""
         self._retried += self._stream.tell() - position
         return self._retried <= _RETRIES * self.size + _RETRIED_ANYWAY
 
-    def _next_start(self, form: Format, position: int, begins: bytes = b"") -> int | None:
+    def _next_member(self, position: int, begins: re.Pattern[bytes] | None = None) -> tuple[int, Format] | None:
         """Where, from ``position`` on, the first member begins whose start can be read, and reads like ``begins``."""
         while True:
             self._stream.seek(position)
             block = self._stream.read(READ)
-            for found in form.start.finditer(block):
-                text = self._first_bytes(form, position + found.start())
-                if text is not None and text.startswith(begins):
-                    return position + found.start()
-            if len(block) < _MAGIC:
+            for found in _START.finditer(block):
+                start, form = position + found.start(), format_of(block[found.start() : found.start() + _MAGIC])
+                text = self._first_bytes(form, start) if form else None
+                if form and text is not None and (begins is None or begins.match(text)):
+                    return start, form
+            if len(block) < READ:
                 return None
-            position += len(block) - _MAGIC + 1
+            position += READ - _MAGIC + 1
 
     def _first_bytes(self, form: Format, position: int) -> bytes | None:
         """The first plain bytes of the member that begins there; None if none does."""
@@ -193,19 +204,24 @@ class Text:
         data = self._stream.read(4096)
         if form is GZIP and header_goes_on(data):
             data += self._stream.read(LONGEST)
+        inflate, fed, text = form.new(), 0, b""
         try:
-            return form.new().decompress(data, _FIRST_BYTES)
+            while data and not text and not inflate.eof and fed <= _LONGEST_BLOCK:
+                text = inflate.decompress(data, _FIRST_BYTES)
+                fed += len(data)
+                data = self._stream.read(READ)
         except _ERRORS:
             return None
+        return text
 
-    def _holds(self, begins: bytes) -> bool:
-        """Whether these bytes are anywhere in the file as it is."""
+    def _holds(self, begins: re.Pattern[bytes]) -> bool:
+        """Whether a record begins anywhere in the file as it is."""
         self._stream.seek(0)
         before = b""
         while block := self._stream.read(PIECE):
-            if begins in before + block:
+            if begins.search(before + block):
                 return True
-            before = block[1 - len(begins) :]
+            before = block[-_FIRST_BYTES:]
         return False
 
     def _plain(self) -> Iterator[Chunk]:

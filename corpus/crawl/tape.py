@@ -21,7 +21,7 @@ HEADER_ENDS = b"\r\n\r\n"
 LONGEST_HEADER = 2**16
 _TEXT = re.compile(rb"[^\r\n]")
 _HEADER_END = re.compile(rb"\n\r?\n|\n(?=" + RECORD_LINE.pattern + rb")")
-_RECORD = re.compile(RECORD_LINE.pattern + rb"(?=[A-Za-z][A-Za-z-]*[ \t]*:)")
+RECORD_START = re.compile(RECORD_LINE.pattern + rb"(?=[A-Za-z][A-Za-z-]*[ \t]*:)")
 """A record after damage, perhaps in the middle of a line: its first line, and a header below it."""
 _LONGEST_RECORD_START = 128
 _MOST_NEWLINES = 1024
@@ -88,7 +88,7 @@ class Tape:
         """Go to the next place that begins a record; False, and at the end of what is held, if none comes."""
         while True:
             start = self._next_start(self._at)
-            found = _RECORD.search(self._data, self._at, len(self._data) if start is None else start)
+            found = RECORD_START.search(self._data, self._at, len(self._data) if start is None else start)
             if found or start is not None:
                 self._at = found.start() if found else start or 0
                 self._forget()
@@ -155,7 +155,7 @@ class Tape:
     def holds_record(self, length: int) -> bool:
         """Whether a record seems to begin in the next bytes."""
         place = self._data.find(BEGINS, self._at, self._at + length)
-        return place >= 0 and _RECORD.search(self._data, place, self._at + length) is not None
+        return place >= 0 and RECORD_START.search(self._data, place, self._at + length) is not None
 
     def newlines_after(self, length: int) -> bool:
         """Whether two newlines follow after so many bytes, as they must after a record, and something after them."""
@@ -194,7 +194,7 @@ class Tape:
             if len(self._data) - self._at > longest or not self._more():
                 return None
         rest = bytes(self._data[self._at : end])
-        return None if len(rest) > longest or _RECORD.search(rest) else rest
+        return None if len(rest) > longest or RECORD_START.search(rest) else rest
 
     def _begins_member(self) -> bool:
         mark = self._marks[self._mark_at(self._record)]

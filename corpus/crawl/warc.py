@@ -14,11 +14,12 @@ from typing import IO, NamedTuple
 
 from corpus.crawl.block_digest import digest_fits
 from corpus.crawl.inflate import Chunk, Gap, Limits, Text
-from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, RECORD_LINE, RECORD_LINES, Tape
+from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, RECORD_LINE, RECORD_LINES, RECORD_START, Tape
 
 _NEWLINE = re.compile(r"\r?\n")
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_LENGTH = "content-length"
+_LENGTH, _TYPE = "content-length", "warc-type"
+_NO_TYPE = "a record has no WARC-Type"
 _MANDATORY = {b"warc-type", b"warc-record-id", b"warc-date", b"content-length"}
 _DIGESTS = 4
 """How many times the size of a file may be hashed to see which records are whole, beyond ``_DIGESTED_ANYWAY`` bytes."""
@@ -76,7 +77,7 @@ def read_records(
 
     A record with more than ``max_bytes`` of content is a Damage too; it is never held in memory.
     """
-    text = Text(stream, limits, BEGINS)
+    text = Text(stream, limits, RECORD_START)
     if text.problem:
         yield Damage(0, text.problem, text.size)
         return
@@ -84,16 +85,25 @@ def read_records(
     for part in reader.parts:
         record = _of_whole_member(part, max_bytes) if type(part) is Chunk and part.last else None
         if record is None:
-            for item in reader.look_closely(part):
-                if isinstance(item, Damage) or item.headers.get("warc-type") in types:
-                    yield item
+            yield from _of_types(reader.look_closely(part), types)
             continue
         if reader.loss is not None:
             yield reader.end_loss(part.position)
-        if record.headers.get("warc-type") in types:
+        kind = record.headers.get(_TYPE)
+        if kind in types:
             yield record
+        elif kind is None:
+            yield Damage(record.position, _NO_TYPE, part.end - part.position, 1)
     if reader.loss is not None:
         yield reader.end_loss(text.size)
+
+
+def _of_types(items: Iterator[Record | Damage], types: Collection[str]) -> Iterator[Record | Damage]:
+    for item in items:
+        if isinstance(item, Damage) or item.headers.get(_TYPE) in types:
+            yield item
+        elif _TYPE not in item.headers:
+            yield Damage(item.position, _NO_TYPE, len(item.body), 1)
 
 
 def _of_whole_member(chunk: Chunk, max_bytes: int) -> Record | None:

@@ -57,7 +57,7 @@ CASES = {
     "not compressed, length too small": (b"".join([*GOOD[:2], WRONG, *GOOD[2:]]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
     "not compressed, garbage between": (b"".join([*GOOD[:2], b"garbage\r\n" * 9, *GOOD[2:]]), [0, 1, 2, 3, 4, 5], 1, "no WARC header"),
     "a header that does not end": (packed(*GOOD[:2], b"WARC/1.0\r\n" + b"X" * 200_000, *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "no WARC header"),
-    "no type": (packed(*GOOD[:2], wet_record(9, "x" * 500).replace(b"WARC-Type", b"X"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 0, ""),
+    "no type": (packed(*GOOD[:2], wet_record(9, "x" * 500).replace(b"WARC-Type", b"X"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "no WARC-Type"),
     "no URL": (packed(*GOOD[:2], wet_record(9, "x" * 500).replace(b"WARC-Target-URI", b"X"), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "no warc-target-uri"),
     "bad URL": (packed(*GOOD[:2], wet_record("[x", "x" * 500).replace(b"example.org/", b""), *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "not a URL"),
     "names in other letters": (packed(*(r.replace(b"WARC-Target-URI", b"Warc-target-uri") for r in GOOD)), [0, 1, 2, 3, 4, 5], 0, ""),
