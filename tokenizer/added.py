@@ -6,11 +6,17 @@ A text -> the places of such tokens in it. They are found before SentencePiece r
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+OTHER_WORD_SIGNS = frozenset(
+    map(chr, (0x200C, 0x200D, *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F14A), *range(0x1F150, 0x1F16A)))
+).union(map(chr, range(0x1F170, 0x1F18A)))
+"""Joiners, and letters in circles and squares."""
 
 Normalise = Callable[[str], tuple[str, list[int]]]
 """Text -> its normalised form, and for each character of that, and for its end, the character that it comes from."""
@@ -70,19 +76,28 @@ class _Matcher:
 
 
 def _ends(neighbour: str) -> bool:
-    """Whether a word ends where this character (or nothing) stands."""
-    return not re.match(r"\w", neighbour)
+    r"""Whether a word ends where this character (or nothing) stands.
+
+    A word is what ``\w`` is to Rust's regex (UTS 18): marks too, and no fractions, unlike Python's.
+    """
+    if not neighbour:
+        return True
+    kind = unicodedata.category(neighbour)
+    return kind[0] not in "LM" and kind not in {"Nd", "Nl", "Pc"} and neighbour not in OTHER_WORD_SIGNS
 
 
 class AddedTokens:
-    """The added tokens of one vocabulary. ``normalise`` is that vocabulary's."""
+    """The added tokens of one vocabulary, whose normalisation is ``normalise``.
 
-    def __init__(self, tokens: Sequence[AddedToken], normalise: Normalise) -> None:
+    ``normal_text`` gives the text of that alone, four times as fast.
+    """
+
+    def __init__(self, tokens: Sequence[AddedToken], normalise: Normalise, normal_text: Callable[[str], str]) -> None:
         self.tokens = tuple(tokens)
-        self._normalise = normalise
+        self._normalise, self._normal_text = normalise, normal_text
         self._as_written = _Matcher.of({one.content: one for one in tokens if not one.normalized})
         # Their own text is normalised too; what normalisation deletes is found nowhere.
-        normal = {normalise(one.content)[0]: one for one in tokens if one.normalized}
+        normal = {normal_text(one.content): one for one in tokens if one.normalized}
         self._normalised = _Matcher.of({text: one for text, one in normal.items() if text})
 
     def __bool__(self) -> bool:
@@ -100,6 +115,8 @@ class AddedTokens:
 
     def _find_normalised(self, text: str, offset: int) -> Iterator[Found]:
         assert self._normalised is not None
+        if not self._normalised.pattern.search(self._normal_text(text)):
+            return
         normal, origins = self._normalise(text)
         for start, end, number in self._normalised.find(normal):
             yield offset + origins[start], offset + origins[end], number

@@ -46,7 +46,7 @@ class Tokenizer:
         self.processor = processor
         self.model = model
         self.source = source
-        self.added = AddedTokens(added, self._normalise)
+        self.added = AddedTokens(added, self._normalise, self._normal_text)
         size = processor.vocab_size()
         # SentencePiece's <unk> <s> </s> are 0 1 2.
         self._to_ids = np.concatenate([[UNK, BOS, EOS], np.arange(3, size) + OFFSET]).astype(np.int32)
@@ -148,8 +148,10 @@ class Tokenizer:
     def _normalise(self, text: str) -> tuple[str, list[int]]:
         """As ``added.Normalise``: spaces as spaces, and none before the text."""
         normal, origins = self.processor.normalize(text, with_offsets=True)
-        first = int(normal.startswith("▁"))
-        return normal[first:].replace("▁", " "), origins[first:]
+        return _plain(normal), origins[int(normal.startswith("▁")) :]
+
+    def _normal_text(self, text: str) -> str:
+        return _plain(self.processor.normalize(text))
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids, special ones left out; ``<unk>`` comes out as SentencePiece's ⁇."""
@@ -191,6 +193,10 @@ class Tokenizer:
         if numbers.size and (numbers.min() < 0 or numbers.max() >= self.vocabulary_size):
             raise ValueError(f"ids must be in [0, {self.vocabulary_size}), got {numbers.min()} to {numbers.max()}")
         return numbers
+
+
+def _plain(normal: str) -> str:
+    return normal.removeprefix("▁").replace("▁", " ")
 
 
 def _from_bytes(model: bytes, added: tuple[AddedToken, ...]) -> Tokenizer:
