@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, prune, and each room's own commands.
+"""``xlmr``: run, plan, status, inspect, report, prune, settings, and each room's own commands.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -44,7 +44,7 @@ def build_app(dag: Dag, asked: str = "") -> App:
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
-    for command in (_run, _plan, _status, _inspect, _report, _prune):
+    for command in (_run, _plan, _status, _inspect, _report, _prune, _settings):
         app.command(command(dag), name=command.__name__[1:])
     for room in dag.rooms:
         app.command(_room_app(dag, room, described=room.name == asked))
@@ -224,6 +224,33 @@ def _prune(dag: Dag) -> Callable[..., None]:
             print(line)
 
     return prune
+
+
+def _settings(dag: Dag) -> Callable[..., None]:
+    def settings(section: str = "", *, markdown: Flag = False, json_schema: Flag = False) -> None:
+        """List every setting with its type, default, range, description and source.
+
+        Parameters
+        ----------
+        section
+            A section or a setting, as corpus.read; all if not given.
+        markdown
+            As a page of Markdown.
+        json_schema
+            The JSON schema of a whole configuration, for editors.
+        """
+        import json
+
+        from pipeline.settings_list import as_markdown, as_text, list_settings
+
+        if json_schema:
+            print(json.dumps(dag.config_model.model_json_schema(), indent=2, ensure_ascii=False))
+            return
+        found = list_settings(dag.config_model, section)
+        for line in as_markdown(found) if markdown else as_text(found):
+            print(line)
+
+    return settings
 
 
 def _room_app(dag: Dag, room: Room, *, described: bool) -> App:
