@@ -79,8 +79,8 @@ def as_markdown(groups: list[Group]) -> Iterator[str]:
     yield (
         "Written by `xlmr settings --markdown`. A setting of the YAML file can be given as `--section.field VALUE` or "
         "as `XLMR_SECTION__FIELD` in the environment. **Key** says whether another value makes the stages that read "
-        "the setting stale; a setting of what is switched off makes nothing stale. `xlmr settings --json-schema` prints "
-        "the JSON schema of a whole file, for editors."
+        "the setting stale; a setting of what is switched off makes nothing stale. `xlmr settings --json-schema` "
+        "prints the JSON schema of a whole file, for editors."
     )
     for group in groups:
         yield f"\n## {group.name}\n\n{group.summary}\n"
