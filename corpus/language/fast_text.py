@@ -29,6 +29,8 @@ _END = END_OF_LINE.decode()
 ROUNDING = 5e-5
 """More than the probabilities here and fastText's ever differ by: 6e-6 was the most over 10,000 web pages."""
 
+FAR_BELOW = -50
+"""exp of this is still far from the smallest float32."""
 GUARD = np.float32(1e-5)
 """What fastText adds to a probability before it takes the logarithm (utils, std_log)."""
 
@@ -92,7 +94,9 @@ class FastText:
         hidden, known = self._hidden(texts)
         scores = hidden @ self._output
         if self._paths is None:
-            likely = np.exp(scores - scores.max(1, keepdims=True, initial=0))
+            peak = scores.max(1, keepdims=True, initial=-np.inf)
+            # Nothing is taken off where it need not be: where all scores are far below 0 all would be 0 else.
+            likely = np.exp(scores - np.where(peak < FAR_BELOW, peak, np.maximum(peak, 0)))
             return likely / likely.sum(1, keepdims=True) + GUARD, known
         right = expit(scores)
         # fastText's own guard against log 0 (utils, std_log): it shows in the second decimal of a sure answer.

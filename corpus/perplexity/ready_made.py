@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from corpus.language.labels import LABEL
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel, load_ngrams
+from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel, load_ngrams, try_models
 from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport
 from pipeline.storage import expand, is_local
@@ -56,6 +56,7 @@ def take_language(models: ReadyMade, workspace: Path) -> ShardReport:
     ngrams = workspace / f"{models.language}{NGRAMS_SUFFIX}"
     _take(models.pieces, pieces)
     _take(models.ngrams, ngrams)
+    try_models(pieces, ngrams)
     known = PiecesModel(pieces).share_known_by(load_ngrams(ngrams))
     if known < LEAST_KNOWN:
         raise XlmrError(

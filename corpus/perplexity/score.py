@@ -14,10 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from corpus.perplexity.ngrams_file import check_ngrams
 from corpus.perplexity.normalise import normalise_batch
 from corpus.perplexity.settings import MODEL_MEMORY
+from pipeline.child import run_script
 from pipeline.errors import XlmrError
 
+TRIAL = Path(__file__).with_name("trial_child.py")
+TRIAL_SECONDS = 600.0
+"""A trial of cc_net's largest model takes seconds from a disk; over a network its pages come one by one."""
 PIECES_SUFFIX = ".sp.model"
 NGRAMS_SUFFIX = ".arpa.bin"
 
@@ -93,6 +98,7 @@ def load_ngrams(path: Path) -> Any:
     """A KenLM model, mapped: what is read of it is shared by the workers. Errors: XlmrError if it cannot be loaded."""
     import kenlm
 
+    check_ngrams(path)
     options = kenlm.Config()
     options.load_method = kenlm.LoadMethod.LAZY
     options.show_progress = False
@@ -100,6 +106,26 @@ def load_ngrams(path: Path) -> Any:
         return kenlm.Model(str(path), options)
     except (OSError, RuntimeError) as error:
         raise _unloadable(path, error) from None
+
+
+def try_models(pieces: Path, ngrams: Path) -> None:
+    """Load both files of a language in a process of its own, and score with them.
+
+    For files that somebody else made: where one is damaged, native code may crash, and takes no run with it there.
+    Errors: XlmrError naming both.
+    """
+    check_ngrams(ngrams)
+    order = {"pieces": str(pieces), "ngrams": str(ngrams)}
+    try:
+        run_script(TRIAL, order, {}, "give whole files", TRIAL_SECONDS)
+    except XlmrError as error:
+        reason = error.problem.removeprefix(f"{TRIAL.stem}: ")
+        raise XlmrError(f"{pieces}, {ngrams.name}: cannot be used ({reason})", error.mend) from None
+
+
+def try_language(folder: Path, language: str) -> None:
+    """``try_models`` for a language's two files in ``folder``."""
+    try_models(folder / f"{language}{PIECES_SUFFIX}", folder / f"{language}{NGRAMS_SUFFIX}")
 
 
 def _unloadable(path: Path, error: Exception) -> XlmrError:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
+from pipeline.manifest import usable_manifest
 from pipeline.packed import unpacking
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ class Scorer:
         self._language = language
         self._cutoffs = cutoffs
         self._memory_bytes = memory_bytes
+        manifest = usable_manifest(models)
+        self._ours = manifest is not None and not manifest.faults(models)  # else they are tried before they are used
+        self._tried: set[str] = set()
         optional = (("language", language is None), ("perplexity", True), ("pieces", True), ("bucket", bool(cutoffs)))
         self.columns = [*(name for name, there in optional if there), "text"]
 
@@ -153,12 +157,15 @@ class Scorer:
     def _score_in(self, language: str, documents: Sequence[list[str]]) -> Iterator[Scored]:
         import numpy as np
 
-        from corpus.perplexity.score import load_language_model, name_of_model, perplexity_of
+        from corpus.perplexity.score import load_language_model, name_of_model, perplexity_of, try_language
 
         texts = list(chain.from_iterable(documents))
         scores, pieces = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
         name = name_of_model(language, self._there)
         if name is not None:
+            if not self._ours and name not in self._tried:
+                try_language(self._folder, name)
+                self._tried.add(name)
             scores, pieces = load_language_model(self._folder, name, self._memory_bytes).score_batch(texts)
         values = perplexity_of(scores, pieces).tolist()
         counts = pieces.tolist()

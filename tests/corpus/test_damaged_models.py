@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language_models import clean_text, train_models
 
 from benchmarks.damage import damage_bytes, damage_json
 from corpus.language.fast_text import FastText
 from corpus.perplexity.cutoff_table import read_cutoffs
+from corpus.perplexity.score import load_ngrams, try_models
 from pipeline.cli import main
 from pipeline.errors import XlmrError
 
@@ -116,3 +118,51 @@ def test_a_text_that_is_not_compressed_as_named_is_a_line(tmp_path, capsys, name
         assert said.count("\n") == 1
         assert name in said
         assert "fault of xlmr" not in said
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory):
+    return train_models(tmp_path_factory.mktemp("models"), {"de": "\n".join(clean_text("de", 0, 60))}, order=3)
+
+
+def test_whole_models_are_tried_and_used(language_model):
+    try_models(language_model / "de.sp.model", language_model / "de.arpa.bin")
+
+
+@pytest.mark.parametrize(
+    ("place", "new", "line"),
+    [
+        (0, b"x", "its first bytes are another's"),
+        (60, b"\x7f", "its header is damaged or of another machine"),
+        (88, b"\x09", "order 9, where 2 to 6 can be read"),
+        (92, b"\0\0\xc0\x7f", "numbers that KenLM does not write"),
+        (92, b"\0\0\0\0", "a probing multiplier of 0"),
+        (96, b"\x7f", "numbers that KenLM does not write"),
+        (108, b"\xff" * 8, r"it says that it has .* n-grams in"),
+        (116, b"\0" * 8, r"it says that it has .* n-grams in"),
+    ],
+)
+def test_a_damaged_header_of_ngrams_is_refused_before_it_is_mapped(tmp_path, language_model, place, new, line):
+    data = bytearray((language_model / "de.arpa.bin").read_bytes())
+    data[place : place + len(new)] = new
+    (tmp_path / "de.arpa.bin").write_bytes(data)
+    with pytest.raises(XlmrError, match=rf"de\.arpa\.bin: cannot be loaded \(no KenLM binary: .*{line}"):
+        load_ngrams(tmp_path / "de.arpa.bin")
+
+
+def test_models_that_crash_native_code_end_in_a_line(tmp_path, language_model, capsys, monkeypatch):
+    for name in ("de.sp.model", "de.arpa.bin"):
+        (tmp_path / name).write_bytes((language_model / name).read_bytes())
+    (crashing := tmp_path / "trial_child.py").write_text("import os; os.abort()")
+    monkeypatch.setattr("corpus.perplexity.score.TRIAL", crashing)
+    (tmp_path / "a.txt").write_text("Ein Satz.\n")
+    assert main(["corpus", "score", str(tmp_path / "a.txt"), "--language", "de", "--models", str(tmp_path)]) == 1
+    assert "de.arpa.bin: cannot be used (crashed (SIGABRT))" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_damage_of_ngrams_is_a_traceback(tmp_path, language_model, seed):
+    """In a child: bytes in the tables may crash whoever follows them."""
+    (tmp_path / "de.arpa.bin").write_bytes(damage_bytes((language_model / "de.arpa.bin").read_bytes(), seed, head=140))
+    with suppress(XlmrError):
+        try_models(language_model / "de.sp.model", tmp_path / "de.arpa.bin")
