@@ -149,7 +149,7 @@ def check_pieces(folder: Path, pieces: int, config: ModelConfig) -> None:
     if pieces > config.vocabulary_rows:
         raise XlmrError(
             f"{folder}: the tokenizer has {pieces:,} pieces, the model {config.vocabulary_rows:,}",
-            "they are not of one model",
+            "they are not of one model, or tokens were added without rows (transformers: resize_token_embeddings)",
         )
 
 
