@@ -132,7 +132,7 @@ NODES_AT_MOST = 1 << 21
 
 
 def is_sound(charsmap: bytes) -> bool:
-    """Whether all places that a charsmap names lie inside it. SentencePiece follows them unchecked."""
+    """Whether all places that a charsmap names lie inside it and begin a text. SentencePiece follows them unchecked."""
     if not charsmap:
         return True
     size = struct.unpack_from("<I", charsmap)[0] if len(charsmap) > 4 else 0
@@ -142,8 +142,18 @@ def is_sound(charsmap: bytes) -> bool:
     is_value = units >> 31 == 1
     nodes, values = units[~is_value], units[is_value] & 0x7FFFFFFF
     children = np.flatnonzero(~is_value) ^ ((nodes >> 10).astype(np.int64) << ((nodes & 0x200) >> 6))
-    inside = children.max(initial=0) < len(units)
-    return bool(inside and values.max(initial=0) < len(charsmap) - 4 - size)
+    texts = np.frombuffer(charsmap, np.uint8, offset=4 + size)
+    if children.max(initial=0) >= len(units) or values.max(initial=0) >= len(texts) or not _is_text(texts.tobytes()):
+        return False
+    return not (texts[values] & 0xC0 == 0x80).any()  # no text begins within a character
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=2)
