@@ -87,6 +87,7 @@ def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, An
     space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": model.split_by_white_space}
     # The space before a word goes first, so that offsets begin with the word, and then becomes ▁ anew.
     words = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
+    steps = [*([words] if model.split_by_white_space else []), space, *_split_brackets(model)]
     return {
         "version": "1.0",
         "truncation": None,
@@ -99,7 +100,7 @@ def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, An
             key=lambda token: int(token["id"]),
         ),
         "normalizer": {"type": "Sequence", "normalizers": [*normaliser_steps(model), *_brackets(model)]},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [words, space]} if model.split_by_white_space else space,
+        "pre_tokenizer": steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps},
         "post_processor": _template(),
         "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, space]}
         if model.byte_fallback
@@ -180,6 +181,14 @@ def _brackets(model: ModelFile) -> list[Step]:
     # Where user-defined pieces have brackets, only those of special pieces are replaced.
     which = {"Regex": f"<(?={special})"} if any("<" in piece for piece in model.user_defined) else "<"
     return [replace_step(which, unused_characters(model, 1)[0])]
+
+
+def _split_brackets(model: ModelFile) -> list[Step]:
+    """The same where < becomes its byte, and so has to stay: it is cut from what would make a special piece of it."""
+    if not model.byte_fallback or {"<", ">"} <= _trained_characters(model):
+        return []
+    special = "|".join(piece[1:] for piece in (*SPECIAL, MASK))
+    return [{"type": "Split", "pattern": {"Regex": f"<(?={special})"}, "behavior": "Isolated", "invert": False}]
 
 
 def _trained_characters(model: ModelFile) -> set[str]:

@@ -162,7 +162,11 @@ def _splits_words(read: TokenizerJson, file: Path) -> bool:
         or (space.prepend_scheme or ("always" if space.add_prefix_space else "never")) != "always"
     ):
         raise XlmrError(f"{file}: its pre_tokenizer does not set ▁ before each text", KIND)
-    return space.split or len(steps) > 1
+    return space.split or any(step.type == "WhitespaceSplit" or _is_at_spaces(step) for step in steps)
+
+
+def _is_at_spaces(step: _Step) -> bool:
+    return step.type == "Split" and step.pattern == {"String": " "}
 
 
 def _charsmap(read: TokenizerJson, file: Path) -> bytes:

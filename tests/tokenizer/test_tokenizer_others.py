@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from pipeline.errors import XlmrError
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable, write_files
-from tokenizer.model_file import NORMAL
+from tokenizer.model_file import BYTE, NORMAL
 from tokenizer.model_proto import ModelProto
 from tokenizer.normaliser_json import NOT_IN_TABLES, _unicode
 from tokenizer.pieces import UNK, Tokenizer
@@ -263,6 +263,24 @@ def test_user_defined_pieces_are_kept_by_export(marked: Path, tmp_path: Path) ->
     assert [ids.tolist() for ids in again.encode_batch(texts)] == expected
     write_files(tmp_path, tmp_path / "out")
     assert their_ids(backend_of(tmp_path / "out"), texts) == expected
+
+
+def test_bytes_and_brackets_that_have_no_piece(trained: Path, tmp_path: Path) -> None:
+    """Text that normalisation makes into <mask> is a text; with bytes in place of unknown characters too."""
+
+    def change(proto: Any) -> None:
+        proto.trainer_spec.byte_fallback = True
+        for byte in range(256):
+            proto.pieces.add(piece=f"<0x{byte:02X}>", score=0.0, type=BYTE)
+
+    file = changed_model(trained, change, tmp_path / MODEL_FILE)
+    assert not {"<", ">"} & set("".join(load_tokenizer(trained).vocabulary[4:701]))
+    write_files(file, tmp_path)
+    texts = ["＜ｍａｓｋ＞", "free <mask> and <s>equal</s>", "a < b", "<unk", "🦄"]
+    expected = [ids.tolist() for ids in load_tokenizer(file).encode_batch(texts)]
+    assert their_ids(backend_of(tmp_path), texts) == expected
+    file.unlink()
+    assert [ids.tolist() for ids in load_tokenizer(tmp_path).encode_batch(texts)] == expected
 
 
 @pytest.mark.parametrize(
