@@ -7,6 +7,7 @@ copy that is kept. Here one tensor at a time is in memory besides those that wer
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,11 @@ class WeightsFile(Mapping[str, Tensor]):
         except (SafetensorError, OSError) as error:
             said = " ".join(str(error).split())
             raise XlmrError(f"{path}: not readable as safetensors ({said})", COPY_AGAIN) from None
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            entries: dict[str, Any] = json.loads(file.read(length))
+        # Held open: a training that removes its old checkpoints takes none of it away from who reads one.
+        self._file = path.open("rb", buffering=0)
+        weakref.finalize(self, self._file.close)
+        length = int.from_bytes(self._file.read(8), "little")
+        entries: dict[str, Any] = json.loads(self._file.read(length))
         self._data = 8 + length
         self._entries = {name: entry for name, entry in entries.items() if name != "__metadata__"}
 
@@ -61,9 +64,8 @@ class WeightsFile(Mapping[str, Tensor]):
         stored = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]])
         if stored.numel():
             start, end = entry["data_offsets"]
-            with self._path.open("rb", buffering=0) as file:
-                file.seek(self._data + start)
-                self._fill(file, stored, end - start)
+            self._file.seek(self._data + start)
+            self._fill(stored, end - start)
         values = stored.float()
         self._check_finite(name, values)
         return values
@@ -74,10 +76,10 @@ class WeightsFile(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _fill(self, file: Any, stored: Tensor, size: int) -> None:
+    def _fill(self, stored: Tensor, size: int) -> None:
         left = memoryview(stored.reshape(-1).view(torch.uint8).numpy().data)
         while left:
-            count = file.readinto(left)
+            count = self._file.readinto(left)
             if not count:
                 raise XlmrError(f"{self._path}: cut short while it was read ({len(left)} of {size} bytes)", COPY_AGAIN)
             left = left[count:]
