@@ -229,6 +229,18 @@ def test_xquad_and_mlqa(tmp_path: Path) -> None:
     assert "published in SQuAD 1.1" in problem(TaskSettings(name="xquad", folder=str(tmp_path)))
 
 
+def test_squad2_has_questions_without_an_answer(tmp_path: Path) -> None:
+    content = squad_json([AT_THE_END, ("A b c", "Where?", [])])
+    write(tmp_path, {"train-v2.0.json": content, "dev-v2.0.json": content})
+    task = read_task(TaskSettings(name="squad2", folder=str(tmp_path), strict=True))
+    assert [len(one.answers) for one in task.train["en"] if isinstance(one, Question)] == [2, 0]
+    assert task.test["en"] is task.dev["en"]
+    assert task.notes == ()
+    (tmp_path / "train-v2.0.json").unlink()
+    said = problem(TaskSettings(name="squad2", folder=str(tmp_path)))
+    assert "train-v2.0.json: no such file; nothing is fetched for you; it is published in SQuAD 2.0" in said
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
