@@ -40,8 +40,17 @@ DUMP = "2019-09"
 SIDES = ("cc_net", "ours", "datatrove")
 SHOWN = 5
 
-Record = tuple[str, str, float, float | None, str]
-"""url, language, score of 2 digits, perplexity of 1 digit, text."""
+FIELDS = (
+    "url", "language", "language_score", "perplexity", "raw_content", "title", "date_download", "digest",
+    "source_domain", "length", "nlines", "original_length", "original_nlines", "line_ids",
+)  # fmt: skip
+"""What is compared: all fields but ``bucket`` (cut-offs differ) and ``cc_segment`` (the files have other folders)."""
+
+DIGITS = {"language_score": 2, "perplexity": 1}
+"""cc_net rounds to so many digits; ours are float32."""
+
+Record = tuple[Any, ...]
+"""The values of FIELDS."""
 
 
 @dataclass(frozen=True)
@@ -180,22 +189,23 @@ def report(spent: dict[str, list[Spent]], processes: int) -> None:
 
 def compare(theirs: Counter[Record], ours: Counter[Record]) -> None:
     """Print how many records are the same in all fields, and the first of those that are not."""
-    print(f"\n{(theirs & ours).total():,} records are equal in url, language, score, perplexity and text")
+    print(f"\n{(theirs & ours).total():,} records are equal in {', '.join(FIELDS)}")
     for name, some in (("cc_net", theirs - ours), ("ours", ours - theirs)):
         print(f"{some.total():,} only with {name}")
-        for url, language, score, perplexity, text in list(some)[:SHOWN]:
-            print(f"  {url} {language} {score} {perplexity} {text[:60]!r}")
+        for record in list(some)[:SHOWN]:
+            print(f"  {', '.join(str(value)[:60] for value in record)}")
 
 
 def _as_record(values: dict[str, Any]) -> Record:
-    perplexity = values.get("perplexity")
-    return (
-        values["url"],
-        values["language"],
-        round(values["language_score"], 2),
-        None if perplexity is None else round(perplexity, 1),
-        values["raw_content"],
-    )
+    return tuple(_comparable(name, values.get(name)) for name in FIELDS)
+
+
+def _comparable(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in DIGITS:
+        return round(value, DIGITS[name])
+    return tuple(value) if name == "line_ids" else value
 
 
 def _environment(*paths: Path | None) -> dict[str, str]:
