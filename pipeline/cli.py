@@ -22,6 +22,7 @@ import pipeline
 from pipeline.config import local_path
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
+from pipeline.interrupts import take_interrupts
 from pipeline.stage import Room, Stage
 
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -333,6 +334,7 @@ def _help_command(app: App, words: Sequence[str]) -> str:
 def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = False) -> int:
     """What ``work`` returns, or, for whatever stops it, one line on stderr and its exit code."""
     try:
+        take_interrupts()
         code = work()
         sys.stdout.flush()
         return code

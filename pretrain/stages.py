@@ -48,7 +48,7 @@ class ModelSettings(Section):
         name = values.get("preset") if isinstance(values, dict) else None
         if name is None:
             return values
-        if name not in SHAPES:
+        if not isinstance(name, str) or name not in SHAPES:
             near = difflib.get_close_matches(str(name), SHAPES, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"no preset {name} among {', '.join(SHAPES)}{hint}")

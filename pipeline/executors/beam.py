@@ -27,6 +27,7 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import too_often
 from pipeline.executors.threads import one_thread
+from pipeline.interrupts import interrupts_held, take_interrupts
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.storage import read_json, write_json
 
@@ -120,7 +121,7 @@ class _Pipeline:
             shutil.rmtree(work.workspaces / name, ignore_errors=True)
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_run_pipeline, args=(work, list(shards), options, self._notes))
-        with one_thread():
+        with one_thread(), interrupts_held():
             self._process.start()
 
     def outcomes(self) -> Iterator[tuple[str, Outcome]]:
@@ -182,6 +183,7 @@ def _run_pipeline(work: ShardWork, shards: list[Shard], options: list[str], note
     log = os.open(notes / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    take_interrupts(silently=True)
     tempfile.tempdir = str(notes)  # Beam's own folder too: it is left behind where this process is killed
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # Beam starts its workers as plain programs
     run = multiprocessing.parent_process()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.threads import one_thread
+from pipeline.interrupts import interrupts_held, take_interrupts
 from pipeline.notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
@@ -118,7 +118,7 @@ class _Worker:
         self.shard: Shard | None = None
         self.pipe, theirs = _SPAWN.Pipe()
         self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work, number), daemon=False)
-        with one_thread():
+        with one_thread(), interrupts_held():
             self.process.start()
         theirs.close()
 
@@ -156,7 +156,7 @@ class _Worker:
 
 def _serve(pipe: Connection, work: ShardWork, number: int) -> None:
     os.environ[WORKER] = str(number)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told once, by the run
+    take_interrupts(silently=True)
     threading.Thread(target=_die_with_the_run, daemon=True).start()
     while True:
         try:

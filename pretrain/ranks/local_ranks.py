@@ -17,6 +17,7 @@ from types import FrameType
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from pipeline.interrupts import interrupts_held
 from pretrain.ranks.crew import GRACE_SECONDS
 
 LOOK_SECONDS = 0.1
@@ -26,7 +27,8 @@ def start_ranks(ranks: int, command: Sequence[str]) -> int:
     """Run ``command`` as that many ranks, and wait for all of them."""
     # The store is ours, so that no rank takes it along when it dies, and nobody has to guess a free port.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(minutes=30))
-    children = [subprocess.Popen(command, env=_environment(rank, ranks, store.port)) for rank in range(ranks)]
+    with interrupts_held():  # the ranks take it when their command begins: ``exit_code_of``
+        children = [subprocess.Popen(command, env=_environment(rank, ranks, store.port)) for rank in range(ranks)]
     with _passing_on(children):
         code = _wait(children)
     del store  # until here: the ranks ask it whether all are there
