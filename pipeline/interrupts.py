@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 
 
 @contextmanager
@@ -19,6 +21,13 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_held(process: BaseProcess) -> None:
+    """Start a process of multiprocessing with the interrupt held back."""
+    resource_tracker.ensure_running()  # else it is started by the first process, and unblocks the signal
+    with interrupts_held():
+        process.start()
 
 
 def take_interrupts(*, silently: bool = False) -> None:

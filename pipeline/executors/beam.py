@@ -27,7 +27,7 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import too_often
 from pipeline.executors.threads import one_thread
-from pipeline.interrupts import interrupts_held, take_interrupts
+from pipeline.interrupts import start_held, take_interrupts
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.storage import read_json, write_json
 
@@ -121,8 +121,8 @@ class _Pipeline:
             shutil.rmtree(work.workspaces / name, ignore_errors=True)
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_run_pipeline, args=(work, list(shards), options, self._notes))
-        with one_thread(), interrupts_held():
-            self._process.start()
+        with one_thread():
+            start_held(self._process)
 
     def outcomes(self) -> Iterator[tuple[str, Outcome]]:
         """What became of each shard, as it is seen, until the pipeline has ended."""

@@ -20,7 +20,7 @@ from typing import Any
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.threads import one_thread
-from pipeline.interrupts import interrupts_held, take_interrupts
+from pipeline.interrupts import start_held, take_interrupts
 from pipeline.notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
@@ -118,8 +118,8 @@ class _Worker:
         self.shard: Shard | None = None
         self.pipe, theirs = _SPAWN.Pipe()
         self.process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, work, number), daemon=False)
-        with one_thread(), interrupts_held():
-            self.process.start()
+        with one_thread():
+            start_held(self.process)
         theirs.close()
 
     def take(self, waiting: deque[Shard]) -> bool:
