@@ -216,6 +216,7 @@ ROOM = Room(
         Stage(
             name="finetune.help_pages",
             version=2,
+            extra="train",
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
             summary="tell what a help page is about, in languages never trained on",
@@ -227,6 +228,7 @@ ROOM = Room(
         Stage(
             name="finetune.task",
             version=2,
+            extra="train",
             config=TaskConfig,
             run="finetune.task_stage:run",
             summary="fine-tune and test on the task that finetune.task names (none by default)",

@@ -22,6 +22,7 @@ import pipeline
 from pipeline.config import local_path
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
+from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
 from pipeline.stage import Room, Stage
 
@@ -349,6 +350,8 @@ def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = Fa
     except KeyboardInterrupt:
         return _fail(XlmrError("stopped", "the same command goes on from here"), debug)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := explain_missing(error)):
+            return _fail(missing, debug)
         line = XlmrError(f"{type(error).__name__}: {error}", "this is a fault of xlmr; --debug shows where")
         line.__cause__ = error
         return _fail(line, debug)

@@ -110,4 +110,5 @@ def _report_stage(stages: Sequence[Stage]) -> Stage:
         run="pipeline.report:run",
         summary="one HTML page about the whole run",
         inputs=tuple(stage.name for stage in stages),
+        extra="report",
     )

@@ -19,6 +19,7 @@ from pipeline.context import Context
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.executors import make_executor
+from pipeline.extras import check_extra
 from pipeline.lease import Lease
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
@@ -113,6 +114,9 @@ def run(
     if not waiting:
         say(f"nothing to do: all {len(chosen)} stages are fresh")
         return plan
+    for name in waiting:
+        if dag.stages[name].extra:
+            check_extra(dag.stages[name].extra, name)
     holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
     with open_log(config, part) as log, Lease(running_path(project_folder(config)), holds):
         log.event("run", stages=waiting, config=fingerprint(config), part=str(part or ""), git_commit=git_commit())

@@ -234,6 +234,7 @@ ROOM = Room(
         Stage(
             name="pretrain.train",
             version=2,
+            extra="train",
             config=PretrainConfig,
             run="pretrain.ranks.launch:run",
             summary="train a masked language model on the samples",
@@ -244,6 +245,7 @@ ROOM = Room(
         Stage(
             name="pretrain.export",
             version=1,
+            extra="train",
             config=ExportConfig,
             run="pretrain.export:run",
             summary="write the trained model in Hugging Face's layout, with its tokenizer",

@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
+RUNTIME = ("train", "flows", "beam", "report")
+"""The extras that `make setup` installs."""
 LEFT_TO_TORCH = re.compile(r"^(nvidia-.*|cuda-.*|triton)$")
 HEADER = "# {what}. Written by `make lock` from pyproject.toml; do not edit.\n"
 
@@ -45,8 +47,8 @@ def lines(versions: dict[str, str]) -> str:
 
 def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    runtime_roots: list[str] = project["dependencies"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
+    runtime_roots: list[str] = [*project["dependencies"], *(r for name in RUNTIME for r in extras[name])]
     storage_roots = [requirement for name in ("http", "s3") for requirement in extras[name]]
 
     print("resolving everything together …", flush=True)

@@ -33,7 +33,9 @@ def make_executor(settings: RunConfig) -> Executor:
     """The executor that the configuration names. A Slurm array is many tasks, each of which works locally."""
     if settings.executor == "beam":
         from pipeline.executors.beam import BeamExecutor
+        from pipeline.extras import check_extra
 
+        check_extra("beam", "run.executor: beam")
         return BeamExecutor(settings.workers, settings.beam)
     from pipeline.executors.local import LocalExecutor
 

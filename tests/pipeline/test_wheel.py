@@ -1,0 +1,104 @@
+"""The package as people install it: a wheel in an empty environment, away from the checkout, without its extras."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+from corpus_crawl import wet_file, wet_record
+
+from pipeline.errors import XlmrError
+from pipeline.extras import EXTRAS, check_extra, explain_missing
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("pipeline", "corpus", "tokenizer", "pretrain", "finetune", "flows")
+
+
+def run(*words: str | Path, cwd: Path, code: int = 0) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run([*map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The bin folder of an environment that holds the wheel and what it asks for, and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    for name in filter(lambda name: name.startswith((*PACKAGES, "pyproject", "README", "LICENSE", "NOTICE")), tracked):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / "bin" / "python"
+    lock = ROOT / "requirements" / "runtime.txt"
+    run(python, "-m", "pip", "--disable-pip-version-check", "-q", "install", "-c", lock, wheel, cwd=folder)
+    return python.parent
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_reads_a_crawl(installed, tmp_path):
+    languages = {
+        "en": "All human beings are born free and equal in dignity and rights. Number {} says so again. ",
+        "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Das sagt auch Nummer {}. ",
+    }
+    pages = [wet_record(n, f"Title {n}\n" + text.format(n) * 8) for n, text in enumerate([*languages.values()] * 9)]
+    wet_file(tmp_path / "crawl.warc.wet.gz", *pages)
+    (tmp_path / "run.yaml").write_text("run: {project: own}\ncorpus:\n  fetch: {crawl: crawl.warc.wet.gz}\n")
+    xlmr = installed / "xlmr"
+    assert "0.1.0" in run(xlmr, "--version", cwd=tmp_path)
+    assert "corpus.hash" in run(xlmr, "plan", "run.yaml", "--run.until", "corpus.duplicates", cwd=tmp_path)
+    said = run(xlmr, "run", "run.yaml", "--until", "corpus.duplicates", cwd=tmp_path)
+    assert "corpus.duplicates" in said
+    assert "duplicates 5" in run(xlmr, "status", cwd=tmp_path)
+    answers = run(xlmr, "corpus", "identify", "run.yaml", cwd=tmp_path)
+    assert answers.strip()
+
+
+@pytest.mark.slow
+def test_what_needs_an_extra_names_it(installed, tmp_path):
+    (tmp_path / "run.yaml").write_text("run: {project: own}\n")
+    xlmr = installed / "xlmr"
+    line = run(xlmr, "pretrain", "benchmark", cwd=tmp_path, code=1)
+    assert "pip install 'xlmr-pipeline[train]'" in line
+    line = run(xlmr, "run", "run.yaml", "--run.executor", "beam", cwd=tmp_path, code=1)
+    assert "run.executor: beam needs apache_beam, which is not installed" in line
+
+
+@pytest.mark.slow
+def test_every_package_says_that_it_is_typed(installed):
+    (site,) = (installed.parent / "lib").glob("python3*/site-packages")
+    assert all((site / package / "py.typed").is_file() for package in PACKAGES)
+    assert (site / "corpus" / "language" / "own.ftz").is_file()
+    assert (site / "pipeline").is_dir()
+
+
+def test_extras_are_those_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert extras.keys() - {"dev", "all"} == EXTRAS.keys()
+    roots = {word.split("[")[0].split("=")[0].split("<")[0].split(">")[0] for word in project["dependencies"]}
+    assert not roots & {"torch", "deepspeed", "prefect", "apache-beam", "jinja2", "matplotlib"}
+
+
+def test_a_missing_package_is_told_with_its_extra(monkeypatch):
+    monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name == "deepspeed" else True)
+    with pytest.raises(XlmrError, match=r"^pretrain.train needs deepspeed, .*xlmr-pipeline\[train\]"):
+        check_extra("train", "pretrain.train")
+    check_extra("report", "report")
+    found = explain_missing(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"))
+    assert found is not None
+    assert "xlmr-pipeline[train]" in str(found)
+    assert explain_missing(ModuleNotFoundError("No module named 'x'", name="x")) is None
