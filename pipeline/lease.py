@@ -110,6 +110,13 @@ class Lease:
                 os.utime(self._path)
 
 
+def remove_dead(folder: Path) -> None:
+    """Remove the leases in ``folder`` whose owners have died; those of the living stay."""
+    for path in folder.glob("*.lease"):
+        if live_owner(path) is None:
+            Lease(path)._bury_the_dead()
+
+
 def live_owner(path: Path) -> dict[str, Any] | None:
     """Who holds the lease at ``path``, if its owner is alive."""
     owner = _read_owner(path)

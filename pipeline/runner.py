@@ -20,7 +20,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.executors import make_executor
 from pipeline.extras import check_extra
-from pipeline.lease import Lease
+from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
 from pipeline.memory import PeakMemory
@@ -38,7 +38,7 @@ from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
 from pipeline.shards import WORKSPACES
-from pipeline.storage import read_json, write_json
+from pipeline.storage import DRAFTS, read_json, write_json
 
 MADE_FROM = ".made_from.json"
 """Inside an output: the builds of the inputs that it is being made from. Other inputs than these empty the folder."""
@@ -118,7 +118,10 @@ def run(
         if dag.stages[name].extra:
             check_extra(dag.stages[name].extra, name)
     holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
-    with open_log(config, part) as log, Lease(running_path(project_folder(config)), holds):
+    running = running_path(project_folder(config))
+    for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
+        remove_dead(folder)  # what killed runs have left
+    with open_log(config, part) as log, Lease(running, holds):
         log.event("run", stages=waiting, config=fingerprint(config), part=str(part or ""), git_commit=git_commit())
         try:
             for number, name in enumerate(waiting, 1):
@@ -281,9 +284,9 @@ def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
 
 
 def _clear_away(output: Path) -> None:
-    """Remove the workspaces of tasks that were killed, and what parts said of their failures."""
+    """Remove the workspaces and drafts of tasks that were killed, and what parts said of their failures."""
     shutil.rmtree(output / WORKSPACES, ignore_errors=True)
-    for path in output.glob(FAILURES):
+    for path in (*output.glob(FAILURES), *output.glob(DRAFTS)):
         path.unlink(missing_ok=True)
 
 

@@ -48,6 +48,10 @@ def publish(temporary: Path, final: Path) -> None:
     fsync_folder(final.parent)
 
 
+DRAFTS = ".*.tmp"
+"""Files of ``atomic_write`` that are being written, or were when their writer was killed."""
+
+
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file that appears at ``path`` only when the block ends without an error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from pipeline.context import Context
 from pipeline.errors import UsageError
 from pipeline.lease import Lease
 from pipeline.log import EventLog
-from pipeline.storage import read_json, write_json
+from pipeline.shards import WORKSPACES
+from pipeline.storage import DRAFTS, read_json, write_json
 
 ASKED = ".asked.json"
 LOG = ".log.jsonl"
@@ -31,6 +33,9 @@ def tool_folder(name: str, output: Path, asked: dict[str, Any], workers: int | N
     _check_free(output, asked)
     output.mkdir(parents=True, exist_ok=True)
     with Lease(output.with_name(f"{output.name}.lease")):
+        shutil.rmtree(output / WORKSPACES, ignore_errors=True)  # of a command that was killed
+        for path in output.glob(DRAFTS):
+            path.unlink(missing_ok=True)
         write_json(output / ASKED, asked)
         log = EventLog(output / LOG)
         try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 
 import pytest
+
+from pipeline.lease import Lease, process_space
 
 BUSY = """
 import multiprocessing, os, signal, sys, time
@@ -33,3 +37,20 @@ def test_the_first_child_of_a_process_dies_silently_while_it_starts(tmp_path, se
         [sys.executable, str(script), str(seconds)], capture_output=True, text=True, check=True, timeout=50
     )
     assert (done.stdout, done.stderr) == ("-2\n", "")
+
+
+def test_the_next_run_clears_what_a_killed_one_has_left(toy):
+    toy.run()
+    output = toy.output("toy.sum")
+    project = output.parents[1]
+    owner = {"host": socket.gethostname(), "space": process_space(), "pid": 2**22 + 1, "born": 1.0, "token": "x"}
+    dead = [project / ".running" / "a.lease", output.with_name("0badc0de.lease")]
+    for path in dead:
+        path.write_text(json.dumps(owner))
+    (output / ".sum.txt.0123.tmp").write_text("half of it")
+    (output / "manifest.json").unlink()
+    with Lease(output.with_name("1badc0de.lease")):
+        toy.run()
+        assert output.with_name("1badc0de.lease").exists(), "its owner lives"
+    assert not [path for path in dead if path.exists()]
+    assert not (output / ".sum.txt.0123.tmp").exists()
