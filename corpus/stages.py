@@ -161,6 +161,7 @@ ROOM = Room(
             run="corpus.perplexity.train:run",
             summary="train a SentencePiece and a 5-gram model for each language",
             outside=lambda config: outside_model_files(config.language_models),
+            check="corpus.perplexity.train:check",
             resumable=True,
             sharded=1,
         ),

@@ -21,7 +21,7 @@ from pipeline.errors import XlmrError, explain_os_error
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
-from pipeline.runner import Selection, run
+from pipeline.runner import Selection, check_stages, run
 
 
 class StageChoice(BaseModel):
@@ -48,7 +48,9 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
         chosen = selection.stages(dag)
         forced = selection.forced(dag) & set(chosen)
         project_folder(config).mkdir(parents=True, exist_ok=True)
-        _show_plan(make_plan(dag, config, only=chosen, force=forced))
+        plan = make_plan(dag, config, only=chosen, force=forced)
+        _show_plan(plan)
+        check_stages(plan, (name for name in chosen if not plan[name].fresh))
     except XlmrError as error:
         return Failed(message=str(error))
     states: dict[str, State[Any]] = {}

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +38,7 @@ from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
 from pipeline.shards import WORKSPACES
+from pipeline.stage import load_object
 from pipeline.storage import DRAFTS, read_json, write_json
 
 MADE_FROM = ".made_from.json"
@@ -114,9 +115,7 @@ def run(
     if not waiting:
         say(f"nothing to do: all {len(chosen)} stages are fresh")
         return plan
-    for name in waiting:
-        if dag.stages[name].extra:
-            check_extra(dag.stages[name].extra, name)
+    check_stages(plan, waiting)
     holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
     running = running_path(project_folder(config))
     for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
@@ -138,6 +137,16 @@ def run(
             log.event("left", stage=name, reason=str(reason))
         log.event("done")
     return make_plan(dag, config, only=chosen)
+
+
+def check_stages(plan: Plan, names: Iterable[str]) -> None:
+    """Errors: XlmrError for what would stop one of these stages after hours of those before it."""
+    for name in names:
+        stage = plan[name].stage
+        if stage.extra:
+            check_extra(stage.extra, name)
+        if stage.check:
+            load_object(stage.check)(plan[name].config)
 
 
 def _check_sources(plan: Plan, chosen: Collection[str]) -> None:

@@ -40,6 +40,8 @@ class Stage:
     ``resumable``  what an interrupted run left in the output folder may be used again (shards, checkpoints);
                    otherwise the folder is emptied first.
     ``needs``      config -> those of ``inputs`` that it reads with these settings; None is all of them.
+    ``check``      import string of ``check(config) -> None``, which raises XlmrError where the stage could not write
+                   its output with these settings: called before a run begins, not after the hours of other stages.
     ``extra``      the extra of this distribution that it needs (pipeline/extras.py); asked for before anything runs.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
                    the last of these the run function only reads; what comes after is done by one task.
@@ -56,6 +58,7 @@ class Stage:
     needs: Callable[[Any], tuple[str, ...]] | None = None
     sharded: int = 0
     extra: str = ""
+    check: str = ""
 
     @property
     def room(self) -> str:

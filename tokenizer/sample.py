@@ -28,7 +28,7 @@ from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, mi
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable
 from tokenizer.shares import drawn_fractions, smoothed_shares
-from tokenizer.stages import SampleSettings, SampleStage
+from tokenizer.stages import SampleSettings, SampleStage, TrainStage
 
 LANGUAGES = "languages.json"
 TEXT = "text"
@@ -43,10 +43,15 @@ class SampleShard:
     fraction: float
 
 
+def check(config: SampleStage | TrainStage) -> None:
+    """Errors: XlmrError where the vocabulary that is taken as it is cannot be read, or not be written with a model."""
+    if existing := config.existing.path():
+        check_exportable(load_tokenizer(existing))
+
+
 def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> Counts:
     """Draw the text and write the table of languages, which is empty where the vocabulary is there already."""
-    if existing := config.existing.path():
-        check_exportable(load_tokenizer(existing))  # before the hours that follow, not after them
+    if config.existing.path():
         write_json(output / LANGUAGES, {})
         return {}
     settings = config.sample

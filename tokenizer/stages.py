@@ -327,6 +327,7 @@ ROOM = Room(
             summary="draw the text that the vocabulary is learnt from",
             inputs=("corpus.regroup",),
             outside=_existing_files,
+            check="tokenizer.sample:check",
             resumable=True,
             sharded=1,
         ),

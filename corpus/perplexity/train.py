@@ -60,6 +60,13 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
     return {"languages": len(counts), "by_language": counts}
 
 
+def check(config: LanguageModelsStage) -> None:
+    """Errors: XlmrError where models are to be trained and KenLM's programs are not there."""
+    if config.language_models.folder is None:
+        for tool in ("lmplz", "build_binary"):
+            find_tool(tool)
+
+
 def files_by_language(addresses: Iterable[str]) -> dict[str, list[str]]:
     """The files of clean text of each language, in their order."""
     files = defaultdict(list)

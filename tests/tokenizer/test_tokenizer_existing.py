@@ -46,3 +46,17 @@ def test_what_is_no_model_is_told_by_its_name(run_stage: Any, tmp_path: Path) ->
     with pytest.raises(XlmrError, match=r"wrong\.model: not a SentencePiece model"):
         run_stage("tokenizer.train", {"existing": {"model": str(wrong)}}, {}, tmp_path / "out")
     assert not (tmp_path / "out" / MODEL_FILE).exists()
+
+
+def test_one_that_cannot_be_written_is_refused_before_the_corpus_is_made(tmp_path: Path) -> None:
+    from pipeline.stage import load_object
+
+    for name, text in (("x.model", b"no model"), ("tokenizer.json", b"{}")):
+        (tmp_path / name).write_bytes(text)
+        config = TokenizerSettings.model_validate({"existing": {"model": str(tmp_path / name)}})
+        checks = [(stage.config_from(config), stage.check) for stage in ROOM.stages if stage.check]
+        assert checks, "the runner has nothing to call"
+        for settings, check in checks:
+            with pytest.raises(XlmrError, match=name):
+                load_object(check)(settings)
+            load_object(check)(ROOM.stages[0].config_from(TokenizerSettings()))
