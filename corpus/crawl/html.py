@@ -1,7 +1,7 @@
 """Text out of pages that were crawled as they are: HTTP responses with HTML, its encoding found out.
 
 The title becomes the first line and the rest follows, so that all after it is as with WET. How large a tree a page can
-make is bounded before the tree is built: bytes, elements and depth.
+make is bounded before the tree is built (corpus/crawl/tree_size.py).
 """
 
 from __future__ import annotations
@@ -14,25 +14,16 @@ from resiliparse.parse.html import HTMLTree, Node
 
 from corpus.crawl.charset import decode_page
 from corpus.crawl.http_response import GrowsError, read_response
+from corpus.crawl.tree_size import TooLargeError, check_tree_size
 
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 DEEPEST = 1000
 """Nested elements. Finding the main content takes time with the square of the depth."""
-DEEPEST_TREE = 10 * DEEPEST
-"""Elements that may be open at once by a count of tags, which takes those that need no end for open ones too."""
-MOST_ELEMENTS = 300_000
-"""Tags of a page. An element takes some 400 bytes of memory, so a tree stays under 120 MB."""
-_FEW_TAGS = 2000
 _BEGINNING = 2**14
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\ufffd]")
 _BINARY = 0.05
 """Share of controls and of characters that could not be decoded, over which a page's beginning is no text."""
-_TAG = re.compile(
-    # Void elements, and those whose end browsers add: they do not nest.
-    rb"<(/?)(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|d[dt]|option|t[rdh])\b)[a-z]",
-    re.IGNORECASE,
-)
 
 
 class NotAPage(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -77,25 +68,15 @@ def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> Page
         raise NotAPage("binary data, or in an encoding that is not known")
     if kind == PLAIN:
         return PageText(f"\n{text}", opened.cut)
-    tags = body.count(b"<")
-    if tags > _FEW_TAGS:
-        _check_size(body, tags)
+    try:
+        check_tree_size(text)
+    except TooLargeError as error:
+        raise NotAPage(str(error)) from None
     tree = HTMLTree.parse(text)
-    if main_content and tags > _FEW_TAGS and is_deep(tree.document, DEEPEST):
+    if main_content and text.count("<") > DEEPEST and is_deep(tree.document, DEEPEST):
         raise NotAPage("its elements are nested too deeply")
     title = " ".join((tree.title or "").split())
     return PageText(f"{title}\n{extract_plain_text(tree, main_content=main_content)}\n", opened.cut)
-
-
-def _check_size(body: bytes, tags: int) -> None:
-    """Errors: NotAPage for a page whose tree would be too large, known before it is built."""
-    if tags > MOST_ELEMENTS:
-        raise NotAPage(f"more than {MOST_ELEMENTS:,} elements")
-    depth = 0
-    for tag in _TAG.finditer(body):
-        depth = depth + 1 if not tag[1] else max(depth - 1, 0)
-        if depth > DEEPEST_TREE:
-            raise NotAPage("its elements are nested too deeply")
 
 
 def _guess(body: bytes) -> str:

@@ -134,6 +134,41 @@ def test_a_tree_that_would_be_too_large_is_not_built():
         assert text(b"<div><p>words<br></div>" * 50_000, main_content=main_content)
 
 
+FORMATTING = b"".join(b"<b class=%d>" % n for n in range(900))
+ATTRIBUTES = b" ".join(b"a%d" % n for n in range(40_000))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<p>" + FORMATTING + b"<p>y" * 900, "elements"),  # each paragraph opens 900 again: 810,000 elements
+        (FORMATTING.replace(b">", b"><div>") + b"</b>" * 9000, "elements"),
+        (b"<p " + ATTRIBUTES + b">x", "attributes"),
+        (b"<p a='>' b=\"<\" " + ATTRIBUTES + b">x", "attributes"),
+        ((b"<p " + ATTRIBUTES[:1000] + b">x") * 4000, "attributes"),
+        ("<div>".encode("utf-16-le") * 20_000, "nested too deeply"),
+    ],
+)
+def test_few_bytes_that_make_a_large_tree_are_left_out(body, reason):
+    with pytest.raises(NotAPage, match=reason):
+        text(b"\xff\xfe" * (b"\0" in body) + body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        (b"<p><b>x</b> <i class=a>y</i> <font size=2>z</font></p>") * 20_000,
+        b"<p><font size=2>words" * 5000,  # never closed; of equal ones three are opened again
+        b"<p title='" + b"words " * 100_000 + b"'>x</p>" + b"<p class=a id=b>words</p>" * 20_000,
+        b'<svg><path d="' + b"M 1 2 " * 100_000 + b'"/></svg>x',
+        b"<p>" + b"words and words " * 100_000,
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_large_pages_that_make_a_tree_of_their_size_are_read(body):
+    assert text(body)
+
+
 def test_what_is_no_text_though_it_says_html():
     for body in (b"\x89PNG\r\n" + bytes(range(256)) * 99, bytes(3000)):
         with pytest.raises(NotAPage, match="binary data"):
