@@ -23,7 +23,7 @@ def damage_json(text: bytes, seed: int) -> bytes:
     """The same JSON with one key gone, renamed, or of another type; now and then bytes of it, as of any file."""
     rng = random.Random(seed)
     if rng.random() < 0.3:
-        return damage_bytes(text, seed)
+        return damage_bytes(text, rng.getrandbits(32))
     value = json.loads(text)
     *way, last = rng.choice(list(places_in(value)))
     parent = value

@@ -25,6 +25,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.damage import damage_bytes, damage_json
+from benchmarks.fuzz_finetune import (
+    each,
+    make_asked,
+    make_labelled,
+    make_models,
+    make_results,
+    read_asked,
+    read_labelled,
+    read_models,
+    read_task_results,
+)
 from pipeline.child import ZEROED, run_script
 from pipeline.errors import XlmrError
 
@@ -82,7 +93,7 @@ def _cutoffs(folder: Path) -> list[Path]:
 def _read_cutoffs(folder: Path) -> None:
     from corpus.perplexity.cutoff_table import read_cutoffs
 
-    _each(folder, read_cutoffs)
+    each(sorted(folder.iterdir()), read_cutoffs)
 
 
 def _fast_text(folder: Path) -> list[Path]:
@@ -103,7 +114,7 @@ def _fast_text(folder: Path) -> list[Path]:
 def _read_fast_text(folder: Path) -> None:
     from corpus.language.fast_text import FastText
 
-    _each(folder, lambda path: FastText(path).probabilities(["das Haus", "", "日本 x"]))
+    each(sorted(folder.iterdir()), lambda path: FastText(path).probabilities(["das Haus", "", "日本 x"]))
 
 
 def _language_model(folder: Path) -> list[Path]:
@@ -136,24 +147,16 @@ def _read_configuration(folder: Path) -> None:
     Dag.of_house().load_config(folder / "run.yaml")
 
 
-def _each(folder: Path, read: Callable[[Path], object]) -> None:
-    """Every file, so that the damaged one is among them; a refusal is raised when all were read."""
-    refusal: XlmrError | None = None
-    for path in sorted(folder.iterdir()):
-        try:
-            read(path)
-        except XlmrError as error:
-            refusal = error
-    if refusal:
-        raise refusal
-
-
 KINDS: dict[str, Kind] = {
     "manifest": Kind(_manifest, _read_manifest, 20),
     "cutoffs": Kind(_cutoffs, _read_cutoffs, 20),
     "fasttext": Kind(_fast_text, _read_fast_text, 20),
     "configuration": Kind(_configuration, _read_configuration, 20),
     "language_model": Kind(_language_model, _read_language_model, 4),
+    "labelled": Kind(make_labelled, read_labelled, 20),
+    "asked": Kind(make_asked, read_asked, 10),
+    "models": Kind(make_models, read_models, 20),
+    "results": Kind(make_results, read_task_results, 10),
 }
 """A new kind is a line here."""
 
@@ -174,7 +177,7 @@ class Bench:
     @contextmanager
     def damaged(self, seed: int) -> Iterator[Path]:
         """The file that is damaged by ``seed``, while the block lasts."""
-        path = random.Random(seed).choice(self.files)
+        path = random.Random(f"file {seed}").choice(self.files)  # by draws of its own, or one file is all that is hit
         damage = damage_json if path.suffix == ".json" else damage_bytes
         path.write_bytes(damage(self.good[path], seed))
         try:
@@ -213,7 +216,7 @@ def fuzz(kinds: Mapping[str, Kind], seed: int, inputs: int | None, seconds: floa
         number = 0
         while (inputs is None or number < inputs) and (end is None or time.monotonic() < end):
             own = seed * 10**9 + number
-            (name,) = random.Random(own).choices(list(benches), shares)
+            (name,) = random.Random(f"kind {own}").choices(list(benches), shares)
             found[f"{name} {benches[name].trial(own, keep)}"] += 1
             number += 1
     return found

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.json_file import read_json_as
@@ -50,6 +50,14 @@ class ResultsFile(BaseModel):
     baselines: dict[str, dict[str, dict[str, float]]] = {}
     encoder: str = ""
     translated_test: bool = False
+
+    @field_validator("runs")
+    @classmethod
+    def _tested_alike(cls, runs: list[RunScores]) -> list[RunScores]:
+        for one in runs:
+            if one.test.keys() != runs[0].test.keys():
+                raise ValueError(f"were tested on {', '.join(runs[0].test)} and on {', '.join(one.test)}")
+        return runs
 
 
 def results_of(paths: Iterable[Path]) -> list[Results]:

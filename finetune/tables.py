@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finetune.table_results import (
+    RESULTS,
     Results,
     by_encoder,
     dates_of,
@@ -23,7 +24,7 @@ from finetune.table_results import (
     results_of,
     seeds_of,
 )
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, XlmrError
 
 PUBLISHED = Path(__file__).with_name("published")
 
@@ -116,7 +117,7 @@ def make_table(name: str, results: Sequence[Results]) -> Table:
         for row in part["rows"]:
             scores = {c: _cell(value) for c, value in zip(part["columns"], row["scores"], strict=True)}
             rows.append(Row(_short(part["source"]), row["setting"], row["model"], row["details"], scores))
-    _check(name, results)
+    _check(name, results, published["metric"])
     ours = list(_glue_rows(results)) if name == "glue" else list(_rows(name, results, columns, published["metric"]))
     shown = [column for column in columns if column != AVERAGE]
     shown += [c for row in ours for c in row.scores if c not in {*shown, AVERAGE}]
@@ -126,7 +127,7 @@ def make_table(name: str, results: Sequence[Results]) -> Table:
     return Table(published["title"], [*dict.fromkeys(shown), AVERAGE], [*rows, *ours], notes)
 
 
-def _check(name: str, results: Sequence[Results]) -> None:
+def _check(name: str, results: Sequence[Results], metric: str) -> None:
     for one in results:
         if one["task"] not in TASKS[name]:
             raise UsageError(
@@ -134,6 +135,13 @@ def _check(name: str, results: Sequence[Results]) -> None:
                 f" {name}".removeprefix(": "),
                 f"leave them out; it takes {', '.join(TASKS[name])}",
             )
+        needed = GLUE[one["task"]][1] if name == "glue" else metric
+        for test in [*(run["test"] for run in one["runs"]), *one.get("baselines", {}).values()]:
+            for language, scores in test.items():
+                for lacking in {*needed.split("/")} - {*scores}:
+                    raise XlmrError(
+                        f"{one.get('path', '')}: {RESULTS} has no {lacking} of {language}", "run finetune.task again"
+                    )
 
 
 def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:

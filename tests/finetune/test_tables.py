@@ -235,3 +235,14 @@ def test_results_of_another_shape_are_a_line(change: dict[str, Any], said: str, 
     write_result(tmp_path, "11111111", result("conll", "tagging", {"es": f1(0.5)}, ("es",)) | change)
     with pytest.raises(XlmrError, match=said):
         read_results(tmp_path)
+
+
+def test_scores_that_a_table_needs_are_there(tmp_path: Path) -> None:
+    unlike = result("xnli", "classification", {"en": f1(0.5, 0.5), "de": f1(0.5, 0.5)})
+    del unlike["runs"][1]["test"]["de"]
+    with pytest.raises(XlmrError, match=r"results\.json: runs: were tested on en, de and on en") as caught:
+        results_of([write_result(tmp_path, "12345678", unlike)])
+    assert "\n" not in str(caught.value)
+    for task, name in (("xnli", "xnli"), ("stsb", "glue")):
+        with pytest.raises(XlmrError, match=r"results\.json has no (accuracy|pearson) of en; run finetune\.task again"):
+            make_table(name, [result(task, "classification", {"en": [{"f1": 0.5}]})])
