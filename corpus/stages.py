@@ -136,7 +136,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.hash",
-            version=1,
+            version=2,
             config=HashStage,
             inputs=("corpus.fetch",),
             run="corpus.duplicates.hash:run",

@@ -32,5 +32,13 @@ def unpacking(address: str) -> Iterator[None]:
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's own refusal
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise XlmrError(f"{address}: not readable ({reason})", "it must be whole, and compressed as named") from None
+        raise _unreadable(address, error) from None
+    except RuntimeError as error:  # what zipfile raises for a password, or a method that it does not know
+        if not address.endswith(".zip"):
+            raise
+        raise _unreadable(address, error) from None
+
+
+def _unreadable(address: str, error: Exception) -> XlmrError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return XlmrError(f"{address}: not readable ({reason})", "it must be whole, and compressed as named")

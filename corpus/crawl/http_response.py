@@ -25,6 +25,8 @@ _STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?!\d)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LONGEST_HEADER = 2**18
+_MOST_CODINGS = 5
+"""The last ones count. curl undoes no more either; a thousand would be a thousand copies of the body."""
 _STEP = 2**14
 """Packed bytes that are decoded at once: what comes before a damaged place is kept to within so many."""
 
@@ -85,7 +87,7 @@ def read_response(record: bytes, max_bytes: int) -> Response | None:
         if decoded is not None:
             body, cut = decoded.data, cut or not decoded.whole
     body, cut = _undo_unnamed(body, cut, max_bytes)
-    kind, _, _ = headers.get("content-type", "").partition(";")
+    kind = re.split("[;,]", headers.get("content-type", ""), maxsplit=1)[0]
     charset = _CHARSET.search(headers.get("content-type", ""))
     return Response(int(status[1]), kind.strip().lower(), charset[1] if charset else "", body, cut)
 
@@ -106,7 +108,7 @@ def _headers(head: bytes) -> dict[str, str]:
 def _codings(headers: dict[str, str]) -> list[str]:
     """In the order in which the server applied them: first those of the content, then those of the transfer."""
     names = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}"
-    return [name for word in names.split(",") if (name := word.strip(" \t\"'").lower())]
+    return [name for word in names.split(",") if (name := word.strip(" \t\"'").lower())][-_MOST_CODINGS:]
 
 
 def _decode(coding: str, body: bytes, max_bytes: int) -> _Decoded | None:

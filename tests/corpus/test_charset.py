@@ -36,7 +36,7 @@ def page(words: str, label: str = "") -> str:
 
 
 @pytest.mark.parametrize("label", ENCODINGS)
-@pytest.mark.parametrize("header", ["utf-8", "", "no-such-charset", "own"])
+@pytest.mark.parametrize("header", ["utf-8", "iso-8859-1", "", "no-such-charset", "own"])
 def test_what_the_page_says_wins_where_the_header_cannot_be_right(label, header):
     html = page(ENCODINGS[label], label)
     body = html.encode(python_codec(label))
@@ -78,6 +78,21 @@ def test_nearly_valid_utf_8_is_utf_8(wrong):
 def test_utf_16(encoding, mark):
     html = page("Hello world")
     assert decode_page((mark + html).encode(encoding), "utf-8", is_html=True) == html
+
+
+@pytest.mark.parametrize("words", [RUSSIAN, JAPANESE, GREEK])
+@pytest.mark.parametrize("header", ["utf-16", "own", ""])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_that_has_few_zero_bytes(encoding, header, words):
+    html = f"<html><body><p>{words * 20}</p></body></html>"
+    label = encoding.replace("-le", "le").replace("-be", "be") if header == "own" else header
+    assert decode_page(html.encode(encoding), label, is_html=True) == html
+
+
+@pytest.mark.parametrize("header", ["utf-8", "iso-8859-1", ""])
+def test_a_bad_byte_beside_a_few_characters_of_utf_8(header):
+    body = page("It’s said so, “word” by “word”.").encode() + b"<p>one \x96 byte</p>"
+    assert "It’s said so, “word” by “word”." in decode_page(body, header, is_html=True)
 
 
 def test_a_byte_order_mark_is_no_text():

@@ -18,6 +18,7 @@ from language_models import clean_text, train_models
 from benchmarks.damage import damage_bytes, damage_json
 from corpus.language.fast_text import FastText
 from corpus.perplexity.cutoff_table import read_cutoffs
+from corpus.perplexity.ready_made import ReadyMade, take_language
 from corpus.perplexity.score import load_ngrams, try_models
 from pipeline.cli import main
 from pipeline.errors import XlmrError
@@ -148,6 +149,16 @@ def test_a_damaged_header_of_ngrams_is_refused_before_it_is_mapped(tmp_path, lan
     (tmp_path / "de.arpa.bin").write_bytes(data)
     with pytest.raises(XlmrError, match=rf"de\.arpa\.bin: cannot be loaded \(no KenLM binary: .*{line}"):
         load_ngrams(tmp_path / "de.arpa.bin")
+
+
+def test_a_ready_made_model_is_named_as_the_person_named_it(tmp_path, language_model):
+    given = {name: tmp_path / "given" / name for name in ("de.sp.model", "de.arpa.bin")}
+    (tmp_path / "given").mkdir()
+    (tmp_path / "workspace").mkdir()
+    for name, path in given.items():
+        path.write_bytes((language_model / name).read_bytes()[: 10**6 if name == "de.sp.model" else 60])
+    with pytest.raises(XlmrError, match=rf"^{given['de.arpa.bin']}: cannot be loaded"):
+        take_language(ReadyMade("de", *map(str, given.values())), tmp_path / "workspace")
 
 
 def test_models_that_crash_native_code_end_in_a_line(tmp_path, language_model, capsys, monkeypatch):

@@ -94,6 +94,20 @@ def test_bytes_before_a_damaged_place_stay():
     assert text.startswith(found.body[:100_000])
 
 
+def test_of_many_codings_the_last_five_are_undone():
+    body = PAGE
+    for _ in range(6):
+        body = zlib.compress(body)
+    assert read(body, b"Content-Encoding: " + b"deflate," * 9).body == zlib.compress(PAGE)
+
+
+def test_a_content_type_that_is_joined_of_two():
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html, text/html; charset=koi8-r\r\n\r\n"
+    found = read_response(head + PAGE, 10**6)
+    assert found is not None
+    assert (found.kind, found.charset) == ("text/html", "koi8-r")
+
+
 def test_a_text_that_begins_with_a_number_is_no_chunk():
     assert read(b"2020\nwas a year" * 999, b"Transfer-Encoding: chunked").body.startswith(b"2020\nwas")
 
