@@ -22,6 +22,8 @@ DEEPEST = 1000
 """Nested elements. Finding the main content takes time with the square of the depth."""
 _BEGINNING = 2**14
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\ufffd]")
+_UNFINISHED_TAG = re.compile(r"</?\Z")
+"""Where a page was cut; a parser takes it for text."""
 _BINARY = 0.05
 """Share of controls and of characters that could not be decoded, over which a page's beginning is no text."""
 
@@ -72,7 +74,7 @@ def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> Page
         check_tree_size(text)
     except TooLargeError as error:
         raise NotAPage(str(error)) from None
-    tree = HTMLTree.parse(text)
+    tree = HTMLTree.parse(_UNFINISHED_TAG.sub("", text) if opened.cut else text)
     if main_content and text.count("<") > DEEPEST and is_deep(tree.document, DEEPEST):
         raise NotAPage("its elements are nested too deeply")
     title = " ".join((tree.title or "").split())

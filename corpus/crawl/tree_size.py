@@ -53,6 +53,11 @@ def check_tree_size(html: str) -> None:
         return
     if tags > MOST_ELEMENTS or _opened_again(html, tags) > MOST_ELEMENTS:
         raise TooLargeError(f"more than {MOST_ELEMENTS:,} elements")
+    if tags > DEEPEST_TREE:
+        _check_depth(html)
+
+
+def _check_depth(html: str) -> None:
     depth = 0
     for tag in _TAG.finditer(html):
         depth = depth + 1 if not tag[1] else max(depth - 1, 0)

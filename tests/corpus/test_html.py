@@ -231,6 +231,12 @@ def test_a_page_that_is_cut_is_kept_and_counted(tmp_path):
     assert (tally.cut, tally.bad) == (1, 0)
 
 
+def test_no_part_of_a_tag_is_text_where_a_page_is_cut():
+    for end in (b"<", b"</", b"</p", b"</p>", b"<p class='a"):
+        body = b"<p>words" + end
+        assert text(b"100\r\n" + body, Transfer_Encoding="chunked") == ["", "words", ""]
+
+
 def test_pages_that_only_repeat_are_read_like_others(tmp_path):
     body = response(b"<p>" + b"words and words " * 50 + b"</p>")
     path = wet_file(tmp_path / "x", *(warc_record(n, body) for n in range(50)))
