@@ -64,7 +64,7 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
     files = sum(map(len, shards.values()))
     if gone := counts.get("missing_files", 0):
         context.warn(f"{gone:,} of {files:,} files of the crawl are gone and left out; missing/ names them by shard")
-    check_crawl(counts, files, config.read)
+    check_crawl(counts, files, config.read, context.warnings)
     return counts
 
 
