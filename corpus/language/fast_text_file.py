@@ -154,7 +154,9 @@ class _Reader:
         codes = self._array("u1", size).reshape(rows, -1)
         found = self._dequantise(codes)
         if with_norms:
-            found *= self._dequantise(self._array("u1", rows)[:, None])
+            norms = self._dequantise(self._array("u1", rows)[:, None])
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused in ``read``
+                found *= norms
         if found.shape != (rows, columns):
             raise ValueError("its quantised matrix has the wrong size")
         return found

@@ -111,3 +111,19 @@ def test_a_file_that_is_none(tmp_path: Path, models: dict[str, Path]) -> None:
     for path in (cut, other, tmp_path / "missing.bin"):
         with pytest.raises(XlmrError, match=path.name):
             FastText(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_quantised_model_with_numbers_that_are_none_is_a_line_without_a_warning(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    data = models["quantised"].read_bytes()
+    refused = 0
+    for start in range(len(data) // 2, len(data) - 256, 128):
+        damaged = data[:start] + b"\x00\x00\xa0\x7f" * 32 + data[start + 128 :]  # NaN that signals
+        (tmp_path / "a.bin").write_bytes(damaged)
+        try:
+            FastText(tmp_path / "a.bin").predict(["das Haus"])
+        except XlmrError:
+            refused += 1
+    assert refused
