@@ -92,7 +92,7 @@ class Gap(NamedTuple):
     """Bytes of the file that could not be read: from ``start`` to ``end``, where reading resumes or the file ends.
 
     ``position`` is where the damaged member begins, before ``start`` if a part of it was read; ``begins`` is its first
-    plain bytes, as far as there are any.
+    plain bytes, as far as there are any; ``member``: it has at least the magic number of one.
     """
 
     position: int
@@ -100,14 +100,21 @@ class Gap(NamedTuple):
     end: int
     problem: str
     begins: bytes
+    member: bool
 
 
 class UnreadableError(Exception):
-    """The member at ``position`` cannot be read beyond ``done``. ``final``: nor can any later one."""
+    """The member at ``position`` cannot be read beyond ``done``.
 
-    def __init__(self, position: int, done: int, problem: str, *, final: bool = False) -> None:
+    ``rest``   what could be read after that, before it failed.
+    ``final``  no later member can be read.
+    """
+
+    def __init__(
+        self, position: int, done: int, problem: str, *, rest: Chunk | None = None, final: bool = False
+    ) -> None:
         super().__init__(problem)
-        self.position, self.done, self.problem, self.final = position, done, problem, final
+        self.position, self.done, self.problem, self.rest, self.final = position, done, problem, rest, final
 
 
 # The upper three flags of gzip are reserved. A skippable frame of zstd, with its own magic numbers, has no text.
@@ -139,7 +146,11 @@ class Text:
         self.format = format_of(start)
         self._first = 0
         self.problem = "" if start else "the file is empty"
-        if start and self.format is None and not begins.match(start):
+        if self.format is not None:
+            readable = self._first_bytes(self.format, 0) or self._next_member(1, begins)
+            if not readable and self._holds(begins):
+                self.format = None  # its first bytes only look like a member
+        elif start and not begins.match(start):
             self._search(begins)
 
     def _search(self, begins: re.Pattern[bytes]) -> None:
@@ -156,10 +167,9 @@ class Text:
     def parts(self, start: int = 0) -> Iterator[Chunk | Gap]:
         """All from the member at ``start`` on, with its gaps."""
         if start < self._first:
-            yield Gap(start, start, self._first, "the start of the file is damaged", b"")
-        member = (max(start, self._first), self.format)
+            yield Gap(start, start, self._first, "the start of the file is damaged", b"", member=False)
+        position, form = max(start, self._first), self.format
         while True:
-            position, form = member
             self._stream.seek(position)
             try:
                 yield from self._plain() if form is None else self._members(form, position)
@@ -168,11 +178,15 @@ class Text:
                 retry = form is not None and not error.final and self._may_retry(error.position)
                 found = self._next_member(error.position + 1) if retry else None
                 begins = self._first_bytes(form, error.position) if form else b""
-                end = self.size if found is None else found[0]
-                yield Gap(error.position, error.done, end, error.problem, begins or b"")
+                end, done = self.size if found is None else found[0], error.done
+                if error.rest is not None and not (found and self._is_text(*found) and end < error.rest.end):
+                    yield error.rest
+                    done = error.rest.end
+                member = form is not None and self._is_start(error.position, form)
+                yield Gap(error.position, done, end, error.problem, begins or b"", member)
                 if found is None:
                     return
-                member = found
+                position, form = found
 
     def next_start(self, position: int, begins: re.Pattern[bytes]) -> int | None:
         """Where, from ``position`` on, the first member begins whose text begins so; None if there is none."""
@@ -213,6 +227,14 @@ class Text:
         except _ERRORS:
             return None
         return text
+
+    def _is_start(self, position: int, form: Format) -> bool:
+        self._stream.seek(position)
+        return form.start.match(self._stream.read(_MAGIC)) is not None
+
+    def _is_text(self, position: int, form: Format) -> bool:
+        """Whether a member surely begins there, so that what was read of the one before it beyond that is no text."""
+        return _SOME_TEXT.match(self._first_bytes(form, position) or b"") is not None
 
     def _holds(self, begins: re.Pattern[bytes]) -> bool:
         """Whether a record begins anywhere in the file as it is."""
@@ -286,10 +308,10 @@ class Text:
                 problem = f"it grows to more than {self._limits.growth:,} times its size"
         piece = b"".join(parts)
         self._count(piece, position, done)
-        yield Chunk(position, piece, first, last=not problem, end=read - len(inflate.unused_data))
-        done = read if piece else done
+        chunk = Chunk(position, piece, first, last=not problem, end=read - len(inflate.unused_data))
         if problem:
-            raise UnreadableError(position, done, problem)
+            raise UnreadableError(position, done, problem, rest=chunk if piece else None)
+        yield chunk
         return read
 
     def _count(self, piece: bytes, position: int, done: int) -> None:

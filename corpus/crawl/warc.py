@@ -165,6 +165,7 @@ class _Reader:
         """What was lost already and has not ended, has lost this too; what is in the gap is the better reason."""
         records = int(RECORD_LINE.match(gap.begins) is not None)
         if self.loss is None:
+            records = max(records, int(gap.member and not gap.begins))
             self.loss = _Loss(gap.position, gap.start, gap.problem, records, in_gap=True)
             return
         same = self.loss.position == gap.position
@@ -198,7 +199,7 @@ class _Reader:
         tape = self._tape
         more = tape.holds_record(length)
         if tape.ends_after(length):
-            good = not more or self._digest_fits(headers, length) is not False
+            good = not more or bool(self._digest_fits(headers, length))
             problem = "a record's Content-Length is wrong, other records are within it"
         else:
             problem = "a record's Content-Length is wrong, its text goes on after it"
