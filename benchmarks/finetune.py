@@ -32,7 +32,7 @@ from finetune.training.batches import training_batches
 from finetune.training.updates import Updates, rate_factor
 from pretrain.engine import choose_dtype
 from pretrain.folder import PIECES, load_encoder
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 RATE = 1e-5
 
@@ -57,7 +57,7 @@ def main() -> None:
     kind = ClassificationKind(data.labels, recipe)
     pages: Sequence[Any] = data.train["en"]
     examples = [replace(page, text=line) for page in pages for line in _SENTENCE.findall(page.text)]
-    texts = kind.encode(examples, Tokenizer.load(given.folder))
+    texts = kind.encode(examples, load_tokenizer(given.folder))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = kind.model(load_encoder(given.folder), recipe.dropout).to(device)
     save_fine_tuned(model, kind, given.folder / PIECES, given.scratch)

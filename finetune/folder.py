@@ -22,6 +22,7 @@ from pretrain.config_file import CONFIG, describe_config, read_config
 from pretrain.folder import TOKEN_TYPE, check_pieces, load_encoder, names
 from pretrain.model import Encoder, ModelConfig
 from pretrain.weights_file import WEIGHTS, Weights
+from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_files
 from tokenizer.pieces import Tokenizer
 
@@ -89,7 +90,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     config, kind = read_config(folder), read_kind(folder)
     model = kind.model(load_encoder(folder), read_tuned_config(folder).classifier_dropout or 0.0)
     _take_tensors(model, folder, kind.name, kind.outputs)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     check_pieces(folder, tokenizer.vocabulary_size, config)
     return FineTuned(model.eval(), kind, tokenizer)
 

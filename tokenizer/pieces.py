@@ -53,16 +53,6 @@ class Tokenizer:
         self._from_ids = np.concatenate([[1, -1, 2, 0], np.arange(3, size), [-1]]).astype(np.int32)
         self._beyond = tuple(token.content for token in added if token.id >= len(self._from_ids))
 
-    @classmethod
-    def load(cls, path: Path | str) -> Tokenizer:
-        """From a file, or a folder of tokenizer.train's or of transformers' (``tokenizer.folder``).
-
-        Errors: XlmrError naming the file.
-        """
-        from tokenizer.folder import load_tokenizer  # which makes Tokenizers
-
-        return load_tokenizer(path)
-
     def __reduce__(self) -> tuple[object, tuple[bytes, tuple[AddedToken, ...]]]:
         """Workers may be handed a Tokenizer: it travels as the bytes of its model."""
         return _from_bytes, (self.model, self.added.tokens)

@@ -26,6 +26,7 @@ from pipeline.storage import read_json, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.encode import Encoder
+from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 from tokenizer.sample import draw_lines
 from tokenizer.shares import drawn_fractions
@@ -103,7 +104,7 @@ def study_variant(config: StudyStage, variant: Variant, workspace: Path) -> Shar
         )
         try:
             train_model(settings, [text], model, Path(scratch) / "log")
-            tokenizer = Tokenizer.load(model)
+            tokenizer = load_tokenizer(model)
             row["languages"] = measure(config.study, tokenizer, variant.files)
             row["scripts"] = pieces_by_script(tokenizer)
         except MisfitError as refusal:

@@ -1,8 +1,4 @@
-"""Dumps of CommonCrawl by name: the list of a dump's files, and the parts of a file's address.
-
-A file of a dump is ``<base>crawl-data/<dump>/…``. The part from ``crawl-data/`` on is the same at every base: it is
-what a document remembers as its segment.
-"""
+"""Which files a crawl has: those of a dump by its list, those of a folder or pattern, those of an index."""
 
 from __future__ import annotations
 
@@ -10,8 +6,8 @@ import hashlib
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
+from corpus.crawl.addresses import ROOT, address_of, is_path_of_crawl, joined
 from corpus.crawl.settings import Download
 from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
 from pipeline.errors import XlmrError
@@ -21,35 +17,10 @@ from pipeline.storage import WILDCARDS, atomic_write, expand, filesystem_of, is_
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
 
-ROOT = "crawl-data/"
 ENDINGS = (".wet", ".wet.gz", ".wet.zst", ".warc", ".warc.gz", ".warc.zst", *DOCUMENT_ENDINGS)
 """Of the files that are read where a folder is named."""
 LONGEST_LIST = 2**28
 """Bytes; the list of a dump of 100,000 files has 14 MB."""
-
-
-def segment_of(address: str, root: str = "") -> str:
-    """The path in the crawl, from ``crawl-data/`` on, as cc_net's cc_segment; of others what follows ``root``."""
-    before, found, path = address.rpartition(ROOT)
-    return ROOT + path if found and (not before or before.endswith("/")) else address.removeprefix(root)
-
-
-def public_segment(address: str, root: str = "") -> str:
-    """``segment_of`` as it goes into a corpus: of an address by HTTP without user, password and query.
-
-    They may be keys to where the file lies.
-    """
-    segment = segment_of(address, root)
-    if not segment.startswith(("http://", "https://")):
-        return segment
-    parts = urlsplit(segment)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def wet_of(name: str) -> str:
-    """The WET file of a WARC file."""
-    folder, _, file = name.rpartition("/")
-    return f"{folder.removesuffix('/warc')}/wet/{file.removesuffix('.warc.gz')}.warc.wet.gz"
 
 
 def root_of(crawl: str) -> str:
@@ -69,25 +40,13 @@ def root_of(crawl: str) -> str:
     return f"{scheme}{whole.rstrip('/')}/"
 
 
-def check_segment(segment: str) -> str:
-    """A segment that stays below its folder. Errors: XlmrError for one that a damaged or hostile file made up."""
-    if segment.startswith(ROOT) and (".." in segment.split("/") or not segment.isprintable()):
-        raise XlmrError(f"{segment[:100]!r} is no path of a crawl", "the minified corpus is damaged; fetch it again")
-    return segment
-
-
-def address_of(segment: str, base: str) -> str:
-    """Where the file of a segment is, for a base; a segment that is an address of its own stays so."""
-    return _joined(base, segment) if segment.startswith(ROOT) else segment
-
-
 def list_of_files(fetch: Fetch, dump: str) -> list[str]:
     """The addresses of a dump's files, in the order of its list. Errors: XlmrError for paths that leave the crawl."""
     path = list_file(fetch, dump)
     text = _unpack(path.read_bytes(), str(path)).decode("utf-8", "replace")
     paths = [line.strip() for line in text.splitlines() if line.strip()]
     for name in paths:
-        if not name.startswith(ROOT) or ".." in name.split("/") or not name.isprintable():
+        if not is_path_of_crawl(name):
             raise XlmrError(f"{path}: {name[:100]!r} is no path of a crawl", "check corpus.fetch.base")
     if not paths:
         raise XlmrError(f"{path}: lists no files", "check corpus.fetch.dumps")
@@ -99,7 +58,7 @@ def list_file(fetch: Fetch, dump: str) -> Path:
 
     A list in a local folder is read where it lies.
     """
-    address = _joined(fetch.base, f"{ROOT}{dump}/{fetch.kind}.paths.gz")
+    address = joined(fetch.base, f"{ROOT}{dump}/{fetch.kind}.paths.gz")
     if is_local(address):
         if not Path(address).exists():
             raise XlmrError(f"{address}: no such file", "check corpus.fetch.dumps and corpus.fetch.base")
@@ -118,10 +77,6 @@ def _fetch_list(fetch: Fetch, address: str) -> bytes:
 
     with Cache(Download(folder=fetch.lists / "downloads")).open(address) as stream:
         return _unpack(stream.read(LONGEST_LIST), address)
-
-
-def _joined(base: str, path: str) -> str:
-    return base.rstrip("/") + "/" + path
 
 
 def _unpack(content: bytes, name: str) -> bytes:

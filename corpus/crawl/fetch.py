@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.crawl.dumps import address_of, files_of, list_of_files, root_of, wet_of
+from corpus.crawl.addresses import address_of, wet_of
+from corpus.crawl.dumps import files_of, list_of_files, root_of
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset
 
+from corpus.crawl.addresses import is_path_of_crawl
 from corpus.crawl.chosen import SCHEMA
-from corpus.crawl.dumps import ROOT
 from pipeline.errors import XlmrError
 from pipeline.storage import expand, filesystem_of, is_folder, told_of
 
@@ -101,7 +101,7 @@ def _condition(index: Index, schema: pa.Schema) -> Any:
 def _check(table: pa.Table, fetch: Fetch) -> None:
     """Errors: XlmrError for paths that leave the crawl, and for places that cannot be."""
     for name in pc.unique(table.column("file")).to_pylist():
-        if name is None or not name.startswith(ROOT) or ".." in name.split("/") or not name.isprintable():
+        if name is None or not is_path_of_crawl(name):
             raise XlmrError(f"{fetch.index.files}: {str(name)[:100]!r} is no path of a crawl", "fetch the index again")
     if fetch.kind == "warc":
         bad = pc.any(pc.or_(pc.less(table.column("offset"), 0), pc.less_equal(table.column("length"), 0))).as_py()

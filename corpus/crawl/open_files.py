@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
+from corpus.crawl.addresses import ROOT, address_of, segment_of
 from corpus.crawl.download import GoneError, Ranges, open_here
-from corpus.crawl.dumps import ROOT, address_of, segment_of
 from pipeline.storage import is_local
 
 if TYPE_CHECKING:

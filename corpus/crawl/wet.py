@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from corpus.crawl.dumps import public_segment
+from corpus.crawl.addresses import public_segment
 from corpus.crawl.inflate import Limits
 from corpus.crawl.open_files import open_each
 from corpus.crawl.settings import Read

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from corpus.crawl.addresses import segment_of
 from corpus.crawl.chosen import chosen_file, read_chosen
 from corpus.crawl.download import GoneError
-from corpus.crawl.dumps import segment_of
 from corpus.crawl.fetch import read_shards
 from corpus.crawl.missing import write_missing
 from corpus.crawl.tally import NAMED_AT_MOST, Tally

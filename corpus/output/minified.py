@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from corpus.crawl.dumps import check_segment
+from corpus.crawl.addresses import check_segment
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import read_json
 

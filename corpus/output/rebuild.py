@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from corpus.crawl.addresses import ROOT, address_of, check_segment
 from corpus.crawl.download import GoneError
-from corpus.crawl.dumps import ROOT, address_of, check_segment
 from corpus.crawl.settings import Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import Document, read_crawl

@@ -16,6 +16,7 @@ from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
 from pretrain.folder import check_pieces, open_weights
 from pretrain.ranks.together import current_crew
+from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable
 from tokenizer.pieces import Tokenizer
 
@@ -31,7 +32,7 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
     for split in SPLITS:
         if not getattr(data, split):
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
-    tokenizer = Tokenizer.load(encoder)
+    tokenizer = load_tokenizer(encoder)
     check_pieces(encoder, tokenizer.vocabulary_size, config)
     check_exportable(tokenizer)  # it is written into the folder of each trained model
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):

@@ -11,7 +11,8 @@ from crawl_server import put_dump, serve, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.crawl.dumps import address_of, files_of, outside_files, public_segment, root_of, segment_of
+from corpus.crawl.addresses import address_of, public_segment, segment_of
+from corpus.crawl.dumps import files_of, outside_files, root_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.tally import Tally

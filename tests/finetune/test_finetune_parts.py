@@ -24,7 +24,7 @@ from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
 from finetune.training.updates import rate_factor
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -72,7 +72,7 @@ def test_batches_pad_little_and_change_with_seed_and_epoch() -> None:
 
 
 def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     examples = [
         *(Classification(str(r["id"]), str(r["text"]), None, str(r["label"])) for r in example_rows(7)),
         Classification("u", "☃", None, "table"),

@@ -33,7 +33,7 @@ from finetune.training.run import set_dropout
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 ContextOf = Callable[..., Context]
 
@@ -193,7 +193,7 @@ def test_dropout_of_the_encoder_can_be_set(export: Path) -> None:
 def help_page_rows(config: HelpPagesConfig, export: Path) -> tuple[ClassificationKind, dict[str, Encoded], TaskData]:
     data = read_task(config.task)
     kind = ClassificationKind(data.labels, config.recipe)
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     return kind, {f"{split}.{lang}": kind.encode(some, tokenizer) for split, lang, some in data.splits()}, data
 
 

@@ -25,8 +25,8 @@ from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
+from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_files
-from tokenizer.pieces import Tokenizer
 from tokenizer.stages import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
@@ -61,7 +61,7 @@ def agrees_with_transformers(folder: Path, text: str) -> list[int]:
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     batch = tokenizer(text, return_tensors="pt")
     ours = Model(folder)
-    ids: list[int] = [0, *Tokenizer.load(folder).encode(text).tolist(), 2]
+    ids: list[int] = [0, *load_tokenizer(folder).encode(text).tolist(), 2]
     assert batch["input_ids"][0].tolist() == ids
     with torch.no_grad():
         expected = theirs(**batch).logits

@@ -25,7 +25,7 @@ from pipeline.errors import UsageError, XlmrError
 from pipeline.log import EventLog
 from pretrain.folder import load_encoder
 from pretrain.model import Encoder, ModelConfig
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 RECIPE = Recipe(longest=48, stride=12, longest_question=16, dtype="fp32")
 LABELS = {
@@ -58,7 +58,7 @@ def encoder(request: pytest.FixtureRequest, export: Path) -> Encoder:
     torch.manual_seed(11)
     if request.param == "post":
         return load_encoder(export)
-    size = Tokenizer.load(export).vocabulary_size
+    size = load_tokenizer(export).vocabulary_size
     return Encoder(ModelConfig(size, layers=2, width=32, heads=2, feed_forward=64, positions=66, norm="pre"))
 
 
@@ -73,7 +73,7 @@ def test_logits_equal_hugging_face_both_ways(name: str, encoder: Encoder, export
     theirs = their_class(stem + kind.suffix).from_pretrained(tmp_path / "ours").eval()
     assert theirs.config.architectures == [stem + kind.suffix]
 
-    encoded = kind.encode(examples_of(name), Tokenizer.load(export))
+    encoded = kind.encode(examples_of(name), load_tokenizer(export))
     ids, keep = encoded.batch(np.arange(len(encoded)), torch.device("cpu"))
     mask = torch.ones_like(ids) if keep is None else keep.long()
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_losses_equal_hugging_face(name: str, export: Path, tmp_path: Path) -> N
     model = kind.model(load_encoder(export), 0.0).eval()
     save_fine_tuned(model, kind, export / "sentencepiece.bpe.model", tmp_path)
     theirs = their_class("XLMRoberta" + kind.suffix).from_pretrained(tmp_path).eval()
-    encoded = kind.encode(examples_of(name), Tokenizer.load(export))
+    encoded = kind.encode(examples_of(name), load_tokenizer(export))
     rows = np.flatnonzero(encoded.lengths == encoded.lengths.max())  # no padding: theirs counts it in the softmax
     ids, _ = encoded.batch(rows, torch.device("cpu"))
     targets = encoded.batch_targets(rows, torch.device("cpu"))
@@ -227,7 +227,7 @@ def test_pairs_are_cut_as_hugging_face_cuts_them(export: Path, tmp_path: Path) -
     saved("classification", export, tmp_path)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     first, second = [TEXTS[0], TEXTS[1] * 3, TEXTS[0]], [TEXTS[1], TEXTS[2], TEXTS[2] * 5]
-    ours = encode_pairs(first, second, Tokenizer.load(export), 30)
+    ours = encode_pairs(first, second, load_tokenizer(export), 30)
     for one, a, b in zip(ours, first, second, strict=True):
         assert one.tolist() == theirs(a, b, truncation="longest_first", max_length=30)["input_ids"]
     assert max(map(len, ours)) == 30
@@ -261,7 +261,7 @@ def test_scores_of_pieces_lie_like_the_pieces(export: Path) -> None:
     kind = KINDS["tagging"](LABELS["tagging"], RECIPE)
     torch.manual_seed(2)
     model = kind.model(load_encoder(export), 0.0).eval()
-    encoded: Encoded = kind.encode(examples_of("tagging"), Tokenizer.load(export))
+    encoded: Encoded = kind.encode(examples_of("tagging"), load_tokenizer(export))
     found, loss = scores_of(model, encoded, RECIPE, kind.loss)
     alone, judged = [], []
     with torch.no_grad():

@@ -15,7 +15,7 @@ from finetune.data.examples import Question
 from finetune.heads.kinds import SpanKind
 from finetune.heads.span import Windows, answers_of, best_span, encode_questions, pieces_of_span, window_borders
 from finetune.stages import Recipe
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 CONTEXTS = {
     "plain": "The table is in the second sheet of the document.",
@@ -41,7 +41,7 @@ def perfect_scores(encoded, rows: int) -> np.ndarray:
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_answer_comes_back_as_characters_of_the_context(name: str, export: Path) -> None:
     """Any span of whole pieces, in any script, and whatever NFKC makes of it, comes back to the letter."""
-    context, tokenizer = CONTEXTS[name], Tokenizer.load(export)
+    context, tokenizer = CONTEXTS[name], load_tokenizer(export)
     _, characters = tokenizer.encode_with_offsets(context)
     inked = characters[characters[:, 0] < characters[:, 1]]
     spans = [(int(a[0]), int(b[1])) for a in inked for b in inked if a[0] <= b[0] and b[1] - a[0] < 25 and a[0] < b[1]]
@@ -56,7 +56,7 @@ def test_answer_comes_back_as_characters_of_the_context(name: str, export: Path)
 
 
 def test_answer_at_the_very_end_and_in_several_windows(export: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     context = CONTEXTS["plain"] * 3 + " Last word"
     span = (len(context) - len("word"), len(context))
     windows = Windows(24, 6, 8)
@@ -72,7 +72,7 @@ def test_answer_at_the_very_end_and_in_several_windows(export: Path) -> None:
 
 
 def test_answer_cut_by_a_window_is_not_in_it(export: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     context = CONTEXTS["plain"] * 2
     ids, characters = tokenizer.encode_with_offsets(context)
     start, end = int(characters[8, 0]), int(characters[11, 1])
@@ -89,7 +89,7 @@ def test_answer_cut_by_a_window_is_not_in_it(export: Path) -> None:
 
 
 def test_rows_have_the_form_of_xlm_r(export: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     encoded = encode_questions(["Where is it now?"], ["In the text"], [[]], tokenizer, Windows(40, 10, 3))
     asked, ids = tokenizer.encode("Where is it now?"), tokenizer.encode("In the text")
     assert encoded.pieces.tolist() == [0, *asked[:3], 2, 2, *ids, 2]
@@ -141,7 +141,7 @@ def test_pieces_of_span_by_hand() -> None:
 def test_no_context_gives_an_empty_answer(export: Path) -> None:
     kind = SpanKind((), Recipe(longest=40, longest_question=10))
     examples = [Question("1", "where?", " ", (), "")]
-    encoded = kind.encode(examples, Tokenizer.load(export))
+    encoded = kind.encode(examples, load_tokenizer(export))
     (said,) = kind.predictions(np.zeros((len(encoded.pieces), 2), np.float32), encoded, examples)
     assert said == {"predicted": "", "start": 0, "score": None}
 
@@ -153,7 +153,7 @@ def test_xquad_answers_can_be_told_to_the_letter(export: Path) -> None:
         pytest.skip("XLMR_TEST_DATA names no folder with xquad/")
     from finetune.data.squad import read_questions
 
-    tokenizer, kind = Tokenizer.load(export), SpanKind((), Recipe(longest=384, longest_answer=400))
+    tokenizer, kind = load_tokenizer(export), SpanKind((), Recipe(longest=384, longest_answer=400))
     for language in ("en", "zh", "ar"):
         found, _ = read_questions(str(folder / f"xquad.{language}.json"))
         examples = found[:200]

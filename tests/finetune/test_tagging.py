@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from finetune.heads.encoding import IGNORED
 from finetune.heads.tagging import encode_sentences, parts, tags_of
-from tokenizer.pieces import Tokenizer
+from tokenizer.folder import load_tokenizer
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC")
 WORDS = ["Melbourne", "(", "Australia", ")", "25", "may", "Ünïcode", "中文", "\u200b", "internationalisation"]
@@ -33,7 +33,7 @@ def perfect(encoded) -> np.ndarray:
     longest=st.integers(4, 30),
 )
 def test_every_word_gets_its_tag_back(export: Path, sentences: list[list[tuple[str, int]]], longest: int) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     words = [[word for word, _ in one] for one in sentences]
     encoded = encode_sentences(words, [[tag for _, tag in one] for one in sentences], tokenizer, longest)
     found = tags_of(perfect(encoded), encoded, [len(one) for one in words], LABELS)
@@ -45,7 +45,7 @@ def test_every_word_gets_its_tag_back(export: Path, sentences: list[list[tuple[s
 
 
 def test_first_pieces_alone_are_tagged(export: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     words = ["internationalisation", "of", "Melbourne"]
     pieces = [tokenizer.encode(word).tolist() for word in words]
     assert len(pieces[0]) > 1
@@ -58,7 +58,7 @@ def test_first_pieces_alone_are_tagged(export: Path) -> None:
 
 
 def test_words_tokenised_alone_are_the_words_of_the_sentence(export: Path) -> None:
-    tokenizer = Tokenizer.load(export)
+    tokenizer = load_tokenizer(export)
     words = [word for word in WORDS if word != "\u200b"]
     together = tokenizer.encode(" ".join(words)).tolist()
     assert together == [number for word in words for number in tokenizer.encode(word).tolist()]

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.context import Context
 from pipeline.log import EventLog
+from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 from tokenizer.stages import ROOM, TokenizerSettings
 
@@ -129,4 +130,4 @@ def trained(corpus: Path, run_stage: RunStage, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def tokenizer(trained: Path) -> Tokenizer:
-    return Tokenizer.load(trained)
+    return load_tokenizer(trained)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import XlmrError
 from tokenizer.corpus_files import read_batches
+from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import BOS, EOS, PAD, UNK, Tokenizer
 from tokenizer.tools import segment
 from tokenizer.vocabulary import NO_SCRIPT, pieces_by_script, script_of
@@ -142,10 +143,10 @@ def test_a_tokenizer_travels_to_workers(tokenizer: Tokenizer) -> None:
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(XlmrError, match=r"neither sentencepiece\.bpe\.model nor tokenizer\.json"):
-        Tokenizer.load(tmp_path)
+        load_tokenizer(tmp_path)
     (tmp_path / "broken.model").write_bytes(b"not a model")
     with pytest.raises(XlmrError, match=r"broken\.model: not a SentencePiece model"):
-        Tokenizer.load(tmp_path / "broken.model")
+        load_tokenizer(tmp_path / "broken.model")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from pipeline.errors import XlmrError
 from pipeline.log import EventLog
 from pipeline.progress import Progress
+from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 from tokenizer.stages import TokenizerSettings
 from tokenizer.train import lines_or_ticks, trainer_options
@@ -175,7 +176,7 @@ def test_bpe_with_bytes_and_digits(trained: Path, run_stage: Any, tmp_path: Path
         {"tokenizer.sample": tmp_path / "sample"},
         tmp_path / "out",
     )
-    tokenizer = Tokenizer.load(tmp_path / "out")
+    tokenizer = load_tokenizer(tmp_path / "out")
     words = [piece for piece in tokenizer.vocabulary[4:-1] if not piece.startswith("<0x")]
     assert len(tokenizer.vocabulary) - len(words) - 5 == 256
     assert max(map(len, words)) == 4
