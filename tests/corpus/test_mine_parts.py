@@ -99,6 +99,7 @@ class Said:
 
 def mine(tmp_path, monkeypatch, said, **language_id):
     monkeypatch.setattr(stage, "read_shards", lambda folder: {})
+    monkeypatch.setattr(stage, "read_root", lambda folder: "")
     config = ROOM.config()
     sections = {name: getattr(config, name) for name in MineStage.model_fields}
     sections["language_id"] = LanguageId(**language_id)
