@@ -45,7 +45,8 @@ class Tally:
         self.bad += 1
         self.lost_records += damage.records
         self.lost_bytes += damage.bytes
-        self._name(file, damage.position, damage.problem, "byte")
+        lost = bool(damage.records or damage.bytes)  # else the record is given, and the problem says how it was read
+        self._name(file, damage.position, damage.problem, "byte", lost=lost)
 
     def add_bad(
         self, file: str, position: int, problem: str, *, unit: str = "byte", count: int = 1, lost_bytes: int = 0
@@ -110,9 +111,10 @@ class Tally:
         rest = [f"and {more:,} more files that gave no document, or little"] if more > 0 else []
         return [*map(_printable, self.poor_files[:NAMED_AT_MOST]), *rest, *self.named]
 
-    def _name(self, file: str, position: int, problem: str, unit: str) -> None:
+    def _name(self, file: str, position: int, problem: str, unit: str, *, lost: bool = True) -> None:
         if len(self.named) < NAMED_AT_MOST:
-            self.named.append(_printable(f"{file}: {problem} ({unit} {position:,}); left out"))
+            outcome = "; left out" if lost else ""
+            self.named.append(_printable(f"{file}: {problem} ({unit} {position:,}){outcome}"))
 
 
 def _printable(line: str) -> str:

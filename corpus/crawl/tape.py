@@ -125,8 +125,7 @@ class Tape:
 
     def begins_with_line(self) -> bool:
         """Whether the record begins with a WARC line."""
-        while len(self._data) - self._record < _END_BYTES and not self._whole and self._more():
-            pass
+        self._hold_line(self._record)
         return RECORD_LINE.match(self._data, self._record) is not None
 
     def header(self) -> bytes | None:
@@ -182,9 +181,17 @@ class Tape:
                 break
             if not self._more():
                 return self._gap is None
-        while len(self._data) - stop < _END_BYTES and not self._whole and self._more():
-            pass
+        self._hold_line(stop)
         return RECORD_LINE.match(self._data, stop) is not None
+
+    def _hold_line(self, place: int) -> None:
+        """Hold what tells whether a record begins at a place. Its first line may lie across two members."""
+        while len(self._data) - place < _END_BYTES and self._more_in_line(place) and self._more():
+            pass
+
+    def _more_in_line(self, place: int) -> bool:
+        begun = bytes(self._data[place : place + len(RECORD_LINES[-1])])
+        return not self._whole or any(line.startswith(begun) and line != begun for line in RECORD_LINES)
 
     def rest_of_member(self, longest: int) -> bytes | None:
         """All that follows in the member that the record begins; None if it is too long, or more than one record."""

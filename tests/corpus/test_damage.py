@@ -139,7 +139,7 @@ def test_a_run_over_damaged_files_goes_through_and_says_so(fresh, small, tmp_pat
     manifest = plan["corpus.hash"].manifest
     assert manifest.counts["bad_places"] == 3
     assert [line.split(":")[0][-4:] for line in manifest.warnings] == ["a.gz", "b.gz", "c.gz"]
-    assert manifest.warnings[1].endswith("the file is empty (byte 0); left out; no document in the file")
+    assert manifest.warnings[1].endswith("the file is empty (byte 0); no document in the file")
     assert manifest.counts["documents"] > 100
     assert any("warning" in line and "b.gz" in line for line in fresh.said)
 
@@ -228,3 +228,27 @@ def test_clean_text_that_is_empty(tmp_path, fresh):
     (tmp_path / "xx.txt").write_text("\n\n")
     with pytest.raises(XlmrError, match=r"xx\.txt: holds no text"):
         fresh.run("--corpus.language_models.text", f"{tmp_path}/xx.txt", until="corpus.language_models")
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+@pytest.mark.parametrize("version", [b"WARC/1.0", b"WARC/0.18"])
+def test_the_first_line_of_a_record_may_lie_across_two_members(tmp_path, cut, version):
+    records = [wet_record(n, f"title {n}\n" + "words and words\n" * 30).replace(b"WARC/1.0", version) for n in range(3)]
+    text = b"".join(records)
+    place = len(records[0]) + cut
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(text[:place]) + gzip.compress(text[place:]))
+    tally = Tally()
+    found = list(read_documents([str(path)], 0, 2**24, tally))
+    assert [document.title for document in found] == ["title 0", "title 1", "title 2"]
+    assert tally.bad == 0
+
+
+def test_a_record_that_is_read_by_its_member_is_not_said_to_be_left_out(tmp_path):
+    path = wet_file(tmp_path / "x.gz", wet_record(1, "title\n" + "words and words\n" * 30, length=480))
+    tally = Tally()
+    (document,) = read_documents([str(path)], 0, 2**24, tally)
+    assert len(document.lines) == 30
+    assert (tally.bad, tally.lost_records, tally.lost_bytes) == (1, 0, 0)
+    (line,) = tally.named
+    assert line.endswith("its member has 486 bytes, which are read (byte 0)")
