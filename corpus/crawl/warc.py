@@ -181,6 +181,8 @@ class _Reader:
         header = tape.header()
         if header is None:
             return None, f"no WARC header ends within {LONGEST_HEADER:,} bytes, or before the next record"
+        if b"\0" in header:
+            return None, "a record's header has zero bytes"
         if _is_two(header):
             return None, "another record begins in the header of a record"
         headers = _parse_headers(header)

@@ -252,3 +252,17 @@ def test_a_record_that_is_read_by_its_member_is_not_said_to_be_left_out(tmp_path
     assert (tally.bad, tally.lost_records, tally.lost_bytes) == (1, 0, 0)
     (line,) = tally.named
     assert line.endswith("its member has 486 bytes, which are read (byte 0)")
+
+
+def test_zeros_over_the_end_of_one_record_and_the_start_of_the_next_are_counted(tmp_path):
+    """A file that is not compressed has no checksum: the header that is left of both must not pass for one."""
+    records = [wet_record(n, f"title {n}\n" + "words and words\n" * 30) for n in range(4)]
+    text = bytearray(b"".join(records))
+    start, end = text.index(b"example.org/1") + 4, text.index(b"text/plain", text.index(b"example.org/2"))
+    text[start:end] = bytes(end - start)
+    (tmp_path / "x.wet").write_bytes(text)
+    tally = Tally()
+    found = list(read_documents([str(tmp_path / "x.wet")], 0, 2**24, tally))
+    assert [document.title for document in found] == ["title 0", "title 3"]
+    assert tally.lost_records == 1
+    assert "a record's header has zero bytes" in tally.named[0]
