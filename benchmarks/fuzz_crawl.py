@@ -119,7 +119,8 @@ def _check_counts(
         read = sum(_member_size(content, record.position) for record in records)
         if read + skipped != len(content):
             result.faults.append(f"{read:,} bytes read and {skipped:,} lost are not {len(content):,}")
-    if file.damage and not damages and result.given < _seen(file):
+    # Without checksums, what a deletion leaves of two records can be one that is well formed: it is counted as altered.
+    if file.damage and not damages and result.given + result.altered < _seen(file):
         result.faults.append(f"{_seen(file) - result.given} records are lost and nothing is said of it")
 
 

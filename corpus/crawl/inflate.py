@@ -179,9 +179,12 @@ class Text:
                 found = self._next_member(error.position + 1) if retry else None
                 begins = self._first_bytes(form, error.position) if form else b""
                 end, done = self.size if found is None else found[0], error.done
-                if error.rest is not None and not (found and self._is_text(*found) and end < error.rest.end):
-                    yield error.rest
-                    done = error.rest.end
+                rest = error.rest
+                if rest is not None and rest.first and not rest.data.strip(b"\r\n"):
+                    rest = None  # a member that gave newlines alone gave nothing: its bytes are lost
+                if rest is not None and not (found and self._is_text(*found) and end < rest.end):
+                    yield rest
+                    done = rest.end
                 member = form is not None and self._is_start(error.position, form)
                 yield Gap(error.position, done, end, error.problem, begins or b"", member)
                 if found is None:
