@@ -136,7 +136,7 @@ ROOM = Room(
         ),
         Stage(
             name="corpus.hash",
-            version=2,
+            version=3,
             config=HashStage,
             inputs=("corpus.fetch",),
             run="corpus.duplicates.hash:run",

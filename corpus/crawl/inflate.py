@@ -120,7 +120,7 @@ class UnreadableError(Exception):
 # The upper three flags of gzip are reserved. A skippable frame of zstd, with its own magic numbers, has no text.
 GZIP = Format("gzip", re.compile(rb"\x1f\x8b\x08(?=[\x00-\x1f])"), lambda: IgzipDecompressor(flag=DECOMP_GZIP))
 ZSTD = Format("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), ZstdDecompressor)
-_SOME_TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]{32}")
+_SOME_TEXT = re.compile(rb"WARC/|[^\x00-\x08\x0e-\x1f]{32}")  # a member may hold the start of a first line only
 _START = re.compile(GZIP.start.pattern + b"|" + ZSTD.start.pattern)
 
 

@@ -16,7 +16,6 @@ from corpus.crawl.block_digest import digest_fits
 from corpus.crawl.inflate import Chunk, Gap, Limits, Text
 from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, RECORD_LINE, RECORD_LINES, RECORD_START, Tape
 
-_NEWLINE = re.compile(r"\r?\n")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH, _TYPE = "content-length", "warc-type"
 _NO_TYPE = "a record has no WARC-Type"
@@ -260,10 +259,7 @@ def _parse_headers(header: bytes) -> dict[str, str]:
     text = header.decode("utf-8", "replace")
     if "\n " in text or "\n\t" in text:  # lines that go on from those before
         text = _FOLD.sub(" ", text)
-    lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1:
-        lines = _NEWLINE.split(text)
-    pairs = [line.partition(":") for line in lines]
+    pairs = [line.partition(":") for line in text.split("\n")]  # a value's carriage return goes with its spaces
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     return headers if _LENGTH in headers else {name.strip(): value for name, value in headers.items()}
 

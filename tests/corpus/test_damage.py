@@ -266,3 +266,24 @@ def test_zeros_over_the_end_of_one_record_and_the_start_of_the_next_are_counted(
     assert [document.title for document in found] == ["title 0", "title 3"]
     assert tally.lost_records == 1
     assert "a record's header has zero bytes" in tally.named[0]
+
+
+@pytest.mark.parametrize("cut", [5, 11])
+def test_a_short_member_that_begins_a_record_is_found_behind_a_damaged_start(tmp_path, cut):
+    record = wet_record(0, "title\n" + "words and words\n" * 30)
+    path = tmp_path / "x.gz"
+    path.write_bytes(bytes(500) + gzip.compress(record[:cut]) + gzip.compress(record[cut:]))
+    tally = Tally()
+    (document,) = read_documents([str(path)], 0, 2**24, tally)
+    assert document.title == "title"
+    assert tally.lost_bytes == 500
+
+
+def test_a_damaged_member_that_gives_newlines_alone_is_lost_with_its_bytes(tmp_path):
+    good = gzip.compress(wet_record(0, "title\n" + "words and words\n" * 30))
+    cut = gzip.compress(b"\n" * 6000)[:-8]
+    (tmp_path / "x.gz").write_bytes(good + cut)
+    tally = Tally()
+    (document,) = read_documents([str(tmp_path / "x.gz")], 0, 2**24, tally)
+    assert document.title == "title"
+    assert (tally.bad, tally.lost_bytes) == (1, len(cut))
