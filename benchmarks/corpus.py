@@ -25,7 +25,7 @@ from statistics import median
 
 from benchmarks.native_floor import LIBRARIES, Floor, native_floor
 from corpus.crawl.fetch import read_shards
-from corpus.stages import ROOM
+from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan
@@ -59,7 +59,7 @@ class Bench:
     """A run of the corpus stages in a folder of its own."""
 
     def __init__(self, folder: Path, crawl: str, text: str, workers: int) -> None:
-        self.dag = Dag([ROOM])
+        self.dag = Dag([PACKAGE])
         self.workers = workers
         self.folder = folder
         path = folder / "run.yaml"

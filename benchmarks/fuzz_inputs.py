@@ -144,7 +144,7 @@ def _configuration(folder: Path) -> list[Path]:
 def _read_configuration(folder: Path) -> None:
     from pipeline.dag import Dag
 
-    Dag.of_house().load_config(folder / "run.yaml")
+    Dag.default().load_config(folder / "run.yaml")
 
 
 KINDS: dict[str, Kind] = {

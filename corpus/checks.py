@@ -30,14 +30,14 @@ SPLIT = {"zh": ("zh-Hans", "zh-Hant"), "my": ("my", "my_zaw")} | {
 def check_dumps(fetch: Fetch, mine: Mine) -> None:
     """Every dump that a language is taken from has to be read. Errors: ValueError."""
     wanted = {dump for dumps in mine.dumps.values() for dump in dumps}
-    mend = "write mine.dumps: {} to take every language from all that is read"
+    fix = "write mine.dumps: {} to take every language from all that is read"
     if wanted and not fetch.dumps:
-        raise ValueError(f"mine.dumps names dumps, but fetch.dumps none: files of fetch.crawl are of no dump; {mend}")
+        raise ValueError(f"mine.dumps names dumps, but fetch.dumps none: files of fetch.crawl are of no dump; {fix}")
     lost = sorted(wanted.difference(fetch.dumps))
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise ValueError(
-            f"mine.dumps names {', '.join(lost[:3])}{more}, not in fetch.dumps; name the same there, or {mend}"
+            f"mine.dumps names {', '.join(lost[:3])}{more}, not in fetch.dumps; name the same there, or {fix}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What this room offers: its settings, its stages, its report and its tools. Imports nothing heavy."""
+"""What this package offers: its settings, its stages, its report and its tools. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
 from corpus.perplexity.settings import LanguageModels, Perplexity, Scoring, outside_model_files
 from pipeline.config import Section, setting
-from pipeline.stage import Room, Stage
+from pipeline.stage import Package, Stage
 
 
 class CorpusConfig(Section):
@@ -111,7 +111,7 @@ def _cutoffs_file(config: CutoffsStage) -> dict[str, str]:
     return {config.perplexity.cutoffs: "perplexity.cutoffs"} if config.perplexity.cutoffs else {}
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="corpus",
     config=CorpusConfig,
     report="corpus.report:sections",

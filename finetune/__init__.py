@@ -1,1 +1,1 @@
-"""The fine-tuning room: labelled tasks on top of the pretrained encoder, tested in languages never trained on."""
+"""The fine-tuning package: labelled tasks on top of the pretrained encoder, tested in languages never trained on."""

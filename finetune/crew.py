@@ -3,7 +3,7 @@
     python -m finetune --ranks 2 run configs/finetune/xnli-transfer.yaml --only finetune.task
     torchrun --nproc-per-node 8 -m finetune run configs/finetune/xl-mlqa.yaml --only finetune.task
 
-Stages of other rooms run on rank 0 alone; what an encoder is pretrained by is ``python -m pretrain``.
+Stages of other packages run on rank 0 alone; what an encoder is pretrained by is ``python -m pretrain``.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def _partial(final: Path) -> Iterator[Any]:
         if not partial.stat().st_size:
             partial.unlink()
         elif isinstance(error, XlmrError):
-            raise type(error)(error.problem, f"{error.mend}; the rows before it are in {partial}") from None
+            raise type(error)(error.problem, f"{error.fix}; the rows before it are in {partial}") from None
         raise
     publish(partial, final)
 

@@ -1,4 +1,4 @@
-"""The room's part of the report: accuracy by language, pretrained, from random weights, by majority and by fastText.
+"""The package's part of the report: accuracy by language, pretrained, from random weights, by majority and by fastText.
 
 Every sentence is computed from results.json; what lost is said as plainly as what won.
 """

@@ -1,4 +1,4 @@
-"""What the finetune room offers to the spine: settings, one stage a task, report, tools. Light: nothing heavy here.
+"""What the finetune package offers to the core: settings, one stage a task, report, tools. Light: nothing heavy here.
 
 pretrain.export's folder + labelled files -> finetune.<task> (results, predictions, the best model's folder).
 """
@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from finetune.data.settings import HelpPages, TaskSettings
 from pipeline.config import LocalPath, Section, Seed, setting
-from pipeline.stage import Inputs, Room, Stage
+from pipeline.stage import Inputs, Package, Stage
 from pretrain.conversion import files_of
 
 EXPORT = "pretrain.export"
@@ -143,7 +143,7 @@ class Protocol(Section):
 
 
 class FinetuneConfig(Section):
-    """The room's settings."""
+    """The package's settings."""
 
     encoder: EncoderFolder = setting(default_factory=EncoderFolder, description="what is fine-tuned")
     help_pages: HelpPages = setting(default_factory=HelpPages, description="which module a help page is about")
@@ -209,7 +209,7 @@ def encoder_of(config: HelpPagesConfig | TaskConfig, inputs: Inputs) -> Path:
     return Path(config.encoder.folder) if config.encoder.folder else inputs[EXPORT]
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="finetune",
     config=FinetuneConfig,
     stages=(

@@ -1,6 +1,6 @@
 """Prefect's view of the DAG: the same stages as tracked tasks, with a form, a graph and artifacts in its UI.
 
-Freshness, resuming and excluding each other stay the spine's; nothing here knows what a stage does.
+Freshness, resuming and excluding each other stay the core's; nothing here knows what a stage does.
 """
 
 import os

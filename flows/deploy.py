@@ -1,6 +1,6 @@
 """``python -m flows.deploy [CONFIG]``: serve the flow as deployments, for people to start from Prefect's UI.
 
-One deployment runs everything, and one a room everything up to that room. The form opens with CONFIG's settings.
+One deployment runs everything, and one a package everything up to that package. The form opens with CONFIG's settings.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pipeline.config import Section
 DEFAULT_CONFIG = Path("configs/demo.yaml")
 
 
-def deployments(config: Section, rooms: Iterable[str]) -> list[Any]:
-    """What ``serve`` takes: ``xlmr/full``, and ``xlmr/<room>`` for each room."""
+def deployments(config: Section, packages: Iterable[str]) -> list[Any]:
+    """What ``serve`` takes: ``xlmr/full``, and ``xlmr/<package>`` for each package."""
     values = config.model_dump(mode="json")
-    choices: dict[str, dict[str, str]] = {"full": {}, **{room: {"until": room} for room in rooms}}
+    choices: dict[str, dict[str, str]] = {"full": {}, **{package: {"until": package} for package in packages}}
     return [
         full.to_deployment(name, parameters={"config": values, "stages": choice}, tags=["xlmr"])
         for name, choice in choices.items()
@@ -35,7 +35,7 @@ def main(words: list[str] | None = None) -> int:
 
     def work() -> int:
         config = DAG.load_config(Path(words[0]) if words else DEFAULT_CONFIG, words[1:])
-        serve(*deployments(config, [room.name for room in DAG.rooms]), limit=1)
+        serve(*deployments(config, [package.name for package in DAG.packages]), limit=1)
         return 0
 
     return exit_code_of(work, "infra/README.md")

@@ -16,7 +16,7 @@ from flows.stages import StageChoice, run_as_tasks
 from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
 
-DAG = Dag.of_house()
+DAG = Dag.default()
 RunFile = DAG.config_model
 """The complete configuration: Prefect's form shows every setting with its description."""
 
@@ -56,13 +56,13 @@ def command(
     config
         YAML file of the run, as configs/demo.yaml.
     from_
-        Start at this stage or room; what it is made from must be fresh.
+        Start at this stage or package; what it is made from must be fresh.
     until
-        End with this stage or room.
+        End with this stage or package.
     only
-        This stage or room alone; what it is made from must be fresh.
+        This stage or package alone; what it is made from must be fresh.
     force
-        Run this stage or room even if it is fresh (may be repeated).
+        Run this stage or package even if it is fresh (may be repeated).
     """
     choice = StageChoice(start=from_, until=until, only=only, force=list(force))
     state = full(DAG.load_config(config, settings), choice, return_state=True)

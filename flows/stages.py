@@ -1,6 +1,6 @@
 """Stages as Prefect tasks: one task a stage, with the DAG's arrows between them and an artifact from each.
 
-A task asks the spine whether its stage is fresh, and runs it if not. Tasks run one after the other in this process:
+A task asks the core whether its stage is fresh, and runs it if not. Tasks run one after the other in this process:
 each stage uses all the workers of the run itself, and an interrupt stops it at once.
 """
 
@@ -25,22 +25,22 @@ from pipeline.runner import Selection, check_stages, run
 
 
 class StageChoice(BaseModel):
-    """Which stages a flow run is about. Each name is a stage or a room."""
+    """Which stages a flow run is about. Each name is a stage or a package."""
 
-    start: str | None = Field(None, description="Start at this stage or room; what it is made from must be fresh.")
-    until: str | None = Field(None, description="End with this stage or room.")
-    only: str | None = Field(None, description="This stage or room alone; what it is made from must be fresh.")
+    start: str | None = Field(None, description="Start at this stage or package; what it is made from must be fresh.")
+    until: str | None = Field(None, description="End with this stage or package.")
+    only: str | None = Field(None, description="This stage or package alone; what it is made from must be fresh.")
     force: list[str] = Field(default_factory=list, description="Run these even if they are fresh.")
 
     def selection(self) -> Selection:
-        """The spine's word for it."""
+        """The core's word for it."""
         return Selection(self.start, self.until, self.only, tuple(self.force))
 
 
 def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
     """Run the chosen stages as tasks of the current flow; give the flow's final state.
 
-    A stage that fails leaves what is made from it not ready; stages that do not hang on it still run.
+    A stage that fails leaves what is made from it not ready; stages that do not depend on it still run.
     """
     dag = dag.for_config(config)
     try:
@@ -63,7 +63,7 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any]:
-    # Failures that a person can mend come back as states: one line, where an exception would print a traceback.
+    # Failures that a person can fix come back as states: one line, where an exception would print a traceback.
     log = get_run_logger()
     try:
         before = make_plan(dag, config, only=[name], force=[name] if forced else [])[name]

@@ -126,7 +126,7 @@ def bars(
     legend: tuple[str, str] | None = None,
     amount: Callable[[float], str] = "{:,.0f}".format,
 ) -> Markup:
-    """Horizontal bars as HTML: they flow into as many columns as the screen or the paper has room for.
+    """Horizontal bars as HTML: they flow into as many columns as the screen or the paper has space for.
 
     ``rows`` are (label, value, text beside the bar), values ≥ 0. With ``log``, a bar's length is the logarithm of its
     value, from the power of ten under the smallest; ``amount`` writes that power. ``marks`` are values to compare with,
@@ -190,5 +190,5 @@ def legend(keys: Sequence[tuple[str, str]]) -> Markup:
 
 
 def side_by_side(charts: Sequence[Markup]) -> Markup:
-    """Small charts in a grid that takes as many columns as there is room for."""
+    """Small charts in a grid that takes as many columns as there is space for."""
     return Markup('<div class="grid">{}</div>').format(Markup("").join(charts))

@@ -21,9 +21,9 @@ ZEROED = {"MALLOC_PERTURB_": "255"}
 
 
 def run_script(
-    script: Path, order: Mapping[str, Any], environment: Mapping[str, str], mend: str, seconds: float | None = None
+    script: Path, order: Mapping[str, Any], environment: Mapping[str, str], fix: str, seconds: float | None = None
 ) -> None:
-    """Run it to its end. Errors: XlmrError with the last line of what it said, or how it died, and ``mend``.
+    """Run it to its end. Errors: XlmrError with the last line of what it said, or how it died, and ``fix``.
 
     ``seconds``  after which it is ended; None: it has all the time that it wants.
     """
@@ -31,13 +31,13 @@ def run_script(
     try:
         done = _run(script, order, environment, seconds)
     except subprocess.TimeoutExpired:
-        raise XlmrError(f"{script.stem}: has not ended after {seconds:,.0f} s", mend) from None
+        raise XlmrError(f"{script.stem}: has not ended after {seconds:,.0f} s", fix) from None
     if done.returncode < 0:
-        raise XlmrError(f"{script.stem}: {describe_death(done.returncode, killed_before)}", mend)
+        raise XlmrError(f"{script.stem}: {describe_death(done.returncode, killed_before)}", fix)
     if done.returncode:
         said = done.stderr.split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
-        raise XlmrError(f"{script.stem}: {last[:300]}", mend)
+        raise XlmrError(f"{script.stem}: {last[:300]}", fix)
 
 
 def _run(

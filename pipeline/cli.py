@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, prune, settings, and each room's own commands.
+"""``xlmr``: run, plan, status, inspect, report, prune, settings, and each package's own commands.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -24,7 +24,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
-from pipeline.stage import Room, Stage
+from pipeline.stage import Package, Stage
 
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -36,7 +36,7 @@ EPILOGUE = (
 
 
 def build_app(dag: Dag, asked: str = "") -> App:
-    """The whole command line, made from the DAG. ``asked`` is the room whose tools are described."""
+    """The whole command line, made from the DAG. ``asked`` is the package whose tools are described."""
     app = App(
         name="xlmr",
         help=_HELP,
@@ -48,8 +48,8 @@ def build_app(dag: Dag, asked: str = "") -> App:
     )
     for command in (_run, _plan, _status, _inspect, _report, _prune, _settings):
         app.command(command(dag), name=command.__name__[1:])
-    for room in dag.rooms:
-        app.command(_room_app(dag, room, described=room.name == asked))
+    for package in dag.packages:
+        app.command(_package_app(dag, package, described=package.name == asked))
     return app
 
 
@@ -81,13 +81,13 @@ def _run(dag: Dag) -> Callable[..., None]:
         config
             YAML file of the run, as configs/demo.yaml.
         from_
-            Start at this stage or room; what it is made from must be fresh.
+            Start at this stage or package; what it is made from must be fresh.
         until
-            End with this stage or room.
+            End with this stage or package.
         only
-            This stage or room alone; what it is made from must be fresh.
+            This stage or package alone; what it is made from must be fresh.
         force
-            Run this stage or room even if it is fresh (may be repeated).
+            Run this stage or package even if it is fresh (may be repeated).
         verify
             Compare the checksum of every file, not only its size and time.
         """
@@ -203,7 +203,7 @@ def _report(dag: Dag) -> Callable[..., None]:
             names = [name for name, lost in left_out.items() if lost is error and name != "report"]
             print(f"left out: {', '.join(names)}: {error.problem}", file=sys.stderr)
         path = output or project_folder(loaded) / "report.html"
-        write_report(dag.rooms, outputs, path)
+        write_report(dag.packages, outputs, path)
         print(path)
 
     return report
@@ -255,11 +255,13 @@ def _settings(dag: Dag) -> Callable[..., None]:
     return settings
 
 
-def _room_app(dag: Dag, room: Room, *, described: bool) -> App:
-    app = App(name=room.name, help=f"The stages of {room.name}/ each alone, and its tools.", help_epilogue=EPILOGUE)
-    for stage in room.stages:
+def _package_app(dag: Dag, package: Package, *, described: bool) -> App:
+    app = App(
+        name=package.name, help=f"The stages of {package.name}/ each alone, and its tools.", help_epilogue=EPILOGUE
+    )
+    for stage in package.stages:
         app.command(_stage_command(dag, stage), name=stage.name.partition(".")[2].replace("_", "-"))
-    for name, import_string in room.tools.items():
+    for name, import_string in package.tools.items():
         app.command(import_string, name=name, help=_description(import_string) if described else None)
     return app
 
@@ -307,7 +309,7 @@ def main(words: list[str] | None = None) -> int:
     # Threads that wait for each other sleep, before PyTorch is imported, which reads it then: where others want the
     # same cores they would else burn what they wait for. On quiet cores that costs a twentieth of a training's speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    app = build_app(Dag.of_house(), asked=words[0] if words else "")
+    app = build_app(Dag.default(), asked=words[0] if words else "")
 
     def work() -> int:
         app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)

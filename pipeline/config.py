@@ -1,4 +1,4 @@
-"""Configuration: pydantic sections, one a room, composed into one model; a YAML file is a complete run.
+"""Configuration: pydantic sections, one a package, composed into one model; a YAML file is a complete run.
 
 Order of precedence: defaults < YAML < environment (``XLMR_CORPUS__FETCH__CRAWL``) < command line
 (``--corpus.fetch.crawl``). Unknown keys are errors that name the nearest known one. Names of settings may have dashes
@@ -13,7 +13,7 @@ import re
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -41,6 +41,9 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Earlier name of a setting -> its name now; the earlier one is an error that says the new one."""
 
     @field_validator("*")
     @classmethod
@@ -286,11 +289,14 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
     dotted = ".".join(location)
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
+        section = _section_at(model, location[:-1])
+        if section is not None and (name := section.renamed.get(location[-1])):
+            return f"{origin}: {dotted} is not a setting any more{more}; its name is {name} now"
+        known = list(section.model_fields) if section else []
         near = difflib.get_close_matches(location[-1], known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         return f"{origin}: {dotted[:LONGEST_NAME]} is not a setting{more}; {hint}"
-    is_section = bool(_fields_at(model, location))  # what was given is the whole of it then
+    is_section = _section_at(model, location) is not None  # what was given is the whole of it then
     given = "" if first["type"] == "missing" or is_section else f", got {_shown(first['input'])}"
     problem = first["msg"].removeprefix("Value error, ")
     return f"{origin}: {dotted}: {problem[0].lower()}{problem[1:]}{given}{more}"
@@ -306,14 +312,13 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _fields_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
+def _section_at(model: type[BaseModel], location: Sequence[str]) -> type[Section] | None:
+    """The section that a dotted name leads to; None where it leads to a setting or nowhere."""
     for part in location:
         field = model.model_fields.get(part)
-        if field is None:
-            return []
-        candidates = [field.annotation, *get_args(field.annotation)]
+        candidates = (field.annotation, *get_args(field.annotation)) if field else ()
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:
-            return []
+            return None
         model = nested[0]
-    return list(model.model_fields)
+    return model if issubclass(model, Section) else None

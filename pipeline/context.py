@@ -33,7 +33,7 @@ from pipeline.shards import (
 
 
 class Context:
-    """The spine's side of a running stage.
+    """The core's side of a running stage.
 
     ``identity_of`` completes what a shard's files depend on: (shard's name, what the stage says of it) -> identity.
     ``sharing`` is there when other tasks work on the same stage.

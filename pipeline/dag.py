@@ -1,4 +1,4 @@
-"""The composition root: which rooms there are, and the one DAG and the one configuration they make together."""
+"""The composition root: which packages there are, and the one DAG and the one configuration they make together."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pydantic import create_model
 from pipeline.config import Section, load_config, setting
 from pipeline.errors import UsageError
 from pipeline.run_settings import RunConfig
-from pipeline.stage import Room, Stage, load_object
+from pipeline.stage import Package, Stage, load_object
 
-ROOMS = ("corpus.stages:ROOM", "tokenizer.stages:ROOM", "pretrain.stages:ROOM", "finetune.stages:ROOM")
-"""Adding a room is one line here."""
+PACKAGES = ("corpus.stages:PACKAGE", "tokenizer.stages:PACKAGE", "pretrain.stages:PACKAGE", "finetune.stages:PACKAGE")
+"""Adding a package is one line here."""
 
 
 class ReportConfig(Section):
@@ -26,30 +26,30 @@ class ReportConfig(Section):
 
 
 class Dag:
-    """Rooms, joined: stages in topological order, the whole configuration, and the report at the end."""
+    """Packages, joined: stages in topological order, the whole configuration, and the report at the end."""
 
-    def __init__(self, rooms: Iterable[Room]) -> None:
-        self.rooms = tuple(rooms)
-        stages = [stage for room in self.rooms for stage in room.stages]
+    def __init__(self, packages: Iterable[Package]) -> None:
+        self.packages = tuple(packages)
+        stages = [stage for package in self.packages for stage in package.stages]
         stages.append(_report_stage(stages))
         by_name = {stage.name: stage for stage in stages}
         graph = {stage.name: stage.inputs for stage in stages}
         unknown = {name for inputs in graph.values() for name in inputs} - set(by_name)
         if unknown:
-            raise ValueError(f"inputs that no room offers: {sorted(unknown)}")
+            raise ValueError(f"inputs that no package offers: {sorted(unknown)}")
         self.stages: dict[str, Stage] = {name: by_name[name] for name in TopologicalSorter(graph).static_order()}
 
     @classmethod
-    def of_house(cls) -> Dag:
-        """The DAG of all rooms of this house."""
-        return cls(load_object(name) for name in ROOMS)
+    def default(cls) -> Dag:
+        """The DAG of all packages of this project."""
+        return cls(load_object(name) for name in PACKAGES)
 
     @cached_property
     def config_model(self) -> type[Section]:
-        """The model of a complete YAML file: ``run`` and one section a room."""
+        """The model of a complete YAML file: ``run`` and one section a package."""
         sections: dict[str, Any] = {"run": (RunConfig, RunConfig())}
-        for room in self.rooms:
-            sections[room.name] = (room.config, setting(default_factory=room.config, description=room.name))
+        for package in self.packages:
+            sections[package.name] = (package.config, setting(default_factory=package.config, description=package.name))
         return create_model("RunFile", __base__=Section, **sections)
 
     def load_config(self, path: Path, overrides: Sequence[str] = ()) -> Section:
@@ -58,7 +58,7 @@ class Dag:
 
     def stage_config(self, stage: Stage, config: Section) -> Section:
         """The settings that ``stage`` reads, out of the whole configuration."""
-        return stage.config_from(getattr(config, stage.room, ReportConfig()))
+        return stage.config_from(getattr(config, stage.package, ReportConfig()))
 
     def for_config(self, config: Section) -> Dag:
         """The same DAG without the arrows that these settings make needless (``Stage.needs``)."""
@@ -70,13 +70,13 @@ class Dag:
         return found
 
     def select(self, words: str) -> list[str]:
-        """The stages that a name means: a stage, or a room for all its stages. Errors: UsageError, nearest name."""
+        """The stages that a name means: a stage, or a package for all its stages. Errors: UsageError, nearest name."""
         if words in self.stages:
             return [words]
-        of_room = [name for name, stage in self.stages.items() if stage.room == words]
-        if not of_room:
-            raise UsageError(f"{words}: no such stage", f"stages are {', '.join(self.stages)}, or a room's name")
-        return of_room
+        of_package = [name for name, stage in self.stages.items() if stage.package == words]
+        if not of_package:
+            raise UsageError(f"{words}: no such stage", f"stages are {', '.join(self.stages)}, or a package's name")
+        return of_package
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """``names`` and everything that they are made from."""

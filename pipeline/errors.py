@@ -1,4 +1,4 @@
-"""Errors meant for a person: one line that says what is wrong, and the mend."""
+"""Errors meant for a person: one line that says what is wrong, and the fix."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import errno
 
 
 class XlmrError(Exception):
-    """Something that the person can mend. Exit code 1."""
+    """Something that the person can fix. Exit code 1."""
 
     exit_code = 1
 
-    def __init__(self, problem: str, mend: str = "") -> None:
+    def __init__(self, problem: str, fix: str = "") -> None:
         self.problem = problem
-        self.mend = mend
-        super().__init__(problem, mend)
+        self.fix = fix
+        super().__init__(problem, fix)
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.mend}" if self.mend else self.problem
+        return f"{self.problem}; {self.fix}" if self.fix else self.problem
 
 
 class UsageError(XlmrError):

@@ -66,7 +66,7 @@ class InputRecord(TypedDict):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What stands in manifest.json. ``build`` names this very run of the stage: what hangs on it quotes it."""
+    """What stands in manifest.json. ``build`` names this very run of the stage: what depends on it quotes it."""
 
     __pydantic_config__: ClassVar = CLOSED
 

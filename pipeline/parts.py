@@ -225,7 +225,7 @@ class Sharing:
         failures = {part: problem for part in free if (problem := self._failure(part))}
         if failures and len(failures) == len(undone):
             part, problem = next(iter(failures.items()))
-            raise XlmrError(f"part {part} failed in another task: {problem}", "mend the cause and start it again")
+            raise XlmrError(f"part {part} failed in another task: {problem}", "fix the cause and start it again")
         for part in free:
             begun = part_path(self.output, part).exists()  # by a task that has died
             if part not in failures and (begun or late or part == self.part):

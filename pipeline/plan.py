@@ -108,17 +108,17 @@ def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache
     try:
         named = stage.outside(settings)
     except XlmrError as error:
-        raise type(error)(error.problem, f"{error.mend} ({stage.name})".strip()) from None
+        raise type(error)(error.problem, f"{error.fix} ({stage.name})".strip()) from None
     for pattern, setting_name in named.items():
         try:
             for address in expand(pattern):
                 found[address] = checksums.checksum(address, verify=verify)
         except UsageError as error:
-            raise UsageError(f"{stage.room}.{setting_name}: {error.problem}", error.mend) from None
+            raise UsageError(f"{stage.package}.{setting_name}: {error.problem}", error.fix) from None
         except (XlmrError, OSError) as error:
             problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
             raise XlmrError(
-                problem, f"it is named by {stage.room}.{setting_name}: mend the setting or put it there"
+                problem, f"it is named by {stage.package}.{setting_name}: fix the setting or put it there"
             ) from None
     return found
 

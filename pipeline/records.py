@@ -36,16 +36,16 @@ InnerPath = Annotated[str, AfterValidator(_inside)]
 """The path of a file relative to the folder that it is in, with slashes."""
 
 
-def read_record(kind: type[Record], path: Path, mend: str) -> Record:
+def read_record(kind: type[Record], path: Path, fix: str) -> Record:
     """The dataclass ``kind`` out of a JSON file.
 
-    Errors: DamagedFileError naming the file, the key and ``mend``; OSError where there is no file.
+    Errors: DamagedFileError naming the file, the key and ``fix``; OSError where there is no file.
     """
     text = path.read_bytes()
     try:
         record: Record = _checks_of(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise DamagedFileError(f"{path}: {explain(error)}", mend) from None
+        raise DamagedFileError(f"{path}: {explain(error)}", fix) from None
     return record
 
 

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page. Each room draws its own sections; the spine binds them."""
+"""The report: one self-contained HTML page. Each package draws its own sections; the core binds them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.config import flatten
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.stage import Inputs, Room, Stage, load_object
+from pipeline.stage import Inputs, Package, Stage, load_object
 from pipeline.stage_graph import draw_graph, reading_order
 from pipeline.status import summary_of
 from pipeline.storage import atomic_write
@@ -41,7 +41,7 @@ NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A section of the page. ``body`` is HTML that the room made (see ``table`` and ``pipeline.charts``).
+    """A section of the page. ``body`` is HTML that the package made (see ``table`` and ``pipeline.charts``).
 
     ``figures`` are the few numbers that a reader should see first, as (what, how much) at the top of the page.
     """
@@ -78,16 +78,16 @@ def _is_numeric(values: Sequence[Any], texts: Sequence[str]) -> bool:
     return 2 * plain > len(values) or all(NUMBER.fullmatch(text) for text in texts)
 
 
-def write_report(rooms: Iterable[Room], outputs: Mapping[str, Path], path: Path) -> None:
+def write_report(packages: Iterable[Package], outputs: Mapping[str, Path], path: Path) -> None:
     """Write the page about ``outputs`` (stage name -> folder of a complete output) to ``path``."""
     from pipeline.dag import Dag
 
-    dag = Dag(rooms)
-    inputs = {stage.name: stage.inputs for room in dag.rooms for stage in room.stages}
+    dag = Dag(packages)
+    inputs = {stage.name: stage.inputs for package in dag.packages for stage in package.stages}
     order = reading_order(inputs)
     found = {n: read_manifest(outputs[n]) for n in order if n in outputs}
     manifests = {name: manifest for name, manifest in found.items() if manifest is not None}
-    sections = [s for room in dag.rooms if room.report for s in load_object(room.report)(outputs)]
+    sections = [s for package in dag.packages if package.report for s in load_object(package.report)(outputs)]
     page = TEMPLATES.get_template("report.html.j2").render(
         summary=_summary(manifests, outputs),
         figures=[figure for section in sections for figure in section.figures],
@@ -108,7 +108,7 @@ def run(config: Any, inputs: Inputs, output: Path, context: Context) -> Counts:
     from pipeline.dag import Dag
 
     del config, context
-    write_report(Dag.of_house().rooms, inputs, output / "report.html")
+    write_report(Dag.default().packages, inputs, output / "report.html")
     return {"stages": len(inputs)}
 
 
@@ -145,7 +145,7 @@ def _commits(commits: Sequence[str]) -> str:
 
 
 def _names(sections: Sequence[ReportSection]) -> list[str]:
-    """Anchors: the titles in small letters, numbered where two would be the same."""
+    """Anchors: the titles in lower case, numbered where two would be the same."""
     names: list[str] = []
     for section in sections:
         plain = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") or "section"
@@ -158,7 +158,7 @@ def _stages(stages: Sequence[Stage], manifests: Mapping[str, Manifest]) -> list[
     longest = max((m.seconds for m in manifests.values()), default=0) or 1
     return [
         {
-            "room": stage.room,
+            "package": stage.package,
             "step": stage.name.partition(".")[2],
             "summary": stage.summary,
             "took": duration(manifests[stage.name].seconds) if stage.name in manifests else None,

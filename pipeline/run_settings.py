@@ -16,7 +16,9 @@ class RunConfig(Section):
     )
     directory: Path = setting(Path("runs"), "folder of all runs", affects_result=False)
     until: str = setting(
-        "", "the stage or room that a run ends with unless the command names stages; empty: all", affects_result=False
+        "",
+        "the stage or package that a run ends with unless the command names stages; empty: all",
+        affects_result=False,
     )
     workers: int = setting(2, "processes that work on shards at once", ge=1, affects_result=False)
     executor: Literal["local", "beam", "slurm"] = setting(

@@ -47,7 +47,7 @@ MADE_FROM = ".made_from.json"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages a command is about. ``start``/``until``/``only`` are stages or rooms."""
+    """Which stages a command is about. ``start``/``until``/``only`` are stages or packages."""
 
     start: str | None = None
     until: str | None = None
@@ -313,7 +313,7 @@ def _named(stage: str, error: BaseException) -> BaseException:
     line = error if isinstance(error, XlmrError) else explain_os_error(error) if isinstance(error, OSError) else None
     if line is None:
         return error
-    named = type(line)(f"{stage}: {line.problem}", line.mend)
+    named = type(line)(f"{stage}: {line.problem}", line.fix)
     for note in getattr(error, "__notes__", ()):
         named.add_note(note)
     return named

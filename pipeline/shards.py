@@ -211,7 +211,7 @@ def as_one_error(failures: Mapping[str, ShardFailure], total: int) -> XlmrError:
     more = f"; and {len(told) - 5} other causes" if len(told) > 5 else ""
     error = XlmrError(
         f"{len(failures)} of {total} shards failed{'' if len(told) == 1 else ': '}{'; '.join(listed)}{more}",
-        "mend the cause and run the same command: the other shards are kept",
+        "fix the cause and run the same command: the other shards are kept",
     )
     for trace in dict.fromkeys(failure.trace for failure in failures.values()):
         error.add_note(trace)

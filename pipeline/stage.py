@@ -1,4 +1,4 @@
-"""Stage and Room: what a room hands to the spine. Frozen records, so that the DAG can be read as data."""
+"""Stage and Package: what a package hands to the core. Frozen records, so that the DAG can be read as data."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def no_outside_files(config: Any) -> dict[str, str]:
 class Stage:
     """One step of the DAG.
 
-    ``name``       ``room.step``; also the folder of its outputs.
+    ``name``       ``package.step``; also the folder of its outputs.
     ``version``    raised by hand when the code changes the result.
-    ``config``     a Section whose fields are sections of the room's configuration: the stage sees these and no others.
+    ``config``     a Section whose fields are sections of the package's configuration: the stage sees no others.
     ``inputs``     names of the stages that it reads.
     ``run``        import string ``module:function`` of ``run(config, inputs, output, context) -> Counts``; loaded only
                    when the stage runs, so that listing stages imports nothing heavy.
@@ -61,13 +61,13 @@ class Stage:
     check: str = ""
 
     @property
-    def room(self) -> str:
-        """The room that it belongs to."""
+    def package(self) -> str:
+        """The package that it belongs to."""
         return self.name.partition(".")[0]
 
-    def config_from(self, room_config: Section) -> Section:
-        """The part of the room's configuration that this stage reads."""
-        return self.config.model_construct(**{n: getattr(room_config, n) for n in self.config.model_fields})
+    def config_from(self, package_config: Section) -> Section:
+        """The part of the package's configuration that this stage reads."""
+        return self.config.model_construct(**{n: getattr(package_config, n) for n in self.config.model_fields})
 
     def load(self) -> RunFunction:
         """Import the function that does the work."""
@@ -76,12 +76,12 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Room:
-    """What one room offers: its configuration, its stages, its report sections and its tools.
+class Package:
+    """What one package offers: its configuration, its stages, its report sections and its tools.
 
     ``report``  import string of ``sections(outputs: Mapping[str, Path]) -> list[ReportSection]``; outputs holds only
                 the stages that have run.
-    ``tools``   command name -> import string, offered as ``xlmr <room> <name>``.
+    ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.
     """
 
     name: str

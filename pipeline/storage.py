@@ -106,8 +106,8 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(address)
     except ImportError as error:
-        mend = "pip install -r requirements/storage.txt has what S3 and HTTP need, fsspec's pages name the others"
-        raise UsageError(f"{address}: {error}", mend) from None
+        fix = "pip install -r requirements/storage.txt has what S3 and HTTP need, fsspec's pages name the others"
+        raise UsageError(f"{address}: {error}", fix) from None
     except ValueError as error:
         raise UsageError(f"{address}: {error}", "write a path, or an address that fsspec knows") from None
     return filesystem, path
@@ -198,9 +198,7 @@ def check_file(path: Path) -> os.stat_result:
         status = path.stat()
     except FileNotFoundError:
         if path.is_symlink():
-            raise XlmrError(
-                f"{path}: is a link to {path.readlink()}, which is not there", "mend or remove it"
-            ) from None
+            raise XlmrError(f"{path}: is a link to {path.readlink()}, which is not there", "fix or remove it") from None
         raise
     if stat.S_ISDIR(status.st_mode):
         raise XlmrError(f"{path}: is a folder, and a file is meant", "name the files in it, or rename it")
@@ -217,8 +215,8 @@ def naming(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        mend = "check the disk and your rights, and run the same command again"
-        raise XlmrError(f"{path}: {error.strerror or error}", mend) from error
+        fix = "check the disk and your rights, and run the same command again"
+        raise XlmrError(f"{path}: {error.strerror or error}", fix) from error
 
 
 class ChecksumCache:

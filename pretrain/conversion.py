@@ -31,6 +31,6 @@ def refuse_pickles(folder: Path) -> None:
     """Errors: XlmrError for a folder without safetensors that has the same weights as a pickle."""
     if any(folder.glob("model*.safetensors*")):
         return
-    for pattern, mend in PICKLES.items():
+    for pattern, fix in PICKLES.items():
         if found := sorted(folder.glob(pattern)):
-            raise XlmrError(f"{found[0]}: is a pickle, which may hold programs; safetensors are read", mend)
+            raise XlmrError(f"{found[0]}: is a pickle, which may hold programs; safetensors are read", fix)

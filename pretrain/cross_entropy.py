@@ -111,10 +111,10 @@ class _SummedCrossEntropy(torch.autograd.Function):
             local = targets - rows.first
             inside = (local >= 0) & (local < len(table))
             local = local.clamp(0, len(table) - 1)
-            room = vectors.new_empty(size, -(-len(table) // ALIGNED) * ALIGNED)
+            buffer = vectors.new_empty(size, -(-len(table) // ALIGNED) * ALIGNED)
             for part in range(parts):
                 chosen = slice(part * size, min((part + 1) * size, len(targets)))
-                padded = room[: chosen.stop - chosen.start]
+                padded = buffer[: chosen.stop - chosen.start]
                 padded[:, len(table) :] = -torch.inf  # pieces that nobody says
                 scores = padded[:, : len(table)]
                 torch.addmm(addend, vectors[chosen], table.t(), out=scores)

@@ -242,11 +242,11 @@ def _empty(config: ModelConfig) -> dict[str, Tensor]:
 def _fill(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     """The names in order, in as few runs of at most ``limit`` bytes as that gives (a larger tensor stands alone)."""
     files: list[list[str]] = [[]]
-    room = limit
+    space = limit
     for name, size in sizes.items():
-        if size > room and files[-1]:
+        if size > space and files[-1]:
             files.append([])
-            room = limit
+            space = limit
         files[-1].append(name)
-        room -= size
+        space -= size
     return files

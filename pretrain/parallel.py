@@ -53,11 +53,11 @@ class Group:
         size = max(shape.numel() for shape in shapes)
         padded = tensor.new_zeros(size)
         padded[: tensor.numel()] = tensor.flatten()
-        room = [torch.empty_like(padded) for _ in shapes] if self.rank == 0 else None
-        dist.gather(padded, room, dst=self.ranks[0], group=self.handle)
-        if room is None:
+        buffers = [torch.empty_like(padded) for _ in shapes] if self.rank == 0 else None
+        dist.gather(padded, buffers, dst=self.ranks[0], group=self.handle)
+        if buffers is None:
             return None
-        return [flat[: shape.numel()].view(shape) for flat, shape in zip(room, shapes, strict=True)]
+        return [flat[: shape.numel()].view(shape) for flat, shape in zip(buffers, shapes, strict=True)]
 
 
 class Layout:

@@ -1,4 +1,4 @@
-"""The room's part of the report: how the loss fell, how far in each language, and what the run was."""
+"""The package's part of the report: how the loss fell, how far in each language, and what the run was."""
 
 from __future__ import annotations
 

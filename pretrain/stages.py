@@ -1,4 +1,4 @@
-"""What the pretrain room offers: its settings, its stages, its report and its tools. Light: nothing heavy here.
+"""What the pretrain package offers: its settings, its stages, its report and its tools. Light: nothing heavy here.
 
 tokenizer.encode's samples, and pretrain.pairs's -> pretrain.train (checkpoints, metrics)
 -> pretrain.export (Hugging Face's layout).
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
-from pipeline.stage import Room, Stage
+from pipeline.stage import Package, Stage
 from pretrain.conversion import files_of
 from pretrain.presets import SHAPES
 
@@ -186,7 +186,7 @@ class TrainSettings(Section):
 
 
 class PretrainConfig(Section):
-    """The room's settings."""
+    """The package's settings."""
 
     model: ModelSettings = setting(default_factory=ModelSettings, description="the architecture")
     data: DataSettings = setting(default_factory=DataSettings, description="samples and masks")
@@ -217,7 +217,7 @@ class ExportConfig(Section):
     """Export has no settings: the checkpoint says what it is."""
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="pretrain",
     config=PretrainConfig,
     stages=(

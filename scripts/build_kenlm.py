@@ -27,7 +27,7 @@ TINY_TEXT = "a b c d e f\na b c d e g\nb c d e f a\nthe cat sat on the mat\n"
 
 
 class BuildError(Exception):
-    """One line that says what is missing or failed, and the mend."""
+    """One line that says what is missing or failed, and the fix."""
 
 
 def main() -> int:

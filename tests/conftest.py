@@ -1,4 +1,4 @@
-"""What holds for the tests of all rooms: neither how busy the machine is nor what its environment says fails a test."""
+"""What holds for all tests: neither how busy the machine is nor what its environment says fails one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer room: a SentencePiece vocabulary out of the corpus, and the corpus as samples of its pieces.
+"""The tokenizer package: a SentencePiece vocabulary out of the corpus, and the corpus as samples of its pieces.
 
 corpus.regroup -> sample (training text) -> train (the model) -> encode (samples of pieces) -> pretraining.
 """

@@ -131,7 +131,7 @@ def document_hashes(batch: pa.RecordBatch, salt: str) -> NDArray[np.uint64]:
 
 
 def mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea and Flood 2014): every bit of the result hangs on every bit of the key."""
+    """SplitMix64 (Steele, Lea and Flood 2014): every bit of the result depends on every bit of the key."""
     mixed = keys + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -126,7 +126,7 @@ def by_language(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
 def shard_size(files: Sequence[EncodeFile], most: int) -> int:
     """Bytes of text that make a shard: at most ``most``, and of a small corpus a 16th, so that all workers have some.
 
-    It hangs on the corpus alone: another number of workers finds the shards that an interrupted run left.
+    It depends on the corpus alone: another number of workers finds the shards that an interrupted run left.
     """
     return min(most, max(sum(file.text_bytes for file in files) // SHARES, WORTH_A_SHARD))
 

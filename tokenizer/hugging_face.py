@@ -76,7 +76,7 @@ def _described(tokenizer: Tokenizer) -> dict[str, Any]:
     try:
         return describe(parse_model(tokenizer.model, tokenizer.source), tokenizer.added.tokens)
     except XlmrError as error:
-        raise XlmrError(f"{tokenizer.source}: {error.problem}", error.mend) from None
+        raise XlmrError(f"{tokenizer.source}: {error.problem}", error.fix) from None
 
 
 def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class SampleWriter:
     def __init__(self, path: Path, length: int, dtype: np.dtype, *, complete: bool = False) -> None:
         self.samples = 0
         self._path, self._dtype, self._complete = path, dtype, complete
-        self._room = length - 1
+        self._package = length - 1
         self._rest: Ids = np.empty(0, dtype=np.int32)
         self._rest_lengths: Lengths = np.empty(0, dtype=np.int64)
         self._file: IO[bytes] | None = None
@@ -40,14 +40,14 @@ class SampleWriter:
         stream = np.concatenate([self._rest, stream])
         if self._complete:
             lengths = np.concatenate([self._rest_lengths, lengths])
-            starts = complete_starts(lengths, self._room)
-            # The last sample may still have room for the next document: it is laid out again, with that.
+            starts = complete_starts(lengths, self._package)
+            # The last sample may still have package for the next document: it is laid out again, with that.
             kept = starts[-1] if len(starts) else 0
             self._write(stream[:kept], starts)
             self._rest_lengths = _lengths_from(lengths, kept)
         else:
-            kept = len(stream) // self._room * self._room
-            self._write(stream[:kept], np.arange(0, kept + 1, self._room))
+            kept = len(stream) // self._package * self._package
+            self._write(stream[:kept], np.arange(0, kept + 1, self._package))
         self._rest = stream[kept:]
 
     def close(self) -> None:
@@ -62,12 +62,12 @@ class SampleWriter:
         sizes = np.diff(bounds)
         if not len(sizes):
             return
-        rows = np.empty((len(sizes), self._room + 1), dtype=self._dtype)
-        if len(stream) == len(sizes) * self._room:
-            rows[:, 1:] = stream.reshape(-1, self._room)
+        rows = np.empty((len(sizes), self._package + 1), dtype=self._dtype)
+        if len(stream) == len(sizes) * self._package:
+            rows[:, 1:] = stream.reshape(-1, self._package)
         else:
             rows[:, 1:] = PAD
-            rows[:, 1:][np.arange(self._room) < sizes[:, None]] = stream
+            rows[:, 1:][np.arange(self._package) < sizes[:, None]] = stream
         rows[:, 0] = BOS
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,19 +76,19 @@ class SampleWriter:
         self.samples += len(rows)
 
 
-def complete_starts(lengths: Lengths, room: int) -> NDArray[np.int64]:
-    """Where samples of at most ``room`` pieces begin, when documents of these lengths are not broken if they
+def complete_starts(lengths: Lengths, package: int) -> NDArray[np.int64]:
+    """Where samples of at most ``package`` pieces begin, when documents of these lengths are not broken if they
     fit.
 
-    A step a document, not a piece: a document of n pieces takes the room that is left, or begins a sample
-    and, where n > room, more of them.
+    A step a document, not a piece: a document of n pieces takes the package that is left, or begins a sample
+    and, where n > package, more of them.
     """
     starts: list[NDArray[np.int64]] = []
     position = used = 0
     for length in lengths.tolist():
-        if used == 0 or used + length > room:
-            starts.append(np.arange(position, position + length, room))
-            used = (length - 1) % room + 1
+        if used == 0 or used + length > package:
+            starts.append(np.arange(position, position + length, package))
+            used = (length - 1) % package + 1
         else:
             used += length
         position += length

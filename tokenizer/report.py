@@ -1,4 +1,4 @@
-"""The room's sections of the report: the text learnt from, the vocabulary by script, pieces per word.
+"""The package's sections of the report: the text learnt from, the vocabulary by script, pieces per word.
 
 It draws what the stages counted; it reads their JSON tables and no text.
 """
@@ -31,7 +31,7 @@ SHOWN = 40
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
-    """A section for each stage of the room that has run."""
+    """A section for each stage of the package that has run."""
     drawers: dict[str, Callable[[Path], ReportSection | None]] = {
         "tokenizer.sample": lambda folder: training_text(read_json(folder / LANGUAGES)),
         "tokenizer.train": lambda folder: vocabulary(read_json(folder / SCRIPTS)),

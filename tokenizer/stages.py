@@ -1,4 +1,4 @@
-"""What the tokenizer room offers to the spine: settings, stages, tools, report. It imports nothing heavy."""
+"""What the tokenizer package offers to the core: settings, stages, tools, report. It imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
-from pipeline.stage import Room, Stage
+from pipeline.stage import Package, Stage
 
 MODEL_FILE = "sentencepiece.bpe.model"
 """Its name in Hugging Face's folders, although the model is a unigram."""
@@ -258,7 +258,7 @@ class StudySettings(Section):
 
 
 class TokenizerSettings(Section):
-    """All settings of the room."""
+    """All settings of the package."""
 
     existing: ExistingSettings = setting(
         default_factory=ExistingSettings, description="a vocabulary that is there, in place of one that is learnt"
@@ -315,7 +315,7 @@ class StudyStage(Section):
         return (*varied, "train.input_sentence_size") if self.study.alphas else ("sample", "train")
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="tokenizer",
     config=TokenizerSettings,
     stages=(

@@ -133,12 +133,12 @@ def measure(settings: StudySettings, tokenizer: Tokenizer, files: tuple[CorpusFi
         of = counts.setdefault(file.language, dict.fromkeys(("bytes", "characters", "words", "pieces", "unknown"), 0))
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
             texts = batch.column("raw_content").filter(pa.array(_is_test(batch, settings)))
-            room = (
+            package = (
                 np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False)) <= settings.test_bytes - of["bytes"]
             )
-            if not room.any():
+            if not package.any():
                 continue
-            _, _, counted = encoder.encode(texts.filter(pa.array(room)))
+            _, _, counted = encoder.encode(texts.filter(pa.array(package)))
             of["pieces"] += counted["pieces"] - counted["sentences"]  # without </s>
             of["unknown"] += counted["unknown_characters"]
             for name in ("bytes", "characters", "words"):

@@ -1,4 +1,4 @@
-"""The tools of the room: ``xlmr tokenizer segment``, ``export`` and ``compare``."""
+"""The tools of the package: ``xlmr tokenizer segment``, ``export`` and ``compare``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The stage tokenizer.train: the drawn text -> sentencepiece.bpe.model, Hugging Face's files, the pieces as a table.
 
-The trainer is a child process; its log is read as it comes, for progress and for the mend of its refusals. A model that
+The trainer is a child process; its log is read as it comes, for progress and for the fix of its refusals. A model that
 is named is taken instead.
 """
 
@@ -158,7 +158,7 @@ def lines_or_ticks(stream: Iterable[str], tick: float = TICK) -> Iterator[str]:
 
 @contextmanager
 def _child() -> Iterator[subprocess.Popen[str]]:
-    # By path and with -P: it works in any folder, and the room's modules do not hide others of the same name.
+    # By path and with -P: it works in any folder, and the package's modules do not hide others of the same name.
     script = Path(__file__).with_name("trainer_process.py")
     process = subprocess.Popen(
         [sys.executable, "-P", str(script)],

@@ -71,7 +71,7 @@ class TrainerLog:
         self.phase, self.total, self.unit, self.note, self.done = phase, total, unit, note, 0.0
 
     def explain(self, code: int, log: Path) -> XlmrError:
-        """The refusal in one line, with the mend."""
+        """The refusal in one line, with the fix."""
         most = re.search(r"Please set it to a value <= (\d+)", self._refusal)
         least = re.search(r"smaller than required_chars\. \d+ vs (\d+)", self._refusal)
         wanted = f"{self._vocabulary_size:,}"

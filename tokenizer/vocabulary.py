@@ -41,7 +41,7 @@ def script_of(piece: str) -> str:
     """The script of a piece's first letter.
 
     Python knows no script property; the names of letters begin with their script (LATIN SMALL LETTER A), and
-    where they do not (CJK UNIFIED IDEOGRAPH) the difference is mended here.
+    where they do not (CJK UNIFIED IDEOGRAPH) the difference is fixed here.
     """
     letters = (sign for sign in piece if unicodedata.category(sign)[0] in "LM")
     return next((script for sign in letters if (script := _script_of_letter(sign)) != NO_SCRIPT), NO_SCRIPT)

@@ -135,9 +135,9 @@ class Cache:
                 return None
             part = Part(stream, path.with_suffix(".json"))
             if ranges := self._ranges.get(address):
-                _, digest = download_ranges(address, ranges, part, self._settings, self._stop, self._make_room)
+                _, digest = download_ranges(address, ranges, part, self._settings, self._stop, self._free_space)
             else:
-                _, digest = download(address, part, self._settings, self._stop, self._make_room)
+                _, digest = download(address, part, self._settings, self._stop, self._free_space)
             known = self._known(name)
             if known is not None and known["sha256"] != digest:
                 part.begin(None)
@@ -154,8 +154,8 @@ class Cache:
             stream.close()
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            mend = "free some space, or lower corpus.read.download.limit_bytes; what has come is kept"
-            raise XlmrError(f"{self._settings.folder}: the disk is full", mend) from None
+            fix = "free some space, or lower corpus.read.download.limit_bytes; what has come is kept"
+            raise XlmrError(f"{self._settings.folder}: the disk is full", fix) from None
         except BaseException:
             stream.close()
             raise
@@ -175,9 +175,9 @@ class Cache:
         known = {"address": address, "size": status.st_size, "time": status.st_mtime_ns, "sha256": digest}
         write_json(self._known_path(name), known)
 
-    def _make_room(self) -> None:
+    def _free_space(self) -> None:
         """Remove what was not used for longest until the rest fits, as far as nobody reads or fetches it."""
-        with (self._settings.folder / "room.lock").open("ab") as lock:
+        with (self._settings.folder / "evict.lock").open("ab") as lock:
             wait_for_lock(lock, self._stop)
             held = sorted(_held(self._settings.folder), key=lambda one: one[0])
             total = sum(size for _, size, _ in held)
@@ -192,7 +192,7 @@ class Cache:
 
 
 def _held(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """Time of the last use, size (that it will have) and path of all that takes room."""
+    """Time of the last use, size (that it will have) and path of all that takes space."""
     for path in [*(folder / "files").iterdir(), *(folder / "parts").iterdir()]:
         with suppress(FileNotFoundError):
             if not path.name.startswith(".") and path.suffix != ".json":

@@ -101,11 +101,11 @@ def sha256_of(stream: IO[bytes]) -> str:
 
 
 def download(
-    address: str, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]
+    address: str, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]
 ) -> tuple[int, str]:
     """Fill ``part`` with the file at ``address``; its size and SHA-256.
 
-    ``make_room`` is called once a connection, when it is known how much is to come.
+    ``make_package`` is called once a connection, when it is known how much is to come.
     Errors: GoneError; XlmrError; StoppedError.
     """
     failures, cut = 0, ""
@@ -113,7 +113,7 @@ def download(
         before = part.size
         try:
             with slot(settings.folder / "slots", settings.connections, stop):
-                _receive(address, part, settings, stop, make_room)
+                _receive(address, part, settings, stop, make_package)
             digest = part.sha256()
             if cut == digest or _ends_whole(part.stream):
                 return part.size, digest
@@ -130,7 +130,7 @@ def download(
 
 
 def download_ranges(
-    address: str, ranges: Ranges, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]
+    address: str, ranges: Ranges, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]
 ) -> tuple[int, str]:
     """Fill ``part`` with byte ranges (offset, length) of the file at ``address``, one after the other.
 
@@ -138,7 +138,7 @@ def download_ranges(
     Errors: GoneError; XlmrError; StoppedError.
     """
     part.begin(None, sum(length for _, length in ranges))
-    make_room()
+    make_package()
     place = 0
     for offset, length in ranges:
         failures = 0
@@ -180,14 +180,14 @@ def _give_up(address: str, refused: RefusedError, failures: int, settings: Downl
         )
 
 
-def _receive(address: str, part: Part, settings: Download, stop: Event, make_room: Callable[[], None]) -> None:
+def _receive(address: str, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]) -> None:
     """One connection. Errors: RefusedError if it did not bring all that was left."""
     version = part.version()
     start = part.size if version else 0
     with open_source(address, start, version, settings.timeout) as opened:
         if opened.start == 0:
             part.begin(opened.version, opened.size)
-        make_room()
+        make_package()
         _write(opened, part, stop)
     if opened.size is not None and part.size != opened.size:
         problem = f"{part.size:,} bytes came where {opened.size:,} were declared"

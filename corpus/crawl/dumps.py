@@ -123,8 +123,8 @@ def patterns_of(crawl: str) -> list[str]:
         patterns = [f"{crawl.rstrip('/')}/**/*{end}" for end in ENDINGS]
         found = [pattern for pattern in patterns if filesystem.glob(filesystem_of(pattern)[1])]
     if not found:
-        mend = "in a folder .wet, .warc, .jsonl, .parquet, .arrow are read, .gz and .zst too; a pattern names others"
-        raise XlmrError(f"{crawl}: no WET or WARC files or documents are in this folder", mend)
+        fix = "in a folder .wet, .warc, .jsonl, .parquet, .arrow are read, .gz and .zst too; a pattern names others"
+        raise XlmrError(f"{crawl}: no WET or WARC files or documents are in this folder", fix)
     return found
 
 

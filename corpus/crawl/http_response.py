@@ -63,8 +63,8 @@ class _Decoded:
 class _Decoder(Protocol):
     """What the decoders of one stream have in common here."""
 
-    def feed(self, data: bytes, room: int) -> bytes:
-        """At most about ``room`` decoded bytes of what was given so far."""
+    def feed(self, data: bytes, space: int) -> bytes:
+        """At most about ``space`` decoded bytes of what was given so far."""
 
     @property
     def finished(self) -> bool:
@@ -135,7 +135,7 @@ def _undo_unnamed(body: bytes, cut: bool, max_bytes: int) -> tuple[bytes, bool]:
 def _dechunk(body: bytes, max_bytes: int) -> _Decoded | None:
     """The chunks, joined; None where the body does not begin with one."""
     parts: list[bytes] = []
-    place = room = 0
+    place = space = 0
     while (size := _CHUNK.match(body, place)) is not None:
         length, start = int(size[1], 16), size.end()
         if not length:
@@ -145,8 +145,8 @@ def _dechunk(body: bytes, max_bytes: int) -> _Decoded | None:
         if not parts and len(part) == length and after and not after.startswith((b"\r", b"\n")):
             return None  # a text that begins with a number
         parts.append(part)
-        room += len(part)
-        if room > max_bytes:
+        space += len(part)
+        if space > max_bytes:
             raise GrowsError
         if len(part) < length:
             break
@@ -179,16 +179,16 @@ class _Zlib:
         self._stream = isal_zlib.decompressobj(wbits=bits)
         self.finished = False
 
-    def feed(self, data: bytes, room: int) -> bytes:
+    def feed(self, data: bytes, space: int) -> bytes:
         """See _Decoder."""
         parts, rest = [], data
-        while rest and room > 0:
+        while rest and space > 0:
             if self.finished:  # another member, or what somebody wrote after the last one
                 if self._bits < 31 or not rest.startswith(b"\x1f\x8b"):
                     break
                 self._stream = isal_zlib.decompressobj(wbits=self._bits)
-            parts.append(self._stream.decompress(rest, room))
-            room -= len(parts[-1])
+            parts.append(self._stream.decompress(rest, space))
+            space -= len(parts[-1])
             self.finished = self._stream.eof
             rest = self._stream.unused_data if self.finished else self._stream.unconsumed_tail
         return b"".join(parts)
@@ -205,13 +205,13 @@ class _Zstd:
         """See _Decoder."""
         return self._stream.eof
 
-    def feed(self, data: bytes, room: int) -> bytes:
+    def feed(self, data: bytes, space: int) -> bytes:
         """See _Decoder."""
-        return self._stream.decompress(data, room)
+        return self._stream.decompress(data, space)
 
 
 class _Brotli:
-    """Brotli, which gives what it has in parts of ``room`` bytes at the most."""
+    """Brotli, which gives what it has in parts of ``space`` bytes at the most."""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
@@ -221,9 +221,9 @@ class _Brotli:
         """See _Decoder."""
         return bool(self._stream.is_finished())
 
-    def feed(self, data: bytes, room: int) -> bytes:
+    def feed(self, data: bytes, space: int) -> bytes:
         """See _Decoder."""
-        return bytes(self._stream.process(data, output_buffer_limit=room))
+        return bytes(self._stream.process(data, output_buffer_limit=space))
 
 
 _DECODERS: dict[str, tuple[Callable[[], _Decoder], ...]] = {

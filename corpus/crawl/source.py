@@ -22,7 +22,7 @@ _GONE = {404, 410}
 SAY_403_TOO_OFTEN = {"data.commoncrawl.org"}
 """Servers that say 403 to those who ask too often. Elsewhere it means that one may not read there, now or later."""
 _FOR_GOOD = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
-"""Errors of S3's library that no later attempt mends."""
+"""Errors of S3's library that no later attempt fixes."""
 
 
 class RefusedError(Exception):

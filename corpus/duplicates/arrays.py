@@ -36,7 +36,7 @@ class HashWriter:
         self._file.close()
 
     def _write_header(self) -> None:
-        # numpy leaves room for any length, so the header keeps its size.
+        # numpy leaves space for any length, so the header keeps its size.
         header = {"descr": "<u8", "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self._file, header)
 

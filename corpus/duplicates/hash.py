@@ -109,20 +109,20 @@ def _documents(
     try:
         yield from read_crawl(files, read, tally, left_out, chosen=read_chosen(chosen))
     except GoneError as error:
-        mend = "check the address, or go on without files that are gone by corpus.read.missing: leave_out"
-        raise GoneError(error.problem, mend) from None
+        fix = "check the address, or go on without files that are gone by corpus.read.missing: leave_out"
+        raise GoneError(error.problem, fix) from None
 
 
 def batched(items: Iterable[Document], size: int) -> Iterator[list[Document]]:
     """Lists of at most ``size`` items, and not much more text than ``BYTES_AT_ONCE``."""
     batch: list[Document] = []
-    room = BYTES_AT_ONCE
+    space = BYTES_AT_ONCE
     for item in items:
         batch.append(item)
-        room -= item.length
-        if len(batch) == size or room <= 0:
+        space -= item.length
+        if len(batch) == size or space <= 0:
             yield batch
-            batch, room = [], BYTES_AT_ONCE
+            batch, space = [], BYTES_AT_ONCE
     if batch:
         yield batch
 

@@ -23,7 +23,7 @@ class SortedRuns:
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
         self._folder, self._most = folder, most or RUN_HASHES
-        # Room that is not written to yet takes no memory.
+        # Space that is not written to yet takes no memory.
         self._waiting: Hashes = np.empty(self._most, np.uint64)
         self._length = 0
         self._runs: list[Path] = []

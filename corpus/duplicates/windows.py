@@ -95,9 +95,9 @@ def cut(window: Window, memory_bytes: int) -> Iterator[Partition]:
 
 def bits_for(hashes: int, memory_bytes: int) -> int:
     """How many top bits part ``hashes`` into what fits."""
-    room = max(memory_bytes - PROCESS_BYTES, memory_bytes // 2)
+    space = max(memory_bytes - PROCESS_BYTES, memory_bytes // 2)
     bits = 0
     # Hashes spread evenly but for chance: five standard deviations of the binomial, in the worst of the partitions.
-    while BYTES_PER_HASH * (hashes / 2**bits + 5 * (hashes / 2**bits) ** 0.5) > room:
+    while BYTES_PER_HASH * (hashes / 2**bits + 5 * (hashes / 2**bits) ** 0.5) > space:
         bits += 1
     return bits

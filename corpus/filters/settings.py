@@ -102,10 +102,10 @@ class C4(Section):
             "javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
             "use cookies",
         ),
-        "lines with one of these (in small letters) are left out", source=C4_CODE,
+        "lines with one of these (in lower case) are left out", source=C4_CODE,
     )  # fmt: skip
     drop_pages_with: tuple[str, ...] = setting(
-        ("lorem ipsum", "{"), "pages with one of these (in small letters) are dropped", source=C4_CODE
+        ("lorem ipsum", "{"), "pages with one of these (in lower case) are dropped", source=C4_CODE
     )
     min_sentences: int = setting(3, "pages with fewer sentences are dropped", ge=0, source=C4_CODE)
 

@@ -44,7 +44,7 @@ class Text:
 
     @cached_property
     def small(self) -> str:
-        """The document in small letters."""
+        """The document in lower case."""
         return self.joined.lower()
 
     @cached_property

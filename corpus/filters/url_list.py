@@ -68,7 +68,7 @@ def places_above(url: str) -> list[str]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Host (small letters, no www, no port) and path with query."""
+    """Host (lower case, no www, no port) and path with query."""
     try:
         pieces = urlsplit(url if "//" in url else f"//{url}")
         host = (pieces.hostname or "").rstrip(".").removeprefix("www.")

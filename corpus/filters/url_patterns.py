@@ -11,7 +11,7 @@ from pipeline.storage import expand
 
 
 def compile_patterns(patterns: Iterable[str]) -> list[re.Pattern[str]]:
-    """The expressions of all lists; capitals are as small letters. A URL is listed where one of them is found in it.
+    """The expressions of all lists; capitals are as lower case. A URL is listed where one of them is found in it.
 
     Errors: XlmrError naming file and line of what is no regular expression.
     """
@@ -23,7 +23,7 @@ def compile_patterns(patterns: Iterable[str]) -> list[re.Pattern[str]]:
                 plain, compiled = re.compile(entry), re.compile(entry, re.IGNORECASE)
             except (re.error, OverflowError, RecursionError) as error:
                 raise XlmrError(
-                    f"{address}: line {number}: {entry!r} is no regular expression ({error})", "mend the line"
+                    f"{address}: line {number}: {entry!r} is no regular expression ({error})", "fix the line"
                 ) from None
             # Beside others, groups would have other numbers, and flags may stand at the very beginning alone.
             if plain.groups or plain.flags != re.UNICODE:

@@ -220,7 +220,7 @@ def _languages(table: Counts, order: Sequence[str]) -> Iterator[str]:
 
 
 def _how_it_was_made(history: History) -> Iterator[str]:
-    from corpus.stages import ROOM
+    from corpus.stages import PACKAGE
 
     mined = history.get("corpus.mine")
     if mined and mined.commit:
@@ -229,7 +229,7 @@ def _how_it_was_made(history: History) -> Iterator[str]:
             f", {packages}." if packages else "."
         )
     shown: set[tuple[str, str, str]] = set()
-    done = [stage for stage in ROOM.stages if stage.name in history and not _is_off(history[stage.name])]
+    done = [stage for stage in PACKAGE.stages if stage.name in history and not _is_off(history[stage.name])]
     for number, stage in enumerate(done, 1):
         made = history[stage.name]
         yield f"{number}. **{stage.name}**: {stage.summary}.{_counted(made.counts)}"

@@ -55,7 +55,7 @@ class _Open:
     number: int
     start: Start
     group: int
-    room: int
+    space: int
     rows: int = 0
     end: int = 0
 
@@ -90,10 +90,10 @@ class Cutter:
                 current = _Open(self._numbers[code], Start(file, batch, start), group, self.file_bytes)
                 self._open[code] = current
                 self._numbers[code] += 1
-            stop = next_stop(ends, start, current.room, empty=current.rows == 0)
+            stop = next_stop(ends, start, current.space, empty=current.rows == 0)
             if stop > start:
                 current.rows += stop - start
-                current.room -= _sum(ends, start, stop)
+                current.space -= _sum(ends, start, stop)
                 current.end = file
             if stop < len(sizes):
                 self._close(code)
@@ -111,13 +111,13 @@ class Cutter:
             yield group, list(cuts)
 
 
-def next_stop(ends: Sizes, start: int, room: int, *, empty: bool) -> int:
-    """How far rows from ``start`` on fit into ``room`` bytes; one at least where nothing is in it yet (``empty``).
+def next_stop(ends: Sizes, start: int, space: int, *, empty: bool) -> int:
+    """How far rows from ``start`` on fit into ``space`` bytes; one at least where nothing is in it yet (``empty``).
 
     ``ends`` are the cumulated sizes of the rows. The one rule for files and for record batches.
     """
     before = int(ends[start - 1]) if start else 0
-    stop = int(np.searchsorted(ends, before + room, side="right"))
+    stop = int(np.searchsorted(ends, before + space, side="right"))
     return max(stop, start + 1 if empty else start)
 
 

@@ -58,7 +58,7 @@ def _of_config(path: Path) -> Path:
     from pipeline.dag import Dag
     from pipeline.plan import make_plan
 
-    dag = Dag.of_house()
+    dag = Dag.default()
     stage = make_plan(dag, dag.load_config(path))[STAGE]
     if not stage.fresh:
         raise XlmrError(f"{path}: its corpus is {stage.line()}", f"run it first: xlmr run {path} --until {STAGE}")

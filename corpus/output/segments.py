@@ -106,13 +106,13 @@ def cut_into_parts(runs: Sequence[Run], order: Sequence[str]) -> list[Part]:
         for name, count in run.segments:
             rows[name] += count
     groups: list[list[str]] = []
-    room = 0
+    space = 0
     for name in order:
-        if not groups or rows[name] > room:
+        if not groups or rows[name] > space:
             groups.append([])
-            room = PART_ROWS
+            space = PART_ROWS
         groups[-1].append(name)
-        room -= rows[name]
+        space -= rows[name]
     slices = _slices(runs, {name: number for number, group in enumerate(groups) for name in group})
     return [
         Part(f"part-{number:05d}", tuple(group), tuple(slices.get(number, ()))) for number, group in enumerate(groups)

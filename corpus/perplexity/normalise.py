@@ -1,6 +1,6 @@
 """The language model's normalisation over many texts at once: a table of characters instead of a chain of passes.
 
-Every step of ``normalise_for_language_model`` works a character at a time but two: the final sigma of Greek hangs on
+Every step of ``normalise_for_language_model`` works a character at a time but two: the final sigma of Greek depends on
 its neighbours, and NFD puts marks in order, which shows where a mark that takes part is not removed (some Indic signs,
 musical notes). So texts are laid end to end as UTF-32 and each character is looked up; the few texts that hold such a
 mark are done again the plain way.
@@ -114,7 +114,7 @@ def _prepare(text: str) -> str:
     """Without the space around it; what is common and would cost the table's slow way is done first."""
     text = text.strip()
     if "Σ" in text:
-        text = text.lower()  # of all letters, only this one hangs on its neighbours
+        text = text.lower()  # of all letters, only this one depends on its neighbours
     if "…" in text:
         text = text.replace("…", "...")
     if "—" in text:

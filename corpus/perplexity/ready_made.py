@@ -60,7 +60,7 @@ def take_language(models: ReadyMade, workspace: Path) -> ShardReport:
         try_models(pieces, ngrams)
     except XlmrError as error:  # of the copy in the workspace: the person knows the file by its own name
         problem = error.problem.replace(str(ngrams), models.ngrams).replace(str(pieces), models.pieces)
-        raise XlmrError(problem, error.mend) from None
+        raise XlmrError(problem, error.fix) from None
     known = PiecesModel(pieces).share_known_by(load_ngrams(ngrams))
     if known < LEAST_KNOWN:
         raise XlmrError(

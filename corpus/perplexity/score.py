@@ -120,7 +120,7 @@ def try_models(pieces: Path, ngrams: Path) -> None:
         run_script(TRIAL, order, {}, "give whole files", TRIAL_SECONDS)
     except XlmrError as error:
         reason = error.problem.removeprefix(f"{TRIAL.stem}: ")
-        raise XlmrError(f"{pieces}, {ngrams.name}: cannot be used ({reason})", error.mend) from None
+        raise XlmrError(f"{pieces}, {ngrams.name}: cannot be used ({reason})", error.fix) from None
 
 
 def try_language(folder: Path, language: str) -> None:

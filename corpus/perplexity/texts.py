@@ -52,7 +52,7 @@ def read_texts(address: str, wikipedia_field: str = OPENING) -> Iterator[str]:
 def language_of(address: str) -> str:
     """The language of a file: ``de`` of ``de.txt.xz`` and of ``dewiki-20190304-cirrussearch-content.json.gz``.
 
-    Where the name says nothing, what the first JSON records say. Errors: XlmrError with the mend.
+    Where the name says nothing, what the first JSON records say. Errors: XlmrError with the fix.
     """
     name = PurePosixPath(address).name
     wikipedia = _WIKIPEDIA.fullmatch(name)

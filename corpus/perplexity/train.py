@@ -76,7 +76,7 @@ def files_by_language(addresses: Iterable[str]) -> dict[str, list[str]]:
 
 
 def find_tool(name: str) -> str:
-    """The path of a KenLM program: beside this Python or on the PATH. Errors: XlmrError with the mend."""
+    """The path of a KenLM program: beside this Python or on the PATH. Errors: XlmrError with the fix."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
     if found is None:

@@ -23,7 +23,7 @@ SAMPLES = "samples.json"
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
-    """The sections of this room, for the stages that have run."""
+    """The sections of this package, for the stages that have run."""
     made: list[ReportSection | None] = []
     table = read_json(outputs["corpus.regroup"] / COUNTS) if "corpus.regroup" in outputs else {}
     hashed, mined, regrouped = (_counts(outputs, f"corpus.{step}") for step in ("hash", "mine", "regroup"))
@@ -49,7 +49,7 @@ def _counts(outputs: Mapping[str, Path], stage: str) -> Counts:
 
 
 def _pieces(outputs: Mapping[str, Path]) -> dict[str, int]:
-    """Pieces of each language, if the corpus was encoded; another room's file, known by its form alone."""
+    """Pieces of each language, if the corpus was encoded; another package's file, known by its form alone."""
     if "tokenizer.encode" not in outputs:
         return {}
     languages = read_json(outputs["tokenizer.encode"] / SAMPLES)["languages"]

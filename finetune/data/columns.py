@@ -112,7 +112,7 @@ def _checked(shape: _Shape, line: str, where: Where) -> Cells:
         wanted = max(shape.count, fewest) if len(cells) < fewest else shape.count
         raise XlmrError(f"{where}: {len(cells)} columns, not {wanted}", "a blank line ends a sentence")
     if not cells[shape.columns.tag]:
-        raise XlmrError(f"{where}: has no tag", "mend the row")
+        raise XlmrError(f"{where}: has no tag", "fix the row")
     return cells
 
 

@@ -129,5 +129,5 @@ def number(text: str, where: Where) -> float:
     except ValueError:
         value = float("nan")
     if not math.isfinite(value):
-        raise XlmrError(f"{where}: {text!r} is no number", "mend the row")
+        raise XlmrError(f"{where}: {text!r} is no number", "fix the row")
     return value

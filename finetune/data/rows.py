@@ -43,7 +43,7 @@ def tab_rows(
             if short is not None and len(cells) < len(names):
                 short.append(row)
                 continue
-            raise XlmrError(f"{address}, row {row}: {unfit(cells, names)}", "mend the row")
+            raise XlmrError(f"{address}, row {row}: {unfit(cells, names)}", "fix the row")
         yield row, dict(zip(names, cells, strict=True))
 
 
@@ -92,7 +92,7 @@ def json_object(line: str, where: Where) -> dict[str, Any]:
     try:
         values = json.loads(line, object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError) as error:
-        raise XlmrError(f"{where}: not JSON ({error})", "mend the row") from None
+        raise XlmrError(f"{where}: not JSON ({error})", "fix the row") from None
     if not isinstance(values, dict):
         raise XlmrError(f"{where}: not a JSON object", 'rows look like {"text": …, "label": …}')
     return values

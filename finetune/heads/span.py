@@ -60,9 +60,9 @@ def encode_questions(
             known[context] = tokenizer.encode_with_offsets(context)
         ids, characters = known[context]
         question = pieces[: windows.question]
-        before, room = len(question) + 3, windows.longest - len(question) - 4
+        before, space = len(question) + 3, windows.longest - len(question) - 4
         first, last = pieces_of_span(characters, *spans[0]) if spans else (-1, -1)
-        for start, end in window_borders(len(ids), room, windows.stride):
+        for start, end in window_borders(len(ids), space, windows.stride):
             rows.append(row_of(question, ids[start:end]))
             inside = start <= first <= last < end
             targets.append((before + first - start, before + last - start) if inside else (0, 0))
@@ -73,12 +73,12 @@ def encode_questions(
     return Encoded.of(rows, np.array(targets, np.int64).reshape(-1, 2), examples, flat)
 
 
-def window_borders(pieces: int, room: int, stride: int) -> Iterator[tuple[int, int]]:
+def window_borders(pieces: int, space: int, stride: int) -> Iterator[tuple[int, int]]:
     """[start, end) of each window; the last one ends with the context. A context without pieces has one."""
-    step = min(stride, room)  # nothing may be left out between two windows
+    step = min(stride, space)  # nothing may be left out between two windows
     for start in range(0, max(pieces, 1), step):
-        yield start, min(start + room, pieces)
-        if start + room >= pieces:
+        yield start, min(start + space, pieces)
+        if start + space >= pieces:
             return
 
 

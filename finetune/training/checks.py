@@ -57,7 +57,7 @@ def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
         )
     if kind == "span" and recipe.longest < recipe.longest_question + BESIDE_A_QUESTION:
         raise XlmrError(
-            f"windows of {recipe.longest} pieces leave no room beside questions of {recipe.longest_question}",
+            f"windows of {recipe.longest} pieces leave no space beside questions of {recipe.longest_question}",
             "set finetune.recipe.longest_question lower",
         )
 

@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.25
 FAILED = ".failed"
 """Beside the workspaces: a file for each shard that failed."""
 
-ROOM_SECONDS = tuple(0.1 * 2**n for n in range(9))
+SPACE_SECONDS = tuple(0.1 * 2**n for n in range(9))
 """Waits between the attempts to write down a failure on a full disk; 51 s in all."""
 
 LOG, DEATH = "log", "death"
@@ -242,9 +242,9 @@ class _DoShard:
         return shard.name
 
     def _write_down(self, name: str, failure: ShardFailure) -> None:
-        """Where the disk is full, others may have taken all the room that this one gave back: until they fail too."""
+        """Where the disk is full, others may have taken all the space that this one gave back: until they fail too."""
         values = {"problem": failure.problem, "trace": failure.trace}
-        for seconds in (*ROOM_SECONDS, None):
+        for seconds in (*SPACE_SECONDS, None):
             try:
                 write_json(self.work.workspaces / FAILED / f"{name}.json", values)
                 return

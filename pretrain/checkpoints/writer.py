@@ -110,7 +110,7 @@ class CheckpointWriter:
         if isinstance(error, OSError):
             raise XlmrError(
                 f"{self._folder.folder}: a checkpoint could not be written ({error.strerror or error})",
-                "mend that and run the same command again; it goes on from the checkpoint before",
+                "fix that and run the same command again; it goes on from the checkpoint before",
             )
         if error is not None:
             raise error

@@ -55,7 +55,7 @@ def of_config(path: Path, overrides: Sequence[str] = ()) -> Workload:
     """What a run's YAML file asks for. Errors: UsageError, XlmrError where samples are longer than the positions."""
     from pipeline.dag import Dag
 
-    config: Any = Dag.of_house().load_config(path, overrides)
+    config: Any = Dag.default().load_config(path, overrides)
     model, encode = config.pretrain.model, config.tokenizer.encode
     if encode.sample_length > model.positions - 2:
         raise XlmrError(
@@ -78,6 +78,6 @@ def _pieces(tokenizer: Any) -> int:
     if existing is None:
         return int(tokenizer.train.vocabulary_size)
     if not existing.exists():
-        mend = "it is named by tokenizer.existing.model: mend the setting or put it there"
-        raise XlmrError(f"{existing}: no such file", mend)
+        fix = "it is named by tokenizer.existing.model: fix the setting or put it there"
+        raise XlmrError(f"{existing}: no such file", fix)
     return load_tokenizer(existing).vocabulary_size - 2  # <pad> and <mask>

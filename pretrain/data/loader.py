@@ -62,7 +62,7 @@ class Loader:
                 yield item
         finally:
             left.set()
-            while thread.is_alive():  # it may be waiting for room
+            while thread.is_alive():  # it may be waiting for space
                 with suppress(queue.Empty):
                     ready.get_nowait()
                 thread.join(0.01)

@@ -77,10 +77,10 @@ def let_go_of_memory() -> None:
 
 
 @contextmanager
-def enough_memory(mend: str) -> Iterator[None]:
-    """Errors: XlmrError in one line, with ``mend``, where a GPU's memory does not suffice."""
+def enough_memory(fix: str) -> Iterator[None]:
+    """Errors: XlmrError in one line, with ``fix``, where a GPU's memory does not suffice."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         said = str(error).split(". ")[:3]  # what was asked for, and of what; then come hints for programmers
-        raise XlmrError(". ".join(said), mend) from error
+        raise XlmrError(". ".join(said), fix) from error

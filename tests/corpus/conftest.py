@@ -1,4 +1,4 @@
-"""A small crawl cut out of the embedded one, models for two of its languages, and the DAG of this room alone."""
+"""A small crawl cut out of the embedded one, models for two of its languages, and the DAG of this package alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minified_corpus import Made
 from corpus.output import regroup
 from corpus.output.minify import minify
 from corpus.output.settings import Regroup
-from corpus.stages import ROOM, RegroupStage
+from corpus.stages import PACKAGE, RegroupStage
 from pipeline.dag import Dag
 from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan
@@ -55,7 +55,7 @@ class CorpusRun:
     """The corpus stages on the small crawl, under a folder."""
 
     def __init__(self, small: Path, folder: Path) -> None:
-        self.dag = Dag([ROOM])
+        self.dag = Dag([PACKAGE])
         self.folder = folder
         self.yaml = folder / "run.yaml"
         self.yaml.write_text(
@@ -100,7 +100,7 @@ def made(small, done, tmp_path_factory) -> Made:
     config = Regroup(file_bytes=2**16, batch_bytes=2**14)
     inputs = {name: done.output(name) for name in ("corpus.mine", "corpus.cutoffs")}
     regroup.run(RegroupStage.model_construct(regroup=config), inputs, folder / "corpus", context_for(folder / "corpus"))
-    # What the settings were stands in the manifest, which the spine writes.
+    # What the settings were stands in the manifest, which the core writes.
     manifest = read_manifest(done.output("corpus.regroup"))
     replace(manifest, config={"regroup": config.model_dump()}).write(folder / "corpus")
     minify(folder / "corpus", folder / "m", workers=1)

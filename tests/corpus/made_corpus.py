@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from corpus.mine.tally import MineTally
 from corpus.output.records import CORPUS
-from corpus.stages import ROOM
+from corpus.stages import PACKAGE
 from pipeline.config import fingerprint
 from pipeline.manifest import Manifest, record_files
 from pipeline.stage import Stage
@@ -77,9 +77,9 @@ def make_run(project: Path, *, build: str = "a", config: dict[str, Any] | None =
 
     ``build`` goes into builds and times; ``config`` are sections of settings in place of the defaults.
     """
-    sections = {**dict(ROOM.config()), **(config or {})}
+    sections = {**dict(PACKAGE.config()), **(config or {})}
     outputs = {}
-    for number, stage in enumerate(ROOM.stages):
+    for number, stage in enumerate(PACKAGE.stages):
         output = project / stage.name / f"{number:064x}"[-8:].ljust(8, "0")
         output.mkdir(parents=True)
         outputs[stage.name] = output

@@ -34,7 +34,7 @@ from corpus.output.card import (
 )
 from corpus.output.records import CORPUS
 from corpus.output.settings import Regroup
-from corpus.stages import ROOM
+from corpus.stages import PACKAGE
 from pipeline.config import fingerprint
 from pipeline.errors import UsageError
 from pipeline.manifest import read_manifest
@@ -143,7 +143,7 @@ def test_card_depends_on_what_was_made_not_on_when(run, text, tmp_path):
 def test_regrouping_writes_the_same_card_as_the_tool(run, text):
     """The stage knows its settings and counts before its manifest is there."""
     output = run[REGROUP]
-    stage = next(stage for stage in ROOM.stages if stage.name == REGROUP)
+    stage = next(stage for stage in PACKAGE.stages if stage.name == REGROUP)
     manifest = read_manifest(output)
     (output / "manifest.json").unlink()
     inputs = {name: run[name] for name in stage.inputs if name in run}

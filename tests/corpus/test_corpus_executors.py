@@ -20,14 +20,14 @@ import sys; sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from pathlib import Path
 import pipeline.parts
-from corpus.stages import ROOM
+from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
 pipeline.parts.LOOK_SECONDS = 0.1
 CALLS = {"corpus.hash": 1, "corpus.duplicates": 1, "corpus.language_models": 1, "corpus.mine": 1, "corpus.regroup": 2}
 if __name__ == "__main__":
-    stages = tuple(replace(stage, sharded=CALLS.get(stage.name, 0)) for stage in ROOM.stages)
-    dag = Dag([replace(ROOM, stages=stages)])
+    stages = tuple(replace(stage, sharded=CALLS.get(stage.name, 0)) for stage in PACKAGE.stages)
+    dag = Dag([replace(PACKAGE, stages=stages)])
     run(dag, dag.load_config(Path(sys.argv[2]), sys.argv[3:]), Selection(until="corpus"))
 """
 

@@ -1,4 +1,4 @@
-"""The room's sections: what steps dropped adds up, the papers' table is read as printed, no name becomes markup."""
+"""The package's sections: what steps dropped adds up, the papers' table is read as printed, no name becomes markup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from corpus.report import sections
 from corpus.report.kept import kept_section, language_section
 from corpus.report.papers import JOINED, papers_section, papers_sizes, papers_table, rank_correlation, ranks
 from corpus.report.perplexity import round_numbers
-from corpus.stages import ROOM
+from corpus.stages import PACKAGE
 from pipeline.report import write_report
 from pipeline.storage import write_json
 
@@ -314,9 +314,9 @@ def test_pieces_are_those_of_the_encoded_corpus(tmp_path):
 def test_the_page_of_a_whole_run(tmp_path):
     """Well-formed, self-contained, the same bytes twice; and every section is there."""
     outputs = made_corpus.make_run(tmp_path)
-    write_report([ROOM], outputs, tmp_path / "page.html")
+    write_report([PACKAGE], outputs, tmp_path / "page.html")
     first = (tmp_path / "page.html").read_bytes()
-    write_report([ROOM], outputs, tmp_path / "page.html")
+    write_report([PACKAGE], outputs, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_bytes() == first
     page = first.decode()
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)

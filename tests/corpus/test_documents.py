@@ -191,7 +191,7 @@ def test_columns_may_be_named_or_left_out(tmp_path, form):
         read(path, columns=Columns(text="nope"))
     with pytest.raises(XlmrError, match=r"has no column 'href'.*") as error:
         read(path, columns=Columns(url="href"))
-    assert "corpus.read.columns.url" in error.value.mend
+    assert "corpus.read.columns.url" in error.value.fix
 
 
 def test_a_file_without_text_is_an_error(tmp_path):

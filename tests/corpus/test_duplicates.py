@@ -260,7 +260,7 @@ def test_a_partition_fits_into_its_memory(tmp_path):
     assert sum(sizes) == 60_000
     assert max(sizes) * 9 <= 2**17  # half of a setting so small
     assert len(list(cut(window, 2**30))) == 1
-    assert bits_for(100_000_000, PROCESS_BYTES + 900_000_000) == 1  # with no room for chance it would be 0
+    assert bits_for(100_000_000, PROCESS_BYTES + 900_000_000) == 1  # with no space for chance it would be 0
     with pytest.raises(XlmrError, match="partitions"):
         list(cut(window, 1))
 

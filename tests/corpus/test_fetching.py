@@ -311,7 +311,7 @@ def test_no_address_leads_out_of_the_cache(server, tmp_path):
             get(server, tmp_path, path)
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
     names = {path.relative_to(tmp_path / "cache").parts[0] for path in tmp_path.glob("cache/**/*")}
-    assert names <= {"files", "parts", "known", "slots", "room.lock"}
+    assert names <= {"files", "parts", "known", "slots", "evict.lock"}
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from corpus.mine.stage import OTHER_DUMP, OTHER_LANGUAGE
 from corpus.mine.writer import DroppedWriter, RecordWriter
 from corpus.output.arrow_files import read_batches
 from corpus.output.steps import STEP_OF
-from corpus.stages import ROOM, MineStage
+from corpus.stages import PACKAGE, MineStage
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 
@@ -100,7 +100,7 @@ class Said:
 def mine(tmp_path, monkeypatch, said, **language_id):
     monkeypatch.setattr(stage, "read_shards", lambda folder: {})
     monkeypatch.setattr(stage, "read_root", lambda folder: "")
-    config = ROOM.config()
+    config = PACKAGE.config()
     sections = {name: getattr(config, name) for name in MineStage.model_fields}
     sections["language_id"] = LanguageId(**language_id)
     inputs = {f"corpus.{name}": tmp_path for name in ("fetch", "hash", "duplicates", "language_models")}

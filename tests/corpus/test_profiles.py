@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def profile(name: str) -> CorpusConfig:
-    return Dag.of_house().load_config(CONFIGS / f"corpus-{name}.yaml").corpus
+    return Dag.default().load_config(CONFIGS / f"corpus-{name}.yaml").corpus
 
 
 def test_ccnet_is_the_defaults_but_for_where_things_are():
@@ -47,7 +47,7 @@ def test_cc100_decides_by_paragraph_and_knows_all_codes():
 @pytest.mark.parametrize(("name", "profile_name"), [("own-crawl", "ccnet"), ("own-crawl-cc100", "cc100")])
 def test_ones_own_files_need_one_setting(name, profile_name, tmp_path):
     """The rest is what comes with the project, decided as in the profile."""
-    config = Dag.of_house().load_config(CONFIGS / f"{name}.yaml", ["--corpus.fetch.crawl", str(tmp_path)])
+    config = Dag.default().load_config(CONFIGS / f"{name}.yaml", ["--corpus.fetch.crawl", str(tmp_path)])
     found, theirs = config.corpus, profile(profile_name)
     assert (found.fetch.crawl, found.fetch.dumps, found.fetch.shards) == (str(tmp_path), (), None)
     assert (found.mine.unit, found.read.title) == (theirs.mine.unit, theirs.read.title)

@@ -32,9 +32,9 @@ def test_one_worker_and_four_give_identical_bytes(done, fresh):
 def test_kill_in_the_middle_of_a_stage_and_resume(done, fresh, stage):
     """kill -9 when the first shard of ``stage`` is complete and the second nearly so, then the same command."""
     code = (
-        "from pathlib import Path; from corpus.stages import ROOM\n"
+        "from pathlib import Path; from corpus.stages import PACKAGE\n"
         "from pipeline.dag import Dag; from pipeline.runner import Selection, run\n"
-        "dag = Dag([ROOM]); run(dag, dag.load_config(Path(sys.argv[1])), Selection(until='corpus'))\n"
+        "dag = Dag([PACKAGE]); run(dag, dag.load_config(Path(sys.argv[1])), Selection(until='corpus'))\n"
     )
     before = [name for name in STAGES[: STAGES.index(stage)] if name != "regroup"]
     for name in before:

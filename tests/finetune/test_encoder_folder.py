@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy_task import example_rows, write_jsonl
 
-from finetune.stages import ROOM, FinetuneConfig
+from finetune.stages import PACKAGE, FinetuneConfig
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.plan import make_plan
@@ -38,7 +38,7 @@ def _own(split: str, folder: Path) -> tuple[str, str]:
 
 
 def test_named_folder_takes_the_place_of_pretraining(export: Path, tmp_path: Path) -> None:
-    dag = Dag.of_house()
+    dag = Dag.default()
     named = dag.load_config(CONFIGS / "conll2002.yaml", settings(tmp_path, str(export)))
     plan = make_plan(dag, named, only=["finetune.task"])
     assert list(plan) == ["finetune.task"], "no stage before it is asked for"
@@ -59,7 +59,7 @@ def test_named_folder_takes_the_place_of_pretraining(export: Path, tmp_path: Pat
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
-    dag = Dag.of_house()
+    dag = Dag.default()
     config = dag.load_config(CONFIGS / "conll2002.yaml", settings(tmp_path, str(tmp_path / "nowhere")))
     with pytest.raises(
         XlmrError, match=r"nowhere/config\.json: no such file; it is named by finetune\.encoder\.folder"
@@ -68,6 +68,6 @@ def test_missing_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_default_is_what_was_pretrained() -> None:
-    for stage in ROOM.stages:
+    for stage in PACKAGE.stages:
         assert stage.needs is not None
         assert stage.needs(stage.config_from(FinetuneConfig())) == ("pretrain.export",)

@@ -23,7 +23,7 @@ from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.predict import predict, predictions_of
 from finetune.report import sections
-from finetune.stages import ROOM, HelpPagesConfig, Protocol, Recipe
+from finetune.stages import PACKAGE, HelpPagesConfig, Protocol, Recipe
 from finetune.training import comparison
 from finetune.training.baselines import starting_encoder
 from finetune.training.epochs import Outcome
@@ -272,10 +272,10 @@ def test_interrupted_run_ends_with_the_same_weights(
     assert run(tmp_path / "state.safetensors")[0] == outcome
 
 
-def test_room_is_light_and_complete() -> None:
-    pages, task = ROOM.stages
-    config = pages.config_from(ROOM.config())
+def test_package_is_light_and_complete() -> None:
+    pages, task = PACKAGE.stages
+    config = pages.config_from(PACKAGE.config())
     assert set(pages.outside(config).values()) == {"help_pages.train", "help_pages.dev", "help_pages.test"}
     assert pages.load() is help_pages.run
     assert task.load() is task_stage.run
-    assert task.outside(task.config_from(ROOM.config())) == {}, "no task is named by default, and no file read"
+    assert task.outside(task.config_from(PACKAGE.config())) == {}, "no task is named by default, and no file read"

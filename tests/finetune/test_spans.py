@@ -98,13 +98,13 @@ def test_rows_have_the_form_of_xlm_r(export: Path) -> None:
 
 
 @given(st.integers(0, 300), st.integers(1, 60), st.integers(1, 80))
-def test_windows_cover_everything(pieces: int, room: int, stride: int) -> None:
-    borders = list(window_borders(pieces, room, stride))
+def test_windows_cover_everything(pieces: int, space: int, stride: int) -> None:
+    borders = list(window_borders(pieces, space, stride))
     assert borders[0][0] == 0
     assert borders[-1][1] == pieces
     assert set().union(*(range(start, end) for start, end in borders)) == set(range(pieces))
-    assert all(end - start == room for start, end in borders[:-1])
-    assert all(b[0] - a[0] == min(stride, room) for a, b in pairwise(borders))
+    assert all(end - start == space for start, end in borders[:-1])
+    assert all(b[0] - a[0] == min(stride, space) for a, b in pairwise(borders))
 
 
 @settings(deadline=None)

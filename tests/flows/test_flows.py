@@ -14,7 +14,7 @@ import flows
 from pipeline.config import Section, setting
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
-from pipeline.stage import Room, Stage
+from pipeline.stage import Package, Stage
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
         Stage("toy.aside", 1, CountConfig, "-", "count again", inputs=("toy.count",)),
         Stage("toy.last", 1, CountConfig, "-", "never", inputs=("toy.total",)),
     )
-    made = Dag([Room("toy", Toy, stages)])
+    made = Dag([Package("toy", Toy, stages)])
     monkeypatch.setitem(functions, "last", count)
     return made
 
@@ -210,7 +210,7 @@ def test_deployments_open_with_a_form_of_every_setting(prefect_server: None) -> 
     from flows.full import DAG, full
 
     config = DAG.load_config(ROOT / "configs" / "demo.yaml")
-    made = deployments(config, [room.name for room in DAG.rooms])
+    made = deployments(config, [package.name for package in DAG.packages])
     assert [one.name for one in made] == ["full", "corpus", "tokenizer", "pretrain", "finetune"]
     assert made[1].parameters["stages"] == {"until": "corpus"}
     assert DAG.config_model.model_validate(made[0].parameters["config"]) == config

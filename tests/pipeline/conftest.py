@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import toy_room
+import toy_package
 
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -23,7 +23,7 @@ class Toy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.dag = Dag([toy_room.ROOM])
+        self.dag = Dag([toy_package.PACKAGE])
         self.yaml = folder / "toy.yaml"
         self.yaml.write_text(f"run: {{directory: {folder / 'runs'}, project: t}}\n")
         self.said: list[str] = []
@@ -72,7 +72,7 @@ def map_shards(tmp_path: Path) -> Callable[..., dict[str, Counts]]:
 
 @pytest.fixture
 def in_child() -> Callable[[str], list[str]]:
-    """The command that runs Python code with the toy room importable."""
+    """The command that runs Python code with the toy package importable."""
     here, root = Path(__file__).parent, Path(__file__).parents[2]
     prelude = f"import sys; sys.path[:0] = [{str(here)!r}, {str(root)!r}]\n"
     return lambda code: [sys.executable, "-c", prelude + code]

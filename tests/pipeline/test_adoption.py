@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-import growing_room
+import growing_package
 import pytest
 from test_faults import digest
 
@@ -23,10 +23,10 @@ from pipeline.runner import Selection, run
 
 
 class Growing:
-    """Runs the growing room, and knows which numbers were worked on."""
+    """Runs the growing package, and knows which numbers were worked on."""
 
     def __init__(self, folder: Path) -> None:
-        self.dag = Dag([growing_room.ROOM])
+        self.dag = Dag([growing_package.PACKAGE])
         self.project = folder / "runs" / "g"
         self.diary = folder / "diary"
         self.yaml = folder / "growing.yaml"
@@ -195,7 +195,7 @@ def test_prune_touches_nothing_else(growing):
 def test_prune_on_the_command_line(growing, monkeypatch, capsys):
     growing.run([1, 2, 3])
     growing.run([1, 2, 3, 4])
-    monkeypatch.setattr(cli.Dag, "of_house", lambda: growing.dag)
+    monkeypatch.setattr(cli.Dag, "default", lambda: growing.dag)
     words = ["prune", str(growing.yaml), "--growing.listing.numbers", "[1, 2, 3, 4]"]
     assert cli.main([*words, "--dry-run"]) == 0
     assert "would remove" in capsys.readouterr().out

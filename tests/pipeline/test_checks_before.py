@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import toy_room
+import toy_package
 
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
-from pipeline.stage import Room
+from pipeline.stage import Package
 
 
-def refuse(config: toy_room.PowerStage) -> None:
+def refuse(config: toy_package.PowerStage) -> None:
     if config.power.exponent == 3:
         raise XlmrError("cubes cannot be written", "take another exponent")
 
 
 def with_power(toy, **fields: str) -> None:
-    stages = [replace(stage, **fields) if stage.name == "toy.power" else stage for stage in toy_room.ROOM.stages]
-    toy.dag = Dag([Room("toy", toy_room.ToyConfig, tuple(stages))])
+    stages = [replace(stage, **fields) if stage.name == "toy.power" else stage for stage in toy_package.PACKAGE.stages]
+    toy.dag = Dag([Package("toy", toy_package.ToyConfig, tuple(stages))])
 
 
 def test_a_stage_that_cannot_write_stops_the_run_before_it_begins(toy):

@@ -39,15 +39,15 @@ def test_memory_is_zero_also_where_it_was_used_before(tmp_path):
 @pytest.mark.parametrize(
     ("code", "line"),
     [
-        ("print('at work'); raise ValueError('of no use')", "script: ValueError: of no use; mend it"),
+        ("print('at work'); raise ValueError('of no use')", "script: ValueError: of no use; fix it"),
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "script: was killed (SIGKILL; by hand, or by a scheduler or a container for want of memory); mend it",
+            "script: was killed (SIGKILL; by hand, or by a scheduler or a container for want of memory); fix it",
         ),
     ],
 )
 def test_failures_are_one_line(tmp_path, code, line):
     (script := tmp_path / "script.py").write_text(code)
     with pytest.raises(XlmrError) as caught:
-        run_script(script, {}, {}, "mend it")
+        run_script(script, {}, {}, "fix it")
     assert str(caught.value) == line

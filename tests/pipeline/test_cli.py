@@ -45,14 +45,14 @@ def test_help_imports_nothing_heavy():
         assert f" {command} " in done.stdout
 
 
-@pytest.mark.parametrize("room", Dag.of_house().rooms, ids=lambda room: room.name)
-def test_every_tool_is_described_without_being_imported(room):
-    code = f"import sys, pipeline.cli as c; c.main(['{room.name}', '--help']); print([m for m in {HEAVY} if m in sys.modules])"
+@pytest.mark.parametrize("package", Dag.default().packages, ids=lambda package: package.name)
+def test_every_tool_is_described_without_being_imported(package):
+    code = f"import sys, pipeline.cli as c; c.main(['{package.name}', '--help']); print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     rows = [line.strip("│ ").split(None, 1) for line in done.stdout.splitlines() if line.startswith("│ ")]
     described = {row[0] for row in rows if len(row) == 2}
-    assert {*room.tools, *(stage.name.partition(".")[2].replace("_", "-") for stage in room.stages)} <= described
+    assert {*package.tools, *(stage.name.partition(".")[2].replace("_", "-") for stage in package.stages)} <= described
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_plan_and_a_report_leave_out_what_lacks_its_files(capsys, tmp_path, mo
     lines = dict(line.split(None, 1) for line in said.out.splitlines())
     assert lines["corpus.hash"] == "missing"
     assert lines["corpus.language_models"] == lines["corpus.mine"] == lines["report"] == f"cannot run: {gone}"
-    assert list(lines) == list(Dag.of_house().stages)
+    assert list(lines) == list(Dag.default().stages)
     assert said.err.startswith(f"xlmr: {gone}; it is named by corpus.language_models.text")
     assert said.err.count("\n") == 1
     assert main(["report", "my.yaml"]) == 1, "nothing has run"

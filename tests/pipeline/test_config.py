@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import LocalPath, Section, Seed, fingerprint, load_config, parse_overrides, setting
-from pipeline.dag import ROOMS, Dag
+from pipeline.dag import PACKAGES, Dag
 from pipeline.errors import UsageError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -185,12 +185,12 @@ def test_only_settings_that_change_the_result_are_in_the_key(toy):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_configuration_of_the_house_is_whole(path):
-    assert len(ROOMS) == 4
-    Dag.of_house().load_config(path)
+def test_every_configuration_of_the_project_is_whole(path):
+    assert len(PACKAGES) == 4
+    Dag.default().load_config(path)
 
 
-def test_every_setting_of_the_house_says_what_it_is_and_where_it_comes_from():
+def test_every_setting_of_the_project_says_what_it_is_and_where_it_comes_from():
     def walk(model, name):
         for field_name, field in model.model_fields.items():
             here = f"{name}.{field_name}"
@@ -200,5 +200,5 @@ def test_every_setting_of_the_house_says_what_it_is_and_where_it_comes_from():
             else:
                 assert field.json_schema_extra["source"], f"{here} has no source"
 
-    for room in Dag.of_house().rooms:
-        walk(room.config, room.name)
+    for package in Dag.default().packages:
+        walk(package.config, package.name)

@@ -36,7 +36,7 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def dag():
-    return Dag.of_house()
+    return Dag.default()
 
 
 @pytest.fixture(scope="module")

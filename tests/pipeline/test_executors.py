@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_is_replaced_and_leaves_nothing_behind(tmp_path,
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", [PROCESSES, LocalExecutor(2)], ids=["processes", "local"])
 def test_a_shard_that_kills_its_worker_each_time_falls_alone(tmp_path, map_shards, executor):
-    line = r"1 of 3 shards failed \(s1\): its worker was killed \(SIGKILL.*\), 3 times; mend"
+    line = r"1 of 3 shards failed \(s1\): its worker was killed \(SIGKILL.*\), 3 times; fix"
     with pytest.raises(XlmrError, match=line):
         map_shards(die_always, {f"s{i}": i for i in range(3)}, tmp_path / "out", executor=executor)
     assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["0.txt", "2.txt"]
@@ -169,7 +169,7 @@ def test_an_interrupt_gets_one_line(toy, in_child, executor):
 
 @pytest.mark.slow
 def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
-    small = {"small": 1000}  # alone: beside the others it may find no room either
+    small = {"small": 1000}  # alone: beside the others it may find no package either
     map_shards(fill, small, small_disk / "out", workers=1)
     before = (small_disk / "out" / "1000.bin").stat().st_mtime_ns
     line = r"2 of 3 shards failed \(large, larger\): the output: the disk is full; free some space"
@@ -179,32 +179,32 @@ def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
     assert not (small_disk / "out" / "5000000.bin").exists()
 
 
-def test_a_failure_is_written_down_once_there_is_room(tmp_path, monkeypatch):
+def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
     """Another shard may take all that the failed one has left, until it fails too."""
-    work = ShardWork(fail_for_want_of_room, ShardFolder(tmp_path), tmp_path / "work")
+    work = ShardWork(fail_for_want_of_package, ShardFolder(tmp_path), tmp_path / "work")
     (tmp_path / "work" / beam.FAILED).mkdir(parents=True)
     tries = []
 
-    def write_when_there_is_room(path, values):
+    def write_when_there_is_package(path, values):
         tries.append(path)
         if len(tries) < 4:
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, values)
 
-    monkeypatch.setattr(beam, "write_json", write_when_there_is_room)
-    monkeypatch.setattr(beam, "ROOM_SECONDS", (0.0,) * 4)
+    monkeypatch.setattr(beam, "write_json", write_when_there_is_package)
+    monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 4)
     monkeypatch.chdir(tmp_path)
     beam._DoShard(work, str(tmp_path))(Shard("a", 1))
     told = json.loads((tmp_path / "work" / beam.FAILED / "a.json").read_text())
     assert told["problem"].startswith("the output: the disk is full")
     assert len(tries) == 4
-    monkeypatch.setattr(beam, "ROOM_SECONDS", (0.0,) * 2)
+    monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 2)
     tries.clear()
     with pytest.raises(OSError, match="No space"):
         beam._DoShard(work, str(tmp_path))(Shard("a", 1))
 
 
-def fail_for_want_of_room(value: int, workspace: Path) -> ShardReport:
+def fail_for_want_of_package(value: int, workspace: Path) -> ShardReport:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -220,16 +220,14 @@ def test_the_failures_are_in_the_log_one_by_one(tmp_path, map_shards):
 def test_one_cause_is_told_once():
     full = {f"shard-{i:05}": ShardFailure(f"shard-{i:05}.npy: no space left") for i in range(5)}
     line = str(as_one_error(full, 8))
-    assert line.startswith(
-        "5 of 8 shards failed (shard-00000, shard-00001, shard-00002, …): *.npy: no space left; mend"
-    )
+    assert line.startswith("5 of 8 shards failed (shard-00000, shard-00001, shard-00002, …): *.npy: no space left; fix")
     line = str(as_one_error({**full, "shard-00007": ShardFailure("shard-00007: is cut")}, 8))
     assert line.startswith(
         "6 of 8 shards failed: 5 (shard-00000, shard-00001, shard-00002, …): *.npy: no space left; "
-        "1 (shard-00007): shard-00007: is cut; mend"
+        "1 (shard-00007): shard-00007: is cut; fix"
     )
     different = {f"s{i}": ShardFailure(f"problem {i}") for i in range(9)}
-    assert "; and 4 other causes; mend" in str(as_one_error(different, 9))
+    assert "; and 4 other causes; fix" in str(as_one_error(different, 9))
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ RUN = """
 from pathlib import Path
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
-import toy_room
+import toy_package
 if __name__ == "__main__":
-    dag = Dag([toy_room.ROOM])
+    dag = Dag([toy_package.PACKAGE])
     run(dag, dag.load_config(Path({yaml!r}), {words!r}), Selection(until="toy"))
 """
 

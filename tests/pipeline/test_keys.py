@@ -16,7 +16,7 @@ from pipeline.config import Section, affects_result, fingerprint, setting
 from pipeline.dag import Dag
 from pipeline.keys import changed_settings, key_settings
 
-DAG = Dag.of_house()
+DAG = Dag.default()
 MODEL = DAG.config_model
 
 LIVE: dict[str, list[dict[str, Any]]] = {
@@ -167,7 +167,7 @@ def readers(dotted: str) -> set[str]:
     """The stages whose section of settings holds this one."""
     package, section = dotted.split(".")[:2]
     return {
-        name for name, stage in DAG.stages.items() if stage.room == package and section in stage.config.model_fields
+        name for name, stage in DAG.stages.items() if stage.package == package and section in stage.config.model_fields
     }
 
 

@@ -28,10 +28,10 @@ import pipeline.parts
 from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
-import toy_room
+import toy_package
 pipeline.parts.LOOK_SECONDS, pipeline.parts.LATE_SECONDS, pipeline.parts.SAY_SECONDS = 0.05, {late}, 1
 def work():
-    dag = Dag([toy_room.ROOM])
+    dag = Dag([toy_package.PACKAGE])
     run(dag, dag.load_config(Path({yaml!r}), {words!r}), Selection(until="toy"))
     return 0
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import toy_room
+import toy_package
 from markupsafe import Markup
 
 from pipeline.charts import COLOURS, NARROW, bars, chart, legend, scale, side_by_side, stack
 from pipeline.report import ReportSection, table, write_report
-from pipeline.stage import Room
+from pipeline.stage import Package
 from pipeline.stage_graph import draw_graph, lanes, reading_order
 from pipeline.words import column, duration, short_number, size
 
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
 
 def toy_sections(outputs):
-    """A section of everything the spine offers, with hostile names where a name can stand."""
+    """A section of everything the core offers, with hostile names where a name can stand."""
     if "toy.sum" not in outputs:
         return []
     power = chart(lambda axes: axes.plot([1, 2, 3], [1, 4, 9], label="a & b <c>"), title=HOSTILE)
@@ -64,21 +64,21 @@ def toy_sections(outputs):
 
 
 @pytest.fixture
-def room() -> Room:
-    of = toy_room.ROOM
-    return Room(of.name, of.config, of.stages, report="sections")
+def package() -> Package:
+    of = toy_package.PACKAGE
+    return Package(of.name, of.config, of.stages, report="sections")
 
 
 @pytest.fixture
-def page(toy, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def page(toy, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     toy.run(until="toy.sum")
     outputs = {name: toy.output(name) for name in ("toy.write", "toy.sum")}
     path = tmp_path / "page.html"
     # Not by an import string: pytest does not import this module under a name of its own.
     monkeypatch.setattr("pipeline.report.load_object", lambda name: {"sections": toy_sections}[name])
-    write_report([room], outputs, path)
+    write_report([package], outputs, path)
     first = path.read_bytes()
-    write_report([room], outputs, path)
+    write_report([package], outputs, path)
     assert path.read_bytes() == first, "the same run must give the same bytes"
     return first.decode()
 
@@ -116,7 +116,7 @@ def test_hostile_names_stay_text(page: str):
 
 
 def test_page_of_nothing(tmp_path: Path):
-    write_report([toy_room.ROOM], {}, tmp_path / "page.html")
+    write_report([toy_package.PACKAGE], {}, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     Page(text)
     assert "Nothing has run yet" in text

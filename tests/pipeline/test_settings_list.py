@@ -16,7 +16,7 @@ from pipeline.settings_list import as_markdown, list_settings
 from pipeline.yaml_text import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = Dag.of_house().config_model
+MODEL = Dag.default().config_model
 
 
 class Inside(Section):

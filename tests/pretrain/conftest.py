@@ -1,4 +1,4 @@
-"""Fixtures of the pretrain room's tests."""
+"""Fixtures of the pretrain package's tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiny_corpus import write_samples
 def one_thread_and_seed() -> Iterator[None]:
     """Tiny models gain nothing from a second thread, and several tests at once wait for each other's.
 
-    What a test draws without a seed of its own does not hang on the tests before it.
+    What a test draws without a seed of its own does not depend on the tests before it.
     """
     torch.manual_seed(0)
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""``python -m pretrain`` with a tokenizer room that only writes tiny samples: what launchers start in tests.
+"""``python -m pretrain`` with a tokenizer package that only writes tiny samples: what launchers start in tests.
 
 FAILING_RANK in the environment names a rank that fails at its first update.
 """
@@ -17,9 +17,9 @@ from pipeline.config import Section, setting
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.dag import Dag
-from pipeline.stage import Inputs, Room, Stage
+from pipeline.stage import Inputs, Package, Stage
 from pretrain.ranks import crew, launch
-from pretrain.stages import ROOM
+from pretrain.stages import PACKAGE
 
 
 class Nothing(Section):
@@ -34,13 +34,13 @@ def write(config: Nothing, inputs: Inputs, output: Path, context: Context) -> Co
 
 
 def command(words: list[str]) -> int:
-    """What ``xlmr`` is, with that room."""
+    """What ``xlmr`` is, with that package."""
     encode = Stage(name="tokenizer.encode", version=1, config=Nothing, run="launched:write", summary="samples")
-    train = next(stage for stage in ROOM.stages if stage.name == "pretrain.train")
+    train = next(stage for stage in PACKAGE.stages if stage.name == "pretrain.train")
     dag = Dag(
         [
-            Room(name="tokenizer", config=Nothing, stages=(encode,)),
-            replace(ROOM, stages=(replace(train, inputs=("tokenizer.encode",)),)),
+            Package(name="tokenizer", config=Nothing, stages=(encode,)),
+            replace(PACKAGE, stages=(replace(train, inputs=("tokenizer.encode",)),)),
         ]
     )
 

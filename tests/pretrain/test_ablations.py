@@ -39,7 +39,7 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def settings() -> dict[str, dict[str, Any]]:
     """All settings that change a result, flat, by name of the file."""
-    dag = Dag.of_house()
+    dag = Dag.default()
     return {name: dict(flatten(fingerprint(dag.load_config(path)))) for name, path in FILES.items()}
 
 

@@ -277,7 +277,7 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(TensorWriter, "add", full)
     writer = CheckpointWriter(CheckpointFolder(tmp_path), 1000)
-    with pytest.raises(XlmrError, match=r"could not be written \(No space left on device\); mend that"), writer:
+    with pytest.raises(XlmrError, match=r"could not be written \(No space left on device\); fix that"), writer:
         writer.save(tensors_of(SMALL), about(1))
 
 
@@ -290,7 +290,7 @@ def test_a_buffer_that_nobody_empties_any_more_takes_everything() -> None:
     assert list(buffer) == []
 
 
-def test_no_file_of_the_room_is_read_as_pickle() -> None:
+def test_no_file_of_the_package_is_read_as_pickle() -> None:
     """safetensors and JSON only: neither can run what a stranger has put in them."""
     words = ("torch.load(", "import pickle", "pickle.load", "joblib", "allow_pickle", "np.load(")
     for path in (Path(__file__).parents[2] / "pretrain").rglob("*.py"):

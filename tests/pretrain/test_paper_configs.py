@@ -52,7 +52,7 @@ def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, updates
 @pytest.mark.parametrize("name", ["base", "large", "xl", "xxl"])
 def test_a_papers_corpus(name: str) -> None:
     files = (f"xlmr-{name}.yaml", "corpus-cc100.yaml")
-    config, release = (Dag.of_house().load_config(CONFIGS / file).model_dump() for file in files)
+    config, release = (Dag.default().load_config(CONFIGS / file).model_dump() for file in files)
     assert config["corpus"] == release["corpus"]
     languages = config["tokenizer"]["sample"]["languages"]
     assert languages == config["tokenizer"]["encode"]["languages"]

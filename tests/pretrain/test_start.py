@@ -23,7 +23,7 @@ from pretrain.cost.workload import of_config
 from pretrain.export import run as export
 from pretrain.folder import PIECES, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
-from pretrain.stages import ROOM, ExportConfig, PretrainConfig, TrainSettings
+from pretrain.stages import PACKAGE, ExportConfig, PretrainConfig, TrainSettings
 from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
 from pretrain.tokenizer_files import copy_tokenizer
 from pretrain.tracking.metrics import read_metrics
@@ -222,7 +222,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, make_context: Any) -> Non
 
 def test_its_files_count_and_not_their_place(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model", make_tokenizer(tmp_path / "tokenizer"))
-    stage = next(stage for stage in ROOM.stages if stage.name == "pretrain.train")
+    stage = next(stage for stage in PACKAGE.stages if stage.name == "pretrain.train")
     names = ("config.json", "model.safetensors", PIECES, "tokenizer.json")
     assert stage.outside(tiny_config(start_from=str(folder))) == {str(folder / n): "train.start_from" for n in names}
     assert stage.outside(tiny_config()) == {}

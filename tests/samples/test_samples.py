@@ -50,7 +50,7 @@ def tasks() -> dict[str, list[dict[str, str]]]:
 
 @pytest.fixture(scope="module")
 def shards() -> dict[str, tuple[list[Document], Tally]]:
-    """The documents of each WET file, as the corpus room reads them, none too short."""
+    """The documents of each WET file, as the corpus package reads them, none too short."""
     found = {}
     for file in sorted((SAMPLES / "crawl").iterdir()):
         tally = Tally()

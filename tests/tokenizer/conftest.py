@@ -15,7 +15,7 @@ from pipeline.context import Context
 from pipeline.log import EventLog
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import ROOM, TokenizerSettings
+from tokenizer.stages import PACKAGE, TokenizerSettings
 
 TEXT = Path(__file__).with_name("rights.tsv")
 """Lines of language, tab, paragraph."""
@@ -105,7 +105,7 @@ def run_stage(tmp_path_factory: pytest.TempPathFactory) -> RunStage:
         name: str, settings: dict[str, Any], inputs: dict[str, Path], output: Path, workers: int = 1
     ) -> tuple[dict[str, Any], Context]:
         output.mkdir(parents=True, exist_ok=True)
-        stage = next(stage for stage in ROOM.stages if stage.name == name)
+        stage = next(stage for stage in PACKAGE.stages if stage.name == name)
         config = stage.config_from(TokenizerSettings.model_validate(settings))
         context = Context(name, output, workers, EventLog(tmp_path_factory.mktemp("log") / "log.jsonl"))
         return stage.load()(config, inputs, output, context), context

@@ -56,14 +56,14 @@ def test_layout_none(tmp_path_factory: pytest.TempPathFactory, lengths: list[lis
     assert (samples[:-1] != PAD).all()  # all but the last are full
 
 
-def plain_complete(lengths: list[int], room: int) -> list[int]:
+def plain_complete(lengths: list[int], package: int) -> list[int]:
     """Where samples begin, the obvious way: one piece at a time."""
     starts, used, position = [], 0, 0
     for length in lengths:
-        if position and used + length > room:
-            used = room  # close the sample
+        if position and used + length > package:
+            used = package  # close the sample
         for _ in range(length):
-            if position == 0 or used == room:
+            if position == 0 or used == package:
                 starts.append(position)
                 used = 0
             used += 1

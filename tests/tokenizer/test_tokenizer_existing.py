@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import XlmrError
 from tokenizer.report import sections
-from tokenizer.stages import MODEL_FILE, ROOM, TokenizerSettings
+from tokenizer.stages import MODEL_FILE, PACKAGE, TokenizerSettings
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocabulary.tsv", MODEL_FILE)
 
@@ -33,7 +33,7 @@ def test_it_is_taken_as_it_is(given: str, corpus: Path, trained: Path, run_stage
 
 def test_its_content_counts_and_not_its_place(trained: Path, tmp_path: Path) -> None:
     config = TokenizerSettings.model_validate({"existing": {"model": str(trained)}})
-    for stage in ROOM.stages[:2]:
+    for stage in PACKAGE.stages[:2]:
         assert stage.outside(stage.config_from(config)) == {
             str(trained / name): "existing.model" for name in (MODEL_FILE, "tokenizer.json")
         }
@@ -54,9 +54,9 @@ def test_one_that_cannot_be_written_is_refused_before_the_corpus_is_made(tmp_pat
     for name, text in (("x.model", b"no model"), ("tokenizer.json", b"{}")):
         (tmp_path / name).write_bytes(text)
         config = TokenizerSettings.model_validate({"existing": {"model": str(tmp_path / name)}})
-        checks = [(stage.config_from(config), stage.check) for stage in ROOM.stages if stage.check]
+        checks = [(stage.config_from(config), stage.check) for stage in PACKAGE.stages if stage.check]
         assert checks, "the runner has nothing to call"
         for settings, check in checks:
             with pytest.raises(XlmrError, match=name):
                 load_object(check)(settings)
-            load_object(check)(ROOM.stages[0].config_from(TokenizerSettings()))
+            load_object(check)(PACKAGE.stages[0].config_from(TokenizerSettings()))

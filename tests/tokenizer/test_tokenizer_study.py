@@ -11,7 +11,7 @@ import pytest
 from tokenizer.corpus_files import corpus_files, read_batches
 from tokenizer.pieces import Tokenizer
 from tokenizer.report import sections
-from tokenizer.stages import ROOM, TokenizerSettings
+from tokenizer.stages import PACKAGE, TokenizerSettings
 from tokenizer.study import Variant, _is_test, measure, training_lines
 
 STUDY = {"alphas": [0.0, 1.0], "sizes": [400, 470, 90_000], "bytes": 12_000, "test_share": 0.2}
@@ -48,7 +48,7 @@ def test_what_it_measures(studied: tuple[Path, Any]) -> None:
 
 def test_no_test_document_is_learnt_from(corpus: Path) -> None:
     settings = TokenizerSettings.model_validate({"study": STUDY})
-    stage = next(stage for stage in ROOM.stages if stage.name == "tokenizer.study")
+    stage = next(stage for stage in PACKAGE.stages if stage.name == "tokenizer.study")
     files = tuple(corpus_files(corpus, settings.sample.buckets))
     everything = dict.fromkeys((file.language for file in files), 1.0)
     learnt = set(training_lines(stage.config_from(settings), Variant("unigram", 1.0, 500, files, everything)))

@@ -1,4 +1,4 @@
-"""Training: the same bytes each time, refusals in one line with the mend, the log understood."""
+"""Training: the same bytes each time, refusals in one line with the fix, the log understood."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_the_paper_configuration_is_the_default() -> None:
     assert (settings.train.character_coverage, settings.train.normalisation) == (0.9995, "nmt_nfkc")
 
 
-def test_room_is_light() -> None:
+def test_package_is_light() -> None:
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""A room whose list of shards can grow: one stage lists numbers, the next writes each and says what it depends on."""
+"""A package whose list of shards can grow: one stage lists numbers, the next writes each, with its inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.config import Section, setting
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
-from pipeline.stage import Inputs, Room, Stage
+from pipeline.stage import Inputs, Package, Stage
 from pipeline.storage import read_json, write_json
 
 
@@ -67,7 +67,7 @@ def write(config: WriteStage, inputs: Inputs, output: Path, context: Context) ->
     return sum_counts(context.map_shards(partial(write_one, config.writing), shards, identity))
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="growing",
     config=GrowingConfig,
     stages=(

@@ -1,4 +1,4 @@
-"""A room small enough to see through: numbers are written by shards, then summed, then the sum is squared."""
+"""A package small enough to see through: numbers are written by shards, then summed, then the sum is squared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
 from pipeline.shards import MARKS, ShardReport
-from pipeline.stage import Inputs, Room, Stage
+from pipeline.stage import Inputs, Package, Stage
 
 
 class Numbers(Section):
@@ -90,7 +90,7 @@ def raise_to_power(config: PowerStage, inputs: Inputs, output: Path, context: Co
     return {"power": total**config.power.exponent}
 
 
-ROOM = Room(
+PACKAGE = Package(
     name="toy",
     config=ToyConfig,
     stages=(
