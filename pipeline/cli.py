@@ -309,7 +309,10 @@ def main(words: list[str] | None = None) -> int:
     # Threads that wait for each other sleep, before PyTorch is imported, which reads it then: where others want the
     # same cores they would else burn what they wait for. On quiet cores that costs a twentieth of a training's speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    app = build_app(Dag.default(), asked=words[0] if words else "")
+    try:
+        app = build_app(Dag.default(), asked=words[0] if words else "")
+    except XlmrError as error:  # a package that the user adds is not there
+        return _fail(error, "--debug" in words)
 
     def work() -> int:
         app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)

@@ -14,11 +14,12 @@ from pydantic import create_model
 
 from pipeline.config import Section, load_config, setting
 from pipeline.errors import UsageError
+from pipeline.plug_ins import load_plug_in, outside_packages
 from pipeline.run_settings import RunConfig
 from pipeline.stage import Package, Stage, load_object
 
 PACKAGES = ("corpus.stages:PACKAGE", "tokenizer.stages:PACKAGE", "pretrain.stages:PACKAGE", "finetune.stages:PACKAGE")
-"""Adding a package is one line here."""
+"""Adding a package of ours is one line here."""
 
 
 class ReportConfig(Section):
@@ -30,6 +31,9 @@ class Dag:
 
     def __init__(self, packages: Iterable[Package]) -> None:
         self.packages = tuple(packages)
+        names = [package.name for package in self.packages]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"{twice}: two packages have this name", "give one of them another")
         stages = [stage for package in self.packages for stage in package.stages]
         stages.append(_report_stage(stages))
         by_name = {stage.name: stage for stage in stages}
@@ -41,8 +45,11 @@ class Dag:
 
     @classmethod
     def default(cls) -> Dag:
-        """The DAG of all packages of this project."""
-        return cls(load_object(name) for name in PACKAGES)
+        """The DAG of all packages of this project, and of those that a user adds (pipeline/plug_ins.py).
+
+        Errors: UsageError where one of the user's is not there, or has the name of another.
+        """
+        return cls([*map(load_object, PACKAGES), *map(_load_outside, outside_packages())])
 
     @cached_property
     def config_model(self) -> type[Section]:
@@ -89,6 +96,14 @@ class Dag:
             for source in stage.inputs:
                 below[source].append(name)
         return _closure(names, below)
+
+
+def _load_outside(import_string: str) -> Package:
+    """A user's package; the source of its stages counts in their keys."""
+    found = load_plug_in(import_string)
+    if not isinstance(found, Package):
+        raise UsageError(f"{import_string}: is no Package", "offer a pipeline.stage.Package under this name")
+    return replace(found, stages=tuple(replace(stage, counts_source=True) for stage in found.stages))
 
 
 def _closure(names: Iterable[str], arrows: Mapping[str, Iterable[str]]) -> set[str]:

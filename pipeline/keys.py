@@ -27,6 +27,8 @@ def key_settings(section: BaseModel) -> dict[str, Any]:
 
 def changed_settings(before: Mapping[str, Any], section: Section) -> Iterator[str]:
     """What differs between an earlier fingerprint and the settings now, a line each; nothing that is inert."""
+    names: dict[str, str] = {}
+    before = _with_new_names(before, type(section), names)
     now, then = fingerprint(section), _as_section(before, type(section))
     counted = dict(flatten(key_settings(section))), dict(flatten(key_settings(then) if then else before))
     old, new = dict(flatten(before)), dict(flatten(now))
@@ -39,6 +41,26 @@ def changed_settings(before: Mapping[str, Any], section: Section) -> Iterator[st
             yield f"{name} is new"
         elif counted[0].get(name, new[name]) != counted[1].get(name, old[name]):
             yield f"{name} {old[name]} → {new[name]}"
+        elif name in names:
+            yield f"{names[name]} has the name {name} now"
+
+
+def _with_new_names(
+    values: Mapping[str, Any], model: type[BaseModel], names: dict[str, str], old_prefix: str = "", prefix: str = ""
+) -> dict[str, Any]:
+    """The values by the names that their settings have now; ``names`` gets new dotted name -> old dotted name."""
+    renamed = model.renamed if issubclass(model, Section) else {}
+    found: dict[str, Any] = {}
+    for old, value in values.items():
+        name = renamed.get(old, old)
+        kind = field.annotation if (field := model.model_fields.get(name)) else None
+        if name != old:
+            names[f"{prefix}{name}"] = f"{old_prefix}{old}"
+        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            found[name] = _with_new_names(value, kind, names, f"{old_prefix}{old}.", f"{prefix}{name}.")
+        else:
+            found[name] = value
+    return found
 
 
 def _counted(section: BaseModel, inert: frozenset[str]) -> dict[str, Any]:

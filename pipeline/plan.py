@@ -16,6 +16,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
 from pipeline.keys import FORMAT, changed_settings, key_settings
 from pipeline.manifest import Manifest, read_manifest, usable_manifest
+from pipeline.plug_ins import source_file, source_files
 from pipeline.records import DamagedFileError
 from pipeline.run_settings import project_folder
 from pipeline.shards import MARKS
@@ -120,6 +121,11 @@ def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache
             raise XlmrError(
                 problem, f"it is named by {stage.package}.{setting_name}: fix the setting or put it there"
             ) from None
+    sources = source_files(settings)
+    if stage.counts_source:
+        sources[source_file(stage.run)] = "run"
+    for path in sources:
+        found[str(path)] = checksums.checksum(str(path), verify=verify)
     return found
 
 

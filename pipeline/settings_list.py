@@ -6,7 +6,7 @@ configuration model -> a flat list of settings. ``xlmr settings`` prints it; doc
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.config import affects_result, plain
 from pipeline.errors import UsageError
+from pipeline.plug_ins import choices
 
 _NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path", Any: "any"}
 _BOUNDS = ((Ge, "ge", "≥ {}"), (Gt, "gt", "> {}"), (Le, "le", "≤ {}"), (Lt, "lt", "< {}"))
@@ -115,13 +116,17 @@ def _describe(name: str, field: FieldInfo, counts: bool) -> Setting:
     default = plain(field.get_default(call_default_factory=True, validated_data={}))
     counted = counts and not name.startswith("run.")
     shown = _yaml(default)
-    return Setting(name, _type(field.annotation), shown, _range(field), field.description or "", source, counted)
+    return Setting(
+        name, _type(field.annotation, field.metadata), shown, _range(field), field.description or "", source, counted
+    )
 
 
-def _type(kind: Any) -> str:
+def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return _type(inner[0])
+        return _type(inner[0], kind.__metadata__)
+    if kind is str and (names := choices(kind, metadata)) is not None:
+        return " or ".join([*([f"one of {', '.join(names)}"] if names else []), "module:name"])
     if origin in (Union, UnionType):
         names = [_type(one) for one in inner if one is not type(None)]
         return " or ".join([*names, *(["null"] if type(None) in inner else [])])

@@ -43,6 +43,7 @@ class Stage:
     ``check``      import string of ``check(config) -> None``, which raises XlmrError where the stage could not write
                    its output with these settings: called before a run begins, not after the hours of other stages.
     ``extra``      the extra of this distribution that it needs (pipeline/extras.py); asked for before anything runs.
+    ``counts_source``  the checksum of the module that ``run`` names is part of the key, beside the version.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
                    the last of these the run function only reads; what comes after is done by one task.
     """
@@ -59,6 +60,7 @@ class Stage:
     sharded: int = 0
     extra: str = ""
     check: str = ""
+    counts_source: bool = False
 
     @property
     def package(self) -> str:

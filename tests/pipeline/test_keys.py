@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union
+from typing import Any, ClassVar, Literal, Union
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -272,3 +272,28 @@ def test_only_what_counts_is_said_to_have_changed():
     assert list(changed_settings(before, on)) == ["inner.on False → True", "inner.size 3 → 9"]
     assert list(changed_settings(fingerprint(on), Newer())) == ["inner.on True → False", "inner.size 9 → 3"]
     assert list(changed_settings({"kept": 1, "old": 2}, Newer(kept=2))) == ["kept 1 → 2"]
+
+
+class _Now(Section):
+    renamed: ClassVar[dict[str, str]] = {"width": "hidden_size", "depth": "layers"}
+    hidden_size: int = setting(8)
+    layers: int = setting(2)
+
+
+class _Around(Section):
+    renamed: ClassVar[dict[str, str]] = {"net": "model"}
+    model: _Now = setting(_Now())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lines"),
+    [
+        ({"net": {"width": 8, "depth": 2}}, {}, []),
+        ({"net": {"width": 16, "depth": 2}}, {"hidden_size": 16}, ["net.width has the name model.hidden_size now"]),
+        ({"net": {"width": 16, "depth": 2}}, {"hidden_size": 32}, ["model.hidden_size 16 → 32"]),
+    ],
+)
+def test_a_setting_with_another_name_is_explained(
+    before: dict[str, Any], now: dict[str, int], lines: list[str]
+) -> None:
+    assert list(changed_settings(before, _Around(model=_Now(**now)))) == lines
