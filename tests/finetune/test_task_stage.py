@@ -160,9 +160,9 @@ def test_no_task_is_nothing_to_do(export: Path, tmp_path: Path, context_of: Call
     assert sections({"finetune.task": tmp_path / "out"}) == []
 
 
-def test_windows_without_package_are_one_line(export: Path, tmp_path: Path, context_of: Callable[..., Context]) -> None:
+def test_windows_without_space_are_one_line(export: Path, tmp_path: Path, context_of: Callable[..., Context]) -> None:
     (tmp_path / "files").mkdir()
     task = TaskSettings(name="own", own=write_task("span", tmp_path / "files"))
     config = TaskConfig(task=task, recipe=Recipe(longest=64), protocol=Protocol(seeds=(1,)))
-    with pytest.raises(XlmrError, match="windows of 64 pieces leave no package beside questions of 64"):
+    with pytest.raises(XlmrError, match="windows of 64 pieces leave no space beside questions of 64"):
         task_stage.run(config, {"pretrain.export": export}, tmp_path / "out", context_of(tmp_path / "out"))
