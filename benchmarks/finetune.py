@@ -31,7 +31,7 @@ from finetune.stages import Recipe
 from finetune.training.batches import training_batches
 from finetune.training.updates import Updates, rate_factor
 from pretrain.engine import choose_dtype
-from pretrain.folder import PIECES, load_encoder
+from pretrain.folder import TOKENIZER_MODEL, load_encoder
 from tokenizer.folder import load_tokenizer
 
 RATE = 1e-5
@@ -60,7 +60,7 @@ def main() -> None:
     texts = kind.encode(examples, load_tokenizer(given.folder))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = kind.model(load_encoder(given.folder), recipe.dropout).to(device)
-    save_fine_tuned(model, kind, given.folder / PIECES, given.scratch)
+    save_fine_tuned(model, kind, given.folder / TOKENIZER_MODEL, given.scratch)
     rounds = {
         "xlmr": ours(model, texts, kind, given.updates),
         "trainer": trainers(given.scratch, texts, recipe, given.updates, device),

@@ -95,7 +95,14 @@ def make_models(folder: Path) -> list[Path]:
 
     pieces = _pieces(folder / "pieces.model")
     torch.manual_seed(7)
-    shape = ModelConfig(pieces + 2, layers=1, width=16, heads=2, feed_forward=16, positions=34)
+    shape = ModelConfig(
+        pieces + 2,
+        num_hidden_layers=1,
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=34,
+    )
     model = MaskedLanguageModel(shape)
     save_model(model, folder / "export", folder / "pieces.model")
     weights = {name: tensor.detach() for name, tensor in model.named_parameters()}

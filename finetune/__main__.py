@@ -5,6 +5,6 @@ import sys
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a rank that is gone is told in a line, not by stack traces
 
-from finetune.crew import main  # after it: PyTorch reads the level once
+from finetune.launcher import main  # after it: PyTorch reads the level once
 
 sys.exit(main())

@@ -59,7 +59,7 @@ class Transfer:
 def transfers(results: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Transfer]:
     """The languages that were not trained on, the smallest gap first; none where no trained one is tested.
 
-    ``seen`` is ``languages`` of tokenizer.encode's samples.json, or empty.
+    ``seen`` is ``languages`` of tokenizer.encode's sequences.json, or empty.
     """
     runs = next(iter(chosen_runs(results["runs"]).values()))
     tested, metric = runs[0]["test"], results["metric"]

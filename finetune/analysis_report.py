@@ -37,7 +37,7 @@ LONGEST = 160
 def analysis(output: Path, results: Mapping[str, Any], seen: Mapping[str, Any]) -> Markup:
     """Everything that the kind of task allows, of the first initialisation's kept runs together.
 
-    ``seen`` is ``languages`` of tokenizer.encode's samples.json, or empty.
+    ``seen`` is ``languages`` of tokenizer.encode's sequences.json, or empty.
     """
     lines = lines_of_kept_runs(output, results)
     body = gap_part(transfers(results, seen))

@@ -93,11 +93,11 @@ def read_kind(folder: Path) -> Kind:
     if name in LABELLED and not described.labels:
         raise XlmrError(f"{path}: id2label is missing", f"a model for {name} names its labels there")
     given = described.xlmr.model_dump(exclude_none=True) if described.xlmr else {}
-    limits = {"longest": config.longest_sample} | {key: given[key] for key in LIMITS if key in given}
-    if not 3 <= limits["longest"] <= config.longest_sample:
+    limits = {"longest": config.max_sequence_length} | {key: given[key] for key in LIMITS if key in given}
+    if not 3 <= limits["longest"] <= config.max_sequence_length:
         raise XlmrError(
-            f"{path}: {OWN}.longest is {limits['longest']}, the model reads {config.longest_sample} tokens",
-            f"set it to a number from 3 to {config.longest_sample}",
+            f"{path}: {OWN}.longest is {limits['longest']}, the model reads {config.max_sequence_length} tokens",
+            f"set it to a number from 3 to {config.max_sequence_length}",
         )
     if name == SpanKind.name:
         limits |= {"longest_question": _longest_question(limits, path)}

@@ -19,7 +19,7 @@ from finetune.heads.kinds import ClassificationKind, Kind, RegressionKind, SpanK
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, write_json
 from pretrain.config_file import CONFIG, describe_config, read_config
-from pretrain.folder import TOKEN_TYPE, check_pieces, load_encoder, names
+from pretrain.folder import TOKEN_TYPE, check_tokens, load_encoder, names
 from pretrain.model import Encoder, ModelConfig
 from pretrain.weights_file import WEIGHTS, Weights
 from tokenizer.folder import load_tokenizer
@@ -57,7 +57,7 @@ def save_fine_tuned(
     encoder: Encoder = model.encoder  # type: ignore[assignment]
     config = encoder.config
     folder.mkdir(parents=True, exist_ok=True)
-    ours, theirs = weights or model.state_dict(), {TOKEN_TYPE: torch.zeros(1, config.width)}
+    ours, theirs = weights or model.state_dict(), {TOKEN_TYPE: torch.zeros(1, config.hidden_size)}
     for our_name, their_names in _tensors(config, kind.name):
         if our_name in ours:
             for their_name, part in zip(their_names, ours[our_name].chunk(len(their_names)), strict=True):
@@ -91,7 +91,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     model = kind.model(load_encoder(folder), read_tuned_config(folder).classifier_dropout or 0.0)
     _take_tensors(model, folder, kind.name, kind.outputs)
     tokenizer = load_tokenizer(folder)
-    check_pieces(folder, tokenizer.vocabulary_size, config)
+    check_tokens(folder, tokenizer.vocabulary_size, config)
     return FineTuned(model.eval(), kind, tokenizer)
 
 

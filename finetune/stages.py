@@ -5,9 +5,9 @@ pretrain.export's folder + labelled files -> finetune.<task> (results, predictio
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -46,6 +46,10 @@ class EncoderFolder(Section):
 
 class Recipe(Section):
     """How every run is fine-tuned, from pretrained and from random weights alike."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "recompute": "activation_checkpointing",
+    }
 
     longest: int = setting(512, "pieces of a text, <s> and </s> included; the rest is cut", source="XLM-R", ge=3)
     stride: int = setting(
@@ -96,7 +100,7 @@ class Recipe(Section):
     micro_batch: int = setting(
         0, "texts of a batch that go through the model at once on one rank; 0: all", affects_result=False, ge=0
     )
-    recompute: bool = setting(
+    activation_checkpointing: bool = setting(
         False, "work activations out again on the way back instead of keeping them: less memory", affects_result=False
     )
     runs_on_a_gpu: int = setting(

@@ -27,9 +27,9 @@ def task_sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
 
 
 def pretraining_text(outputs: Mapping[str, Path]) -> Mapping[str, Any]:
-    """``languages`` of tokenizer.encode's samples.json; empty where that has not run."""
+    """``languages`` of tokenizer.encode's sequences.json; empty where that has not run."""
     encoded = outputs.get("tokenizer.encode")
-    found: Mapping[str, Any] = read_json(encoded / "samples.json")["languages"] if encoded is not None else {}
+    found: Mapping[str, Any] = read_json(encoded / "sequences.json")["languages"] if encoded is not None else {}
     return found
 
 

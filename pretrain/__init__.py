@@ -1,1 +1,1 @@
-"""Pretraining: samples of pieces in, a masked language model out (XLM-R and XLM-R XL/XXL)."""
+"""Pretraining: sequences of tokens in, a masked language model out (XLM-R and XLM-R XL/XXL)."""

@@ -36,21 +36,23 @@ class Architecture(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    vocabulary_rows: Rows
-    layers: Layers
-    width: Size
-    heads: Size
-    feed_forward: Size
-    positions: Positions
+    vocab_size: Rows
+    num_hidden_layers: Layers
+    hidden_size: Size
+    num_attention_heads: Size
+    intermediate_size: Size
+    max_position_embeddings: Positions
     norm: Literal["post", "pre"]
     dropout: Dropout
     attention_dropout: Dropout
     layer_norm_eps: Epsilon = 1e-5  # checkpoints that do not name it were written when all models had this
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+    def _heads_divide_hidden_size(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
         return self
 
     def model(self) -> ModelConfig:
@@ -78,7 +80,7 @@ class HuggingFaceConfig(BaseModel):
     tie_word_embeddings: bool = True
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
+    def _heads_divide_hidden_size(self) -> Self:
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
@@ -88,12 +90,12 @@ class HuggingFaceConfig(BaseModel):
     def model(self) -> ModelConfig:
         """The architecture."""
         return ModelConfig(
-            vocabulary_rows=self.vocab_size,
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            heads=self.num_attention_heads,
-            feed_forward=self.intermediate_size,
-            positions=self.max_position_embeddings,
+            vocab_size=self.vocab_size,
+            num_hidden_layers=self.num_hidden_layers,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+            max_position_embeddings=self.max_position_embeddings,
             norm=NORMS[self.model_type],
             dropout=self.hidden_dropout_prob,
             attention_dropout=self.attention_probs_dropout_prob,
@@ -107,12 +109,12 @@ def describe_config(config: ModelConfig) -> dict[str, Any]:
     return {
         "architectures": [ARCHITECTURES[config.norm]],
         "model_type": model_types[config.norm],
-        "vocab_size": config.vocabulary_rows,
-        "num_hidden_layers": config.layers,
-        "hidden_size": config.width,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.feed_forward,
-        "max_position_embeddings": config.positions,
+        "vocab_size": config.vocab_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "num_attention_heads": config.num_attention_heads,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.max_position_embeddings,
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.attention_dropout,
         "hidden_act": "gelu",

@@ -1,4 +1,4 @@
-"""The summed cross-entropy of hidden vectors against the table of pieces, with never more than a chunk of the scores.
+"""The summed cross-entropy of hidden vectors against the table of tokens, with never more than a chunk of the scores.
 
 Hidden vectors and targets in, one number out. A vocabulary of 250k makes the scores of a micro-batch gigabytes in fp32;
 here a chunk of positions is scored, its gradient is worked out at once, and its scores are forgotten. So each matrix
@@ -54,10 +54,10 @@ class AllRows:
 ALL_ROWS = AllRows()
 
 
-def loss_and_gradient(scores: Tensor, targets: Tensor, inside: Tensor, rows: Rows) -> Tensor:
+def loss_and_gradient(scores: Tensor, labels: Tensor, inside: Tensor, rows: Rows) -> Tensor:
     """The summed loss of ``scores`` [n, rows], which are overwritten by their gradient.
 
-    ``targets`` are rows of this rank where ``inside`` is true, and any row where it is not.
+    ``labels`` are rows of this rank where ``inside`` is true, and any row where it is not.
     """
     logs = F.log_softmax(scores, 1, dtype=torch.float32)
     if rows.world > 1:
@@ -65,8 +65,8 @@ def loss_and_gradient(scores: Tensor, targets: Tensor, inside: Tensor, rows: Row
         largest = rows.maximum(own.clone())
         whole = largest + rows.total((own - largest).exp_()).log_()
         logs += (own - whole)[:, None]
-    loss = -(logs.gather(1, targets[:, None])[:, 0] * inside).sum()
-    logs.exp_().scatter_add_(1, targets[:, None], -inside[:, None].float())
+    loss = -(logs.gather(1, labels[:, None])[:, 0] * inside).sum()
+    logs.exp_().scatter_add_(1, labels[:, None], -inside[:, None].float())
     scores.copy_(logs)
     return loss
 
@@ -80,8 +80,8 @@ class Scoring:
     softmax: Callable[[Tensor, Tensor, Tensor, Rows], Tensor] = loss_and_gradient
 
 
-def summed_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, how: Scoring) -> Tensor:
-    """The cross-entropy of ``hidden`` [n, width] @ ``weight`` [rows, width] + ``bias``, summed over ``targets`` [n].
+def summed_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, how: Scoring) -> Tensor:
+    """Summed cross-entropy of ``hidden`` [n, hidden_size] @ ``weight`` [rows, hidden_size] + ``bias``, at ``labels``.
 
     fp32 wherever numbers are added up; the products have the type of ``hidden``, or autocast's. With a part of the
     rows on each rank, sums and maxima of positions cross, never scores.
@@ -89,7 +89,7 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     with_gradient = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    loss: Tensor = _SummedCrossEntropy.apply(hidden, weight, bias, targets, how, dtype, with_gradient)
+    loss: Tensor = _SummedCrossEntropy.apply(hidden, weight, bias, labels, how, dtype, with_gradient)
     return loss
 
 
@@ -98,24 +98,24 @@ class _SummedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, how: Scoring, dtype: torch.dtype,
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, how: Scoring, dtype: torch.dtype,
         with_gradient: bool,
     ) -> Tensor:  # fmt: skip
         rows = how.rows
         loss = torch.zeros((), device=hidden.device)
         gradients = _Gradients(hidden, weight, bias, dtype) if with_gradient else None
-        parts = max(1, -(-len(targets) // (how.chunk or max(len(targets), 1))))
-        size = -(-len(targets) // parts)
+        parts = max(1, -(-len(labels) // (how.chunk or max(len(labels), 1))))
+        size = -(-len(labels) // parts)
         with torch.autocast(hidden.device.type, enabled=False):
             table, addend, vectors = weight.to(dtype), bias.to(dtype), hidden.to(dtype)
-            local = targets - rows.first
+            local = labels - rows.first
             inside = (local >= 0) & (local < len(table))
             local = local.clamp(0, len(table) - 1)
             buffer = vectors.new_empty(size, -(-len(table) // ALIGNED) * ALIGNED)
             for part in range(parts):
-                chosen = slice(part * size, min((part + 1) * size, len(targets)))
+                chosen = slice(part * size, min((part + 1) * size, len(labels)))
                 padded = buffer[: chosen.stop - chosen.start]
-                padded[:, len(table) :] = -torch.inf  # pieces that nobody says
+                padded[:, len(table) :] = -torch.inf  # tokens that nobody says
                 scores = padded[:, : len(table)]
                 torch.addmm(addend, vectors[chosen], table.t(), out=scores)
                 loss += how.softmax(padded, local[chosen], inside[chosen], rows)  # whole: a part would be copied

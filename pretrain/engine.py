@@ -1,6 +1,6 @@
-"""The model under DeepSpeed: gradients, updates and the whole state by parameter name. Nothing else imports deepspeed.
+"""The model under DeepSpeed: gradients, steps and the whole state by parameter name. Nothing else imports deepspeed.
 
-Micro-batches in; an update, and what it did, out. Any number of ranks, tensor-parallel or not, at any ZeRO stage.
+Micro-batches in; a step, and what it did, out. Any number of ranks, tensor-parallel or not, at any ZeRO stage.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import XlmrError
-from pretrain.chance import mix
 from pretrain.checkpoints.state import MOMENTS, PARTS, Places, Source, State
 from pretrain.data.masking import MaskedBatch
 from pretrain.model import MaskedLanguageModel, Values, count_parameters, initial_values
 from pretrain.parallel import Group, Layout, cuts_of, divide, put
 from pretrain.ranks.device import device_of_rank, sent
+from pretrain.rng import mix
 from pretrain.stages import TrainSettings
 
 LARGEST_BUCKET = 500_000_000
@@ -40,7 +40,7 @@ __all__ = ["MOMENTS", "PARTS", "CarefulAdamW", "Engine", "Outcome", "Source", "S
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an update did: whether it was applied, and the norm of the gradient before clipping."""
+    """What a step did: whether it was applied, and the norm of the gradient before clipping."""
 
     applied: bool
     gradient_norm: float
@@ -53,24 +53,24 @@ class CarefulAdamW(torch.optim.AdamW):
     ZeRO the gradient is in parts, so there DeepSpeed clips and refuses, and ``clip`` is None here.
     """
 
-    def __init__(self, parameters: Any, clip: float | None, group: Group, **options: Any) -> None:
+    def __init__(self, parameters: Any, max_grad_norm: float | None, group: Group, **options: Any) -> None:
         super().__init__(parameters, **options)
-        self.clip = clip
+        self.max_grad_norm = max_grad_norm
         self.overflow = False
         self._group = group
         self._global_grad_norm = 0.0
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update, or none."""
-        if self.clip is not None:
+        """One step, or none."""
+        if self.max_grad_norm is not None:
             parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
             self._global_grad_norm = self._norm(parameters)
             self.overflow = not np.isfinite(self._global_grad_norm)
             if self.overflow:
                 return
-            if 0 < self.clip < self._global_grad_norm:
-                torch._foreach_mul_([p.grad for p in parameters], self.clip / self._global_grad_norm)
+            if 0 < self.max_grad_norm < self._global_grad_norm:
+                torch._foreach_mul_([p.grad for p in parameters], self.max_grad_norm / self._global_grad_norm)
         super().step(closure)
 
     def _norm(self, parameters: list[Any]) -> float:
@@ -83,7 +83,7 @@ class CarefulAdamW(torch.optim.AdamW):
 class Engine:
     """One rank's share of the training.
 
-    ``rank`` of ``world`` are all processes. ``data_rank`` of ``data_world`` say which samples this one takes: those
+    ``rank`` of ``world`` are all processes. ``data_rank`` of ``data_world`` say which sequences this one takes: those
     that share a model's tensors, ``tensor_rank`` of ``tensor_world``, take the same.
     """
 
@@ -107,7 +107,7 @@ class Engine:
         )
         if settings.global_batch % self.data_world:
             raise XlmrError(
-                f"a global batch of {settings.global_batch} samples cannot be shared by {self.data_world} ranks",
+                f"a global batch of {settings.global_batch} sequences cannot be shared by {self.data_world} ranks",
                 "make pretrain.train.global_batch a multiple of their number",
             )
         self._seed, self._compiled = seed, settings.compile
@@ -132,8 +132,8 @@ class Engine:
         divide(model, group)
         own = {name: cuts[name].part(make(), group).to(self.device, dtype, copy=True) for name, make in values}
         put(model, own, cuts, group)
-        model.encoder.recompute = settings.recompute
-        model.head.scoring.chunk = settings.head_chunk
+        model.encoder.activation_checkpointing = settings.activation_checkpointing
+        model.head.scoring.chunk = settings.loss_chunk_size
         if settings.compile:
             model.compile_parts()
 
@@ -141,9 +141,9 @@ class Engine:
         """Give the model, with its numbers in place, to Adam and DeepSpeed."""
         self._adam = CarefulAdamW(
             model.parameters(),
-            clip=settings.clip if stage == 0 else None,
+            max_grad_norm=settings.max_grad_norm if stage == 0 else None,
             group=self._layout.tensor,
-            lr=0.0,  # each update brings its own, and what DeepSpeed steps to try things out changes nothing
+            lr=0.0,  # each step brings its own, and what DeepSpeed steps to try things out changes nothing
             betas=settings.betas,
             eps=settings.epsilon,
             weight_decay=settings.weight_decay,
@@ -165,12 +165,12 @@ class Engine:
             "gradient_accumulation_steps": self._micro_batches,
             "zero_optimization": {"stage": stage, "reduce_bucket_size": min(LARGEST_BUCKET, parameters)},
             "zero_allow_untested_optimizer": True,
-            "gradient_clipping": settings.clip if stage else 0.0,
+            "gradient_clipping": settings.max_grad_norm if stage else 0.0,
             "steps_per_print": None,
-            # Its clock, which nobody reads, waits for the GPU before and after each micro-batch unless it is told.
+            # Its clock, which nobody reads, waits for the GPU before and after each micro-batch unless it is set.
             "timers": {"throughput": {"enabled": False}},
             # Gradients are gathered in fp32, so ranks add theirs in it too, as Megatron's do; bf16 would lose what a
-            # sum of many small ones is for, and is DeepSpeed's choice unless it is told.
+            # sum of many small ones is for, and is DeepSpeed's choice unless it is set.
             "communication_data_type": "fp32",
         }
         if self._half_weights:
@@ -180,13 +180,13 @@ class Engine:
             config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16", "lower_precision_safe_modules": []}
         return config
 
-    def start_update(self, update: int) -> None:
-        """Give dropout its seed, so that it depends on the update and not on what was run before it.
+    def start_step(self, step: int) -> None:
+        """Give dropout its seed, so that it depends on the step and not on what was run before it.
 
         Ranks that share tensors share it too: what they all have is dropped alike (see ``parallel.OwnDropout``).
         """
         self._engine.train()
-        torch.manual_seed(int(mix(self._seed, update, self.data_rank) >> np.uint64(1)))
+        torch.manual_seed(int(mix(self._seed, step, self.data_rank) >> np.uint64(1)))
 
     def accumulate(self, batch: MaskedBatch, masked_positions: float) -> Tensor:
         """Add a micro-batch's gradient; give its summed cross-entropy.
@@ -200,7 +200,7 @@ class Engine:
             self._engine.step()
         return loss.detach()
 
-    def update(self, learning_rate: float) -> Outcome:
+    def step(self, learning_rate: float) -> Outcome:
         """Apply the gathered gradient, unless it is not finite."""
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -216,7 +216,7 @@ class Engine:
         """
         self._engine.eval()
         # Validation batches are few and of many sizes. Each kind would be compiled, and of what torch.compile makes of
-        # a piece of code at most (eight) nothing would be left for batches of training that come later.
+        # a code path at most (eight) nothing would be left for batches of training that come later.
         with torch.compiler.set_stance("force_eager") if self._compiled else nullcontext():
             return float(self._loss(batch))
 
@@ -227,7 +227,7 @@ class Engine:
         return self._layout.data.total(torch.tensor(value, dtype=torch.float64, device=self.device)).item()
 
     def _loss(self, batch: MaskedBatch) -> Tensor:
-        arrays = (batch.ids, batch.keep, batch.where, batch.targets)
+        arrays = (batch.ids, batch.attention_mask, batch.masked_positions, batch.labels)
         loss: Tensor = self._engine(*(None if array is None else sent(array, self.device) for array in arrays))
         return loss
 
@@ -247,7 +247,7 @@ class Engine:
         return state
 
     def load_state(self, state: Source, steps: int) -> None:
-        """Take over a state that ``state`` gave, of any ZeRO stage, ranks and cut; ``steps`` updates made it.
+        """Take over a state that ``state`` gave, of any ZeRO stage, ranks and cut; after ``steps``.
 
         Every rank needs the whole state, a tensor at a time: a mapping that reads each when asked is enough.
         """

@@ -13,7 +13,7 @@ from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
 from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.checkpoints.state import WEIGHTS
-from pretrain.folder import PIECES, save_weights
+from pretrain.folder import TOKENIZER_MODEL, save_weights
 from pretrain.model import build, count_parameters
 from pretrain.stages import ExportConfig
 from pretrain.tokenizer_files import check_tokenizer, copy_tokenizer
@@ -31,9 +31,9 @@ def run(config: ExportConfig, inputs: Inputs, output: Path, context: Context) ->
     tokenizer, architecture = inputs["tokenizer.train"], checkpoint.architecture
     check_tokenizer(tokenizer, checkpoint.about.vocabulary_size)
     weights = checkpoint.load()[WEIGHTS]  # read one at a time: XXL's are 43 GB
-    save_weights(weights, architecture, output, tokenizer / PIECES)
-    copy_tokenizer(tokenizer, output, architecture.longest_sample)
+    save_weights(weights, architecture, output, tokenizer / TOKENIZER_MODEL)
+    copy_tokenizer(tokenizer, output, architecture.max_sequence_length)
     return {
         "parameters": count_parameters(build(architecture)),
-        "updates": checkpoint.progress.update,
+        "steps": checkpoint.progress.step,
     }

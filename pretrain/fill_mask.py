@@ -1,4 +1,4 @@
-"""Tool ``xlmr pretrain fill-mask``: texts with <mask> in them -> the pieces that a model would put there.
+"""Tool ``xlmr pretrain fill-mask``: texts with <mask> in them -> the tokens that a model would put there.
 
 The model is a folder in Hugging Face's layout, a checkpoint, or the folder of a training, whose newest one is taken.
 """
@@ -38,7 +38,7 @@ def fill_mask(
     best: int = 5,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Say which pieces the model puts where a text has its mask.
+    """Say which tokens the model puts where a text has its mask.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def fill_mask(
     tokenizer
         Folder or file of the tokenizer, where it does not lie beside the weights.
     best
-        How many pieces to show for each <mask>.
+        How many tokens to show for each <mask>.
     as_json
         A JSON record a text.
     """
@@ -69,7 +69,7 @@ def fill_mask(
 
 
 def guess(text: str, folder: Path, best: int) -> list[list[tuple[str, float]]]:
-    """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError, XlmrError."""
+    """For each <mask> the likeliest tokens and their probabilities. Errors: UsageError, XlmrError."""
     return Filler.load(folder).guess(text, best)
 
 
@@ -89,7 +89,7 @@ class Filler:
             raise XlmrError(f"{folder}: no tokenizer is in it", "name one with --tokenizer")
         own = load_tokenizer(tokenizer or folder)
         model = load_any_model(folder)
-        size, rows = own.vocabulary_size, model.config.vocabulary_rows
+        size, rows = own.vocabulary_size, model.config.vocab_size
         if rows < size:
             raise XlmrError(
                 f"{tokenizer or folder}: a vocabulary of {size:,}, the model of {folder} knows {rows:,}",
@@ -98,21 +98,21 @@ class Filler:
         return cls(model.to(own_device()), own)
 
     def guess(self, text: str, best: int) -> list[list[tuple[str, float]]]:
-        """For each <mask> the likeliest pieces and their probabilities. Errors: UsageError."""
+        """For each <mask> the likeliest tokens and their probabilities. Errors: UsageError."""
         import torch
 
         if MASK not in text:
-            raise UsageError(f"the text has no {MASK}", f"write {MASK} where a piece is to be guessed")
+            raise UsageError(f"the text has no {MASK}", f"write {MASK} where a token is to be guessed")
         mask, size = self.tokenizer.mask, self.tokenizer.vocabulary_size
         ids = encode(text, self.tokenizer)
-        if len(ids) > self.model.config.longest_sample:
+        if len(ids) > self.model.config.max_sequence_length:
             raise UsageError(
-                f"the text has {len(ids)} pieces", f"the model reads {self.model.config.longest_sample} at most"
+                f"the text has {len(ids)} tokens", f"the model reads {self.model.config.max_sequence_length} at most"
             )
         device = self.model.head.bias.device
-        where = torch.tensor([place for place, one in enumerate(ids) if one == mask], device=device)
+        masked_positions = torch.tensor([place for place, one in enumerate(ids) if one == mask], device=device)
         with torch.no_grad():
-            scores = self.model(torch.tensor([ids], device=device), None, where)[:, :size]
+            scores = self.model(torch.tensor([ids], device=device), None, masked_positions)[:, :size]
         scores[:, mask] = -torch.inf
         found = scores.softmax(-1).topk(min(best, size - 1))
         return [
@@ -139,7 +139,7 @@ def load_any_model(folder: Path) -> MaskedLanguageModel:
         checkpoint = read_checkpoint(folder)
     else:
         inside = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
-        newest = CheckpointFolder(inside).newest()[0] if any(inside.glob("update-*")) else None
+        newest = CheckpointFolder(inside).newest()[0] if any(inside.glob("step-*")) else None
         if newest is None:
             return load_model(folder)
         checkpoint = newest
@@ -149,11 +149,11 @@ def load_any_model(folder: Path) -> MaskedLanguageModel:
 
 
 def table(text: str, found: Sequence[Sequence[tuple[str, float]]]) -> list[str]:
-    """The guesses as lines for a terminal: probability, a bar, the piece; ▁ stands for a space before it."""
+    """The guesses as lines for a terminal: probability, a bar, the token; ▁ stands for a space before it."""
     lines = [text]
     for number, guesses in enumerate(found, 1):
         lines.append(f"mask {number}")
-        lines += [f"  {share:6.1%}  {_bar(share)}  {piece}" for piece, share in guesses]
+        lines += [f"  {share:6.1%}  {_bar(share)}  {token}" for token, share in guesses]
     return lines
 
 
@@ -177,7 +177,7 @@ def _lines(stream: Iterable[str]) -> Iterator[str]:
 
 
 def _records(guesses: Sequence[tuple[str, float]]) -> list[dict[str, str | float]]:
-    return [{"piece": piece, "probability": share} for piece, share in guesses]
+    return [{"token": token, "probability": share} for token, share in guesses]
 
 
 def _bar(share: float) -> str:

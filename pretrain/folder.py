@@ -21,7 +21,7 @@ from pretrain.model import Encoder, MaskedLanguageModel, ModelConfig, build
 from pretrain.parallel import Group, put
 from pretrain.weights_file import INDEX, WEIGHTS, Weights
 
-PIECES = "sentencepiece.bpe.model"
+TOKENIZER_MODEL = "sentencepiece.bpe.model"
 MANY = "model-{:0>5}-of-{:0>5}.safetensors"
 
 FILE_BYTES = 5_000_000_000
@@ -29,7 +29,7 @@ FILE_BYTES = 5_000_000_000
 
 BIAS, OLD_BIAS = "lm_head.bias", "lm_head.decoder.bias"
 DECODER = "lm_head.decoder.weight"
-"""Written where it is not the table of the pieces, and by some releases where it is."""
+"""Written where it is not the table of the tokens, and by some releases where it is."""
 
 PREFIX = "roberta."
 """Of the encoder's tensors in a model with a head. Saved alone (``AutoModel``), they have none."""
@@ -41,16 +41,16 @@ TOKEN_TYPE = "roberta.embeddings.token_type_embeddings.weight"
 zero in what we write."""
 
 
-def save_model(model: MaskedLanguageModel, folder: Path, pieces: Path | None = None) -> None:
-    """Write the model, in fp32, and a copy of its tokenizer's model file ``pieces``."""
-    save_weights(model.state_dict(), model.config, folder, pieces)
+def save_model(model: MaskedLanguageModel, folder: Path, tokens: Path | None = None) -> None:
+    """Write the model, in fp32, and a copy of its tokenizer's model file ``tokens``."""
+    save_weights(model.state_dict(), model.config, folder, tokens)
 
 
 def save_weights(
     weights: Mapping[str, Tensor],
     config: ModelConfig,
     folder: Path,
-    pieces: Path | None = None,
+    tokens: Path | None = None,
     limit: int = FILE_BYTES,
 ) -> None:
     """The same from the parameters by name; each is asked for once. More than ``limit`` bytes go to several files."""
@@ -69,8 +69,8 @@ def save_weights(
     if len(files) > 1:
         weight_map = {name: file_name for file_name, inside in zip(named, files, strict=True) for name in inside}
         write_json(folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})
-    if pieces is not None:
-        shutil.copyfile(pieces, folder / PIECES)
+    if tokens is not None:
+        shutil.copyfile(tokens, folder / TOKENIZER_MODEL)
     write_json(folder / CONFIG, describe_config(config))
 
 
@@ -87,7 +87,7 @@ def load_model(folder: Path) -> MaskedLanguageModel:
 
 
 def check_tied(weights: Weights, folder: Path) -> None:
-    """Errors: XlmrError for a masked language model whose decoder is not its table of pieces.
+    """Errors: XlmrError for a masked language model whose decoder is not its table of tokens.
 
     Its encoder is like any other: who needs no more need not ask.
     """
@@ -95,7 +95,7 @@ def check_tied(weights: Weights, folder: Path) -> None:
     problem = ""
     if DECODER in weights:
         different = not torch.equal(weights[DECODER], weights[PREFIX + WORDS])
-        problem = f"{DECODER} is not the table of the pieces" if different else ""
+        problem = f"{DECODER} is not the table of the tokens" if different else ""
     elif untied:
         problem = f"tie_word_embeddings is false in {CONFIG}, and there is no {DECODER}"
     if untied and not problem and {BIAS, OLD_BIAS} <= set(weights):
@@ -130,10 +130,11 @@ def open_weights(folder: Path, config: ModelConfig) -> Weights:
                 f"{folder}: {here} is {tuple(found)}, by {CONFIG} it is {tuple(tensor.shape)}",
                 "the weights are of another model than its configuration",
             )
-    beyond = f"{prefix}encoder.layer.{config.layers}."
+    beyond = f"{prefix}encoder.layer.{config.num_hidden_layers}."
     if any(name.startswith(beyond) for name in weights):
         raise XlmrError(
-            f"{folder}: the weights have a layer {config.layers}, by {CONFIG} num_hidden_layers is {config.layers}",
+            f"{folder}: the weights have a layer {config.num_hidden_layers},"
+            f" by {CONFIG} num_hidden_layers is {config.num_hidden_layers}",
             "the weights are of another model than its configuration",
         )
     return weights
@@ -144,11 +145,11 @@ def prefix_of(weights: Weights) -> str:
     return PREFIX if any(name.startswith(PREFIX) for name in weights) else ""
 
 
-def check_pieces(folder: Path, pieces: int, config: ModelConfig) -> None:
-    """Errors: XlmrError for a tokenizer with more pieces, special ones included, than the model beside it has rows."""
-    if pieces > config.vocabulary_rows:
+def check_tokens(folder: Path, tokens: int, config: ModelConfig) -> None:
+    """Errors: XlmrError for a tokenizer with more tokens, special ones included, than the model beside it has rows."""
+    if tokens > config.vocab_size:
         raise XlmrError(
-            f"{folder}: the tokenizer has {pieces:,} pieces, the model {config.vocabulary_rows:,}",
+            f"{folder}: the tokenizer has {tokens:,} tokens, the model {config.vocab_size:,}",
             "they are not of one model, or tokens were added without rows (transformers: resize_token_embeddings)",
         )
 
@@ -156,13 +157,13 @@ def check_pieces(folder: Path, pieces: int, config: ModelConfig) -> None:
 def names(config: ModelConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Our module -> theirs; three of theirs for the one matrix of query, key and value. Without weight and bias."""
     pre = config.norm == "pre"
-    yield "encoder.embeddings.pieces", ("roberta.embeddings.word_embeddings",)
+    yield "encoder.embeddings.tokens", ("roberta.embeddings.word_embeddings",)
     yield "encoder.embeddings.positions", ("roberta.embeddings.position_embeddings",)
     if pre:
         yield "encoder.norm", ("roberta.encoder.LayerNorm",)
     else:
         yield "encoder.embeddings.norm", ("roberta.embeddings.LayerNorm",)
-    for number in range(config.layers):
+    for number in range(config.num_hidden_layers):
         ours, theirs = f"encoder.layers.{number}", f"roberta.encoder.layer.{number}"
         parts = tuple(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
         yield f"{ours}.attention.query_key_value", parts
@@ -185,7 +186,7 @@ def to_hugging_face(ours: Mapping[str, Tensor], config: ModelConfig) -> Iterator
                 for their_name, part in zip(their_names, parts, strict=True):
                     yield f"{their_name}.{kind}", _plain(part)
     yield BIAS, _plain(ours["head.bias"])
-    yield TOKEN_TYPE, torch.zeros(1, config.width)
+    yield TOKEN_TYPE, torch.zeros(1, config.hidden_size)
 
 
 def from_hugging_face(theirs: Weights, config: ModelConfig, folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -228,7 +229,7 @@ def _ours(our_name: str, their_names: Sequence[str], theirs: Weights) -> Iterato
 
 
 def _has(our_name: str, kind: str) -> bool:
-    return kind == "weight" or our_name not in {"encoder.embeddings.pieces", "encoder.embeddings.positions"}
+    return kind == "weight" or our_name not in {"encoder.embeddings.tokens", "encoder.embeddings.positions"}
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The training loop: batches in; updates, numbers, validations and checkpoints out, from the last checkpoint on.
+"""The training loop: batches in; steps, numbers, validations and checkpoints out, from the last checkpoint on.
 
 Every rank runs it and does the same collectives in the same order. Rank 0 alone writes and talks.
 """
@@ -24,32 +24,32 @@ from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Pr
 from pretrain.checkpoints.writer import CheckpointWriter
 from pretrain.data.first_batch import write_first_batch
 from pretrain.data.loader import Batches, Loader, Prepared
-from pretrain.data.samples import SampleFolder
+from pretrain.data.sequences import SequenceFolder
 from pretrain.data.stream import MixedStream, Stream
 from pretrain.engine import Engine, Outcome
 from pretrain.model import ModelConfig
 from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
 from pretrain.stages import PretrainConfig, TrainSettings
 from pretrain.tracking.metrics import Journal, NoJournal
-from pretrain.validation import Losses, Validation, count_pieces
+from pretrain.validation import Losses, Validation, count_tokens
 
 CHECKPOINTS, BASELINES, FIRST_BATCH = "checkpoints", "baselines.json", "first-batch.txt"
 NONE, FAILED = -1, -2
-"""What rank 0 says instead of an update to go on from."""
+"""What rank 0 says instead of a step to resume from."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a training reads: samples, pairs of translations where there are any, and the tokenizer's folder."""
+    """What a training reads: sequences, pairs of translations where there are any, and the tokenizer's folder."""
 
-    samples: SampleFolder
-    pairs: SampleFolder | None = None
+    sequences: SequenceFolder
+    pairs: SequenceFolder | None = None
     tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """An update that was made."""
+    """A step that was made."""
 
     epoch: int
     loss: float
@@ -67,13 +67,13 @@ class Training:
         self._engine, self._architecture, self._config = engine, architecture, config
         self._data, self._settings = config.data, config.train
         self._material, self._output, self._context = material, output, context
-        samples, data = material.samples, config.data
-        self._loader = Loader(stream_of(engine, material, config), samples.masked, data.mask_rate, data.seed)
-        self._validation = Validation(samples, data.validation_samples, data.mask_rate, data.seed)
+        sequences, data = material.sequences, config.data
+        self._loader = Loader(stream_of(engine, material, config), sequences.masked, data.mask_rate, data.seed)
+        self._validation = Validation(sequences, data.validation_sequences, data.mask_rate, data.seed)
         self._of_pairs = Validation(
-            material.pairs or replace(samples, validation={}), data.validation_samples, data.mask_rate, data.seed
+            material.pairs or replace(sequences, validation={}), data.validation_sequences, data.mask_rate, data.seed
         )
-        keeping = Keeping(self._settings.keep, self._settings.keep_every, self._settings.keep_best)
+        keeping = Keeping(self._settings.keep_last, self._settings.keep_every, self._settings.keep_best)
         self._folder = CheckpointFolder(output / CHECKPOINTS, keeping)
         self._writer = CheckpointWriter(self._folder, int(self._settings.checkpoint_memory * 1e9))
         self._journal: Journal | NoJournal = NoJournal()
@@ -87,76 +87,76 @@ class Training:
         return self._engine.rank == 0
 
     def run(self) -> Counts:
-        """Train to the last update. Errors: XlmrError when updates are not finite, or a signal said to stop."""
+        """Train to the last step. Errors: XlmrError when steps are not finite, or a signal said to stop."""
         self._done = self._resume()
         self._begun, self._started = self._done, time.monotonic()
         self._saved = self._started
         with ExitStack() as stack:
             if self._leads:
-                self._journal = Journal(self._output, self._done.update, self._settings.trackers)
-                write_baselines(self._output / BASELINES, self._material.samples, self._validation)
+                self._journal = Journal(self._output, self._done.step, self._settings.trackers)
+                write_baselines(self._output / BASELINES, self._material.sequences, self._validation)
             stack.callback(self._journal.close)
-            bar = stack.enter_context(self._context.progress("updates", self._settings.updates, "updates"))
+            bar = stack.enter_context(self._context.progress("steps", self._settings.steps, "steps"))
             stop = stack.enter_context(stop_signals())
             stack.enter_context(self._writer)
-            if self._done.update:
-                bar.begin_at(self._done.update, "")
-            elif self._settings.start_from:
+            if self._done.step:
+                bar.begin_at(self._done.step, "")
+            elif self._settings.init_from:
                 self._evaluate()  # what the model knew that is gone on from
-            self._updates(bar, stop)
-        if self._measured[0] != self._done.update:  # the last checkpoint was there already
-            self._measured = (self._done.update, self._losses(self._validation).overall)
+            self._steps(bar, stop)
+        if self._measured[0] != self._done.step:  # the last checkpoint was there already
+            self._measured = (self._done.step, self._losses(self._validation).overall)
         self._wait_for_rank_0()
         return self._counts()
 
-    def _updates(self, bar: Bar, stop: list[int]) -> None:
-        batches = self._loader.between(self._done.update, self._settings.updates)
-        while self._done.update < self._settings.updates:
+    def _steps(self, bar: Bar, stop: list[int]) -> None:
+        batches = self._loader.between(self._done.step, self._settings.steps)
+        while self._done.step < self._settings.steps:
             waiting = time.monotonic()
             prepared = next(batches)
             self._waited += time.monotonic() - waiting
-            if prepared.update == 0 and self._leads:
-                mask = self._material.samples.mask
+            if prepared.step == 0 and self._leads:
+                mask = self._material.sequences.mask
                 write_first_batch(self._output / FIRST_BATCH, prepared, self._material.tokenizer, mask)
-            step = self._update(prepared)
+            step = self._step(prepared)
             self._record(step)
             better = self._evaluate_if_due()
             bar.advance(1, self._describe(step))
             signalled = self._save_if_due(stop, better=better)
-            if signalled and self._done.update < self._settings.updates:
+            if signalled and self._done.step < self._settings.steps:
                 self._writer.finish()
                 self._wait_for_rank_0()
-                raise_stop(signalled, self._done.update)
+                raise_stop(signalled, self._done.step)
 
-    def _update(self, prepared: Prepared) -> Step:
+    def _step(self, prepared: Prepared) -> Step:
         engine, masked = self._engine, prepared.masked
-        of_all_ranks = max(engine.sum_over_ranks(len(masked.targets)), 1.0)
-        engine.start_update(prepared.update)
+        of_all_ranks = max(engine.sum_over_ranks(len(masked.labels)), 1.0)
+        engine.start_step(prepared.step)
         summed = [engine.accumulate(part, of_all_ranks) for part in masked.split(self._settings.micro_batch)]
-        rate = learning_rate(prepared.update, self._settings)
-        outcome = engine.update(rate)
+        rate = learning_rate(prepared.step, self._settings)
+        outcome = engine.step(rate)
         loss = engine.sum_over_ranks(float(torch.stack(summed).sum())) / of_all_ranks
         self._done = replace(
             self._done,
-            update=prepared.update + 1,
+            step=prepared.step + 1,
             applied=self._done.applied + outcome.applied,
             skipped_in_a_row=0 if outcome.applied else self._done.skipped_in_a_row + 1,
-            pieces=self._done.pieces + self._settings.global_batch * self._material.samples.sample_length,
+            tokens=self._done.tokens + self._settings.global_batch * self._material.sequences.sequence_length,
         )
         return Step(prepared.drawn.epoch, loss, rate, outcome)
 
     def _record(self, step: Step) -> None:
         done, applied = self._done, step.outcome.applied
-        if self._is_due(self._settings.log_every) or done.update == 1 or not applied:
+        if self._is_due(self._settings.log_every) or done.step == 1 or not applied:
             self._journal.write(
-                update=done.update, epoch=step.epoch, loss=step.loss, learning_rate=step.learning_rate,
-                gradient_norm=step.outcome.gradient_norm, applied=applied, skipped=done.update - done.applied,
-                pieces=done.pieces, seconds=self._seconds(), waited_for_data=self._waited,
+                step=done.step, epoch=step.epoch, loss=step.loss, learning_rate=step.learning_rate,
+                gradient_norm=step.outcome.gradient_norm, applied=applied, skipped=done.step - done.applied,
+                tokens=done.tokens, seconds=self._seconds(), waited_for_data=self._waited,
             )  # fmt: skip
         if not applied:
             if self._leads:
                 self._context.warn(
-                    f"update {done.update} was skipped: its loss ({step.loss:.3g}) or gradient is not finite"
+                    f"step {done.step} was skipped: its loss ({step.loss:.3g}) or gradient is not finite"
                 )
             stop_if_hopeless(done, self._settings)
 
@@ -171,10 +171,10 @@ class Training:
 
     def _evaluate(self) -> float:
         losses, pairs = self._losses(self._validation), self._losses(self._of_pairs)
-        self._measured = (self._done.update, losses.overall)
+        self._measured = (self._done.step, losses.overall)
         extra = {"pairs_loss": pairs.overall, "by_pair": pairs.by_language} if pairs.by_language else {}
         self._journal.write(
-            update=self._done.update, validation_loss=losses.overall, by_language=losses.by_language, **extra
+            step=self._done.step, validation_loss=losses.overall, by_language=losses.by_language, **extra
         )
         return losses.overall
 
@@ -186,10 +186,10 @@ class Training:
         signalled, wanted = int(said[0]), said[1]
         if self._is_due(self._settings.checkpoint_every) or signalled or wanted:
             at, loss = self._measured
-            measured = loss if at == self._done.update and math.isfinite(loss) else None
+            measured = loss if at == self._done.step and math.isfinite(loss) else None
             timed = replace(self._done, seconds=self._seconds())
-            samples = self._material.samples
-            about = About(self._architecture, samples.vocabulary_size, timed, measured, samples.vocabulary)
+            sequences = self._material.sequences
+            about = About(self._architecture, sequences.vocabulary_size, timed, measured, sequences.vocabulary)
             self._save(about)
             self._saved = time.monotonic()
         return signalled
@@ -206,7 +206,7 @@ class Training:
         return validation.losses(self._engine, self._settings.micro_batch)
 
     def _is_due(self, every: int) -> bool:
-        return self._done.update % every == 0 or self._done.update == self._settings.updates
+        return self._done.step % every == 0 or self._done.step == self._settings.steps
 
     def _seconds(self) -> float:
         return self._begun.seconds + time.monotonic() - self._started
@@ -222,50 +222,50 @@ class Training:
         try:
             checkpoint, faults = self._folder.newest()
             if checkpoint is not None:
-                samples = self._material.samples
-                check_fits(checkpoint, self._architecture, samples.vocabulary_size, samples.vocabulary)
+                sequences = self._material.sequences
+                check_fits(checkpoint, self._architecture, sequences.vocabulary_size, sequences.vocabulary)
         except XlmrError:
             from_rank_0(self._engine, FAILED)
             raise
         for line in faults:
             self._context.warn(f"{line}; the checkpoint before it is used")
-        from_rank_0(self._engine, NONE if checkpoint is None else checkpoint.progress.update)
+        from_rank_0(self._engine, NONE if checkpoint is None else checkpoint.progress.step)
         if checkpoint is None:
             return Progress()
         self._engine.load_state(checkpoint.load(), checkpoint.progress.applied)
-        self._folder.discard_after(checkpoint.progress.update)
+        self._folder.discard_after(checkpoint.progress.step)
         self._best = min(self._folder.losses().values(), default=math.inf)
         self._context.log.event("resumed", stage=self._context.stage, checkpoint=str(checkpoint.folder))
-        note = f"  {self._context.stage}: going on after update {checkpoint.progress.update:,}"
+        note = f"  {self._context.stage}: resuming after step {checkpoint.progress.step:,}"
         print(note, file=sys.stderr, flush=True)
         return checkpoint.progress
 
     def _follow(self) -> Progress:
-        update = int(from_rank_0(self._engine, NONE))
-        if update == FAILED:
-            raise XlmrError("rank 0 has no checkpoint to go on from", "see what it said")
-        if update == NONE:
+        step = int(from_rank_0(self._engine, NONE))
+        if step == FAILED:
+            raise XlmrError("rank 0 has no checkpoint to resume from", "see what it said")
+        if step == NONE:
             return Progress()
-        checkpoint = self._folder.at(update)
+        checkpoint = self._folder.at(step)
         self._engine.load_state(checkpoint.load(), checkpoint.progress.applied)
         return checkpoint.progress
 
     def _describe(self, step: Step) -> str:
         """The note beside the progress bar."""
-        speed = (self._done.pieces - self._begun.pieces) / (time.monotonic() - self._started)
-        pieces_left = (self._settings.updates - self._done.update) * self._done.pieces / self._done.update
-        left = datetime.timedelta(seconds=round(pieces_left / speed))
+        speed = (self._done.tokens - self._begun.tokens) / (time.monotonic() - self._started)
+        tokens_left = (self._settings.steps - self._done.step) * self._done.tokens / self._done.step
+        left = datetime.timedelta(seconds=round(tokens_left / speed))
         loss = self._measured[1]
         validation = "" if math.isnan(loss) else f", validation {loss:.3f}"
-        return f"loss {step.loss:.3f}{validation}, {speed:,.0f} pieces/s, {left} left"
+        return f"loss {step.loss:.3f}{validation}, {speed:,.0f} tokens/s, {left} left"
 
     def _counts(self) -> Counts:
         loss, done, seconds = self._measured[1], self._done, self._seconds()
         return {
-            "updates": done.update,
-            "skipped_updates": done.update - done.applied,
-            "pieces": done.pieces,
-            "pieces_per_second": round(done.pieces / max(seconds, 1e-9)),
+            "steps": done.step,
+            "skipped_steps": done.step - done.applied,
+            "tokens": done.tokens,
+            "tokens_per_second": round(done.tokens / max(seconds, 1e-9)),
             "waited_for_data_seconds": round(self._waited, 1),
             "validation_loss": None if math.isnan(loss) else round(loss, 4),
         }
@@ -273,43 +273,43 @@ class Training:
 
 def stream_of(engine: Engine, material: Material, config: PretrainConfig) -> Batches:
     """This rank's stream. Errors: XlmrError where pairs are wanted and none are given."""
-    samples, data, batch = material.samples, config.data, config.train.global_batch
+    sequences, data, batch = material.sequences, config.data, config.train.global_batch
     ranks = (engine.data_rank, engine.data_world)
     if not data.pair_share:
-        return Stream(samples.train, samples.sample_length, batch, data.alpha, data.seed, *ranks)
+        return Stream(sequences.train, sequences.sequence_length, batch, data.alpha, data.seed, *ranks)
     if material.pairs is None or not material.pairs.train:
         raise XlmrError(
             f"pretrain.data.pair_share is {data.pair_share}, and there are no pairs of translations",
             "name files of parallel text in pretrain.pairs.files",
         )
-    return MixedStream(samples, material.pairs, batch, data.alpha, data.seed, data.pair_share, *ranks)
+    return MixedStream(sequences, material.pairs, batch, data.alpha, data.seed, data.pair_share, *ranks)
 
 
-def learning_rate(update: int, settings: TrainSettings) -> float:
-    """Linear warm-up to the peak, then linear decay to zero (RoBERTa, section 2). ``update`` counts from 0."""
-    if update < settings.warmup:
-        return settings.peak_learning_rate * (update + 1) / settings.warmup
-    return settings.peak_learning_rate * (settings.updates - update) / max(settings.updates - settings.warmup, 1)
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up to the peak, then linear decay to zero (RoBERTa, section 2). ``step`` counts from 0."""
+    if step < settings.warmup_steps:
+        return settings.peak_learning_rate * (step + 1) / settings.warmup_steps
+    return settings.peak_learning_rate * (settings.steps - step) / max(settings.steps - settings.warmup_steps, 1)
 
 
 def stop_if_hopeless(done: Progress, settings: TrainSettings) -> None:
-    """Errors: XlmrError after too many skipped updates in a row."""
+    """Errors: XlmrError after too many skipped steps in a row."""
     if done.skipped_in_a_row >= settings.max_skipped:
         raise XlmrError(
-            f"{done.skipped_in_a_row} updates in a row were not finite, up to update {done.update}",
-            "lower pretrain.train.peak_learning_rate, or lengthen pretrain.train.warmup",
+            f"{done.skipped_in_a_row} steps in a row were not finite, up to step {done.step}",
+            "lower pretrain.train.peak_learning_rate, or lengthen pretrain.train.warmup_steps",
         )
 
 
-def write_baselines(path: Path, samples: SampleFolder, validation: Validation) -> None:
+def write_baselines(path: Path, sequences: SequenceFolder, validation: Validation) -> None:
     """What a loss is held against: see pretrain.validation."""
     if path.exists() or not validation.batches:
         return
-    counts = count_pieces(samples)
+    counts = count_tokens(sequences)
     write_json(
         path,
         {
-            "uniform": validation.uniform_loss(samples.vocabulary_size),
+            "uniform": validation.uniform_loss(sequences.vocabulary_size),
             "unigram": asdict(validation.unigram_losses(counts)),
             "language_unigram": asdict(validation.language_unigram_losses(counts)),
         },

@@ -1,4 +1,4 @@
-"""XLM-R's encoder and masked language model: piece ids in, hidden vectors or piece scores out.
+"""XLM-R's encoder and masked language model: token ids in, hidden vectors or token scores out.
 
 Post-LN is Base and Large (RoBERTa's layout), pre-LN is XL and XXL. This file is mathematics only: it knows no
 process group, no optimiser and no file, and its shapes follow from the weights that it is given.
@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pretrain.chance import mix
 from pretrain.cross_entropy import Scoring, loss_and_gradient, summed_cross_entropy
 from pretrain.presets import SHAPES
+from pretrain.rng import mix
 
 PAD = 1
-"""Id of ``<pad>``; the first position of a sample has the row PAD + 1, as in fairseq."""
+"""Id of ``<pad>``; the first position of a sequence has the row PAD + 1, as in fairseq."""
 
 INITIAL_DEVIATION = 0.02
 """Of every matrix at the start."""
@@ -30,34 +30,42 @@ INITIAL_DEVIATION = 0.02
 Values = Iterator[tuple[str, Callable[[], Tensor]]]
 """Each parameter's name, and what makes its value: whole, in fp32, on the CPU."""
 
+SEED_NAMES = {"encoder.embeddings.tokens.weight": "encoder.embeddings.pieces.weight"}
+"""What the seed of a parameter is drawn from where it is not its name: it must not change, or every loss would."""
+
 LIKENESS = 3.3
 """Score of a position for itself, in heads that begin mimetic: as much as twenty-seven strangers."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture. ``vocabulary_rows`` counts the embedding table's rows, padding rows included."""
+    """The architecture. ``vocab_size`` counts the embedding table's rows, padding rows included."""
 
-    vocabulary_rows: int
-    layers: int
-    width: int
-    heads: int
-    feed_forward: int
-    positions: int = 514
+    vocab_size: int
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int = 514
     norm: Literal["post", "pre"] = "post"
     dropout: float = 0.1
     attention_dropout: float = 0.1
     layer_norm_eps: float = 1e-5
 
     @property
-    def longest_sample(self) -> int:
-        """Pieces that a sample may have: two rows of the position table are not used."""
-        return self.positions - PAD - 1
+    def max_sequence_length(self) -> int:
+        """Tokens that a sequence may have: two rows of the position table are not used."""
+        return self.max_position_embeddings - PAD - 1
 
 
 PRESETS = {
     name: ModelConfig(
-        shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward, norm=shape.norm
+        shape.vocab_size,
+        shape.num_hidden_layers,
+        shape.hidden_size,
+        shape.num_attention_heads,
+        shape.intermediate_size,
+        norm=shape.norm,
     )
     for name, shape in SHAPES.items()
 }
@@ -65,20 +73,20 @@ PRESETS = {
 
 
 class Embeddings(nn.Module):
-    """Piece + position, normalised in post-LN models only."""
+    """Token + position, normalised in post-LN models only."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.pieces = nn.Embedding(config.vocabulary_rows, config.width, padding_idx=PAD)
-        self.positions = nn.Embedding(config.positions, config.width, padding_idx=PAD)
-        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps) if config.norm == "post" else nn.Identity()
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=PAD)
+        self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size, padding_idx=PAD)
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.norm == "post" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """[batch, length] -> [batch, length, width]."""
+        """[batch, length] -> [batch, length, hidden_size]."""
         present = ids.ne(PAD)
-        positions = present.cumsum(1) * present + PAD  # padding keeps PAD's row, wherever it stands
-        hidden: Tensor = self.dropout(self.norm(self.pieces(ids) + self.positions(positions)))
+        position_ids = present.cumsum(1) * present + PAD  # padding keeps PAD's row, wherever it stands
+        hidden: Tensor = self.dropout(self.norm(self.tokens(ids) + self.positions(position_ids)))
         return hidden
 
 
@@ -89,27 +97,27 @@ class ScaledDotProduct(nn.Module):
         super().__init__()
         self.dropout = dropout
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Tensor:
-        """Three of [batch, heads, length, head width] -> the same."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Three of [batch, heads, length, head_dim] -> the same."""
         dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=keep, dropout_p=dropout)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, dropout_p=dropout)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention. Query, key and value stand in one matrix: [3 × heads × head width, width]."""
+    """Multi-head self-attention. Query, key and value stand in one matrix: [3 × heads × head_dim, hidden_size]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.head_width = config.width // config.heads
-        self.query_key_value = nn.Linear(config.width, 3 * config.width)
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.scaled_dot_product = ScaledDotProduct(config.attention_dropout)
-        self.out = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
-        """[batch, length, width] -> the same; ``keep`` [batch, 1, 1, length] is False where nobody may look."""
-        heads = self.query_key_value(hidden).unflatten(-1, (3, -1, self.head_width)).permute(2, 0, 3, 1, 4)
-        query, key, value = heads.unbind(0)
-        seen = self.scaled_dot_product(query, key, value, keep)
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """[batch, length, hidden_size] -> the same; ``attention_mask`` [batch, 1, 1, length] is False at padding."""
+        by_head = self.query_key_value(hidden).unflatten(-1, (3, -1, self.head_dim)).permute(2, 0, 3, 1, 4)
+        query, key, value = by_head.unbind(0)
+        seen = self.scaled_dot_product(query, key, value, attention_mask)
         out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return out
 
@@ -119,11 +127,11 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.width, config.feed_forward)
-        self.down = nn.Linear(config.feed_forward, config.width)
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[batch, length, width] -> the same."""
+        """[batch, length, hidden_size] -> the same."""
         out: Tensor = self.down(F.gelu(self.up(hidden)))
         return out
 
@@ -134,14 +142,14 @@ class PostNormLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.attention = Attention(config)
-        self.attention_norm = nn.LayerNorm(config.width, config.layer_norm_eps)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.width, config.layer_norm_eps)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
-        """[batch, length, width] -> the same."""
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, keep)))
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """[batch, length, hidden_size] -> the same."""
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, attention_mask)))
         out: Tensor = self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         return out
 
@@ -149,34 +157,34 @@ class PostNormLayer(nn.Module):
 class PreNormLayer(PostNormLayer):
     """XL and XXL: the same parts, normalised before each branch; the residual stream is never normalised."""
 
-    def forward(self, hidden: Tensor, keep: Tensor | None) -> Tensor:
-        """[batch, length, width] -> the same."""
-        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), keep))
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """[batch, length, hidden_size] -> the same."""
+        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), attention_mask))
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 
 
 class Encoder(nn.Module):
-    """The Transformer without any head. ``recompute`` trades a second forward pass for activation memory."""
+    """The Transformer without any head. ``activation_checkpointing`` trades a second forward pass for memory."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         layer = PostNormLayer if config.norm == "post" else PreNormLayer
         self.config = config
-        self.recompute = False
+        self.activation_checkpointing = False
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps) if config.norm == "pre" else nn.Identity()
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.norm == "pre" else nn.Identity()
         self.apply(_initialise)
 
-    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
-        """[batch, length] int64 -> [batch, length, width].
+    def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """[batch, length] int64 -> [batch, length, hidden_size].
 
-        ``keep`` [batch, length] is False at positions that nobody may look at; None when there are none.
+        ``attention_mask`` [batch, length] is False at padding; None where there is no padding.
         """
         hidden = self.embeddings(ids)
-        spread = keep[:, None, None, :] if keep is not None else None
+        spread = attention_mask[:, None, None, :] if attention_mask is not None else None
         for layer in self.layers:
-            if self.recompute and self.training:
+            if self.activation_checkpointing and self.training:
                 hidden = checkpoint(layer, hidden, spread, use_reentrant=False)
             else:
                 hidden = layer(hidden, spread)
@@ -185,23 +193,23 @@ class Encoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Dense -> GELU -> LayerNorm -> scores of all pieces, by the embedding table itself."""
+    """Dense -> GELU -> LayerNorm -> scores of all tokens, by the embedding table itself."""
 
-    def __init__(self, config: ModelConfig, pieces: nn.Embedding) -> None:
+    def __init__(self, config: ModelConfig, tokens: nn.Embedding) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.width, config.width)
-        self.norm = nn.LayerNorm(config.width, config.layer_norm_eps)
-        self.weight = pieces.weight
-        self.bias = nn.Parameter(torch.zeros(config.vocabulary_rows))
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.weight = tokens.weight
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.scoring = Scoring()
         _initialise(self.dense)
 
-    def forward(self, hidden: Tensor, targets: Tensor | None = None) -> Tensor:
-        """[…, width] -> scores […, rows]; with ``targets`` [n], [n, width] -> their summed cross-entropy."""
+    def forward(self, hidden: Tensor, labels: Tensor | None = None) -> Tensor:
+        """[…, hidden_size] -> scores […, rows]; with ``labels`` [n], [n, hidden_size] -> their summed cross-entropy."""
         hidden = self.norm(F.gelu(self.dense(hidden)))
-        if targets is None:
+        if labels is None:
             return F.linear(hidden, self.weight, self.bias)
-        return summed_cross_entropy(hidden, self.weight, self.bias, targets, self.scoring)
+        return summed_cross_entropy(hidden, self.weight, self.bias, labels, self.scoring)
 
 
 class MaskedLanguageModel(nn.Module):
@@ -211,26 +219,26 @@ class MaskedLanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.head = Head(config, self.encoder.embeddings.pieces)
+        self.head = Head(config, self.encoder.embeddings.tokens)
 
     def forward(
         self,
         ids: Tensor,
-        keep: Tensor | None = None,
-        where: Tensor | None = None,
-        targets: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        masked_positions: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """Scores [n, vocabulary rows] at ``where``, or with ``targets`` [n] their summed cross-entropy (a scalar).
+        """Scores [n, vocab_size] at ``masked_positions``, or with ``labels`` [n] their summed cross-entropy.
 
-        ``where`` [n] int64 indexes the flattened [batch × length] positions; None means all, [batch, length, rows].
+        ``masked_positions`` [n] int64 indexes the flattened [batch × length]; None means all, [batch, length, rows].
         The head costs more than the encoder of Base, so training asks for the masked positions alone.
         """
-        hidden = self.encoder(ids, keep)
-        if where is not None:
-            hidden = hidden.flatten(0, 1).index_select(0, where)
-        elif targets is not None:
-            hidden, targets = hidden.flatten(0, 1), targets.flatten()
-        out: Tensor = self.head(hidden, targets)
+        hidden = self.encoder(ids, attention_mask)
+        if masked_positions is not None:
+            hidden = hidden.flatten(0, 1).index_select(0, masked_positions)
+        elif labels is not None:
+            hidden, labels = hidden.flatten(0, 1), labels.flatten()
+        out: Tensor = self.head(hidden, labels)
         return out
 
     def compile_parts(self, backend: str = "inductor") -> None:
@@ -260,11 +268,13 @@ def initial_values(model: nn.Module, seed: int, *, mimetic: bool = False) -> Val
     for prefix, module in model.named_modules():
         for kind, parameter in module.named_parameters(recurse=False):
             name = f"{prefix}.{kind}" if prefix else kind
-            if name == "head.weight":  # the pieces' table
+            if name == "head.weight":  # the tokens' table
                 continue
-            make = _made_by(module, kind, parameter, int(mix(seed, zlib.crc32(name.encode())) >> np.uint64(1)))
+            make = _made_by(
+                module, kind, parameter, int(mix(seed, zlib.crc32(SEED_NAMES.get(name, name).encode())) >> np.uint64(1))
+            )
             if mimetic and name.endswith(".query_key_value.weight") and parameter.is_meta:
-                make = _alike(make, model.get_submodule(prefix.rpartition(".")[0]).head_width)  # type: ignore[arg-type]
+                make = _alike(make, model.get_submodule(prefix.rpartition(".")[0]).head_dim)  # type: ignore[arg-type]
             yield name, make
 
 
@@ -287,14 +297,14 @@ def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Call
     return make
 
 
-def _alike(make: Callable[[], Tensor], head_width: int) -> Callable[[], Tensor]:
+def _alike(make: Callable[[], Tensor], head_dim: int) -> Callable[[], Tensor]:
     """Keys begin as queries do: W_Q W_K^T is near a multiple of I (Trockman and Kolter 2023, section 4)."""
 
     def make_alike() -> Tensor:
         value = make()
-        width = value.shape[1]
-        value[:width] *= (LIKENESS / (width * head_width**0.5)) ** 0.5 / INITIAL_DEVIATION
-        value[width : 2 * width] = value[:width]
+        hidden_size = value.shape[1]
+        value[:hidden_size] *= (LIKENESS / (hidden_size * head_dim**0.5)) ** 0.5 / INITIAL_DEVIATION
+        value[hidden_size : 2 * hidden_size] = value[:hidden_size]
         return value
 
     return make_alike

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import XlmrError
-from pretrain.chance import mix
 from pretrain.model import PAD, Attention, FeedForward, MaskedLanguageModel, ModelConfig, ScaledDotProduct
+from pretrain.rng import mix
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Cut:
         if self.dim is None or len(parts) == 1:
             return parts[0]
         blocks = zip(*(part.chunk(self.blocks, self.dim) for part in parts), strict=True)
-        return torch.cat([piece for block in blocks for piece in block], self.dim)
+        return torch.cat([part for block in blocks for part in block], self.dim)
 
     def shapes(self, whole: torch.Size, world: int) -> list[torch.Size]:
         """The shape of each rank's part."""
@@ -187,23 +187,23 @@ class _FromParts(torch.autograd.Function):
 
 
 class ColumnLinear(nn.Linear):
-    """A part of a linear layer's outputs: [width] -> [outputs / ranks]."""
+    """A part of a linear layer's outputs: [hidden_size] -> [outputs / ranks]."""
 
     group = Group()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Linear's name
-        """[…, width], the same on all ranks -> […, outputs / ranks]."""
+        """[…, hidden_size], the same on all ranks -> […, outputs / ranks]."""
         out: Tensor = super().forward(_ToParts.apply(input, self.group))
         return out
 
 
 class RowLinear(nn.Linear):
-    """A part of a linear layer's inputs: [inputs / ranks] -> [width], summed over the ranks. The bias is whole."""
+    """A part of a linear layer's inputs: [inputs / ranks] -> [hidden_size], summed over ranks. The bias is whole."""
 
     group = Group()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Linear's name
-        """[…, inputs / ranks] -> […, width], the same on all ranks."""
+        """[…, inputs / ranks] -> […, hidden_size], the same on all ranks."""
         # Each rank adds its share of the bias inside its product, where sums are in fp32: added after the collective it
         # would be a rounding more in bf16, and under autocast an output in fp32. The gradient is the whole bias's.
         share = self.bias + self.bias.detach() * (1 / self.group.world - 1)
@@ -218,7 +218,7 @@ class RowsEmbedding(nn.Embedding):
     first = 0
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Embedding's name
-        """[batch, length] -> [batch, length, width], the same on all ranks."""
+        """[batch, length] -> [batch, length, hidden_size], the same on all ranks."""
         local = input - self.first
         inside = (local >= 0) & (local < len(self.weight))
         found = F.embedding(local.where(inside, 0), self.weight, self.padding_idx)
@@ -235,16 +235,16 @@ class OwnDropout(ScaledDotProduct):
     group = Group()
 
     @torch.compiler.disable  # seeds and generators are nothing that can be traced
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, keep: Tensor | None) -> Tensor:
-        """Three of [batch, heads / ranks, length, head width] -> the same."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Three of [batch, heads / ranks, length, head_dim] -> the same."""
         if not (self.training and self.dropout):
-            return super().forward(query, key, value, keep)
-        with _own_chance(self.group.rank, query.device):
-            return super().forward(query, key, value, keep)
+            return super().forward(query, key, value, attention_mask)
+        with _own_rng(self.group.rank, query.device):
+            return super().forward(query, key, value, attention_mask)
 
 
 @contextmanager
-def _own_chance(rank: int, device: torch.device) -> Iterator[None]:
+def _own_rng(rank: int, device: torch.device) -> Iterator[None]:
     seed = int(mix(int(torch.randint(2**62, ())), rank) >> np.uint64(1))
     generator = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
     before = generator.get_state()
@@ -257,7 +257,7 @@ def _own_chance(rank: int, device: torch.device) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the piece table on this rank, for the cross-entropy over all of them."""
+    """The rows of the token table on this rank, for the cross-entropy over all of them."""
 
     first: int
     group: Group
@@ -278,15 +278,16 @@ class Rows:
 
 def check_divides(config: ModelConfig, ranks: int) -> None:
     """Errors: XlmrError naming the setting that the ranks of a tensor-parallel group do not divide."""
-    for name, value in (("heads", config.heads), ("feed_forward", config.feed_forward)):
+    for name in ("num_attention_heads", "intermediate_size"):
+        value = getattr(config, name)
         if value % ranks:
             raise XlmrError(
                 f"pretrain.model.{name} {value} is not a multiple of pretrain.train.tensor_parallel {ranks}",
                 "change one of them",
             )
-    if config.vocabulary_rows < 2 * ranks:
+    if config.vocab_size < 2 * ranks:
         raise XlmrError(
-            f"a vocabulary of {config.vocabulary_rows} rows is too small for pretrain.train.tensor_parallel {ranks}",
+            f"a vocabulary of {config.vocab_size} rows is too small for pretrain.train.tensor_parallel {ranks}",
             "use fewer ranks",
         )
 
@@ -301,7 +302,7 @@ def cuts_of(model: MaskedLanguageModel) -> dict[str, Cut]:
         if isinstance(module, FeedForward):
             cuts[f"{prefix}.up.weight"] = cuts[f"{prefix}.up.bias"] = Cut(0)
             cuts[f"{prefix}.down.weight"] = Cut(1)
-    return {**cuts, "encoder.embeddings.pieces.weight": Cut(0), "head.bias": Cut(0)}
+    return {**cuts, "encoder.embeddings.tokens.weight": Cut(0), "head.bias": Cut(0)}
 
 
 def divide(model: MaskedLanguageModel, group: Group) -> None:
@@ -317,12 +318,12 @@ def divide(model: MaskedLanguageModel, group: Group) -> None:
         if isinstance(module, FeedForward):
             _become(module.up, ColumnLinear, group)
             _become(module.down, RowLinear, group)
-    pieces = model.encoder.embeddings.pieces
-    rows = Cut(0).shapes(pieces.weight.shape, group.world)
+    tokens = model.encoder.embeddings.tokens
+    rows = Cut(0).shapes(tokens.weight.shape, group.world)
     first = sum(shape[0] for shape in rows[: group.rank])
-    _become(pieces, RowsEmbedding, group)
-    pieces.first = first  # type: ignore[assignment]
-    pieces.padding_idx = PAD - first if first <= PAD < first + rows[group.rank][0] else None
+    _become(tokens, RowsEmbedding, group)
+    tokens.first = first  # type: ignore[assignment]
+    tokens.padding_idx = PAD - first if first <= PAD < first + rows[group.rank][0] else None
     model.head.scoring.rows = Rows(first, group)
 
 
@@ -333,7 +334,7 @@ def _become(module: nn.Module, kind: type[nn.Module], group: Group) -> None:
 
 
 def put(model: MaskedLanguageModel, values: Mapping[str, Tensor], cuts: Mapping[str, Cut], group: Group) -> None:
-    """Give parameters their values: this rank's parts, already cut. The table of pieces is the head's too."""
+    """Give parameters their values: this rank's parts, already cut. The table of tokens is the head's too."""
     modules = dict(model.named_modules())
     for name, value in values.items():
         prefix, _, kind = name.rpartition(".")
@@ -341,4 +342,4 @@ def put(model: MaskedLanguageModel, values: Mapping[str, Tensor], cuts: Mapping[
         if group.world > 1 and cuts[name].dim is not None:
             parameter.tensor_model_parallel = True  # type: ignore[attr-defined]
         setattr(modules[prefix], kind, parameter)
-    model.head.weight = model.encoder.embeddings.pieces.weight
+    model.head.weight = model.encoder.embeddings.tokens.weight

@@ -30,7 +30,7 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     baselines = read_json(folder / "baselines.json") if (folder / "baselines.json").exists() else {}
     training = [r for r in records if "loss" in r and r["loss"] is not None]
     validations = [r for r in records if "validation_loss" in r and r["validation_loss"] is not None]
-    body = chart(lambda axes: _draw_loss(axes, training, validations, baselines), title="Loss by update")
+    body = chart(lambda axes: _draw_loss(axes, training, validations, baselines), title="Loss by step")
     if validations and baselines:
         body += _languages(validations[-1]["by_language"], baselines)
     if validations and validations[-1].get("by_pair"):
@@ -43,49 +43,49 @@ def _figures(folder: Path, validations: Records) -> list[tuple[str, str]]:
     manifest = read_manifest(folder)
     figures = [] if manifest is None else [("parameters", short_number(manifest.counts["parameters"]))]
     if validations:
-        figures.append(("validation loss, nats a masked piece", f"{validations[-1]['validation_loss']:.2f}"))
+        figures.append(("validation loss, nats per masked token", f"{validations[-1]['validation_loss']:.2f}"))
     return figures
 
 
 def _lead(validations: Records, baselines: Mapping[str, Any]) -> str:
     if not validations or not baselines:
-        return "Masked language modelling on the samples of all languages."
+        return "Masked language modelling on the sequences of all languages."
     first = validations[0]
-    paid = f" The model that it goes on from paid {first['validation_loss']:.2f}." if first["update"] == 0 else ""
+    paid = f" The model that it starts from paid {first['validation_loss']:.2f}." if first["step"] == 0 else ""
     return (
-        f"After the last update the model pays {validations[-1]['validation_loss']:.2f} nats for a masked piece that"
-        f" it has not seen. Guessing evenly would cost {baselines['uniform']:.2f}, knowing how often each piece occurs"
+        f"After the last step the model pays {validations[-1]['validation_loss']:.2f} nats for a masked token that"
+        f" it has not seen. Guessing evenly would cost {baselines['uniform']:.2f}, knowing how often each token occurs"
         f" {baselines['unigram']['overall']:.2f}, knowing that for the right language"
         f" {baselines['language_unigram']['overall']:.2f}.{paid}"
     )
 
 
 def _draw_loss(axes: Axes, training: Records, validations: Records, baselines: Mapping[str, Any]) -> None:
-    axes.plot([r["update"] for r in training], [r["loss"] for r in training], lw=0.8, label="training")
+    axes.plot([r["step"] for r in training], [r["loss"] for r in training], lw=0.8, label="training")
     axes.plot(
-        [r["update"] for r in validations], [r["validation_loss"] for r in validations], "o-", ms=3, label="validation"
+        [r["step"] for r in validations], [r["validation_loss"] for r in validations], "o-", ms=3, label="validation"
     )
     if baselines:
         lines = (
             ("even guess, ln V", baselines["uniform"], ":"),
-            ("piece frequencies", baselines["unigram"]["overall"], "--"),
+            ("token frequencies", baselines["unigram"]["overall"], "--"),
             ("… by language", baselines["language_unigram"]["overall"], "-."),
         )
         for label, value, style in lines:
             axes.axhline(value, ls=style, lw=0.8, color=MUTED, label=label)
-    axes.set_xlabel("update")
-    axes.set_ylabel("nats per masked piece")
+    axes.set_xlabel("step")
+    axes.set_ylabel("nats per masked token")
     axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.8)
 
 
 def _languages(losses: Mapping[str, float], baselines: Mapping[str, Any]) -> Markup:
-    """The last validation loss of each language, lowest first, beside what the piece frequencies would pay there."""
+    """The last validation loss of each language, lowest first, beside what the token frequencies would pay there."""
     order = sorted(losses, key=lambda language: (losses[language], language))
     own = baselines["language_unigram"]["by_language"]
     return Markup("<h3>Validation loss by language</h3>") + bars(
         [(language, losses[language], f"{losses[language]:.2f}") for language in order],
         marks=[own[language] for language in order],
-        legend=("model, nats a masked piece", "knowing how often each piece occurs in the language"),
+        legend=("model, nats per masked token", "knowing how often each token occurs in the language"),
     )
 
 
@@ -103,8 +103,8 @@ def _facts(folder: Path, training: Records, baselines: Mapping[str, Any]) -> lis
     if manifest is not None:
         model, train = manifest.config["model"], manifest.config["train"]
         facts += [
-            ("architecture", f"{model['layers']} layers × {model['width']}, {model['norm']}-LN"),
-            ("samples an update", train["global_batch"]),
+            ("architecture", f"{model['num_hidden_layers']} layers × {model['hidden_size']}, {model['norm']}-LN"),
+            ("sequences per step", train["global_batch"]),
             *((name.replace("_", " "), value) for name, value in manifest.counts.items()),
         ]
     if training:
@@ -112,7 +112,7 @@ def _facts(folder: Path, training: Records, baselines: Mapping[str, Any]) -> lis
     if baselines:
         facts += [
             ("even guess, nats", baselines["uniform"]),
-            ("piece frequencies, nats", baselines["unigram"]["overall"]),
-            ("piece frequencies by language, nats", baselines["language_unigram"]["overall"]),
+            ("token frequencies, nats", baselines["unigram"]["overall"]),
+            ("token frequencies by language, nats", baselines["language_unigram"]["overall"]),
         ]
     return facts

@@ -1,16 +1,16 @@
 """What the pretrain package offers: its settings, its stages, its report and its tools. Light: nothing heavy here.
 
-tokenizer.encode's samples, and pretrain.pairs's -> pretrain.train (checkpoints, metrics)
+tokenizer.encode's sequences, and pretrain.pairs's -> pretrain.train (checkpoints, metrics)
 -> pretrain.export (Hugging Face's layout).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -25,20 +25,33 @@ ROBERTA = "RoBERTa's practice; unpublished for XLM-R"
 class ModelSettings(Section):
     """The architecture. The defaults are XLM-R Base; ``preset`` changes them, and what is given besides goes first."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "layers": "num_hidden_layers",
+        "width": "hidden_size",
+        "heads": "num_attention_heads",
+        "feed_forward": "intermediate_size",
+        "positions": "max_position_embeddings",
+        "rows_multiple_of": "pad_vocab_to_multiple_of",
+    }
+
     preset: str | None = setting(
         None, f"defaults of another model: {', '.join(SHAPES)}", source="the papers", affects_result=False, exclude=True
     )
-    layers: int = setting(12, "Transformer layers", source="XLM-R paper, section 3", ge=1)
-    width: int = setting(768, "size of the hidden vectors", source="XLM-R paper, section 3", ge=8)
-    heads: int = setting(12, "attention heads; they divide the width", source="XLM-R paper, section 3", ge=1)
-    feed_forward: int = setting(3072, "inner size of the feed-forward layers", source="XLM-R paper", ge=8)
+    num_hidden_layers: int = setting(12, "Transformer layers", source="XLM-R paper, section 3", ge=1)
+    hidden_size: int = setting(768, "size of the hidden vectors", source="XLM-R paper, section 3", ge=8)
+    num_attention_heads: int = setting(
+        12, "attention heads; they divide the hidden size", source="XLM-R paper, section 3", ge=1
+    )
+    intermediate_size: int = setting(3072, "inner size of the feed-forward layers", source="XLM-R paper", ge=8)
     norm: Literal["post", "pre"] = setting(
         "post", "LayerNorm after each sum (Base, Large) or before each branch (XL, XXL)", source="XL paper, section 2"
     )
-    positions: int = setting(514, "rows of the position table: the longest sample + 2", source="fairseq", ge=4)
+    max_position_embeddings: int = setting(
+        514, "rows of the position table: the longest sequence + 2", source="fairseq", ge=4
+    )
     dropout: float = setting(0.1, "dropout on hidden vectors", source="RoBERTa", ge=0, lt=1)
     attention_dropout: float = setting(0.1, "dropout on attention weights", source="RoBERTa", ge=0, lt=1)
-    rows_multiple_of: int = setting(
+    pad_vocab_to_multiple_of: int = setting(
         1, "the embedding table gets rows up to a multiple of this (XL, XXL: 1024)", source="XL's released table", ge=1
     )
 
@@ -52,28 +65,34 @@ class ModelSettings(Section):
             near = difflib.get_close_matches(str(name), SHAPES, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"no preset {name} among {', '.join(SHAPES)}{hint}")
-        shape = {key: value for key, value in asdict(SHAPES[name]).items() if key != "pieces"}
+        shape = {key: value for key, value in asdict(SHAPES[name]).items() if key != "vocabulary_size"}
         return {**shape, **values}
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> ModelSettings:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+    def _heads_divide_hidden_size(self) -> ModelSettings:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
         return self
 
 
 class DataSettings(Section):
-    """Which samples are seen, in which order, with which masks."""
+    """Which sequences are seen, in which order, with which masks."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "validation_samples": "validation_sequences",
+    }
 
     alpha: float = setting(
-        0.3, "languages are drawn with p ∝ (n/N)^alpha, n in samples", source="XLM-R paper, section 3", gt=0, le=1
+        0.3, "languages are drawn with p ∝ (n/N)^alpha, n in sequences", source="XLM-R paper, section 3", gt=0, le=1
     )
-    seed: Seed = setting(1, "of the weights, the order of samples, the masks and the dropout")
+    seed: Seed = setting(1, "of the weights, the order of sequences, the masks and the dropout")
     mask_rate: float = setting(0.15, "share of positions to predict", source="BERT, RoBERTa", gt=0, lt=1)
-    validation_samples: int = setting(16, "validation samples of each language that are scored", ge=1)
+    validation_sequences: int = setting(16, "validation sequences of each language that are scored", ge=1)
     pair_share: float = setting(
         0.0,
-        "share of the samples of each global batch that are pairs of translations: 0 is MLM alone, 1 TLM alone",
+        "share of the sequences of each global batch that are pairs of translations: 0 is MLM alone, 1 TLM alone",
         source="TLM: Conneau and Lample 2019, section 3.3; XLM-R does without, section 5.1",
         ge=0,
         le=1,
@@ -99,17 +118,30 @@ class PairSettings(Section):
 
 
 class TrainSettings(Section):
-    """How the model is trained. The defaults are XLM-R Base's, at a global batch of 8,192 samples."""
+    """How the model is trained. The defaults are XLM-R Base's, at a global batch of 8,192 sequences."""
 
-    updates: int = setting(1_500_000, "optimiser updates in all", source="XLM-R paper, section 4", ge=1)
-    global_batch: int = setting(8192, "samples an update, over all ranks", source="XLM-R paper, section 4", ge=1)
-    micro_batch: int = setting(32, "samples that go through the model at once on one rank", affects_result=False, ge=1)
+    renamed: ClassVar[Mapping[str, str]] = {
+        "updates": "steps",
+        "warmup": "warmup_steps",
+        "clip": "max_grad_norm",
+        "head_chunk": "loss_chunk_size",
+        "start_from": "init_from",
+        "start_from_frequencies": "init_bias_from_unigram",
+        "recompute": "activation_checkpointing",
+        "keep": "keep_last",
+    }
+
+    steps: int = setting(1_500_000, "optimiser steps in all", source="XLM-R paper, section 4", ge=1)
+    global_batch: int = setting(8192, "sequences per step, over all ranks", source="XLM-R paper, section 4", ge=1)
+    micro_batch: int = setting(
+        32, "sequences that go through the model at once on one rank", affects_result=False, ge=1
+    )
     peak_learning_rate: float = setting(6e-4, "reached after the warm-up", source=ROBERTA, gt=0)
-    warmup: int = setting(24_000, "updates of linear warm-up; linear decay to 0 follows", source=ROBERTA, ge=0)
+    warmup_steps: int = setting(24_000, "steps of linear warm-up; linear decay to 0 follows", source=ROBERTA, ge=0)
     betas: tuple[float, float] = setting((0.9, 0.98), "of Adam", source=ROBERTA)
     epsilon: float = setting(1e-6, "of Adam", source=ROBERTA, gt=0)
     weight_decay: float = setting(0.01, "decoupled, on all parameters", source=ROBERTA, ge=0)
-    clip: float = setting(1.0, "largest norm of the gradient; 0 does not clip", ge=0)
+    max_grad_norm: float = setting(1.0, "largest norm of the gradient; 0 does not clip", ge=0)
     dtype: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the matrix products; auto is bf16 where the processor has it, else fp32"
     )
@@ -122,26 +154,28 @@ class TrainSettings(Section):
     tensor_parallel: int = setting(
         1, "ranks that share each matrix", source="XL paper, section 2: XL 2, XXL 8", affects_result=False, ge=1
     )
-    head_chunk: int = setting(
+    loss_chunk_size: int = setting(
         4096, "masked positions whose scores over the vocabulary are held at once; 0 is all", affects_result=False, ge=0
     )
     compile: bool = setting(False, "torch.compile for each layer and for the head's softmax", affects_result=False)
     initialisation: Literal["normal", "mimetic"] = setting(
         "normal",
         "of the weights: N(0, 0.02), or with one matrix for queries and keys in each head, so that alike looks at alike"
-        " from the first update on; short runs of small models need not learn it first",
+        " from the first step on; short runs of small models need not learn it first",
         source="RoBERTa; mimetic: Trockman and Kolter 2023",
     )
-    start_from: LocalPath = setting(
+    init_from: LocalPath = setting(
         "",
-        "folder of a model as Hugging Face lays it out (XLM-R, say), whose weights are gone on from; pieces that its"
-        " vocabulary lacks begin as the mean of its pieces that spell them; empty: weights are drawn by the seed",
+        "folder of a model as Hugging Face lays it out (XLM-R, say), whose weights training starts from; tokens that"
+        " its vocabulary lacks begin as the mean of its tokens that spell them; empty: weights are drawn by the seed",
         affects_result=False,  # what is in it counts, not where it lies
     )
-    start_from_frequencies: bool = setting(
-        False, "the head's bias starts at ln of the pieces' frequencies; short runs need not learn them first"
+    init_bias_from_unigram: bool = setting(
+        False, "the head's bias starts at ln of the tokens' frequencies; short runs need not learn them first"
     )
-    recompute: bool = setting(False, "recompute activations instead of keeping them", affects_result=False)
+    activation_checkpointing: bool = setting(
+        False, "recompute activations in the backward pass instead of keeping them", affects_result=False
+    )
     threads: int = setting(0, "threads of a CPU rank; 0 leaves it to PyTorch", affects_result=False, ge=0)
     timeout_minutes: float = setting(
         60,
@@ -154,19 +188,19 @@ class TrainSettings(Section):
         "PyTorch's deterministic algorithms: on GPUs too the same seed gives the same bits, at some speed",
         affects_result=False,
     )
-    max_skipped: int = setting(20, "non-finite updates in a row after which the run stops", affects_result=False, ge=1)
-    log_every: int = setting(10, "updates between two lines of metrics.jsonl", affects_result=False, ge=1)
-    evaluate_every: int = setting(1000, "updates between two validations", affects_result=False, ge=1)
-    checkpoint_every: int = setting(1000, "updates between two checkpoints", affects_result=False, ge=1)
+    max_skipped: int = setting(20, "non-finite steps in a row after which the run stops", affects_result=False, ge=1)
+    log_every: int = setting(10, "steps between two lines of metrics.jsonl", affects_result=False, ge=1)
+    evaluate_every: int = setting(1000, "steps between two validations", affects_result=False, ge=1)
+    checkpoint_every: int = setting(1000, "steps between two checkpoints", affects_result=False, ge=1)
     checkpoint_seconds: float = setting(
         1800, "seconds after which a checkpoint is due anyway", affects_result=False, gt=0
     )
     checkpoint_memory: float = setting(
         64, "GB of memory that may hold copies of the state which wait for the disk", affects_result=False, gt=0
     )
-    keep: int = setting(2, "newest checkpoints kept", affects_result=False, ge=1)
+    keep_last: int = setting(2, "newest checkpoints kept", affects_result=False, ge=1)
     keep_every: int = setting(
-        0, "checkpoints whose update is a multiple of this stay too; 0: none", affects_result=False, ge=0
+        0, "checkpoints whose step is a multiple of this stay too; 0: none", affects_result=False, ge=0
     )
     keep_best: bool = setting(
         False,
@@ -175,13 +209,13 @@ class TrainSettings(Section):
         affects_result=False,
     )
     trackers: tuple[Literal["mlflow", "wandb"], ...] = setting(
-        (), "who is told the numbers besides metrics.jsonl and TensorBoard's file; extras", affects_result=False
+        (), "who gets the numbers besides metrics.jsonl and TensorBoard's file; extras", affects_result=False
     )
 
     @model_validator(mode="after")
     def _one_start(self) -> TrainSettings:
-        if self.start_from and (self.start_from_frequencies or self.initialisation != "normal"):
-            raise ValueError("start_from brings its weights: leave out start_from_frequencies and initialisation")
+        if self.init_from and (self.init_bias_from_unigram or self.initialisation != "normal"):
+            raise ValueError("init_from brings its weights: leave out init_bias_from_unigram and initialisation")
         return self
 
 
@@ -189,7 +223,7 @@ class PretrainConfig(Section):
     """The package's settings."""
 
     model: ModelSettings = setting(default_factory=ModelSettings, description="the architecture")
-    data: DataSettings = setting(default_factory=DataSettings, description="samples and masks")
+    data: DataSettings = setting(default_factory=DataSettings, description="sequences and masks")
     pairs: PairSettings = setting(default_factory=PairSettings, description="parallel text")
     train: TrainSettings = setting(default_factory=TrainSettings, description="the optimisation")
 
@@ -209,8 +243,8 @@ def _pair_files(config: PairsConfig) -> dict[str, str]:
 
 
 def _start_files(config: PretrainConfig) -> dict[str, str]:
-    folder = config.train.start_from
-    return dict.fromkeys(files_of(Path(folder)), "train.start_from") if folder else {}
+    folder = config.train.init_from
+    return dict.fromkeys(files_of(Path(folder)), "train.init_from") if folder else {}
 
 
 class ExportConfig(Section):
@@ -223,28 +257,28 @@ PACKAGE = Package(
     stages=(
         Stage(
             name="pretrain.pairs",
-            version=1,
+            version=2,
             config=PairsConfig,
             run="pretrain.data.pairs:run",
-            summary="pairs of translations as samples, for the objective TLM; none unless files are named",
+            summary="pairs of translations as sequences, for the objective TLM; none unless files are named",
             inputs=("tokenizer.encode", "tokenizer.train"),
             outside=_pair_files,
             resumable=True,
         ),
         Stage(
             name="pretrain.train",
-            version=2,
+            version=3,
             extra="train",
             config=PretrainConfig,
             run="pretrain.ranks.launch:run",
-            summary="train a masked language model on the samples",
+            summary="train a masked language model on the sequences",
             inputs=("tokenizer.encode", "tokenizer.train", "pretrain.pairs"),
             outside=_start_files,
             resumable=True,
         ),
         Stage(
             name="pretrain.export",
-            version=1,
+            version=2,
             extra="train",
             config=ExportConfig,
             run="pretrain.export:run",

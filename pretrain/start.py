@@ -1,6 +1,6 @@
-"""What a training goes on from: a model that is there, with the vocabulary of the samples or with another.
+"""What a training starts from: an existing model, with the vocabulary of the sequences or with another.
 
-A folder in Hugging Face's layout and the samples' tokenizer -> each parameter's name and what makes its first value.
+A folder in Hugging Face's layout and the sequences' tokenizer -> each parameter's name and what makes its first value.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from torch import Tensor
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pretrain.config_file import CONFIG, read_config
-from pretrain.folder import check_pieces, check_tied, from_hugging_face, open_weights
+from pretrain.folder import check_tied, check_tokens, from_hugging_face, open_weights
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, initial_values
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 
-OF_PIECES = ("encoder.embeddings.pieces.weight", "head.bias")
-"""Parameters with a row a piece."""
+OF_TOKENS = ("encoder.embeddings.tokens.weight", "head.bias")
+"""Parameters with a row a token."""
 
-OWN = ("vocabulary_rows", "dropout", "attention_dropout", "layer_norm_eps")
+OWN = ("vocab_size", "dropout", "attention_dropout", "layer_norm_eps")
 """What may differ from the settings: rows and dropout are the settings', layer_norm_eps is the model's."""
 
 APART = "\ue000"
-"""A character of nobody's, which no piece holds: what stands behind it is cut into pieces as if within a word."""
+"""A character of nobody's, which no token holds: what stands behind it is cut into tokens as if within a word."""
 
 AT_ONCE = 2**14
 """Rows that are added up at once."""
@@ -54,7 +54,7 @@ class Rows:
         return np.bincount(self.new, minlength=self.size)
 
     def put(self, old: Tensor, into: Tensor) -> Tensor:
-        """``into`` [rows, …] with the means of rows of ``old``. Rows of which none are told, and those beyond, stay.
+        """``into`` [rows, …] with the means of rows of ``old``. Rows without any, and those beyond, stay.
 
         No third tensor of that size is made: XXL's table has 4 GB, and every rank does this.
         """
@@ -69,12 +69,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Start:
-    """A model to go on from: its folder, its architecture, and what its rows become for so many pieces."""
+    """A model to start from: its folder, its architecture, and what its rows become for so many tokens."""
 
     folder: Path
     config: ModelConfig
     rows: Rows
-    pieces: int
+    tokens: int
 
     def values(self, model: MaskedLanguageModel, seed: int) -> Values:
         """The first value of each of ``model``'s parameters, whole, in fp32 on the CPU, read one after the other.
@@ -87,17 +87,17 @@ class Start:
             yield name, partial(self._made, name, tensor, fresh[name])
 
     def _made(self, name: str, tensor: Tensor, fresh: Callable[[], Tensor]) -> Tensor:
-        return self.rows.put(tensor, fresh()) if name in OF_PIECES else tensor
+        return self.rows.put(tensor, fresh()) if name in OF_TOKENS else tensor
 
     def counts(self) -> Counts:
-        """How many pieces have the old model's row, how many the mean of several, and how many a row that is new."""
-        parts = self.rows.parts[: self.pieces]
+        """How many tokens have the old model's row, how many the mean of several, and how many a row that is new."""
+        parts = self.rows.parts[: self.tokens]
         found = {"taken": parts == 1, "composed": parts > 1, "new": parts == 0}
-        return {f"pieces_{name}": int(which.sum()) for name, which in found.items()}
+        return {f"tokens_{name}": int(which.sum()) for name, which in found.items()}
 
 
 def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Start:
-    """The model in ``folder``, for samples of the tokenizer in another folder.
+    """The model in ``folder``, for sequences of the tokenizer in another folder.
 
     Errors: XlmrError for a model of another architecture, or a folder that lacks something.
     """
@@ -105,9 +105,9 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     check_architecture(folder, config, architecture)
     check_tied(open_weights(folder, config), folder)
     old, new = load_tokenizer(folder), load_tokenizer(tokenizer)
-    check_pieces(folder, old.vocabulary_size, config)
+    check_tokens(folder, old.vocabulary_size, config)
     if old.vocabulary == new.vocabulary:
-        every = np.arange(min(config.vocabulary_rows, architecture.vocabulary_rows))
+        every = np.arange(min(config.vocab_size, architecture.vocab_size))
         rows = Rows(every, every, len(every))
     else:
         rows = rows_between(old, new)
@@ -121,7 +121,7 @@ def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -
     if differ:
         said = ", ".join(f"{name} {value}" for name, value in differ.items())
         raise XlmrError(
-            f"{folder / CONFIG}: the model to go on from has {said};"
+            f"{folder / CONFIG}: the model to start from has {said};"
             f" the settings say {', '.join(str(ours[name]) for name in differ)}",
             f"set {', '.join(f'pretrain.model.{name}' for name in differ)} to that",
         )
@@ -160,14 +160,14 @@ def _is_text(tokenizer: Tokenizer, number: int) -> bool:
     """Whether a token stands for its own characters: not for a byte, and not for nothing."""
     if number > tokenizer.mask:
         return True
-    known, piece = tokenizer.processor, number - 1
-    return not (known.is_byte(piece) or known.is_control(piece) or known.is_unused(piece))
+    known, token = tokenizer.processor, number - 1
+    return not (known.is_byte(token) or known.is_control(token) or known.is_unused(token))
 
 
-def spell(pieces: list[str], model: sentencepiece.SentencePieceProcessor) -> list[list[int]]:
-    """SentencePiece's ids of each piece's text, unknown ones left out; ▁ is a space, without it they are of a word."""
+def spell(tokens: list[str], model: sentencepiece.SentencePieceProcessor) -> list[list[int]]:
+    """SentencePiece's ids of each token's text, unknown ones left out; ▁ is a space, without it they are of a word."""
     skipped = len(model.encode(APART))
-    texts = [piece[1:] if piece.startswith("▁") else APART + piece for piece in pieces]
+    texts = [token[1:] if token.startswith("▁") else APART + token for token in tokens]
     found = model.encode([text.replace("▁", " ") for text in texts])
     inside = [ids[skipped:] if text.startswith(APART) else ids for ids, text in zip(found, texts, strict=True)]
     return [[number for number in ids if number != model.unk_id()] for ids in inside]

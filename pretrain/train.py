@@ -1,6 +1,6 @@
-"""Stage pretrain.train: samples in; checkpoints, metrics.jsonl and baselines.json out. The loop stands in ``loop``.
+"""Stage pretrain.train: sequences in; checkpoints, metrics.jsonl and baselines.json out. The loop stands in ``loop``.
 
-An interrupted run goes on from its newest whole checkpoint, and gives the same weights as one that was not: to the bit
+An interrupted run resumes from its newest whole checkpoint, and gives the same weights as one that was not: to the bit
 on CPUs; on GPUs up to the order in which some sums are made, unless ``deterministic`` is set.
 """
 
@@ -20,45 +20,45 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
-from pretrain.data.samples import SampleFolder, check_tokenizer, check_vocabulary, open_samples, read_listing
+from pretrain.data.sequences import SequenceFolder, check_tokenizer, check_vocabulary, open_sequences, read_listing
 from pretrain.engine import Engine
-from pretrain.folder import PIECES
+from pretrain.folder import TOKENIZER_MODEL
 from pretrain.loop import CHECKPOINTS, Material, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
-from pretrain.ranks.device import enough_memory, let_go_of_memory, missed_gpus
+from pretrain.ranks.device import enough_memory, free_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
 from pretrain.start import read_start
 from pretrain.tokenizer_files import check_files
-from pretrain.validation import count_pieces
+from pretrain.validation import count_tokens
 from tokenizer.folder import load_tokenizer
 
 SMALLER = (
-    "lower pretrain.train.micro_batch, set pretrain.train.recompute, or raise zero_stage or tensor_parallel;"
-    " xlmr pretrain plan says what fits"
+    "lower pretrain.train.micro_batch, set pretrain.train.activation_checkpointing, or raise zero_stage or"
+    " tensor_parallel; xlmr pretrain plan says what fits"
 )
 """What to do where a GPU's memory does not suffice."""
 
-__all__ = ["CHECKPOINTS", "architecture_of", "run", "start_from_frequencies"]
+__all__ = ["CHECKPOINTS", "architecture_of", "init_bias_from_unigram", "run"]
 
 
 def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """The stage. Errors: XlmrError when the samples do not fit the model, or when the updates are not finite."""
+    """The stage. Errors: XlmrError when the sequences do not fit the model, or when the steps are not finite."""
     try:
         return _train(config, inputs, output, context)
     finally:
-        let_go_of_memory()  # processes that fine-tune come next, on the same GPU
+        free_memory()  # processes that fine-tune come next, on the same GPU
 
 
 def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     settings = config.train
     material = open_material(inputs)
-    warn_of_languages(material.samples, context)
+    warn_of_languages(material.sequences, context)
     if missed := missed_gpus():
-        context.warn(f"training goes on the CPU, and this machine has GPUs: {missed}")
-    architecture, start = architecture_of(config.model, material.samples), None
-    if settings.start_from:
-        start = read_start(Path(settings.start_from), architecture, inputs["tokenizer.train"])
+        context.warn(f"training runs on the CPU, and this machine has GPUs: {missed}")
+    architecture, start = architecture_of(config.model, material.sequences), None
+    if settings.init_from:
+        start = read_start(Path(settings.init_from), architecture, inputs["tokenizer.train"])
         architecture = replace(architecture, layer_norm_eps=start.config.layer_norm_eps)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -68,8 +68,8 @@ def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Contex
     values = None
     if start is not None:
         values, about = start.values(model, config.data.seed), about | start.counts()
-    elif settings.start_from_frequencies:
-        start_from_frequencies(model, material.samples)
+    elif settings.init_bias_from_unigram:
+        init_bias_from_unigram(model, material.sequences)
     try:
         with algorithms(deterministic=settings.deterministic), training_engine(model, config, values) as engine:
             return Training(engine, architecture, material, config, output, context).run() | about
@@ -108,53 +108,54 @@ def algorithms(*, deterministic: bool) -> Iterator[None]:
 
 def open_material(inputs: Inputs) -> Material:
     """What the stages before made. Errors: XlmrError when it does not fit together."""
-    samples = open_samples(inputs["tokenizer.encode"])
+    sequences = open_sequences(inputs["tokenizer.encode"])
     pairs = read_listing(inputs["pretrain.pairs"]) if "pretrain.pairs" in inputs else None
     if pairs is not None:
-        have = (pairs.vocabulary_size, pairs.sample_length)
-        if have != (samples.vocabulary_size, samples.sample_length):
+        have = (pairs.vocabulary_size, pairs.sequence_length)
+        if have != (sequences.vocabulary_size, sequences.sequence_length):
             raise XlmrError(
-                f"{inputs['pretrain.pairs']}: a vocabulary of {have[0]} and samples of {have[1]} pieces,"
-                f" the other samples have {samples.vocabulary_size} and {samples.sample_length}",
+                f"{inputs['pretrain.pairs']}: a vocabulary of {have[0]} and sequences of {have[1]} tokens,"
+                f" the other sequences have {sequences.vocabulary_size} and {sequences.sequence_length}",
                 "run pretrain.pairs again",
             )
     tokenizer = inputs.get("tokenizer.train")
     if tokenizer is not None:
         check_files(tokenizer)  # pretrain.export needs them when the training is done
-        check_tokenizer(inputs["tokenizer.encode"], samples, load_tokenizer(tokenizer).vocabulary_size)
-        check_vocabulary(inputs["tokenizer.encode"], samples, tokenizer / PIECES)
-    return Material(samples, pairs, tokenizer)
+        check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(tokenizer).vocabulary_size)
+        check_vocabulary(inputs["tokenizer.encode"], sequences, tokenizer / TOKENIZER_MODEL)
+    return Material(sequences, pairs, tokenizer)
 
 
-def warn_of_languages(samples: SampleFolder, context: Context) -> None:
-    """Say which languages are left out, and which have one sample that is seen again and again."""
-    if samples.empty:
-        context.warn(f"no training samples, so left out: {', '.join(samples.empty)}")
-    alone = [language for language, array in samples.train.items() if len(array) == 1]
+def warn_of_languages(sequences: SequenceFolder, context: Context) -> None:
+    """Say which languages are left out, and which have one sequence that is seen again and again."""
+    if sequences.empty:
+        context.warn(f"no training sequences, so left out: {', '.join(sequences.empty)}")
+    alone = [language for language, array in sequences.train.items() if len(array) == 1]
     if alone:
-        context.warn(f"one training sample only, which is seen again and again: {', '.join(alone)}")
+        context.warn(f"one training sequence only, which is seen again and again: {', '.join(alone)}")
 
 
-def architecture_of(settings: ModelSettings, samples: SampleFolder) -> ModelConfig:
-    """The architecture for these samples. Errors: XlmrError when the samples are longer than the position table."""
+def architecture_of(settings: ModelSettings, sequences: SequenceFolder) -> ModelConfig:
+    """The architecture for these sequences. Errors: XlmrError when the sequences are longer than the position table."""
     values = settings.model_dump()
-    multiple = values.pop("rows_multiple_of")
-    config = ModelConfig(vocabulary_rows=-(-samples.vocabulary_size // multiple) * multiple, **values)
-    if samples.sample_length > config.longest_sample:
+    multiple = values.pop("pad_vocab_to_multiple_of")
+    config = ModelConfig(vocab_size=-(-sequences.vocabulary_size // multiple) * multiple, **values)
+    if sequences.sequence_length > config.max_sequence_length:
         raise XlmrError(
-            f"samples have {samples.sample_length} pieces, the model has positions for {config.longest_sample}",
-            f"set pretrain.model.positions to {samples.sample_length + 2} or more",
+            f"sequences have {sequences.sequence_length} tokens,"
+            f" the model has positions for {config.max_sequence_length}",
+            f"set pretrain.model.max_position_embeddings to {sequences.sequence_length + 2} or more",
         )
     return config
 
 
-def start_from_frequencies(model: MaskedLanguageModel, samples: SampleFolder) -> None:
-    """Let the head's bias be ln of the pieces' frequencies, add-one; the rest of the model may be on the meta device.
+def init_bias_from_unigram(model: MaskedLanguageModel, sequences: SequenceFolder) -> None:
+    """Let the head's bias be ln of the tokens' frequencies, add-one; the rest of the model may be on the meta device.
 
-    Adam moves a bias by about the learning rate an update, so a short run would otherwise pay thousands of updates
+    Adam moves a bias by about the learning rate a step, so a short run would otherwise pay thousands of steps
     for it, or bend the tied table into saying it.
     """
-    counts = np.sum(list(count_pieces(samples).values()), axis=0) + 1.0
+    counts = np.sum(list(count_tokens(sequences).values()), axis=0) + 1.0
     bias = torch.full(model.head.bias.shape, -float(np.log(counts.sum())))
     bias[: len(counts)] = torch.from_numpy(np.log(counts / counts.sum()))
     model.head.bias = nn.Parameter(bias)

@@ -1,6 +1,6 @@
-"""Validation: the same samples with the same masks each time, scored by language; and what knows less than the model.
+"""Validation: the same sequences with the same masks each time, scored by language; and what knows less than the model.
 
-Two baselines say what a loss means: guessing evenly, and knowing how often each piece occurs.
+Two baselines say what a loss means: guessing evenly, and knowing how often each token occurs.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrain.data.masking import MaskedBatch, mask_samples
-from pretrain.data.samples import SampleArray, SampleFolder
+from pretrain.data.masking import MaskedBatch, mask_sequences
+from pretrain.data.sequences import SequenceArray, SequenceFolder
 
 NEVER_TRAINED = 2**62
-"""Stands in the place of the update when validation masks are drawn, so that they are nobody else's."""
+"""Stands in the place of the step when validation masks are drawn, so that they are nobody else's."""
 
-UNIGRAM_SAMPLES = 20_000
-"""Training samples of a language whose pieces are counted; ten million pieces say enough about frequencies."""
+UNIGRAM_SEQUENCES = 20_000
+"""Training sequences of a language whose tokens are counted; ten million tokens say enough about frequencies."""
 
 
 class Scorer(Protocol):
@@ -45,14 +45,14 @@ class Losses:
 
 
 class Validation:
-    """The masked validation samples, by language."""
+    """The masked validation sequences, by language."""
 
-    def __init__(self, folder: SampleFolder, samples: int, rate: float, seed: int) -> None:
+    def __init__(self, folder: SequenceFolder, sequences: int, rate: float, seed: int) -> None:
         self.batches = {
-            language: _mask(array, folder, samples, rate, seed, code)
+            language: _mask(array, folder, sequences, rate, seed, code)
             for code, (language, array) in enumerate(folder.validation.items())
         }
-        self.batches = {language: batch for language, batch in self.batches.items() if len(batch.targets)}
+        self.batches = {language: batch for language, batch in self.batches.items() if len(batch.labels)}
 
     def losses(self, scorer: Scorer, micro_batch: int) -> Losses:
         """The losses by ``scorer``. The data ranks share the work, each asking equally often."""
@@ -70,39 +70,41 @@ class Validation:
         return math.log(vocabulary_size)
 
     def unigram_losses(self, counts: Mapping[str, NDArray[np.int64]]) -> Losses:
-        """The cross-entropy of the pieces' frequencies in training, over all languages, add-one."""
+        """The cross-entropy of the tokens' frequencies in training, over all languages, add-one."""
         total = np.sum(list(counts.values()), axis=0) + 1
         surprise = -np.log(total / total.sum())
-        return self._means({language: float(surprise[b.targets].sum()) for language, b in self.batches.items()})
+        return self._means({language: float(surprise[b.labels].sum()) for language, b in self.batches.items()})
 
     def language_unigram_losses(self, counts: Mapping[str, NDArray[np.int64]]) -> Losses:
         """The same with each language's own frequencies: what is known when only the language is known."""
         sums = {}
         for language, batch in self.batches.items():
             own = counts[language] + 1
-            sums[language] = float(-np.log(own[batch.targets] / own.sum()).sum())
+            sums[language] = float(-np.log(own[batch.labels] / own.sum()).sum())
         return self._means(sums)
 
     def _means(self, sums: Mapping[str, float]) -> Losses:
-        amounts = {language: len(batch.targets) for language, batch in self.batches.items()}
+        amounts = {language: len(batch.labels) for language, batch in self.batches.items()}
         by_language = {language: total / amounts[language] for language, total in sums.items()}
         return Losses(sum(sums.values()) / sum(amounts.values()) if sums else math.nan, by_language)
 
 
-def count_pieces(folder: SampleFolder) -> dict[str, NDArray[np.int64]]:
+def count_tokens(folder: SequenceFolder) -> dict[str, NDArray[np.int64]]:
     """How often each id occurs in training, by language; ids that are never predicted count nothing."""
     counts = {}
     for language in folder.train.keys() | folder.validation.keys():
         array = folder.train.get(language)
         size = folder.vocabulary_size
-        counted = array.count_pieces(UNIGRAM_SAMPLES) if array else np.zeros(size, np.int64)
+        counted = array.count_tokens(UNIGRAM_SEQUENCES) if array else np.zeros(size, np.int64)
         counted[:4] = counted[-1] = 0
         counts[language] = counted
     return counts
 
 
-def _mask(array: SampleArray, folder: SampleFolder, samples: int, rate: float, seed: int, code: int) -> MaskedBatch:
-    index = np.arange(min(samples, len(array)), dtype=np.int64)
-    ids = np.empty((len(index), folder.sample_length), np.int64)
+def _mask(
+    array: SequenceArray, folder: SequenceFolder, sequences: int, rate: float, seed: int, code: int
+) -> MaskedBatch:
+    index = np.arange(min(sequences, len(array)), dtype=np.int64)
+    ids = np.empty((len(index), folder.sequence_length), np.int64)
     array.read(index, ids)
-    return mask_samples(ids, folder.masked, rate, seed, NEVER_TRAINED + code, index)
+    return mask_sequences(ids, folder.masked, rate, seed, NEVER_TRAINED + code, index)

@@ -1,7 +1,7 @@
-"""The stage tokenizer.encode: the corpus as samples of pieces, in memory-mappable files, and what it counted.
+"""The stage tokenizer.encode: the corpus as sequences of pieces, in memory-mappable files, and what it counted.
 
 A shard is a corpus file, or several small ones. Documents go to train or validation by a hash, are encoded in batches,
-and each file's two streams are cut into samples. samples.json lists the files.
+and each file's two streams are cut into sequences. sequences.json lists the files.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pipeline.storage import sha256_of_file, write_json
 from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.folder import load_tokenizer
-from tokenizer.layout import SampleWriter, piece_type
+from tokenizer.layout import SequenceWriter, piece_type
 from tokenizer.pieces import UNK, Ids, Tokenizer
 from tokenizer.stages import MODEL_FILE, EncodeSettings, EncodeStage
 
-SAMPLES = "samples.json"
+SEQUENCES = "sequences.json"
 SPLITS = ("train", "validation")
 SALT = "validation"
 WHOLE = 1 << 64
@@ -53,8 +53,8 @@ class EncodeFile:
     threshold: int
     text_bytes: int = 0
 
-    def samples(self, split: str) -> Path:
-        """Where its samples lie inside the output: ``<language>/<split>-<number>.bin``."""
+    def sequences(self, split: str) -> Path:
+        """Where its sequences lie inside the output: ``<language>/<split>-<number>.bin``."""
         return Path(self.file.language) / f"{split}-{self.number:05d}.bin"
 
 
@@ -73,7 +73,7 @@ class EncodeShard:
 
 
 def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Encode the corpus and list the samples."""
+    """Encode the corpus and list the sequences."""
     settings = config.encode
     model = inputs["tokenizer.train"]
     tokenizer = load_tokenizer(model)
@@ -83,21 +83,21 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     counted = context.map_shards(partial(encode_shard, settings), shards)
     counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
     entries = {language: _entry(language, files, counts) for language in by_language(f.file for f in files)}
-    languages = {name: entry for name, entry in entries.items() if any(entry[split]["samples"] for split in SPLITS)}
+    languages = {name: entry for name, entry in entries.items() if any(entry[split]["sequences"] for split in SPLITS)}
     write_json(
-        output / SAMPLES,
+        output / SEQUENCES,
         {
             "vocabulary_size": vocabulary_size,
             "vocabulary_sha256": sha256_of_file(model / MODEL_FILE),
-            "mask": tokenizer.mask,
-            "sample_length": settings.sample_length,
+            "mask_token_id": tokenizer.mask,
+            "sequence_length": settings.sequence_length,
             "dtype": piece_type(vocabulary_size).name,
             "languages": languages,
         },
     )
     if empty := sorted(entries.keys() - languages.keys()):
-        context.warn(f"no text, so no samples: {', '.join(empty)}")
-    if alone := [name for name, entry in languages.items() if not entry["validation"]["samples"]]:
+        context.warn(f"no text, so no sequences: {', '.join(empty)}")
+    if alone := [name for name, entry in languages.items() if not entry["validation"]["sequences"]]:
         context.warn(f"one document only, so no validation: {', '.join(alone)}")
     return {"languages": len(languages), **sum_counts(counts)}
 
@@ -149,7 +149,7 @@ def _entry(language: str, files: Sequence[EncodeFile], counts: dict[str, Counts]
     entry: dict[str, Any] = {}
     for split in SPLITS:
         own = {file: counts[file.file.name][split] for file in files if file.file.language == language}
-        names = [file.samples(split).as_posix() for file, count in own.items() if count["samples"]]
+        names = [file.sequences(split).as_posix() for file, count in own.items() if count["sequences"]]
         entry[split] = {**sum_counts({file.file.name: count for file, count in own.items()}), "files": names}
     return entry
 
@@ -172,7 +172,7 @@ def validation_threshold(files: Sequence[CorpusFile], documents: int, share: flo
 
 
 def encode_shard(settings: EncodeSettings, shard: EncodeShard, workspace: Path) -> ShardReport:
-    """Encode the files of a shard. Memory: the model, one batch of documents and one sample a split."""
+    """Encode the files of a shard. Memory: the model, one batch of documents and one sequence a split."""
     tokenizer, coverage = _load(shard.model)
     files = {
         file.file.name: _encode_file(settings, file, Encoder(tokenizer, coverage, settings.sentence), workspace)
@@ -185,7 +185,7 @@ def _encode_file(settings: EncodeSettings, file: EncodeFile, encoder: Encoder, w
     dtype = piece_type(encoder.tokenizer.vocabulary_size)
     complete = settings.break_mode == "complete"
     writers = {
-        split: SampleWriter(workspace / file.samples(split), settings.sample_length, dtype, complete=complete)
+        split: SequenceWriter(workspace / file.sequences(split), settings.sequence_length, dtype, complete=complete)
         for split in SPLITS
     }
     counts: dict[str, list[Counts]] = {split: [count_nothing()] for split in SPLITS}
@@ -199,7 +199,7 @@ def _encode_file(settings: EncodeSettings, file: EncodeFile, encoder: Encoder, w
                 counts[split].append(counted)
     for split, writer in writers.items():
         writer.close()
-        counts[split].append({"samples": writer.samples})
+        counts[split].append({"sequences": writer.sequences})
     return {split: sum_counts(counts[split]) for split in SPLITS}
 
 

@@ -1,4 +1,4 @@
-"""Streams cut into samples: rows of <s> and pieces, written as they fill up, in memory that does not grow."""
+"""Streams cut into sequences: rows of <s> and pieces, written as they fill up, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def piece_type(vocabulary_size: int) -> np.dtype:
     return np.dtype("<u2" if vocabulary_size <= 1 << 16 else "<u4")
 
 
-class SampleWriter:
-    """Takes a stream of documents, writes samples [length] to one file: ``<s>``, then length - 1 pieces.
+class SequenceWriter:
+    """Takes a stream of documents, writes sequences [length] to one file: ``<s>``, then length - 1 pieces.
 
     ``complete=False`` is fairseq's "none": pieces follow one another without regard to documents.
-    ``complete=True`` is its "complete": a document that does not fit in what is left of a sample begins the
-    next one, the gap is ``<pad>``; one longer than a sample is cut. The last sample is padded. A stream
+    ``complete=True`` is its "complete": a document that does not fit in what is left of a sequence begins the
+    next one, the gap is ``<pad>``; one longer than a sequence is cut. The last sequence is padded. A stream
     without pieces makes no file.
     """
 
     def __init__(self, path: Path, length: int, dtype: np.dtype, *, complete: bool = False) -> None:
-        self.samples = 0
+        self.sequences = 0
         self._path, self._dtype, self._complete = path, dtype, complete
-        self._package = length - 1
+        self._ids_per_row = length - 1
         self._rest: Ids = np.empty(0, dtype=np.int32)
         self._rest_lengths: Lengths = np.empty(0, dtype=np.int64)
         self._file: IO[bytes] | None = None
@@ -40,44 +40,44 @@ class SampleWriter:
         stream = np.concatenate([self._rest, stream])
         if self._complete:
             lengths = np.concatenate([self._rest_lengths, lengths])
-            starts = complete_starts(lengths, self._package)
-            # The last sample may still have package for the next document: it is laid out again, with that.
+            starts = complete_starts(lengths, self._ids_per_row)
+            # The last sequence may still have space for the next document: it is laid out again, with that.
             kept = starts[-1] if len(starts) else 0
             self._write(stream[:kept], starts)
             self._rest_lengths = _lengths_from(lengths, kept)
         else:
-            kept = len(stream) // self._package * self._package
-            self._write(stream[:kept], np.arange(0, kept + 1, self._package))
+            kept = len(stream) // self._ids_per_row * self._ids_per_row
+            self._write(stream[:kept], np.arange(0, kept + 1, self._ids_per_row))
         self._rest = stream[kept:]
 
     def close(self) -> None:
-        """Write what is left as the last sample."""
+        """Write what is left as the last sequence."""
         if len(self._rest):
             self._write(self._rest, np.array([0, len(self._rest)]))
         if self._file is not None:
             self._file.close()
 
     def _write(self, stream: Ids, bounds: NDArray[np.int64]) -> None:
-        """Write the samples stream[bounds[i]:bounds[i + 1]]."""
+        """Write the sequences stream[bounds[i]:bounds[i + 1]]."""
         sizes = np.diff(bounds)
         if not len(sizes):
             return
-        rows = np.empty((len(sizes), self._package + 1), dtype=self._dtype)
-        if len(stream) == len(sizes) * self._package:
-            rows[:, 1:] = stream.reshape(-1, self._package)
+        rows = np.empty((len(sizes), self._ids_per_row + 1), dtype=self._dtype)
+        if len(stream) == len(sizes) * self._ids_per_row:
+            rows[:, 1:] = stream.reshape(-1, self._ids_per_row)
         else:
             rows[:, 1:] = PAD
-            rows[:, 1:][np.arange(self._package) < sizes[:, None]] = stream
+            rows[:, 1:][np.arange(self._ids_per_row) < sizes[:, None]] = stream
         rows[:, 0] = BOS
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb")
         self._file.write(rows.data)
-        self.samples += len(rows)
+        self.sequences += len(rows)
 
 
 def complete_starts(lengths: Lengths, package: int) -> NDArray[np.int64]:
-    """Where samples of at most ``package`` pieces begin, when documents of these lengths are not broken if they
+    """Where sequences of at most ``package`` pieces begin, when documents of these lengths are not broken if they
     fit.
 
     A step a document, not a piece: a document of n pieces takes the package that is left, or begins a sample

@@ -15,7 +15,7 @@ from pipeline.charts import bars, chart, side_by_side
 from pipeline.report import ReportSection, table
 from pipeline.storage import read_json
 from pipeline.words import short_number, size
-from tokenizer.encode import SAMPLES
+from tokenizer.encode import SEQUENCES
 from tokenizer.sample import LANGUAGES
 from tokenizer.study import STUDY
 from tokenizer.train import SCRIPTS
@@ -35,7 +35,7 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     drawers: dict[str, Callable[[Path], ReportSection | None]] = {
         "tokenizer.sample": lambda folder: training_text(read_json(folder / LANGUAGES)),
         "tokenizer.train": lambda folder: vocabulary(read_json(folder / SCRIPTS)),
-        "tokenizer.encode": lambda folder: segmentation(read_json(folder / SAMPLES)),
+        "tokenizer.encode": lambda folder: segmentation(read_json(folder / SEQUENCES)),
         "tokenizer.study": lambda folder: study(read_json(folder / STUDY)),
     }
     drawn = [draw(outputs[name]) for name, draw in drawers.items() if name in outputs]
@@ -126,18 +126,18 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
                 100 * merged[code]["unknown"] / merged[code]["pieces"],
                 100 * (1 - merged[code]["unknown_characters"] / max(merged[code]["characters"], 1)),
                 merged[code]["pieces"],
-                listing["languages"][code]["train"]["samples"],
-                listing["languages"][code]["validation"]["samples"],
+                listing["languages"][code]["train"]["sequences"],
+                listing["languages"][code]["validation"]["sequences"],
             )
             for code, rate in sorted(rates.items())
         ],
         caption="Words are what white space parts. All encoded text counts, without </s>.",
     )
-    samples = sum(entry["train"]["samples"] for entry in listing["languages"].values())
+    samples = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
     pieces = sum(of["pieces"] for of in merged.values())
     lead = (
         f"{pieces:,} pieces in all and {samples:,} training samples of "
-        f"{listing['sample_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
+        f"{listing['sequence_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
         f"Bars: pieces per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
     )
     figures = [("vocabulary", f"{listing['vocabulary_size']:,}"), ("pieces of text", short_number(pieces))]

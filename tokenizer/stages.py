@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, model_validator
 
@@ -198,7 +198,11 @@ class TrainSettings(Section):
 class EncodeSettings(Section):
     """The corpus as samples of pieces."""
 
-    sample_length: int = setting(
+    renamed: ClassVar[Mapping[str, str]] = {
+        "sample_length": "sequence_length",
+    }
+
+    sequence_length: int = setting(
         512, "pieces of a sample, <s> included", source="XLM-R §3, RoBERTa §4", ge=8, le=1 << 20
     )
     break_mode: Literal["none", "complete"] = setting(
@@ -342,7 +346,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="tokenizer.encode",
-            version=4,
+            version=5,
             config=EncodeStage,
             run="tokenizer.encode:run",
             summary="turn the corpus into samples of pieces",

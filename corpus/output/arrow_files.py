@@ -61,7 +61,7 @@ class BatchWriter:
     def __init__(self, path: Path, schema: pa.Schema, compression: str, batch_bytes: int) -> None:
         options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         self._writer = pa.ipc.new_file(str(path), schema, options=options)
-        self._batch_bytes = self._package = batch_bytes
+        self._batch_bytes = self._space = batch_bytes
         self._waiting: list[pa.RecordBatch] = []
 
     def __enter__(self) -> BatchWriter:
@@ -79,10 +79,10 @@ class BatchWriter:
         ends = np.cumsum(sizes)
         start = 0
         while start < rows.num_rows:
-            stop = next_stop(ends, start, self._package, empty=not self._waiting)
+            stop = next_stop(ends, start, self._space, empty=not self._waiting)
             if stop > start:
                 self._waiting.append(rows.slice(start, stop - start))
-                self._package -= int(sizes[start:stop].sum())
+                self._space -= int(sizes[start:stop].sum())
             if stop < rows.num_rows:
                 self._flush()
             start = stop
@@ -91,4 +91,4 @@ class BatchWriter:
         if self._waiting:
             self._writer.write_batch(pa.concat_batches(self._waiting))
             self._waiting.clear()
-        self._package = self._batch_bytes
+        self._space = self._batch_bytes

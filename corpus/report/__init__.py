@@ -18,7 +18,7 @@ from pipeline.manifest import read_manifest
 from pipeline.report import ReportSection
 from pipeline.storage import read_json
 
-SAMPLES = "samples.json"
+SEQUENCES = "sequences.json"
 """What tokenizer.encode writes: pieces by language."""
 
 
@@ -52,5 +52,5 @@ def _pieces(outputs: Mapping[str, Path]) -> dict[str, int]:
     """Pieces of each language, if the corpus was encoded; another package's file, known by its form alone."""
     if "tokenizer.encode" not in outputs:
         return {}
-    languages = read_json(outputs["tokenizer.encode"] / SAMPLES)["languages"]
+    languages = read_json(outputs["tokenizer.encode"] / SEQUENCES)["languages"]
     return {language: sum(split["pieces"] for split in entry.values()) for language, entry in languages.items()}

@@ -17,8 +17,8 @@ class ClassificationHead(nn.Module):
     def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(config.width, config.width)
-        self.out_proj = nn.Linear(config.width, classes)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, classes)
         initialise(self.dense, self.out_proj)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class PieceHead(nn.Module):
     def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(config.width, classes)
+        self.out = nn.Linear(config.hidden_size, classes)
         initialise(self.out)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from finetune.stages import Protocol, Recipe
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
-from pretrain.folder import check_pieces, open_weights
-from pretrain.ranks.together import current_crew
+from pretrain.folder import check_tokens, open_weights
+from pretrain.ranks.collectives import current_rank_group
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable
 from tokenizer.pieces import Tokenizer
@@ -28,12 +28,12 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
     """
     config = read_config(encoder)
     open_weights(encoder, config)
-    _check_recipe(recipe, data.kind, config.longest_sample)
+    _check_recipe(recipe, data.kind, config.max_sequence_length)
     for split in SPLITS:
         if not getattr(data, split):
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
     tokenizer = load_tokenizer(encoder)
-    check_pieces(encoder, tokenizer.vocabulary_size, config)
+    check_tokens(encoder, tokenizer.vocabulary_size, config)
     check_exportable(tokenizer)  # it is written into the folder of each trained model
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
         raise XlmrError(
@@ -50,7 +50,7 @@ def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
             f"set finetune.recipe.longest to {most} or less",
         )
     shared = recipe.tensor_parallel
-    if shared > 1 and current_crew() is None:
+    if shared > 1 and current_rank_group() is None:
         raise XlmrError(
             f"finetune.recipe.tensor_parallel is {shared}, and this is one process",
             f"start python -m finetune --ranks {shared} run CONFIG",

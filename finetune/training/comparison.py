@@ -20,15 +20,15 @@ from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over
 from finetune.stages import Protocol, Recipe
 from finetune.training.baselines import baselines_of, score_baselines
 from finetune.training.checks import check, seen_texts
+from finetune.training.collectives import fine_tune_by_all_ranks
 from finetune.training.devices import runs_at_once
 from finetune.training.held_out import HELD_OUT, write_held_out
 from finetune.training.predictions import write_predictions
 from finetune.training.run import CHECKPOINTS, MODEL, RESULTS, RUNS, SPLITS, RunShard, fine_tune_shard
-from finetune.training.together import fine_tune_together
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.storage import read_json, write_json
-from pretrain.ranks.together import current_crew
+from pretrain.ranks.collectives import current_rank_group
 from tokenizer.pieces import Tokenizer
 
 MEASURED = 100
@@ -90,11 +90,11 @@ class Comparison:
         data, runs, by_language = self.data, runs_of(self.protocol, self.recipe), self.protocol.choose == "language"
         about = (self.recipe, data.kind, data.name, tuple(data.labels), self.encoder, output)
         shards = {one.name: RunShard(one, *about, by_language, not self.why_new_head) for one in runs}
-        crew = current_crew()
-        if crew is None:
+        rank_group = current_rank_group()
+        if rank_group is None:
             context.map_shards(fine_tune_shard, shards, at_once=runs_at_once(self.recipe.runs_on_a_gpu))
         else:
-            fine_tune_together(crew, list(shards.values()), context)
+            fine_tune_by_all_ranks(rank_group, list(shards.values()), context)
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
         return [read_json(output / RUNS / one.name / RESULTS) for one in runs]
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune.heads.encoding import Encoded, Rows
-from pretrain.chance import mix
 from pretrain.config_file import read_config
 from pretrain.folder import encoder_from_hugging_face, load_encoder, open_weights
 from pretrain.model import Encoder, ModelConfig, build
 from pretrain.parallel import Cut, Group, cuts_of, divide, put
+from pretrain.rng import mix
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ SPLITS = ("train", "dev", "test")
 RESULTS, PREDICTED, MODEL, RUNS = "results.json", "predicted.json", "model", "runs"
 CHECKPOINTS = "checkpoints"
 
-SMALLER = "lower finetune.recipe.micro_batch or runs_on_a_gpu, or set finetune.recipe.recompute"
+SMALLER = "lower finetune.recipe.micro_batch or runs_on_a_gpu, or set finetune.recipe.activation_checkpointing"
 """What to do where a GPU's memory does not suffice."""
 
 
@@ -99,7 +99,7 @@ class _FineTuning:
         self.model = self.kind.model(start, shard.recipe.dropout)
         if shard.head and self._run.initialisation == "pretrained":
             take_head(self.model, shard.encoder, self.kind)
-        start.recompute = shard.recipe.recompute
+        start.activation_checkpointing = shard.recipe.activation_checkpointing
         self.model.to(own_device())
 
     def train(self) -> Outcome:

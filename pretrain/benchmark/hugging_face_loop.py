@@ -1,4 +1,4 @@
-"""Hugging Face's model in its usual training loop, to hold ours against: the same batches in, the same updates out.
+"""Hugging Face's model in its usual training loop, to hold ours against: the same batches in, the same steps out.
 
 What transformers' Trainer does with its defaults: scores at every position, labels of -100 where nothing is masked,
 autocast for bf16 over fp32 weights, clipping at 1, fused AdamW. Its data come for nothing here, and its checks for
@@ -24,7 +24,7 @@ RATE = 1e-4
 
 
 class HuggingFaceLoop:
-    """XLMRobertaForMaskedLM or XLMRobertaXLForMaskedLM, and an update of it."""
+    """XLMRobertaForMaskedLM or XLMRobertaXLForMaskedLM, and a step of it."""
 
     def __init__(
         self, architecture: ModelConfig, settings: TrainSettings, device: torch.device, dtype: torch.dtype,
@@ -38,19 +38,19 @@ class HuggingFaceLoop:
         config = AutoConfig.for_model(**described)
         with torch.device(device):
             self.model = AutoModelForMaskedLM.from_config(config, attn_implementation="sdpa").train()
-        if settings.recompute:
+        if settings.activation_checkpointing:
             self.model.gradient_checkpointing_enable()
         if compiled:
             self.model.compile()
         self.micro_batch = settings.micro_batch
-        self.clip = settings.clip
+        self.max_grad_norm = settings.max_grad_norm
         self._device, self._dtype = device, dtype
         self._adam = torch.optim.AdamW(
             self.model.parameters(), RATE, settings.betas, settings.epsilon, settings.weight_decay, fused=True
         )
 
-    def update(self, batch: MaskedBatch, parts: Parts | None = None) -> float:
-        """One update; its mean loss. With ``parts`` its seconds are added there."""
+    def step(self, batch: MaskedBatch, parts: Parts | None = None) -> float:
+        """One step; its mean loss. With ``parts`` its seconds are added there."""
         parts = parts or Parts(torch.device("cpu"))
         micro_batches = list(batch.split(self.micro_batch))
         losses = []
@@ -61,13 +61,13 @@ class HuggingFaceLoop:
                 loss.backward()
             losses.append(loss.detach())
         with parts.part("optimiser"):
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             self._adam.step()
             self.model.zero_grad()
         return float(torch.stack(losses).sum())
 
     def halve(self) -> bool:
-        """Give up what the last update left, and do the next in parts half as large; False if they are single."""
+        """Give up what the last step left, and do the next in parts half as large; False if they are single."""
         self.model.zero_grad()
         if self.micro_batch == 1:
             return False
@@ -77,7 +77,7 @@ class HuggingFaceLoop:
 
     def _loss(self, batch: MaskedBatch) -> Tensor:
         labels = np.full(batch.ids.size, IGNORED)
-        labels[batch.where] = batch.targets
+        labels[batch.masked_positions] = batch.labels
         ids = torch.from_numpy(batch.ids).to(self._device, non_blocking=True)
         tensors = {
             "input_ids": ids,

@@ -33,7 +33,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 class Parts:
-    """Seconds by part of an update, each waited for; so they add up, and take a little longer than undisturbed."""
+    """Seconds by part of a step, each waited for; so they add up, and take a little longer than undisturbed."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)

@@ -25,13 +25,13 @@ class Options:
     size
         demo, base, large, xl, xxl or an ablation's size; not with a configuration.
     length
-        Pieces of a sample.
+        Tokens of a sequence.
     batch
-        Samples that go through the model at once on a rank.
+        Sequences that go through the model at once on a rank.
     micro_batches
-        How many of these make an update, on each rank.
-    updates
-        Updates of each round.
+        How many of these make a step, on each rank.
+    steps
+        Steps of each round.
     rounds
         Rounds of which the median is taken, after one that is not counted.
     dtype
@@ -40,11 +40,11 @@ class Options:
         DeepSpeed's ZeRO stage.
     tensor_parallel
         Ranks that share each matrix.
-    head_chunk
+    loss_chunk_size
         Masked positions whose scores are held at once; 0 is all.
     compile
         torch.compile for our layers.
-    recompute
+    activation_checkpointing
         Recompute activations, in theirs too.
     alone
         Leave Hugging Face's loop out.
@@ -56,14 +56,14 @@ class Options:
     length: int | None = None
     batch: int | None = None
     micro_batches: int = 1
-    updates: int = 8
+    steps: int = 8
     rounds: int = 5
     dtype: Literal["auto", "fp32", "bf16"] | None = None
     zero_stage: Literal[0, 1, 2, 3] | None = None
     tensor_parallel: int | None = None
-    head_chunk: int | None = None
+    loss_chunk_size: int | None = None
     compile: Flag = False
-    recompute: Flag = False
+    activation_checkpointing: Flag = False
     alone: Flag = False
     compile_theirs: Flag = False
 
@@ -71,13 +71,13 @@ class Options:
         """What is measured: a configuration's or a size's training, with what is given here. Errors: UsageError."""
         if settings and config is None:
             raise UsageError(f"{settings[0]}: not understood", "settings of a run need its YAML file before them")
-        if min(self.micro_batches, self.updates, self.rounds, 1 if self.batch is None else self.batch) < 1:
-            raise UsageError("--batch, --micro-batches, --updates and --rounds are 1 at least", "give larger numbers")
+        if min(self.micro_batches, self.steps, self.rounds, 1 if self.batch is None else self.batch) < 1:
+            raise UsageError("--batch, --micro-batches, --steps and --rounds are 1 at least", "give larger numbers")
         given = of_config(config, settings) if config is not None else of_size(self.size)
         changes = {
             "micro_batch": self.batch, "dtype": self.dtype, "zero_stage": self.zero_stage,
-            "tensor_parallel": self.tensor_parallel, "head_chunk": self.head_chunk,
-            "compile": self.compile or None, "recompute": self.recompute or None,
+            "tensor_parallel": self.tensor_parallel, "loss_chunk_size": self.loss_chunk_size,
+            "compile": self.compile or None, "activation_checkpointing": self.activation_checkpointing or None,
         }  # fmt: skip
         return with_settings(given, changes, self.micro_batches, self.length)
 
@@ -89,4 +89,6 @@ def with_settings(work: Workload, changes: dict[str, Any], micro_batches: int, l
     ranks = int(os.environ.get("WORLD_SIZE", "1")) // train.tensor_parallel
     train = train.model_copy(update={"global_batch": train.micro_batch * micro_batches * max(ranks, 1)})
     length = length or work.length
-    return replace(work, length=length, positions=max(work.positions, length + 2), train=train)
+    return replace(
+        work, length=length, max_position_embeddings=max(work.max_position_embeddings, length + 2), train=train
+    )

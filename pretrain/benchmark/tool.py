@@ -1,6 +1,6 @@
 """Tool ``xlmr pretrain benchmark``: how fast the training is, where its time goes, and Hugging Face's loop beside it.
 
-Random pieces stand in for a corpus: they go through the stream, the masking and the engine as they do in a training.
+Random tokens stand in for a corpus: they go through the stream, the masking and the engine as they do in a training.
 Rounds of ours, of theirs and of a plain matrix product take turns, so that a disturbed moment hits all of them.
 """
 
@@ -27,7 +27,7 @@ def benchmark(
     options: Annotated[Options, Parameter(name="*")] | None = None,
     output: Path = Path("pretrain-benchmark.json"),
 ) -> None:
-    """Measure pieces a second, the share of the peak, memory and the parts of an update, Hugging Face's loop beside.
+    """Measure tokens per second, the share of the peak, memory and the parts of a step, Hugging Face's loop beside.
 
     Prints a table in Markdown and writes the same and more in JSON. Under torchrun, on several ranks, ours alone.
 
@@ -42,7 +42,7 @@ def benchmark(
     work = asked.workload(config, settings)
     from pretrain.benchmark.rounds import Plan, measure
 
-    result = measure(work, Plan(asked.updates, asked.rounds, not asked.alone, asked.compile_theirs))
+    result = measure(work, Plan(asked.steps, asked.rounds, not asked.alone, asked.compile_theirs))
     if result is not None:  # rank 0 has it
         print(table(result))
         output.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
@@ -53,19 +53,22 @@ def table(result: Result) -> str:
     """The figures as Markdown."""
     sides = [side for side in (result.ours, result.theirs) if side is not None]
     rows: list[tuple[str, list[str]]] = [
-        ("pieces a second", [f"{side.pieces_a_second:,.0f}" for side in sides]),
-        ("update, ms", [f"{side.update_seconds * 1e3:,.1f}" for side in sides]),
+        ("tokens per second", [f"{side.tokens_per_second:,.0f}" for side in sides]),
+        ("step, ms", [f"{side.step_seconds * 1e3:,.1f}" for side in sides]),
         ("share of the peak (MFU)", [f"{result.share_of_peak(side):.1%}" for side in sides]),
-        ("GFLOP a piece, done by it", [f"{side.flops_a_piece / 1e9:.3f}" for side in sides]),
+        ("GFLOP a token, done by it", [f"{side.flops_per_token / 1e9:.3f}" for side in sides]),
         ("memory, GB", [f"{side.bytes_held / 1e9:.2f} + {side.bytes_added / 1e9:.2f}" for side in sides]),
-        ("samples at once", [str(side.micro_batch) for side in sides]),
+        ("sequences at once", [str(side.micro_batch) for side in sides]),
     ]
     for part in ("data", "forward", "backward", "optimiser"):
         rows.append((f"{part}, ms", [f"{side.parts.get(part, 0.0) * 1e3:,.1f}" for side in sides]))
-    heads = ["", *("ours", "Hugging Face")[: len(sides)]]
-    lines = [result.heading(), "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    header = ["", *("ours", "Hugging Face")[: len(sides)]]
+    lines = [result.heading(), "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     lines += [f"| {name} | {' | '.join(values)} |" for name, values in rows]
-    lines += ["", f"the loader alone: {result.loader:,.0f} pieces a second, {result.loader_ratio:,.0f} × what is taken"]
+    lines += [
+        "",
+        f"the loader alone: {result.loader:,.0f} tokens per second, {result.loader_ratio:,.0f} × what is taken",
+    ]
     if result.theirs is not None:
         low, middle, high = result.ratios()
         lines += ["", f"ours / Hugging Face: {middle:.2f} (rounds from {low:.2f} to {high:.2f})"]

@@ -1,7 +1,7 @@
 """Checkpoints: a folder for each, complete or absent, verified when read. Tensors are safetensors, the rest is JSON.
 
-``update-00000400/`` holds weights, exp_avg, exp_avg_sq (.safetensors) and checkpoint.json with their checksums. The
-tensors are whole, by parameter name and in fp32, so any number of ranks at any ZeRO stage can go on from them.
+``step-00000400/`` holds weights, exp_avg, exp_avg_sq (.safetensors) and checkpoint.json with their checksums. The
+tensors are whole, by parameter name and in fp32, so any number of ranks at any ZeRO stage can resume from them.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ NamedTensors = Iterable[tuple[str, Mapping[str, Tensor]]]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come: ``update`` batches were taken, ``applied`` of them changed the weights."""
+    """How far a training has come: ``step`` batches were taken, ``applied`` of them changed the weights."""
 
-    update: Count = 0
+    step: Count = 0
     applied: Count = 0
     skipped_in_a_row: Count = 0
-    pieces: Count = 0
+    tokens: Count = 0
     seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint is of. ``validation_loss`` is None where it was not measured at this very update.
+    """What a checkpoint is of. ``validation_loss`` is None where it was not measured at this very step.
 
-    ``vocabulary`` is the SHA-256 of the tokenizer's model file, '' where the samples did not say.
+    ``vocabulary`` is the SHA-256 of the tokenizer's model file, '' where the sequences did not say.
     """
 
     architecture: ModelConfig
@@ -125,7 +125,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Which checkpoints stay: the ``last`` ones, every ``every``-th update (0: none), the one of the lowest
+    """Which checkpoints stay: the ``last`` ones, every ``every``-th step (0: none), the one of the lowest
     validation loss if ``best``.
     """
 
@@ -133,11 +133,11 @@ class Keeping:
     every: int = 0
     best: bool = False
 
-    def kept(self, updates: Sequence[int], losses: Mapping[int, float]) -> set[int]:
-        """Those of ``updates`` that stay; ``losses`` of those where it was measured."""
-        newest = set(sorted(updates)[-self.last :])
-        milestones = {update for update in updates if self.every and update % self.every == 0}
-        measured = sorted((loss, update) for update, loss in losses.items() if math.isfinite(loss))
+    def kept(self, steps: Sequence[int], losses: Mapping[int, float]) -> set[int]:
+        """Those of ``steps`` that stay; ``losses`` of those where it was measured."""
+        newest = set(sorted(steps)[-self.last :])
+        milestones = {step for step in steps if self.every and step % self.every == 0}
+        measured = sorted((loss, step) for step, loss in losses.items() if math.isfinite(loss))
         return newest | milestones | ({measured[0][1]} if self.best and measured else set())
 
 
@@ -149,7 +149,7 @@ class CheckpointFolder:
 
     def write(self, tensors: NamedTensors, about: About) -> Path:
         """Write a checkpoint: under a temporary name, to the disk, then renamed. A kill leaves no half of it."""
-        final = self.folder / f"update-{about.progress.update:08d}"
+        final = self.folder / f"step-{about.progress.step:08d}"
         temporary = self.folder / f".{final.name}.{os.getpid()}.tmp"
         self._sweep()
         temporary.mkdir(parents=True)
@@ -181,44 +181,44 @@ class CheckpointFolder:
             )
         return None, []
 
-    def at(self, update: int) -> Checkpoint:
-        """The checkpoint after ``update``, which another rank has verified."""
-        folder = self.folder / f"update-{update:08d}"
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint after ``step``, which another rank has verified."""
+        folder = self.folder / f"step-{step:08d}"
         if not folder.exists():
             raise XlmrError(
-                f"{folder}: not on this machine, where another rank goes on from it",
+                f"{folder}: not on this machine, where another rank resumes from it",
                 "let run.directory lie on a file system that all machines share",
             )
         return read_record(folder)
 
-    def discard_after(self, update: int) -> None:
-        """Remove the checkpoints that are newer than ``update``: training goes on from there."""
+    def discard_after(self, step: int) -> None:
+        """Remove the checkpoints that are newer than ``step``: training resumes there."""
         for folder in self._names():
-            if _update_of(folder) > update:
+            if _step_of(folder) > step:
                 shutil.rmtree(folder)
 
     def losses(self) -> dict[int, float]:
-        """The validation losses of the checkpoints that have one, by update."""
+        """The validation losses of the checkpoints that have one, by step."""
         found = {}
         for folder in self._names():
-            with suppress(XlmrError):  # one that is damaged is told of when it is read to go on from
+            with suppress(XlmrError):  # a damaged one is reported when training resumes from it
                 loss = read_record(folder).about.validation_loss
                 if loss is not None:
-                    found[_update_of(folder)] = loss
+                    found[_step_of(folder)] = loss
         return found
 
     def _names(self) -> list[Path]:
-        return sorted(self.folder.glob("update-*"), key=_update_of)
+        return sorted(self.folder.glob("step-*"), key=_step_of)
 
     def _discard(self) -> None:
         names = self._names()
-        kept = self._keeping.kept([_update_of(folder) for folder in names], self.losses() if self._keeping.best else {})
+        kept = self._keeping.kept([_step_of(folder) for folder in names], self.losses() if self._keeping.best else {})
         for folder in names:
-            if _update_of(folder) not in kept:
+            if _step_of(folder) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
-        for left in self.folder.glob(".update-*.tmp"):
+        for left in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -253,14 +253,15 @@ def check_fits(checkpoint: Checkpoint, architecture: ModelConfig, vocabulary_siz
         )
     if checkpoint.about.vocabulary_size != vocabulary_size:
         raise XlmrError(
-            f"{checkpoint.folder}: trained on a vocabulary of {checkpoint.about.vocabulary_size} pieces,"
-            f" the samples have one of {vocabulary_size}",
-            "use the samples that it was trained on, or another run.project",
+            f"{checkpoint.folder}: trained on a vocabulary of {checkpoint.about.vocabulary_size} tokens,"
+            f" the sequences have one of {vocabulary_size}",
+            "use the sequences that it was trained on, or another run.project",
         )
     if checkpoint.about.vocabulary and vocabulary and checkpoint.about.vocabulary != vocabulary:
         raise XlmrError(
-            f"{checkpoint.folder}: trained on another vocabulary of {vocabulary_size} pieces than that of the samples",
-            "use the samples that it was trained on, or another run.project",
+            f"{checkpoint.folder}: trained on another vocabulary of {vocabulary_size} tokens"
+            " than that of the sequences",
+            "use the sequences that it was trained on, or another run.project",
         )
 
 
@@ -283,6 +284,6 @@ def _write_tensors(folder: Path, tensors: NamedTensors, architecture: ModelConfi
         return {part: writer.close() for part, writer in writers.items()}
 
 
-def _update_of(folder: Path) -> int:
-    digits = folder.name.removeprefix("update-")
+def _step_of(folder: Path) -> int:
+    digits = folder.name.removeprefix("step-")
     return int(digits) if digits.isdecimal() else -1

@@ -40,7 +40,7 @@ class Places:
     shapes: Mapping[str, torch.Size]
 
     def begin(self, steps: int) -> None:
-        """Give Adam moments of zero, as after ``steps`` updates: in place, because DeepSpeed holds on to the first."""
+        """Give Adam moments of zero, as after ``steps``: in place, because DeepSpeed holds on to the first."""
         for parameter in self._own_parameters():
             state = self.adam.state[parameter]
             for key in MOMENTS:

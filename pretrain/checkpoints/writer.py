@@ -1,4 +1,4 @@
-"""Checkpoints in the background: the state is copied to memory, and a thread writes it while training goes on.
+"""Checkpoints in the background: the state is copied to memory, and a thread writes it while training continues.
 
 The copies that wait for the disk take up a set amount of memory; a larger state is copied at the speed of the disk.
 """
@@ -18,7 +18,7 @@ from pretrain.checkpoints.checkpoint import About, CheckpointFolder, NamedTensor
 Named = tuple[str, Mapping[str, Tensor]]
 
 
-class Abandoned(Exception):  # noqa: N818 - told to the thread, never to a person
+class Abandoned(Exception):  # noqa: N818 - raised in the thread, never shown to a person
     """The state did not come to its end."""
 
 
@@ -110,7 +110,7 @@ class CheckpointWriter:
         if isinstance(error, OSError):
             raise XlmrError(
                 f"{self._folder.folder}: a checkpoint could not be written ({error.strerror or error})",
-                "fix that and run the same command again; it goes on from the checkpoint before",
+                "fix that and run the same command again; it resumes from the checkpoint before",
             )
         if error is not None:
             raise error

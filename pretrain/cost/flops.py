@@ -18,38 +18,38 @@ class Architecture(Protocol):
     """What is asked of an architecture: ``pretrain.presets.Shape`` and ``pretrain.model.ModelConfig`` both have it."""
 
     @property
-    def layers(self) -> int:
+    def num_hidden_layers(self) -> int:
         """Transformer layers."""
 
     @property
-    def width(self) -> int:
+    def hidden_size(self) -> int:
         """Of the hidden vectors."""
 
     @property
-    def feed_forward(self) -> int:
+    def intermediate_size(self) -> int:
         """Inner size of the feed-forward layers."""
 
     @property
-    def vocabulary_rows(self) -> int:
-        """Rows of the table of pieces."""
+    def vocab_size(self) -> int:
+        """Rows of the table of tokens."""
 
 
 def encoder_flops(shape: Architecture, length: int, passes: int = TRAINING) -> float:
-    """Operations for a piece of a sample of ``length`` in the layers.
+    """Operations for a token of a sequence of ``length`` in the layers.
 
-    The matrices of a layer are 4·width² + 2·width·inner numbers, each multiplied and added once a piece; attention
-    makes length scores and length sums of ``width`` each.
+    The matrices of a layer are 4·hidden_size² + 2·hidden_size·inner numbers, each multiplied and added once a
+    token; attention makes length scores and length sums of ``hidden_size`` each.
     """
-    matrices = 4 * shape.width**2 + 2 * shape.width * shape.feed_forward
-    attention = 2 * length * shape.width
-    return 2.0 * passes * shape.layers * (matrices + attention)
+    matrices = 4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size
+    attention = 2 * length * shape.hidden_size
+    return 2.0 * passes * shape.num_hidden_layers * (matrices + attention)
 
 
 def head_flops(shape: Architecture, passes: int = TRAINING) -> float:
     """Operations for a position that the head scores: its dense layer, and every row of the table."""
-    return 2.0 * passes * (shape.width**2 + shape.width * shape.vocabulary_rows)
+    return 2.0 * passes * (shape.hidden_size**2 + shape.hidden_size * shape.vocab_size)
 
 
 def training_flops(shape: Architecture, length: int = 512, scored: float = MASK_RATE) -> float:
-    """Operations for a piece in training, where the head scores the share ``scored`` of the positions (1: all)."""
+    """Operations for a token in training, where the head scores the share ``scored`` of the positions (1: all)."""
     return encoder_flops(shape, length) + scored * head_flops(shape)

@@ -29,7 +29,7 @@ class Cluster:
     data: int = 1
     stage: int = 0
     precision: Precision = "bf16"
-    recompute: bool = False
+    activation_checkpointing: bool = False
     compiled: bool = False
     micro_batch: int = 8
     on_gpu: bool = True
@@ -49,7 +49,7 @@ class Cluster:
 @dataclass(frozen=True)
 class States:
     """Bytes of weights, of Adam, of gradients and DeepSpeed's buffers that are there all the time, and of gradients
-    that come while backward goes on.
+    that come during the backward pass.
     """
 
     weights: float
@@ -87,21 +87,25 @@ def memory_of(work: Workload, how: Cluster) -> Memory:
     own = parameters_of_rank(work, how.tensor)
     accumulating = work.train.global_batch > how.data * how.micro_batch
     layer, ends, casts = _of_a_layer(work, how)
-    tokens, layers = how.micro_batch * work.length, work.shape.layers
+    tokens, num_hidden_layers = how.micro_batch * work.length, work.shape.num_hidden_layers
     recomputed = 0.0
-    if how.recompute:
-        table = work.shape.vocabulary_rows * work.shape.width / how.tensor
-        recomputed = tokens * (layer + 6 * work.shape.width * how.stream) + table * how.stream
-        layer = work.shape.width * how.stream  # its input alone
-    kept = tokens * (layers * layer + ends) + casts
+    if how.activation_checkpointing:
+        table = work.shape.vocab_size * work.shape.hidden_size / how.tensor
+        recomputed = tokens * (layer + 6 * work.shape.hidden_size * how.stream) + table * how.stream
+        layer = work.shape.hidden_size * how.stream  # its input alone
+    kept = tokens * (num_hidden_layers * layer + ends) + casts
     return Memory(_states(own, how, accumulating), kept, _head(work, how), recomputed)
 
 
 def parameters_of_rank(work: Workload, tensor: int) -> float:
     """Numbers that one of ``tensor`` ranks has."""
     shape = work.shape
-    width, inner, rows = shape.width, shape.feed_forward, shape.vocabulary_rows
-    divided = shape.layers * (4 * width**2 + 3 * width + 2 * width * inner + inner) + rows * width + rows
+    hidden_size, inner, rows = shape.hidden_size, shape.intermediate_size, shape.vocab_size
+    divided = (
+        shape.num_hidden_layers * (4 * hidden_size**2 + 3 * hidden_size + 2 * hidden_size * inner + inner)
+        + rows * hidden_size
+        + rows
+    )
     return work.parameters - divided + divided / tensor
 
 
@@ -125,36 +129,36 @@ def _states(own: float, how: Cluster, accumulating: bool) -> States:
 
 
 def _of_a_layer(work: Workload, how: Cluster) -> tuple[float, float, float]:
-    """Bytes kept for backward: a piece's in a layer, a piece's before and after the layers, and copies of matrices.
+    """Bytes kept for backward: a token's in a layer, a token's before and after the layers, and copies of matrices.
 
     A layer keeps its input, the first norm's input and output and the second's input (4 widths, whole on each rank);
     query, key, value, what attention saw (4 widths) and both sides of GELU (2 inner sizes), shared out.
     """
     shape, number = work.shape, how.number
-    width, inner = shape.width, shape.feed_forward
-    mask = (1 if how.on_gpu else how.number) * width * bool(work.dropout)
-    shared = (4 * width + 2 * inner) * number / how.tensor
-    whole = 2 * width * (number + how.stream)
-    statistics = 16 + 4 * shape.heads / how.tensor
+    hidden_size, inner = shape.hidden_size, shape.intermediate_size
+    mask = (1 if how.on_gpu else how.number) * hidden_size * bool(work.dropout)
+    shared = (4 * hidden_size + 2 * inner) * number / how.tensor
+    whole = 2 * hidden_size * (number + how.stream)
+    statistics = 16 + 4 * shape.num_attention_heads / how.tensor
     casts = 0.0
     if how.precision == "autocast":
-        casts = 2 * shape.layers * (4 * width**2 + 2 * width * inner) / how.tensor
-    return whole + shared + 2 * mask + statistics, 2 * width * how.stream + mask + 8, casts
+        casts = 2 * shape.num_hidden_layers * (4 * hidden_size**2 + 2 * hidden_size * inner) / how.tensor
+    return whole + shared + 2 * mask + statistics, 2 * hidden_size * how.stream + mask + 8, casts
 
 
 def _head(work: Workload, how: Cluster) -> float:
     """Bytes of the head at work: its vectors, a chunk of scores and their logarithms, the table's gradient."""
     shape, number = work.shape, how.number
-    positions = work.mask_rate * how.micro_batch * work.length
-    chunk = min(work.train.head_chunk or positions, positions)
-    rows = shape.vocabulary_rows / how.tensor
-    table = rows * shape.width
-    vectors = 5 * positions * shape.width * number
+    masked = work.mask_rate * how.micro_batch * work.length
+    chunk = min(work.train.loss_chunk_size or masked, masked)
+    rows = shape.vocab_size / how.tensor
+    table = rows * shape.hidden_size
+    vectors = 5 * masked * shape.hidden_size * number
     cast = table * 2 if how.precision == "autocast" else 0
     scores = chunk * rows * number
     copy = 0 if how.compiled or how.on_gpu or number == 4 else chunk * rows * 4
     softmax = scores + copy + 4 * chunk * rows
-    if positions <= chunk:
+    if masked <= chunk:
         return vectors + cast + max(softmax, scores + table * number)
     summed = table * 4  # over the chunks, in fp32
     product = 0 if number == 4 else table * (2 * number + (0 if how.on_gpu else 4))

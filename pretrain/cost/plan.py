@@ -31,10 +31,10 @@ PEAK = 790e12
 MFU = 0.4
 """Share of the peak that large trainings reach: torchtitan 33-39 %, Megatron 41-47 %."""
 
-ENOUGH_PIECES = 4096
+ENOUGH_TOKENS = 4096
 """In a micro-batch: with fewer, a GPU is not busy."""
 
-MOST_PIECES = 65_536
+MOST_TOKENS = 65_536
 """In a micro-batch: more are not faster."""
 
 UNITS = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "MIB": 2**20, "TB": 1e12}
@@ -48,12 +48,12 @@ class Speed:
     share: float
     source: str
 
-    def update_seconds(self, work: Workload, how: Cluster) -> float:
-        """Of one update on all GPUs. Recomputing adds a forward pass of the layers."""
-        pieces = work.train.global_batch * work.length
+    def step_seconds(self, work: Workload, how: Cluster) -> float:
+        """Of one step on all GPUs. Recomputing adds a forward pass of the layers."""
+        tokens = work.train.global_batch * work.length
         done = training_flops(work.shape, work.length, work.mask_rate)
-        done += encoder_flops(work.shape, work.length, FORWARD) * how.recompute
-        return pieces * done / (how.tensor * how.data * self.peak * self.share)
+        done += encoder_flops(work.shape, work.length, FORWARD) * how.activation_checkpointing
+        return tokens * done / (how.tensor * how.data * self.peak * self.share)
 
 
 def plan(  # noqa: PLR0913 - the flags of a command
@@ -84,7 +84,7 @@ def plan(  # noqa: PLR0913 - the flags of a command
     zero
         DeepSpeed's ZeRO stage; the configuration's if not given.
     micro_batch
-        Samples at once on a rank; the configuration's if not given.
+        Sequences at once on a rank; the configuration's if not given.
     peak
         TFLOP/s of a GPU's matrix product; 790, an H200's in bf16, if not given.
     mfu
@@ -120,33 +120,42 @@ def spread(work: Workload, gpus: int) -> Cluster:
     tensor = train.tensor_parallel
     if gpus < 1 or gpus % tensor:
         raise UsageError(f"{gpus} GPUs do not make groups of {tensor}", "give a multiple of the tensor-parallel ranks")
-    if shape.heads % tensor or shape.feed_forward % tensor:
-        raise UsageError(f"{tensor} ranks do not divide {shape.heads} heads", "give fewer --tensor-parallel")
+    if shape.num_attention_heads % tensor or shape.intermediate_size % tensor:
+        raise UsageError(
+            f"{tensor} ranks do not divide {shape.num_attention_heads} heads", "give fewer --tensor-parallel"
+        )
     data = gpus // tensor
     if train.global_batch % data:
         raise UsageError(
-            f"a global batch of {train.global_batch} samples cannot be shared by {data} ranks",
+            f"a global batch of {train.global_batch} sequences cannot be shared by {data} ranks",
             "give a number of GPUs that divides it",
         )
     precision = precision_of(work)
     stage = max(train.zero_stage, 1) if precision == "bf16" else train.zero_stage
     micro_batch = min(train.micro_batch, train.global_batch // data)
-    return Cluster(tensor, data, stage, precision, train.recompute, train.compile, micro_batch)
+    return Cluster(tensor, data, stage, precision, train.activation_checkpointing, train.compile, micro_batch)
 
 
 def layouts(work: Workload, gpus: int, precision: Precision) -> Iterator[Cluster]:
     """Every way that this code can spread the training, the simplest first."""
     shape, batch = work.shape, work.train.global_batch
     stages = (1, 2, 3) if precision == "bf16" else (0, 1, 2, 3)
-    for recompute in (False, True):
+    for activation_checkpointing in (False, True):
         for tensor in (1, 2, 4, 8, 16):
             data = gpus // tensor
-            if gpus % tensor or shape.heads % tensor or shape.feed_forward % tensor or batch % max(data, 1):
+            if (
+                gpus % tensor
+                or shape.num_attention_heads % tensor
+                or shape.intermediate_size % tensor
+                or batch % max(data, 1)
+            ):
                 continue
             for stage in stages if data > 1 else stages[:1]:
-                most = min(batch // data, max(1, MOST_PIECES // work.length))
+                most = min(batch // data, max(1, MOST_TOKENS // work.length))
                 for power in reversed(range(most.bit_length())):
-                    yield Cluster(tensor, data, stage, precision, recompute, work.train.compile, 1 << power)
+                    yield Cluster(
+                        tensor, data, stage, precision, activation_checkpointing, work.train.compile, 1 << power
+                    )
 
 
 def suggest(work: Workload, gpus: int, usable: float, precision: Precision) -> Cluster | None:
@@ -154,7 +163,7 @@ def suggest(work: Workload, gpus: int, usable: float, precision: Precision) -> C
     lower ZeRO stage, then the largest micro-batch. None where nothing fits.
     """
     fitting = [how for how in layouts(work, gpus, precision) if memory_of(work, how).total <= usable]
-    busy = [how for how in fitting if how.micro_batch * work.length >= ENOUGH_PIECES]
+    busy = [how for how in fitting if how.micro_batch * work.length >= ENOUGH_TOKENS]
     return next(iter(busy or fitting), None)
 
 
@@ -175,8 +184,8 @@ def speed_of(peak: float | None, mfu: float | None, measured: Path | None) -> Sp
 
 def _share_done(found: dict[str, Any]) -> float:
     """Of the peak, by a benchmark's figures. Its share counts no recomputing, even where the time has it in it."""
-    work, useful, share = found["workload"], found["useful_flops_a_piece"], float(found["ours"]["mfu"])
-    again = encoder_flops(Shape(**work["shape"]), work["length"], FORWARD) * work["train"]["recompute"]
+    work, useful, share = found["workload"], found["useful_flops_per_token"], float(found["ours"]["mfu"])
+    again = encoder_flops(Shape(**work["shape"]), work["length"], FORWARD) * work["train"]["activation_checkpointing"]
     return share * (useful + again) / useful
 
 
@@ -190,7 +199,7 @@ def parse_bytes(text: str) -> float:
 
 def words_for(how: Cluster) -> str:
     """The layout in words."""
-    extra = ", recomputing" if how.recompute else ""
+    extra = ", recomputing" if how.activation_checkpointing else ""
     return (
         f"tensor parallel {how.tensor} × data {how.data}, ZeRO {how.stage}, micro-batch {how.micro_batch}, "
         f"{how.precision}{extra}"
@@ -210,14 +219,14 @@ def rows_of(memory: Memory) -> dict[str, float]:
 
 def report(work: Workload, how: Cluster, memory: float, speed: Speed, better: Cluster | None) -> list[str]:
     """The plan as Markdown."""
-    other = replace(how, recompute=not how.recompute)
+    other = replace(how, activation_checkpointing=not how.activation_checkpointing)
     columns = [memory_of(work, how), memory_of(work, other)]
-    heads = ["recomputing" if one.recompute else "keeping activations" for one in (how, other)]
+    header = ["recomputing" if one.activation_checkpointing else "keeping activations" for one in (how, other)]
     lines = [
-        f"{work.name}: {work.parameters:,} parameters, {work.train.global_batch:,} samples × {work.length} pieces × "
-        f"{work.train.updates:,} updates; {words_for(how)}",
+        f"{work.name}: {work.parameters:,} parameters, {work.train.global_batch:,} sequences × {work.length} tokens × "
+        f"{work.train.steps:,} steps; {words_for(how)}",
         "",
-        f"| GB of a GPU | {' | '.join(heads)} |",
+        f"| GB of a GPU | {' | '.join(header)} |",
         "| --- | --- | --- |",
     ]
     parts = [rows_of(column) for column in columns]
@@ -241,18 +250,19 @@ def report(work: Workload, how: Cluster, memory: float, speed: Speed, better: Cl
 
 def time_line(work: Workload, how: Cluster, speed: Speed) -> str:
     """How long it takes."""
-    seconds = speed.update_seconds(work, how)
+    seconds = speed.step_seconds(work, how)
     rate = work.train.global_batch * work.length / seconds
-    days = seconds * work.train.updates / 86400
-    kind = "recomputing" if how.recompute else "keeping activations"
-    return f"{kind}: {seconds:.3g} s an update, {rate:,.0f} pieces a second, {days:,.1f} days"
+    days = seconds * work.train.steps / 86400
+    kind = "recomputing" if how.activation_checkpointing else "keeping activations"
+    return f"{kind}: {seconds:.3g} s a step, {rate:,.0f} tokens per second, {days:,.1f} days"
 
 
 def flags(how: Cluster) -> str:
     """The settings of a layout, to add to a command."""
     return (
         f"  --pretrain.train.tensor_parallel {how.tensor} --pretrain.train.zero_stage {how.stage} "
-        f"--pretrain.train.micro_batch {how.micro_batch} --pretrain.train.recompute {str(how.recompute).lower()}"
+        f"--pretrain.train.micro_batch {how.micro_batch} "
+        f"--pretrain.train.activation_checkpointing {str(how.activation_checkpointing).lower()}"
     )
 
 
@@ -261,16 +271,17 @@ def describe(work: Workload, how: Cluster, memory: float, speed: Speed, better: 
 
     def one(layout: Cluster) -> dict[str, Any]:
         taken = memory_of(work, layout)
-        seconds = speed.update_seconds(work, layout)
+        seconds = speed.step_seconds(work, layout)
         return {
             "tensor_parallel": layout.tensor, "data_parallel": layout.data, "zero_stage": layout.stage,
-            "precision": layout.precision, "micro_batch": layout.micro_batch, "recompute": layout.recompute,
+            "precision": layout.precision, "micro_batch": layout.micro_batch,
+            "activation_checkpointing": layout.activation_checkpointing,
             "bytes": {**rows_of(taken), "total": taken.total}, "fits": taken.total <= memory * USABLE,
-            "update_seconds": seconds, "seconds": seconds * work.train.updates,
+            "step_seconds": seconds, "seconds": seconds * work.train.steps,
         }  # fmt: skip
 
     return {
         "name": work.name, "parameters": work.parameters, "peak_flops_a_second": speed.peak, "mfu": speed.share,
-        "configured": one(how), "other": one(replace(how, recompute=not how.recompute)),
+        "configured": one(how), "other": one(replace(how, activation_checkpointing=not how.activation_checkpointing)),
         "suggested": one(better) if better else None,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a training asks of a machine: an architecture, the length of its samples and how it is trained.
+"""What a training asks of a machine: an architecture, the length of its sequences and how it is trained.
 
 From a YAML file of a run, or from the name of one of the papers' sizes. Light: no torch.
 """
@@ -16,19 +16,19 @@ from pretrain.stages import TrainSettings
 from tokenizer.folder import load_tokenizer
 
 DEMO = "demo"
-SIZES = {DEMO: Shape(4, 256, 4, 1024, pieces=16_000), **SHAPES}
+SIZES = {DEMO: Shape(4, 256, 4, 1024, vocabulary_size=16_000), **SHAPES}
 """The papers' shapes, and that of configs/demo.yaml."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """An architecture at work. ``length`` counts the pieces of a sample, its ``<s>`` included."""
+    """An architecture at work. ``length`` counts the tokens of a sequence, its ``<s>`` included."""
 
     name: str
     shape: Shape
     length: int
     train: TrainSettings
-    positions: int = 514
+    max_position_embeddings: int = 514
     dropout: float = 0.1
     attention_dropout: float = 0.1
     mask_rate: float = 0.15
@@ -36,7 +36,7 @@ class Workload:
     @property
     def parameters(self) -> int:
         """Numbers to learn, the tied table once."""
-        return parameters_of(self.shape, self.positions)
+        return parameters_of(self.shape, self.max_position_embeddings)
 
 
 def of_size(name: str) -> Workload:
@@ -44,35 +44,36 @@ def of_size(name: str) -> Workload:
     if name not in SIZES:
         raise UsageError(f"{name}: no such size", f"the sizes are {', '.join(SIZES)}")
     if name == DEMO:
-        train = TrainSettings(global_batch=16, micro_batch=16, updates=1000, warmup=60)
+        train = TrainSettings(global_batch=16, micro_batch=16, steps=1000, warmup_steps=60)
         return Workload(name, SIZES[name], 128, train, 130, 0.0, 0.0)
     large = SIZES[name].norm == "pre"
-    train = TrainSettings(global_batch=2048, micro_batch=8, updates=500_000) if large else TrainSettings()
+    train = TrainSettings(global_batch=2048, micro_batch=8, steps=500_000) if large else TrainSettings()
     return Workload(name, SIZES[name], 512, train)
 
 
 def of_config(path: Path, overrides: Sequence[str] = ()) -> Workload:
-    """What a run's YAML file asks for. Errors: UsageError, XlmrError where samples are longer than the positions."""
+    """What a run's YAML file asks for. Errors: UsageError, XlmrError where sequences are longer than the positions."""
     from pipeline.dag import Dag
 
     config: Any = Dag.default().load_config(path, overrides)
     model, encode = config.pretrain.model, config.tokenizer.encode
-    if encode.sample_length > model.positions - 2:
+    if encode.sequence_length > model.max_position_embeddings - 2:
         raise XlmrError(
-            f"{path}: samples have {encode.sample_length} pieces, the model has positions for {model.positions - 2}",
-            f"set pretrain.model.positions to {encode.sample_length + 2} or more",
+            f"{path}: sequences have {encode.sequence_length} tokens,"
+            f" the model has positions for {model.max_position_embeddings - 2}",
+            f"set pretrain.model.max_position_embeddings to {encode.sequence_length + 2} or more",
         )
     shape = Shape(
-        model.layers, model.width, model.heads, model.feed_forward, model.norm, model.rows_multiple_of,
-        _pieces(config.tokenizer),
+        model.num_hidden_layers, model.hidden_size, model.num_attention_heads, model.intermediate_size, model.norm,
+        model.pad_vocab_to_multiple_of, _tokens(config.tokenizer),
     )  # fmt: skip
     return Workload(
-        config.run.project, shape, encode.sample_length, config.pretrain.train, model.positions,
+        config.run.project, shape, encode.sequence_length, config.pretrain.train, model.max_position_embeddings,
         model.dropout, model.attention_dropout, config.pretrain.data.mask_rate,
     )  # fmt: skip
 
 
-def _pieces(tokenizer: Any) -> int:
+def _tokens(tokenizer: Any) -> int:
     """Of the vocabulary that is to be learnt, or of the one that is there. Errors: XlmrError naming its file."""
     existing = tokenizer.existing.path()
     if existing is None:

@@ -1,1 +1,1 @@
-"""Samples of pieces -> masked batches: what is read, in which order, and what the model has to guess."""
+"""Sequences of tokens -> masked batches: what is read, in which order, and what the model has to guess."""

@@ -1,6 +1,6 @@
 """Batches ahead of time: a thread draws and masks the next ones while the model works on this one.
 
-The stream's position is the number of the update, so nothing of what is prepared ahead has to be remembered.
+The stream's position is the number of the step, so nothing of what is prepared ahead has to be remembered.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
 from pretrain.data.stream import Drawn
 
 AHEAD = 2
@@ -29,24 +29,24 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A rank's part of a global batch: ``update`` is its number; what was drawn, and the same masked."""
+    """A rank's part of a global batch: ``step`` is its number; what was drawn, and the same masked."""
 
-    update: int
+    step: int
     drawn: Drawn
     masked: MaskedBatch
 
 
 class Loader:
-    """Draws and masks. The same (seed, update, row) gives the same masks on whatever rank."""
+    """Draws and masks. The same (seed, step, row) gives the same masks on whatever rank."""
 
     def __init__(self, stream: Batches, vocabulary: MaskedVocabulary, mask_rate: float, seed: int) -> None:
         self._stream, self._vocabulary, self._rate, self._seed = stream, vocabulary, mask_rate, seed
 
-    def prepare(self, update: int) -> Prepared:
-        """The batch of one update."""
-        drawn = self._stream.batch(update)
-        masked = mask_samples(drawn.ids, self._vocabulary, self._rate, self._seed, update, drawn.rows)
-        return Prepared(update, drawn, masked)
+    def prepare(self, step: int) -> Prepared:
+        """The batch of one step."""
+        drawn = self._stream.batch(step)
+        masked = mask_sequences(drawn.ids, self._vocabulary, self._rate, self._seed, step, drawn.rows)
+        return Prepared(step, drawn, masked)
 
     def between(self, start: int, stop: int) -> Iterator[Prepared]:
         """The batches start … stop - 1, made by a thread. Errors: what drawing them raises, in their turn."""
@@ -68,22 +68,22 @@ class Loader:
                 thread.join(0.01)
 
     def _fill(self, ready: queue.Queue[Prepared | BaseException], left: threading.Event, start: int, stop: int) -> None:
-        for update in range(start, stop):
+        for step in range(start, stop):
             if left.is_set():
                 return
             try:
-                ready.put(self.prepare(update))
+                ready.put(self.prepare(step))
             except BaseException as error:  # raised again where the batch is taken
                 ready.put(error)
                 return
 
 
 def measure_loader(loader: Loader, seconds: float = 3.0) -> float:
-    """Pieces a second that drawing and masking alone give, by one thread; what a GPU takes should be far below."""
-    pieces, update, started = 0, 0, time.perf_counter()
+    """Tokens a second that drawing and masking alone give, by one thread; what a GPU takes should be far below."""
+    tokens, step, started = 0, 0, time.perf_counter()
     while True:
-        pieces += loader.prepare(update).masked.ids.size
-        update += 1
+        tokens += loader.prepare(step).masked.ids.size
+        step += 1
         spent = time.perf_counter() - started
         if spent >= seconds:
-            return pieces / spent
+            return tokens / spent

@@ -1,7 +1,7 @@
-"""Stage pretrain.pairs: parallel text in; samples for the objective TLM out, laid out like those of tokenizer.encode.
+"""Stage pretrain.pairs: parallel text in; sequences for the objective TLM out, laid out like those of tokenizer.encode.
 
-Conneau and Lample 2019, section 3.3: a sentence and its translation are masked together, so that a piece can be guessed
-from the other language. Here a sample holds as many whole pairs ``<s> A </s> </s> B </s>`` of two languages as fit.
+Conneau and Lample 2019, section 3.3: a sentence and its translation are masked together, so that a token can be guessed
+from the other language. Here a sequence holds as many whole pairs ``<s> A </s> </s> B </s>`` of two languages as fit.
 Either language stands first in every other pair. Positions run on through the pair, and there are no language
 embeddings: XLM-R has none, and reads pairs like this one when it is fine-tuned. XLM began again at B, and had them.
 """
@@ -24,14 +24,14 @@ from pipeline.stage import Inputs
 from pipeline.storage import write_json
 from pretrain.data.masking import PAD
 from pretrain.data.parallel_text import ParallelText, find_texts, read_pairs
-from pretrain.data.samples import LISTING, TRAIN, VALIDATION, check_tokenizer, check_vocabulary, open_samples
-from pretrain.folder import PIECES
+from pretrain.data.sequences import LISTING, TRAIN, VALIDATION, check_tokenizer, check_vocabulary, open_sequences
+from pretrain.folder import TOKENIZER_MODEL
 from pretrain.stages import PairsConfig
 from tokenizer.folder import load_tokenizer
 
 BOS, EOS = 0, 2
 AROUND = 4
-"""Ids of a pair besides its pieces: ``<s>`` and three of ``</s>``."""
+"""Ids of a pair besides its tokens: ``<s>`` and three of ``</s>``."""
 
 BATCH = 4096
 """Pairs that are encoded at once."""
@@ -39,7 +39,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class PairShard:
-    """One parallel text, the tokenizer's folder, and the shape of the samples."""
+    """One parallel text, the tokenizer's folder, and the shape of the sequences."""
 
     text: ParallelText
     number: int
@@ -51,20 +51,20 @@ class PairShard:
 
 def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError naming files that are not parallel text."""
-    samples = open_samples(inputs["tokenizer.encode"])
-    check_tokenizer(inputs["tokenizer.encode"], samples, load_tokenizer(inputs["tokenizer.train"]).vocabulary_size)
-    check_vocabulary(inputs["tokenizer.encode"], samples, inputs["tokenizer.train"] / PIECES)
+    sequences = open_sequences(inputs["tokenizer.encode"])
+    check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(inputs["tokenizer.train"]).vocabulary_size)
+    check_vocabulary(inputs["tokenizer.encode"], sequences, inputs["tokenizer.train"] / TOKENIZER_MODEL)
     shards: dict[str, PairShard] = {}
-    shape = (samples.sample_length, samples.dtype.name, config.pairs.validation_share)
+    shape = (sequences.sequence_length, sequences.dtype.name, config.pairs.validation_share)
     for number, text in enumerate(find_texts(config.pairs.files)):
         shards[f"{text.pair}-{number:05d}"] = PairShard(text, number, inputs["tokenizer.train"], *shape)
     counts = context.map_shards(encode_text, shards)
     listing = {
-        "vocabulary_size": samples.vocabulary_size,
-        "vocabulary_sha256": samples.vocabulary,
-        "mask": samples.mask,
-        "sample_length": samples.sample_length,
-        "dtype": samples.dtype.name,
+        "vocabulary_size": sequences.vocabulary_size,
+        "vocabulary_sha256": sequences.vocabulary,
+        "mask_token_id": sequences.mask,
+        "sequence_length": sequences.sequence_length,
+        "dtype": sequences.dtype.name,
         "languages": {pair: _entry(pair, shards, counts) for pair in sorted({s.text.pair for s in shards.values()})},
     }
     write_json(output / LISTING, listing)
@@ -75,7 +75,7 @@ def _entry(pair: str, shards: dict[str, PairShard], counts: dict[str, Counts]) -
     entry: dict[str, Any] = {}
     for split in (TRAIN, VALIDATION):
         own = {name: counts[name][split] for name, shard in shards.items() if shard.text.pair == pair}
-        files = [_file_of(shards[name], split).as_posix() for name, count in own.items() if count["samples"]]
+        files = [_file_of(shards[name], split).as_posix() for name, count in own.items() if count["sequences"]]
         entry[split] = {**sum_counts(own), "files": files}
     return entry
 
@@ -85,19 +85,19 @@ def _file_of(shard: PairShard, split: str) -> Path:
 
 
 def encode_text(shard: PairShard, workspace: Path) -> ShardReport:
-    """Encode one parallel text. Memory: a batch of pairs and one sample a split."""
+    """Encode one parallel text. Memory: a batch of pairs and one sequence a split."""
     encode = Encoder(shard.tokenizer)
     writers = {split: PairWriter(workspace / _file_of(shard, split), shard) for split in (TRAIN, VALIDATION)}
     untranslated = too_long = number = 0
     for batch in read_pairs(shard.text, BATCH):
         whole = [pair for pair in batch if pair[0] and pair[1]]
         untranslated += len(batch) - len(whole)
-        for pair, pieces in zip(whole, encode(whole), strict=True):
-            if len(pieces[0]) + len(pieces[1]) + AROUND > shard.length:
+        for pair, tokens in zip(whole, encode(whole), strict=True):
+            if len(tokens[0]) + len(tokens[1]) + AROUND > shard.length:
                 too_long += 1
                 continue
             held_out = zlib.crc32("\t".join(pair).encode()) < shard.validation_share * (1 << 32)
-            writers[VALIDATION if held_out else TRAIN].add(*(pieces if number % 2 else pieces[::-1]))
+            writers[VALIDATION if held_out else TRAIN].add(*(tokens if number % 2 else tokens[::-1]))
             number += 1
     for writer in writers.values():
         writer.close()
@@ -118,13 +118,13 @@ class Encoder:
 
 
 class PairWriter:
-    """Puts pairs one after the other into samples [length]; one that does not fit begins the next, the gap is PAD."""
+    """Puts pairs one after the other into sequences [length]; one that does not fit begins the next, the gap is PAD."""
 
     def __init__(self, path: Path, shard: PairShard) -> None:
-        self.counts: Counts = {"samples": 0, "pairs": 0, "pieces": 0}
+        self.counts: Counts = {"sequences": 0, "pairs": 0, "tokens": 0}
         self._path, self._length = path, shard.length
         self._dtype = np.dtype(shard.dtype).newbyteorder("<")
-        self._sample: list[NDArray[np.int64]] = []
+        self._sequence: list[NDArray[np.int64]] = []
         self._used = 0
         self._rows: list[NDArray[Any]] = []
 
@@ -132,25 +132,25 @@ class PairWriter:
         """Append a pair."""
         pair = np.concatenate([[BOS], first, [EOS, EOS], second, [EOS]])
         if self._used + len(pair) > self._length:
-            self._end_sample()
-        self._sample.append(pair)
+            self._end_sequence()
+        self._sequence.append(pair)
         self._used += len(pair)
         self.counts["pairs"] += 1
-        self.counts["pieces"] += len(pair)
+        self.counts["tokens"] += len(pair)
 
     def close(self) -> None:
         """Write what is left. Without pairs there is no file."""
-        self._end_sample()
+        self._end_sequence()
         self._flush()
 
-    def _end_sample(self) -> None:
-        if not self._sample:
+    def _end_sequence(self) -> None:
+        if not self._sequence:
             return
         row = np.full(self._length, PAD, self._dtype)
-        row[: self._used] = np.concatenate(self._sample)
+        row[: self._used] = np.concatenate(self._sequence)
         self._rows.append(row)
-        self._sample, self._used = [], 0
-        self.counts["samples"] += 1
+        self._sequence, self._used = [], 0
+        self.counts["sequences"] += 1
         if len(self._rows) >= BATCH:
             self._flush()
 

@@ -81,7 +81,7 @@ def _beside(text: ParallelText) -> Iterator[tuple[str, str]]:
             if one is None or other is None:
                 short = text.files[0] if one is None else text.files[1]
                 raise XlmrError(
-                    f"{short}: ends after line {number}, the file beside it goes on", "the two are not parallel"
+                    f"{short}: ends after line {number}, the file beside it has more", "the two are not parallel"
                 )
             yield one.strip(), other.strip()
 

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
-from pretrain.chance import below, shuffled
-from pretrain.data.samples import SampleArray, SampleFolder
+from pretrain.data.sequences import SequenceArray, SequenceFolder
+from pretrain.rng import below, shuffled
 
 
 def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
-    """How many samples of each language an epoch has, from how many there are; about as many in all.
+    """How many sequences of each language an epoch has, from how many there are; about as many in all.
 
-    p_i ∝ (n_i/N)^alpha, N·p_i samples (Conneau and Lample 2019, section 3.1; fairseq's ResamplingDataset).
+    p_i ∝ (n_i/N)^alpha, N·p_i sequences (Conneau and Lample 2019, section 3.1; fairseq's ResamplingDataset).
     """
     weights = (available / available.sum()) ** alpha
     return np.maximum(1, np.rint(available.sum() * weights / weights.sum())).astype(np.int64)
@@ -27,7 +27,7 @@ def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of one global batch, or a rank's part of it: ``ids`` [n, length], and their rows in the global batch."""
+    """Sequences of one global batch, or a rank's part: ``ids`` [n, length] and their rows in the global batch."""
 
     ids: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -37,16 +37,16 @@ class Drawn:
 class Stream:
     """Global batches by number. An epoch has only whole batches; every epoch has an order and draws of its own.
 
-    A language that has more samples than its share gives each at most once an epoch; one that has fewer is drawn
+    A language that has more sequences than its share gives each at most once an epoch; one that has fewer is drawn
     from with replacement.
     """
 
     def __init__(
-        self, samples: Mapping[str, SampleArray], length: int, batch: int, alpha: float, seed: int,
+        self, sequences: Mapping[str, SequenceArray], length: int, batch: int, alpha: float, seed: int,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
-        self.languages = sorted(samples)
-        self._arrays = [samples[language] for language in self.languages]
+        self.languages = sorted(sequences)
+        self._arrays = [sequences[language] for language in self.languages]
         self._available = np.array([len(array) for array in self._arrays], np.int64)
         self._shares = epoch_shares(self._available, alpha)
         self._ends = np.cumsum(self._shares)
@@ -55,17 +55,17 @@ class Stream:
         self.batches_an_epoch = int(self._ends[-1]) // batch
         if not self.batches_an_epoch:
             raise XlmrError(
-                f"an epoch has {self._ends[-1]} samples, a global batch {batch}",
+                f"an epoch has {self._ends[-1]} sequences, a global batch {batch}",
                 "give more text, or lower pretrain.train.global_batch",
             )
 
     @property
     def shares(self) -> dict[str, int]:
-        """Samples of each language in an epoch."""
+        """Sequences of each language in an epoch."""
         return dict(zip(self.languages, self._shares.tolist(), strict=True))
 
     def batch(self, number: int) -> Drawn:
-        """This rank's part of global batch ``number`` (from 0): every world-th sample of it."""
+        """This rank's part of global batch ``number`` (from 0): every world-th sequence of it."""
         return self.draw(number, np.arange(self._rank, self._batch, self._world))
 
     def draw(self, number: int, rows: NDArray[np.int64]) -> Drawn:
@@ -89,9 +89,9 @@ class Stream:
             index = below(available, *draw, within)
         else:
             index = shuffled(within, available, *draw)
-        samples = np.empty((len(index), self._length), np.int64)
-        self._arrays[code].read(index, samples)
-        ids[rows] = samples
+        sequences = np.empty((len(index), self._length), np.int64)
+        self._arrays[code].read(index, sequences)
+        ids[rows] = sequences
 
 
 class MixedStream:
@@ -101,12 +101,12 @@ class MixedStream:
     """
 
     def __init__(
-        self, texts: SampleFolder, pairs: SampleFolder, batch: int, alpha: float, seed: int, share: float,
+        self, texts: SequenceFolder, pairs: SequenceFolder, batch: int, alpha: float, seed: int, share: float,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         of_pairs = rows_of_pairs(batch, share)
         self._of_texts, self._rows = batch - of_pairs, np.arange(rank, batch, world)
-        length = texts.sample_length
+        length = texts.sequence_length
         self._texts = Stream(texts.train, length, self._of_texts, alpha, seed) if self._of_texts else None
         self._pairs = Stream(pairs.train, length, of_pairs, alpha, seed) if of_pairs else None
 
@@ -122,7 +122,7 @@ class MixedStream:
 
 
 def rows_of_pairs(batch: int, share: float) -> int:
-    """How many samples of a global batch are pairs: none only where ``share`` is 0, all only where it is 1."""
+    """How many sequences of a global batch are pairs: none only where ``share`` is 0, all only where it is 1."""
     if share in {0.0, 1.0}:
         return int(share) * batch
     return min(max(round(share * batch), 1), batch - 1)

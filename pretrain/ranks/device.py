@@ -52,7 +52,7 @@ def missed_gpus() -> str:
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The array on the device. A copy to a GPU goes on beside what is asked of it next."""
+    """The array on the device. A copy to a GPU runs beside the next operations."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda":  # memory that is not pinned is copied when the GPU has done all that came before
         tensor = tensor.pin_memory()
@@ -69,7 +69,7 @@ def let_memory_grow() -> None:
         torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
 
 
-def let_go_of_memory() -> None:
+def free_memory() -> None:
     """Give back what this process has of a GPU's memory and does not use: PyTorch keeps it for itself otherwise."""
     if torch.cuda.is_initialized():
         gc.collect()  # DeepSpeed's objects hold each other

@@ -20,8 +20,8 @@ from pipeline.counts import Counts
 from pipeline.log import EventLog
 from pipeline.progress import Progress
 from pipeline.stage import Inputs
-from pretrain.ranks.crew import Crew
-from pretrain.ranks.together import Shared, current_crew, launched, sent_to_all
+from pretrain.ranks.collectives import Shared, current_rank_group, launched, sent_to_all
+from pretrain.ranks.rank_group import RankGroup
 from pretrain.stages import PretrainConfig
 
 STAGE = "pretrain.train"
@@ -36,23 +36,23 @@ def run(config: PretrainConfig, inputs: Inputs, output: Path, context: Context) 
     """The stage pretrain.train on rank 0, or on a process by itself. Errors: XlmrError, of whichever rank."""
     from pretrain.train import run as train
 
-    crew = current_crew()
-    if crew is None:
+    rank_group = current_rank_group()
+    if rank_group is None:
         return train(config, inputs, output, context)
     folders = {name: str(folder.absolute()) for name, folder in inputs.items()}
     values = config.model_dump(mode="json")
-    if config.train.start_from:
-        values["train"]["start_from"] = str(Path(config.train.start_from).absolute())
+    if config.train.init_from:
+        values["train"]["init_from"] = str(Path(config.train.init_from).absolute())
     work = {"config": values, "inputs": folders, "output": str(output.absolute())}
-    with sent_to_all(crew, work, STAGE):
+    with sent_to_all(rank_group, work, STAGE):
         return train(config, inputs, output, context)
 
 
-def take_part(work: dict[str, Any], crew: Crew) -> None:
+def take_part(work: dict[str, Any], rank_group: RankGroup) -> None:
     """The same training on another rank."""
     from pretrain.train import run as train
 
-    del crew  # the launcher's environment says which rank this is
+    del rank_group  # the launcher's environment says which rank this is
     config = PretrainConfig.model_validate(work["config"])
     inputs = {name: Path(folder) for name, folder in work["inputs"].items()}
     train(config, inputs, Path(work["output"]), QuietContext(Path(work["output"])))

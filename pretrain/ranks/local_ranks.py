@@ -1,6 +1,6 @@
 """A launcher for one machine: ``python -m pretrain --ranks 4 run CONFIG`` starts four ranks of that command.
 
-Unlike torchrun it says nothing itself: what goes wrong is told by rank 0, in a line. Its exit code is rank 0's.
+Unlike torchrun it says nothing itself: rank 0 reports what goes wrong, in a line. Its exit code is rank 0's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import FrameType
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from pipeline.interrupts import interrupts_held
-from pretrain.ranks.crew import GRACE_SECONDS
+from pretrain.ranks.rank_group import GRACE_SECONDS
 
 LOOK_SECONDS = 0.1
 

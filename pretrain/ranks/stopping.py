@@ -41,11 +41,11 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def raise_stop(number: int, update: int) -> None:
+def raise_stop(number: int, step: int) -> None:
     """Leave after a signal; everything is saved."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise XlmrError(f"stopped by a signal after update {update}, which is saved", "the same command goes on from there")
+    raise XlmrError(f"stopped by a signal after step {step}, which is saved", "the same command resumes there")
 
 
 def largest_of_ranks(engine: Engine, *values: float) -> list[float]:
@@ -73,7 +73,7 @@ def lost_ranks() -> Iterator[None]:
         rank, lines = f"rank {torch.distributed.get_rank()}", str(error).splitlines()
         if of_a_lost_rank(error):
             problem = f"{rank}: another rank has gone ({lines[0][:120]})"
-            raise XlmrError(problem, "see what it said; the same command goes on from the last checkpoint") from error
+            raise XlmrError(problem, "see what it said; the same command resumes from the last checkpoint") from error
         if any(word in str(error) for word in NCCL_ITSELF):
             problem = f"{rank}: NCCL: {lines[-1][:240]}"
             raise XlmrError(problem, "NCCL_DEBUG=INFO before the command says more") from error

@@ -1,6 +1,6 @@
-"""Numbers every few updates: metrics.jsonl and TensorBoard's files always, MLflow and Weights & Biases when asked for.
+"""Numbers every few steps: metrics.jsonl and TensorBoard's files always, MLflow and Weights & Biases when asked for.
 
-metrics.jsonl is the record; when a run goes on from a checkpoint it is cut back to that, and TensorBoard's file is made
+metrics.jsonl is the record; when a run resumes from a checkpoint it is cut back to that, and TensorBoard's file is made
 from it again.
 """
 
@@ -21,23 +21,23 @@ METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
 
 
 class Journal:
-    """Where a training writes its numbers. Records after ``update`` are of work that has been lost, and are dropped."""
+    """Where a training writes its numbers. Records after ``step`` are of work that has been lost, and are dropped."""
 
-    def __init__(self, output: Path, update: int, trackers: Sequence[str] = ()) -> None:
-        self._metrics = Metrics(output / METRICS, update)
+    def __init__(self, output: Path, step: int, trackers: Sequence[str] = ()) -> None:
+        self._metrics = Metrics(output / METRICS, step)
         self._trackers: list[Tracker] = open_trackers(trackers, output)
         self._events = EventFile(output / TENSORBOARD)
         for record in self._metrics.kept:
-            self._events.add(record["update"], scalars_of(record), record.get("time", 0.0))
+            self._events.add(record["step"], scalars_of(record), record.get("time", 0.0))
 
     def write(self, **record: Any) -> None:
-        """One record; ``update`` says when."""
+        """One record; ``step`` says when."""
         record["time"] = round(time.time(), 3)
         self._metrics.write(**record)
         scalars = scalars_of(record)
-        self._events.add(record["update"], scalars, record["time"])
+        self._events.add(record["step"], scalars, record["time"])
         for tracker in self._trackers:
-            tracker.log(record["update"], scalars)
+            tracker.log(record["step"], scalars)
 
     def close(self) -> None:
         """Let the trackers finish."""
@@ -57,10 +57,10 @@ class NoJournal:
 
 
 class Metrics:
-    """Appends records to ``path``; ``kept`` are those up to ``update`` that were there before."""
+    """Appends records to ``path``; ``kept`` are those up to ``step`` that were there before."""
 
-    def __init__(self, path: Path, update: int) -> None:
-        self.kept = [record for record in read_metrics(path) if record["update"] <= update]
+    def __init__(self, path: Path, step: int) -> None:
+        self.kept = [record for record in read_metrics(path) if record["step"] <= step]
         with atomic_write(path, "w") as handle:
             handle.writelines(_line(record) for record in self.kept)
         self._path = path
@@ -80,12 +80,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def scalars_of(record: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a record by tag, ``by_language/sw`` where they are nested; without update and time."""
+    """The numbers of a record by tag, ``by_language/sw`` where they are nested; without step and time."""
     scalars: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, Mapping):
             scalars |= {f"{name}/{inner}": number for inner, number in scalars_of(value).items()}
-        elif name not in {"update", "time"} and value is not None and math.isfinite(value):
+        elif name not in {"step", "time"} and value is not None and math.isfinite(value):
             scalars[name] = float(value)
     return scalars
 

@@ -1,7 +1,7 @@
-"""MLflow and Weights & Biases: each an extra, each off unless the settings name it, each told the same numbers.
+"""MLflow and Weights & Biases: each an extra, each off unless the settings name it, each given the same numbers.
 
 Where they report to is said in their own environment variables (MLFLOW_TRACKING_URI, WANDB_PROJECT, WANDB_MODE …).
-A training that goes on reports to the run that it began: trackers.json remembers which.
+A resumed training reports to the run that it began: trackers.json remembers which.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ REMEMBERED = "trackers.json"
 
 
 class Tracker(Protocol):
-    """Takes numbers by update; ``run`` is what it calls the run."""
+    """Takes numbers by step; ``run`` is what it calls the run."""
 
     run: str
 
-    def log(self, update: int, scalars: Mapping[str, float]) -> None:
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
         """The numbers of one record, by tag."""
 
     def close(self) -> None:
@@ -37,12 +37,12 @@ class MlflowTracker:
         self._mlflow = _import("mlflow")
         self.run: str = self._mlflow.start_run(run_id=known, run_name=None if known else name).info.run_id
 
-    def log(self, update: int, scalars: Mapping[str, float]) -> None:
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
         """The numbers of one record."""
-        self._mlflow.log_metrics(dict(scalars), step=update)
+        self._mlflow.log_metrics(dict(scalars), step=step)
 
     def close(self) -> None:
-        """End the run, which another process may go on with."""
+        """End the run, which another process may resume."""
         self._mlflow.end_run()
 
 
@@ -53,12 +53,12 @@ class WandbTracker:
         self.run = known or uuid.uuid4().hex[:12]
         self._run = _import("wandb").init(id=self.run, name=name, resume="allow")
 
-    def log(self, update: int, scalars: Mapping[str, float]) -> None:
-        """The numbers of one record; a record of the same update joins it."""
-        self._run.log(dict(scalars), step=update)
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """The numbers of one record; a record of the same step joins it."""
+        self._run.log(dict(scalars), step=step)
 
     def close(self) -> None:
-        """End the run, which another process may go on with."""
+        """End the run, which another process may resume."""
         self._run.finish()
 
 

@@ -41,7 +41,14 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(7)
     size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model")).vocab_size() + 2
-    config = ModelConfig(size, layers=2, width=32, heads=2, feed_forward=64, positions=66)
+    config = ModelConfig(
+        size,
+        num_hidden_layers=2,
+        hidden_size=32,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+    )
     save_model(MaskedLanguageModel(config), folder, folder / "pieces.model")
     return folder
 

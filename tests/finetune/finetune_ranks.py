@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import distributed
 
-from finetune.crew import main
 from finetune.data.examples import Classification, Tagging, TaskData
+from finetune.launcher import main
 from finetune.stages import Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
@@ -19,7 +19,7 @@ from pipeline.log import EventLog
 
 WORDS = ["cell", "line", "page", "row", "circle"]
 LAYOUTS = {
-    "tensor": {"tensor_parallel": 2, "recompute": True},
+    "tensor": {"tensor_parallel": 2, "activation_checkpointing": True},
     "zero": {"zero_stage": 2, "micro_batch": 1},
 }
 

@@ -24,7 +24,9 @@ from pretrain.model import ModelConfig, build
 from pretrain.weights_file import INDEX, WEIGHTS
 from tokenizer.stages import MODEL_FILE
 
-SHAPE = ModelConfig(300, layers=1, width=16, heads=2, feed_forward=16, positions=34)
+SHAPE = ModelConfig(
+    300, num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=16, max_position_embeddings=34
+)
 LABELS = ("no", "yes")
 OTHER = (None, True, -1, 0, 1, 3, 0.5, 1e308, 10**30, "", "1", "../../x", "x\n", [], [[]], {}, {"a": {}}, float("inf"))
 EXAMPLES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,7 +16,7 @@ from torch import distributed
 
 from finetune.protocol import Run
 from finetune.stages import Recipe
-from finetune.training import comparison, together
+from finetune.training import collectives, comparison
 from finetune.training.devices import own_device, runs_at_once
 from finetune.training.run import RunShard
 from pipeline.context import Context
@@ -92,15 +92,15 @@ def test_all_runs_of_a_comparison_share_their_groups(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(distributed, "get_world_size", lambda: 4)
     monkeypatch.setattr(distributed, "init_process_group", lambda *given: begun.append(given))
     monkeypatch.setattr(distributed, "new_group", lambda ranks, timeout: groups.append((ranks, timeout)))
-    monkeypatch.setattr(together, "fine_tune_run", lambda shard, folder, ranks: done.append(ranks))
+    monkeypatch.setattr(collectives, "fine_tune_run", lambda shard, folder, ranks: done.append(ranks))
     recipe = Recipe(tensor_parallel=2)
     shards = [
         RunShard(Run("random", 1e-3, seed), recipe, "span", "", (), tmp_path, tmp_path, head=seed == 2)
         for seed in (1, 2, 3)
     ]
-    again = [together._shard_of(together._described(one)) for one in shards]
+    again = [collectives._shard_of(collectives._described(one)) for one in shards]
     assert [one.head for one in again] == [False, True, False], "the other ranks are told all of a run"
-    together.take_part({"shards": [together._described(one) for one in shards]}, SimpleNamespace(rank=1, world=4))  # type: ignore[arg-type]
+    collectives.take_part({"shards": [collectives._described(one) for one in shards]}, SimpleNamespace(rank=1, world=4))  # type: ignore[arg-type]
     assert len(done) == 3
     assert all(ranks is done[0] for ranks in done)
     assert [ranks for ranks, _ in groups] == [[0, 1], [2, 3], [0, 2], [1, 3]]

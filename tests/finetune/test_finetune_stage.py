@@ -142,7 +142,7 @@ def test_seeds_differ_and_initialisations_start_where_they_say(export: Path) -> 
     stored = load_encoder(export).state_dict()
     pretrained = starting_encoder(export, "pretrained", 1).state_dict()
     assert all(torch.equal(stored[name], pretrained[name]) for name in stored)
-    name = "embeddings.pieces.weight"
+    name = "embeddings.tokens.weight"
     first, again, second = (starting_encoder(export, "random", seed).state_dict()[name] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)

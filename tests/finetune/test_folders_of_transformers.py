@@ -81,8 +81,8 @@ def test_a_folder_with_tokenizer_json_alone_and_added_tokens(
         examples[0] = replace(examples[0], text=TEXT)
     folder = compare(encoder, tmp_path / "out", context_of, task)
 
-    size = read_config(export).vocabulary_rows
-    assert read_config(folder).vocabulary_rows == size + 2 + 5, "rows that no token has are kept"
+    size = read_config(export).vocab_size
+    assert read_config(folder).vocab_size == size + 2 + 5, "rows that no token has are kept"
     ids = agrees_with_transformers(folder, TEXT)
     assert ids == theirs(TEXT)["input_ids"]
     assert {size, size + 1} <= set(ids)
@@ -102,7 +102,7 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
     )  # fmt: skip
     (tmp_path / "pieces.model").write_bytes(model.getvalue())
     save_model(
-        MaskedLanguageModel(ModelConfig(11, layers=1, width=8, heads=1, feed_forward=8, positions=66)),
+        MaskedLanguageModel(ModelConfig(11, 1, 8, 1, 8, max_position_embeddings=66)),
         tmp_path / "encoder", tmp_path / "pieces.model",
     )  # fmt: skip
 
@@ -121,7 +121,14 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
 def test_fine_tuning_with_the_published_vocabulary_ends_with_a_folder(
     tmp_path: Path, context_of: Callable[..., Context]
 ) -> None:
-    config = ModelConfig(250_002, layers=1, width=16, heads=2, feed_forward=32, positions=66)
+    config = ModelConfig(
+        250_002,
+        num_hidden_layers=1,
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+    )
     save_model(MaskedLanguageModel(config), tmp_path / "encoder", next(VOCABULARY.rglob(MODEL_FILE)))
     folder = compare(tmp_path / "encoder", tmp_path / "out", context_of)
     assert agrees_with_transformers(folder, "Hello world!") == [0, 35378, 8999, 38, 2]

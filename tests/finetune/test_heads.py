@@ -59,7 +59,17 @@ def encoder(request: pytest.FixtureRequest, export: Path) -> Encoder:
     if request.param == "post":
         return load_encoder(export)
     size = load_tokenizer(export).vocabulary_size
-    return Encoder(ModelConfig(size, layers=2, width=32, heads=2, feed_forward=64, positions=66, norm="pre"))
+    return Encoder(
+        ModelConfig(
+            size,
+            num_hidden_layers=2,
+            hidden_size=32,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=66,
+            norm="pre",
+        )
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -212,7 +222,7 @@ def test_folder_of_another_vocabulary_is_one_line(export: Path, tmp_path: Path) 
     )
     (tmp_path / "other.model").rename(tmp_path / "sentencepiece.bpe.model")
     (tmp_path / "tokenizer.json").unlink()  # else it is held against that first
-    with pytest.raises(XlmrError, match=r"the tokenizer has \d+ pieces, the model \d+; they are not of one model"):
+    with pytest.raises(XlmrError, match=r"the tokenizer has \d+ tokens, the model \d+; they are not of one model"):
         load_fine_tuned(tmp_path)
     one = examples_of("classification")
     data = TaskData("own", "classification", ("draw", "calc"), {"en": one}, {"en": one}, {"en": one})

@@ -89,7 +89,7 @@ def test_parts_of_a_batch_and_recomputed_layers_change_nothing(
     tiny_comparison("tagging", still, tmp_path / "whole")
     assert (recomputed, max(longest)) == ([], 4)
     longest.clear()
-    tiny_comparison("tagging", still, tmp_path / "parts", micro_batch=3, recompute=True)
+    tiny_comparison("tagging", still, tmp_path / "parts", micro_batch=3, activation_checkpointing=True)
     assert recomputed
     assert max(longest) == 2, "four texts by at most three: two and two"
     for whole, parts in zip(

@@ -169,7 +169,7 @@ def test_an_interrupt_gets_one_line(toy, in_child, executor):
 
 @pytest.mark.slow
 def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
-    small = {"small": 1000}  # alone: beside the others it may find no package either
+    small = {"small": 1000}  # alone: beside the others it may find no memory either
     map_shards(fill, small, small_disk / "out", workers=1)
     before = (small_disk / "out" / "1000.bin").stat().st_mtime_ns
     line = r"2 of 3 shards failed \(large, larger\): the output: the disk is full; free some space"

@@ -12,16 +12,22 @@ from pretrain.model import PAD, Attention, MaskedLanguageModel, ModelConfig
 from pretrain.parallel import OwnDropout
 
 
-def gradients(backend: str | None, *, recompute: bool, own_dropout: bool) -> list[torch.Tensor]:
+def gradients(backend: str | None, *, activation_checkpointing: bool, own_dropout: bool) -> list[torch.Tensor]:
     """By parameter."""
     torch._dynamo.reset()
     torch.manual_seed(3)
-    shape = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 48, "positions": 20}
+    shape = {
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 20,
+    }
     model = MaskedLanguageModel(ModelConfig(60, **shape, dropout=0.3, attention_dropout=0.3)).train()
     for module in model.modules():
         if own_dropout and isinstance(module, Attention):
             module.scaled_dot_product = OwnDropout(0.3)
-    model.encoder.recompute = recompute
+    model.encoder.activation_checkpointing = activation_checkpointing
     model.head.scoring.chunk = 2
     if backend is not None:
         model.compile_parts(backend)
@@ -32,9 +38,9 @@ def gradients(backend: str | None, *, recompute: bool, own_dropout: bool) -> lis
 
 
 if __name__ == "__main__":
-    for recompute in (False, True):
+    for activation_checkpointing in (False, True):
         for own_dropout in (False, True):
-            how = {"recompute": recompute, "own_dropout": own_dropout}
+            how = {"activation_checkpointing": activation_checkpointing, "own_dropout": own_dropout}
             plain, compiled = (gradients(backend, **how) for backend in (None, "aot_eager"))
             assert len(plain) > 30
             for ours, theirs in zip(compiled, plain, strict=True):

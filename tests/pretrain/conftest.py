@@ -14,7 +14,7 @@ from pipeline.log import EventLog
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests have no packages: helpers are found by their own names
 
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +31,9 @@ def one_thread_and_seed() -> Iterator[None]:
 
 
 @pytest.fixture
-def samples(tmp_path: Path) -> Path:
+def sequences(tmp_path: Path) -> Path:
     """Two languages, one eight times as large as the other."""
-    return write_samples(tmp_path / "samples", {"aa": 160, "bb": 20})
+    return write_sequences(tmp_path / "sequences", {"aa": 160, "bb": 20})
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ VOCABULARY, LENGTH, BATCH = 45, 16, 8  # 45 rows are not a multiple of 2 or 4
 
 @dataclass(frozen=True)
 class Case:
-    """A training of a few updates; ``start`` names a state to begin with, ``save`` one to end with.
+    """A training of a few steps; ``start`` names a state to begin with, ``save`` one to end with.
 
-    ``poison`` is an update in which the last rank's gradient is infinite; ``look`` at dropout instead of training.
+    ``poison`` is a step in which the last rank's gradient is infinite; ``look`` at dropout instead of training.
     """
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
-    updates: tuple[int, int] = (0, 4)
+    steps: tuple[int, int] = (0, 4)
     start: str = ""
     save: str = ""
     poison: int = -1
@@ -85,7 +85,13 @@ def make_engine(case: Case) -> Any:
     from pretrain.model import ModelConfig, build
     from pretrain.stages import TrainSettings
 
-    shape = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 64, "positions": 18}
+    shape = {
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 18,
+    }
     config = ModelConfig(VOCABULARY, **{**shape, "dropout": 0.0, "attention_dropout": 0.0, **case.model})
     settings = TrainSettings(**{"global_batch": BATCH, "micro_batch": 2, "dtype": "fp32", **case.settings})
     return Engine(build(config), settings, 1)
@@ -99,9 +105,9 @@ def _train(case: Case, folder: Path) -> dict[str, Any]:
     if case.look:
         seen |= look_at_dropout(engine)
     if case.start:
-        engine.load_state(read_state(folder / case.start), case.updates[0])
-    for number in range(*case.updates):
-        loss, outcome = update(engine, number, case.rate, poisoned=number == case.poison)
+        engine.load_state(read_state(folder / case.start), case.steps[0])
+    for number in range(*case.steps):
+        loss, outcome = step(engine, number, case.rate, poisoned=number == case.poison)
         seen["losses"].append(loss)
         seen["norms"].append(outcome.gradient_norm)
         seen["applied"].append(outcome.applied)
@@ -116,42 +122,42 @@ def _train(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def batch_of(number: int, rank: int, world: int) -> Any:
-    """This data rank's samples of global batch ``number``; one of them is cut short by padding."""
+    """This data rank's sequences of global batch ``number``; one of them is cut short by padding."""
     import numpy as np
 
-    from pretrain.data.masking import MaskedVocabulary, mask_samples
+    from pretrain.data.masking import MaskedVocabulary, mask_sequences
 
     ids = np.random.default_rng(number).integers(4, VOCABULARY - 1, (BATCH, LENGTH))
     ids[:, 0] = 0
     ids[3, 12:] = 1
     rows = np.arange(rank, BATCH, world)
-    return mask_samples(ids[rows], MaskedVocabulary.plain(VOCABULARY), 0.3, 1, number, rows)
+    return mask_sequences(ids[rows], MaskedVocabulary.plain(VOCABULARY), 0.3, 1, number, rows)
 
 
-def update(engine: Any, number: int, rate: float, *, poisoned: bool = False) -> tuple[float, Any]:
-    """One update: the mean loss over the masked positions of the global batch, and the outcome."""
+def step(engine: Any, number: int, rate: float, *, poisoned: bool = False) -> tuple[float, Any]:
+    """One step: the mean loss over the masked positions of the global batch, and the outcome."""
     batch = batch_of(number, engine.data_rank, engine.data_world)
-    masked = engine.sum_over_ranks(len(batch.targets))
-    engine.start_update(number)
+    masked = engine.sum_over_ranks(len(batch.labels))
+    engine.start_step(number)
     hook = None
     if poisoned and engine.rank == engine.world - 1:
         hook = engine.model.encoder.layers[0].feed_forward.up.weight.register_hook(lambda grad: grad * float("inf"))
     loss = sum(engine.accumulate(part, masked).item() for part in batch.split(2))
     if hook is not None:
         hook.remove()
-    return engine.sum_over_ranks(loss) / masked, engine.update(rate)
+    return engine.sum_over_ranks(loss) / masked, engine.step(rate)
 
 
 def look_at_dropout(engine: Any) -> dict[str, Any]:
-    """Which numbers each kind of dropout drops on this rank, twice in one update and once in the next; as 0 and 1."""
+    """Which numbers each kind of dropout drops on this rank, twice in one step and once in the next; as 0 and 1."""
     import torch
 
     layer = engine.model.encoder.layers[0]
-    heads = layer.attention.query_key_value.weight.shape[0] // 3 // layer.attention.head_width
-    query, value = torch.zeros(2, heads, 16, 8), torch.eye(16).expand(2, heads, 16, 16)
+    num_attention_heads = layer.attention.query_key_value.weight.shape[0] // 3 // layer.attention.head_dim
+    query, value = torch.zeros(2, num_attention_heads, 16, 8), torch.eye(16).expand(2, num_attention_heads, 16, 16)
     seen: dict[str, Any] = {"whole": [], "part": []}
     for number in (0, 0, 1):
-        engine.start_update(number)
+        engine.start_step(number)
         whole = layer.dropout(torch.ones(256))
         part = layer.attention.scaled_dot_product(query, query, value, None)
         after = layer.dropout(torch.ones(256))

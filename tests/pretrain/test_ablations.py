@@ -24,7 +24,7 @@ SEVEN = {"en", "fr", "de", "ru", "zh-Hans", "sw", "ur"}
 XNLI = SEVEN | {"es", "el", "bg", "tr", "ar", "vi", "th", "hi"}
 
 LANGUAGES = {"tokenizer.sample.languages", "tokenizer.encode.languages"}
-SHAPE = {f"pretrain.model.{name}" for name in ("width", "heads", "feed_forward")}
+SHAPE = {f"pretrain.model.{name}" for name in ("hidden_size", "num_attention_heads", "intermediate_size")}
 VOCABULARY = {"tokenizer.train.vocabulary_size"}
 CHANGES = {
     "languages": LANGUAGES,
@@ -64,11 +64,11 @@ def test_it_differs_in_what_its_name_says_and_in_nothing_else(name: str, setting
     own, base = settings[name], settings[BASE]
     kind, _, value = name.partition("-")
     differing = {key for key in own | base if own.get(key) != base.get(key)}
-    count, _, width = value.partition("-width-")
+    count, _, hidden_size = value.partition("-width-")
     if kind == "languages":
         assert len(own["tokenizer.sample.languages"]) == int(count)
-        assert differing == (LANGUAGES if count != "100" else set()) | (SHAPE if width else set())
-        assert own["pretrain.model.width"] == int(width or 768)
+        assert differing == (LANGUAGES if count != "100" else set()) | (SHAPE if hidden_size else set())
+        assert own["pretrain.model.hidden_size"] == int(hidden_size or 768)
     else:
         assert differing == CHANGES[kind]
     assert own["tokenizer.encode.languages"] == own["tokenizer.sample.languages"]
@@ -84,7 +84,13 @@ def test_its_model(name: str) -> None:
     shape, base = work.shape, SHAPES["ablation-768"]
     with torch.device("meta"):
         model = MaskedLanguageModel(
-            ModelConfig(shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward)
+            ModelConfig(
+                shape.vocab_size,
+                shape.num_hidden_layers,
+                shape.hidden_size,
+                shape.num_attention_heads,
+                shape.intermediate_size,
+            )
         )
     assert count_parameters(model) == work.parameters
     kind, _, value = name.partition("-")
@@ -93,7 +99,7 @@ def test_its_model(name: str) -> None:
     elif kind == "vocabulary":
         assert shape == SHAPES[f"ablation-{value}"]
     elif kind == "capacity":
-        assert shape == at_capacity_of(base, shape.pieces)
+        assert shape == at_capacity_of(base, shape.vocabulary_size)
         assert work.parameters == pytest.approx(parameters_of(base), rel=0.035)
     else:
         assert shape == base

@@ -18,13 +18,13 @@ from pipeline.cli import main
 from pretrain.benchmark.hugging_face_loop import HuggingFaceLoop
 from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_held
 from pretrain.benchmark.options import with_settings
-from pretrain.benchmark.random_samples import random_samples
+from pretrain.benchmark.random_sequences import random_sequences
 from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
 from pretrain.benchmark.tool import table
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload, of_size
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
-from pretrain.data.samples import open_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
+from pretrain.data.sequences import open_sequences
 from pretrain.folder import load_model
 
 CPU = torch.device("cpu")
@@ -34,19 +34,22 @@ def small(**train: object) -> Workload:
     work = of_size("demo")
     settings = {"micro_batch": 4, "global_batch": 4, "dtype": "fp32", **train}
     return replace(
-        work, shape=replace(work.shape, layers=1, width=32, heads=2, feed_forward=64, pieces=300), length=16,
+        work,
+        shape=replace(work.shape, num_hidden_layers=1, hidden_size=32, num_attention_heads=2,
+            intermediate_size=64, vocabulary_size=300),
+        length=16,
         train=work.train.model_copy(update=settings),
     )  # fmt: skip
 
 
-def batch_of(work: Workload, samples: int = 4) -> MaskedBatch:
-    ids = np.random.default_rng(0).integers(4, work.shape.pieces, (samples, work.length))
-    return mask_samples(ids, MaskedVocabulary.plain(work.shape.pieces + 2), 0.3, 1, 0, np.arange(samples))
+def batch_of(work: Workload, sequences: int = 4) -> MaskedBatch:
+    ids = np.random.default_rng(0).integers(4, work.shape.vocabulary_size, (sequences, work.length))
+    return mask_sequences(ids, MaskedVocabulary.plain(work.shape.vocabulary_size + 2), 0.3, 1, 0, np.arange(sequences))
 
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    found = measure(small(), Plan(updates=2, rounds=3))
+    found = measure(small(), Plan(steps=2, rounds=3))
     assert found is not None
     return found
 
@@ -62,13 +65,15 @@ def test_their_loop_computes_the_loss_that_ours_does(micro_batch: int, tmp_path:
     losses = []
     with torch.no_grad():
         for one in batch.split(micro_batch):
-            ids, where, targets = (torch.from_numpy(array) for array in (one.ids, one.where, one.targets))
-            losses.append(ours(ids, None, where, targets).item() / len(targets))
+            ids, masked_positions, labels = (
+                torch.from_numpy(array) for array in (one.ids, one.masked_positions, one.labels)
+            )
+            losses.append(ours(ids, None, masked_positions, labels).item() / len(labels))
     before = [parameter.clone() for parameter in loop.model.parameters()]
-    assert loop.update(batch) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert loop.step(batch) == pytest.approx(np.mean(losses), rel=1e-4)
     moved = [not torch.equal(a, b) for a, b in zip(before, loop.model.parameters(), strict=True)]
     assert sum(moved) >= len(moved) - 1  # the pooler is none of this model's
-    assert loop.update(batch) < np.mean(losses)
+    assert loop.step(batch) < np.mean(losses)
 
 
 def test_their_loop_gives_way_by_halves() -> None:
@@ -79,29 +84,31 @@ def test_their_loop_gives_way_by_halves() -> None:
     assert not loop.halve()
 
 
-def test_figures_hang_together(result: Result) -> None:
+def test_figures_agree(result: Result) -> None:
     assert result.theirs is not None
     work = small()
     for side in (result.ours, result.theirs):
         assert len(side.seconds) == 3
-        assert side.pieces_a_second == pytest.approx(4 * 16 / side.update_seconds)
+        assert side.tokens_per_second == pytest.approx(4 * 16 / side.step_seconds)
         assert set(side.parts) >= {"forward", "backward", "optimiser"}
         assert all(seconds > 0 for seconds in side.parts.values())
         assert side.bytes_held >= 12 * work.parameters  # weights and two moments
-        expected = side.pieces_a_second * training_flops(work.shape, 16) / result.peak
+        expected = side.tokens_per_second * training_flops(work.shape, 16) / result.peak
         assert result.share_of_peak(side) == pytest.approx(expected)
-    assert result.ours.flops_a_piece < result.theirs.flops_a_piece
+    assert result.ours.flops_per_token < result.theirs.flops_per_token
     low, middle, high = result.ratios()
     assert low <= middle <= high
 
 
 def test_what_is_printed_and_written(result: Result) -> None:
     text = table(result)
-    assert "| pieces a second |" in text
+    assert "| tokens per second |" in text
     assert "ours / Hugging Face:" in text
     line = next(line for line in text.splitlines() if line.startswith("the loader alone:"))
-    assert line == f"the loader alone: {result.loader:,.0f} pieces a second, {result.loader_ratio:,.0f} × what is taken"
-    assert result.loader_ratio == pytest.approx(result.loader / result.ours.pieces_a_second)
+    assert (
+        line == f"the loader alone: {result.loader:,.0f} tokens per second, {result.loader_ratio:,.0f} × what is taken"
+    )
+    assert result.loader_ratio == pytest.approx(result.loader / result.ours.tokens_per_second)
     assert replace(result, data_ranks=4).loader_ratio == pytest.approx(4 * result.loader_ratio)
     assert all(line.count("|") == 4 for line in text.splitlines() if line.startswith("|"))
     record = json.loads(json.dumps(result.as_json()))
@@ -114,9 +121,9 @@ def test_what_is_printed_and_written(result: Result) -> None:
 
 def test_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "benchmark.json"
-    words = "pretrain benchmark --size demo --batch 2 --length 16 --updates 1 --rounds 1 --micro-batches 2 --alone"
+    words = "pretrain benchmark --size demo --batch 2 --length 16 --steps 1 --rounds 1 --micro-batches 2 --alone"
     assert main([*words.split(), "--output", str(path)]) == 0
-    assert "7,371,650 parameters, 4 samples × 16 pieces an update" in capsys.readouterr().out
+    assert "7,371,650 parameters, 4 sequences × 16 tokens per step" in capsys.readouterr().out
     record = json.loads(path.read_text())
     assert record["workload"]["train"]["micro_batch"] == 2
     assert "hugging_face" not in record
@@ -144,20 +151,20 @@ def test_ranks_share_the_global_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     work = with_settings(of_size("xl"), {"micro_batch": 4, "tensor_parallel": 2, "dtype": None}, 3, 100)
     assert work.train.global_batch == 4 * 3 * 4
     assert (work.length, work.train.dtype) == (100, "auto")
-    assert with_settings(of_size("base"), {}, 1, 1024).positions == 1026
+    assert with_settings(of_size("base"), {}, 1, 1024).max_position_embeddings == 1026
 
 
-def test_random_samples_are_read_like_any() -> None:
+def test_random_sequences_are_read_like_any() -> None:
     for vocabulary, dtype in ((302, "uint16"), (70_000, "uint32")):
-        with random_samples(vocabulary, 16, 40) as source:
-            samples = open_samples(source.folder)
-            assert sum(map(len, samples.train.values())) == 40
-            assert samples.dtype == np.dtype(dtype)
-            assert (samples.vocabulary_size, samples.sample_length) == (vocabulary, 16)
+        with random_sequences(vocabulary, 16, 40) as source:
+            sequences = open_sequences(source.folder)
+            assert sum(map(len, sequences.train.values())) == 40
+            assert sequences.dtype == np.dtype(dtype)
+            assert (sequences.vocabulary_size, sequences.sequence_length) == (vocabulary, 16)
 
 
 def test_the_meter_counts_bytes() -> None:
-    gc.collect()  # of earlier tests' tensors: what is let go of in one pass takes others along in the next
+    gc.collect()  # of earlier tests' tensors: what is freed in one pass frees others in the next
     before = bytes_held(CPU)
     kept = torch.zeros(1_000_000)
     views = [kept[:10], kept.view(10, -1)]

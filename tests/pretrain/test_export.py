@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import last_weights, tiny_config, train_into
 
 from pipeline.errors import XlmrError
 from pipeline.storage import sha256_of_file
 from pretrain.export import run as export
-from pretrain.folder import PIECES, load_model
+from pretrain.folder import TOKENIZER_MODEL, load_model
 from pretrain.stages import ExportConfig
 from tokenizer.hugging_face import write_files
 
@@ -25,16 +25,16 @@ WORDS = ("the", "dog", "and", "cat", "go", "home", "now", "der", "Hund", "und", 
 
 
 def make_tokenizer(folder: Path, seed: int = 0) -> Path:
-    """A folder as tokenizer.train makes it, of 60 pieces; another text with another seed."""
-    chance = np.random.default_rng(seed)
-    text = [f"{n} " + " ".join(chance.choice(WORDS, chance.integers(1, 9))) for n in range(300)]
+    """A folder as tokenizer.train makes it, of 60 tokens; another text with another seed."""
+    rng = np.random.default_rng(seed)
+    text = [f"{n} " + " ".join(rng.choice(WORDS, rng.integers(1, 9))) for n in range(300)]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(text), model_writer=model, vocab_size=60, minloglevel=2, num_threads=1
     )
     folder.mkdir()
-    (folder / PIECES).write_bytes(model.getvalue())
-    write_files(folder / PIECES, folder)
+    (folder / TOKENIZER_MODEL).write_bytes(model.getvalue())
+    write_files(folder / TOKENIZER_MODEL, folder)
     return folder
 
 
@@ -44,33 +44,33 @@ def tokenizer(tmp_path: Path) -> Path:
 
 
 def encoded_with(folder: Path, tokenizer: Path) -> Path:
-    """Samples that say which vocabulary they are of."""
-    write_samples(folder, {"aa": 40, "bb": 10}, vocabulary=62)
-    listing = json.loads((folder / "samples.json").read_text())
-    listing["vocabulary_sha256"] = sha256_of_file(tokenizer / PIECES)
-    (folder / "samples.json").write_text(json.dumps(listing))
+    """Sequences that say which vocabulary they are of."""
+    write_sequences(folder, {"aa": 40, "bb": 10}, vocabulary=62)
+    listing = json.loads((folder / "sequences.json").read_text())
+    listing["vocabulary_sha256"] = sha256_of_file(tokenizer / TOKENIZER_MODEL)
+    (folder / "sequences.json").write_text(json.dumps(listing))
     return folder
 
 
 def test_the_folder_is_a_whole_model(tmp_path: Path, tokenizer: Path, make_context: Any) -> None:
     transformers = pytest.importorskip("transformers")
     trained, output = tmp_path / "run", tmp_path / "export"
-    samples = encoded_with(tmp_path / "samples", tokenizer)
-    train_into(trained, samples, make_context, tiny_config(updates=5), **{"tokenizer.train": tokenizer})
+    sequences = encoded_with(tmp_path / "sequences", tokenizer)
+    train_into(trained, sequences, make_context, tiny_config(steps=5), **{"tokenizer.train": tokenizer})
     inputs = {"pretrain.train": trained, "tokenizer.train": tokenizer}
     counts = export(ExportConfig(), inputs, output, make_context(output))
-    assert counts["updates"] == 5
+    assert counts["steps"] == 5
     weights = last_weights(trained)
     ours = load_model(output)
     for name, tensor in ours.named_parameters():
         assert torch.equal(tensor, weights[name]), name
 
-    pieces = transformers.AutoTokenizer.from_pretrained(str(output))
+    tokens = transformers.AutoTokenizer.from_pretrained(str(output))
     theirs = transformers.AutoModelForMaskedLM.from_pretrained(str(output)).eval()
-    assert (len(pieces), theirs.config.vocab_size, pieces.model_max_length) == (62, 62, 16)
-    batch = pieces("the dog and the <mask>", "go home now " * 9, truncation=True, return_tensors="pt")
+    assert (len(tokens), theirs.config.vocab_size, tokens.model_max_length) == (62, 62, 16)
+    batch = tokens("the dog and the <mask>", "go home now " * 9, truncation=True, return_tensors="pt")
     assert batch["input_ids"].shape == (1, 16)
-    assert pieces.mask_token_id in batch["input_ids"]
+    assert tokens.mask_token_id in batch["input_ids"]
     with torch.no_grad():
         expected = ours(batch["input_ids"]).reshape(1, 16, -1)
         assert torch.allclose(theirs(**batch).logits, expected, atol=1e-5)
@@ -79,8 +79,8 @@ def test_the_folder_is_a_whole_model(tmp_path: Path, tokenizer: Path, make_conte
 def test_a_tokenizer_that_is_not_whole_or_of_another_size(tmp_path: Path, tokenizer: Path, make_context: Any) -> None:
     trained, output = tmp_path / "run", tmp_path / "export"
     inputs = {"pretrain.train": trained, "tokenizer.train": tokenizer}
-    train_into(trained, write_samples(tmp_path / "s", {"aa": 40}, vocabulary=61), make_context, tiny_config(updates=1))
-    with pytest.raises(XlmrError, match="has 62 pieces, the model was trained on 61"):
+    train_into(trained, write_sequences(tmp_path / "s", {"aa": 40}, vocabulary=61), make_context, tiny_config(steps=1))
+    with pytest.raises(XlmrError, match="has 62 tokens, the model was trained on 61"):
         export(ExportConfig(), inputs, output, make_context(output))
     (tokenizer / "tokenizer.json").unlink()
     with pytest.raises(XlmrError, match=r"tokenizer\.json: no such file"):
@@ -91,23 +91,23 @@ def test_a_tokenizer_that_is_not_whole_or_of_another_size(tmp_path: Path, tokeni
 def test_files_that_the_export_needs_are_asked_for_before_training(
     tmp_path: Path, tokenizer: Path, make_context: Any
 ) -> None:
-    samples, inputs = encoded_with(tmp_path / "samples", tokenizer), {"tokenizer.train": tokenizer}
+    sequences, inputs = encoded_with(tmp_path / "sequences", tokenizer), {"tokenizer.train": tokenizer}
     (tokenizer / "tokenizer_config.json").write_text("[]")
     with pytest.raises(XlmrError, match=r"tokenizer_config\.json: input should be .*; run tokenizer\.train again"):
-        train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **inputs)
+        train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1), **inputs)
     (tokenizer / "tokenizer_config.json").unlink()
     with pytest.raises(XlmrError, match=r"tokenizer_config\.json: no such file; run tokenizer\.train again"):
-        train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **inputs)
+        train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1), **inputs)
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_samples_of_another_vocabulary_of_the_same_size_are_refused(
+def test_sequences_of_another_vocabulary_of_the_same_size_are_refused(
     tmp_path: Path, tokenizer: Path, make_context: Any
 ) -> None:
     other = make_tokenizer(tmp_path / "other", seed=1)
-    samples = encoded_with(tmp_path / "samples", tokenizer)
-    with pytest.raises(XlmrError, match=r"samples: encoded with another vocabulary than .*other") as error:
-        train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **{"tokenizer.train": other})
+    sequences = encoded_with(tmp_path / "sequences", tokenizer)
+    with pytest.raises(XlmrError, match=r"sequences: encoded with another vocabulary than .*other") as error:
+        train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1), **{"tokenizer.train": other})
     assert "\n" not in str(error.value)
 
 
@@ -115,6 +115,6 @@ def test_a_checkpoint_of_another_vocabulary_of_the_same_size_is_refused(
     tmp_path: Path, tokenizer: Path, make_context: Any
 ) -> None:
     other = make_tokenizer(tmp_path / "other", seed=1)
-    train_into(tmp_path / "run", encoded_with(tmp_path / "a", tokenizer), make_context, tiny_config(updates=5))
-    with pytest.raises(XlmrError, match="trained on another vocabulary of 62 pieces than that of the samples"):
-        train_into(tmp_path / "run", encoded_with(tmp_path / "b", other), make_context, tiny_config(updates=10))
+    train_into(tmp_path / "run", encoded_with(tmp_path / "a", tokenizer), make_context, tiny_config(steps=5))
+    with pytest.raises(XlmrError, match="trained on another vocabulary of 62 tokens than that of the sequences"):
+        train_into(tmp_path / "run", encoded_with(tmp_path / "b", other), make_context, tiny_config(steps=10))

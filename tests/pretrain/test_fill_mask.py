@@ -28,39 +28,48 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "text.txt").write_text((SENTENCE + "\n") * 50)
     sentencepiece.SentencePieceTrainer.train(
         input=str(place / "text.txt"),
-        model_prefix=str(place / "pieces"),
+        model_prefix=str(place / "tokens"),
         vocab_size=11,
         model_type="word",
         minloglevel=2,
     )
-    tokenizer = load_tokenizer(place / "pieces.model")
+    tokenizer = load_tokenizer(place / "tokens.model")
     size = tokenizer.vocabulary_size
     torch.manual_seed(0)
-    model = MaskedLanguageModel(ModelConfig(size + 6, layers=1, width=32, heads=2, feed_forward=64, positions=64))
+    model = MaskedLanguageModel(
+        ModelConfig(
+            size + 6,
+            num_hidden_layers=1,
+            hidden_size=32,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=64,
+        )
+    )
     ids = torch.tensor([encode(SENTENCE, tokenizer)])
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(300):
         masked = ids.clone()
         place_of_mask = int(torch.randint(1, ids.shape[1] - 1, ()))
         masked[0, place_of_mask] = size - 1
-        where = torch.tensor([place_of_mask])
-        model(masked, None, where, ids[0, where]).backward()
+        masked_positions = torch.tensor([place_of_mask])
+        model(masked, None, masked_positions, ids[0, masked_positions]).backward()
         optimizer.step()
         optimizer.zero_grad()
-    save_model(model, place / "export", place / "pieces.model")
+    save_model(model, place / "export", place / "tokens.model")
     return place / "export"
 
 
 def test_ids_are_fairseqs(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
-    pieces, mask = tokenizer.processor, tokenizer.mask
+    tokens, mask = tokenizer.processor, tokenizer.mask
     ids = encode("the <mask> dog", tokenizer)
     assert ids[0] == 0
     assert ids[-1] == 2
     assert ids.count(mask) == 1
-    assert ids[1] == pieces.piece_to_id("▁the") + 1
+    assert ids[1] == tokens.piece_to_id("▁the") + 1
     assert ids[2] == mask
-    assert ids[-2] == pieces.piece_to_id("▁dog") + 1
+    assert ids[-2] == tokens.piece_to_id("▁dog") + 1
     assert 3 in encode("漢 <mask>", tokenizer)
 
 
@@ -92,10 +101,10 @@ def test_model_and_text_go_to_the_device_there_is(folder: Path, monkeypatch: pyt
     assert [device.type for device in seen] == ["meta", "meta"]
 
 
-def test_probabilities_are_over_real_pieces_only(folder: Path) -> None:
+def test_probabilities_are_over_real_tokens_only(folder: Path) -> None:
     (guesses,) = guess("the <mask>", folder, load_tokenizer(folder).mask)
     assert sum(probability for _, probability in guesses) == pytest.approx(1, abs=1e-5)
-    assert "<mask>" not in {piece for piece, _ in guesses}
+    assert "<mask>" not in {token for token, _ in guesses}
 
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
@@ -108,20 +117,25 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_training_and_its_checkpoints_are_models_too(folder: Path, tmp_path: Path) -> None:
-    model, pieces = load_any_model(folder), folder / "sentencepiece.bpe.model"
+    model, tokens = load_any_model(folder), folder / "sentencepiece.bpe.model"
     tensors = [(name, dict.fromkeys(PARTS, parameter.detach())) for name, parameter in model.named_parameters()]
-    about = About(model.config, load_tokenizer(folder).vocabulary_size, Progress(update=7))
+    about = About(model.config, load_tokenizer(folder).vocabulary_size, Progress(step=7))
     path = CheckpointFolder(tmp_path / "checkpoints").write(tensors, about)
     text = "the quick <mask> fox"
     expected = guess(text, folder, 3)
     for place in (path, tmp_path / "checkpoints", tmp_path):
-        assert Filler.load(place, pieces).guess(text, 3) == expected
+        assert Filler.load(place, tokens).guess(text, 3) == expected
     with pytest.raises(XlmrError, match="no tokenizer is in it; name one with --tokenizer"):
         Filler.load(path)
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    save_model(MaskedLanguageModel(ModelConfig(8, layers=1, width=8, heads=1, feed_forward=8)), tmp_path)
+    save_model(
+        MaskedLanguageModel(
+            ModelConfig(8, num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8)
+        ),
+        tmp_path,
+    )
     with pytest.raises(XlmrError, match=r"a vocabulary of 13, the model of .* knows 8"):
         Filler.load(tmp_path, folder)
     (tmp_path / "sentencepiece.bpe.model").write_bytes(b"nothing")
@@ -137,7 +151,7 @@ def test_records_and_standard_input(
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["text"] for record in records] == ["the <mask> brown", "<mask> dog <mask>"]
     assert [[len(one) for one in record["masks"]] for record in records] == [[2], [2, 2]]
-    assert set(records[0]["masks"][0][0]) == {"piece", "probability"}
+    assert set(records[0]["masks"][0][0]) == {"token", "probability"}
     with pytest.raises(UsageError, match="--best is 0"):
         fill_mask("<mask>", model=folder, best=0)
 

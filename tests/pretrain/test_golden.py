@@ -1,4 +1,4 @@
-"""Golden losses: 50 updates that any change which is meant to change nothing must give again.
+"""Golden losses: 50 steps that any change which is meant to change nothing must give again.
 
 Rounding may differ: between CPUs, numbers of threads and versions of PyTorch. Weights that are moved by one part in a
 million, ten times fp32's rounding, move these losses by less than one in a million. TOLERANCE is ten times that, and
@@ -15,26 +15,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import NO_DROPOUT, losses_of, tiny_config, train_into
 
 GOLDEN = Path(__file__).parent / "golden_losses.json"
 TOLERANCE = 1e-5
-UPDATES = {"updates": 50, "micro_batch": 3, "clip": 0.5}
+STEPS = {"steps": 50, "micro_batch": 3, "max_grad_norm": 0.5}
 
 CURVES = {
     "post-LN": {"model": NO_DROPOUT},
-    "pre-LN, padded table": {"model": {**NO_DROPOUT, "norm": "pre", "rows_multiple_of": 64}},
-    "with pairs": {"model": NO_DROPOUT, "data": {"pair_share": 0.4}, "start_from_frequencies": True},
+    "pre-LN, padded table": {"model": {**NO_DROPOUT, "norm": "pre", "pad_vocab_to_multiple_of": 64}},
+    "with pairs": {"model": NO_DROPOUT, "data": {"pair_share": 0.4}, "init_bias_from_unigram": True},
     "dropout": {},
 }
 
 
 def curve(folder: Path, make_context, **changed) -> list[float]:
-    samples = write_samples(folder / "samples", {"aa": 160, "bb": 20, "cc": 3})
-    pairs = write_samples(folder / "pairs", {"aa-bb": 30, "bb-cc": 9})
+    sequences = write_sequences(folder / "sequences", {"aa": 160, "bb": 20, "cc": 3})
+    pairs = write_sequences(folder / "pairs", {"aa-bb": 30, "bb-cc": 9})
     train_into(
-        folder / "run", samples, make_context, tiny_config(**{**UPDATES, **changed}), **{"pretrain.pairs": pairs}
+        folder / "run", sequences, make_context, tiny_config(**{**STEPS, **changed}), **{"pretrain.pairs": pairs}
     )
     return losses_of(folder / "run")
 
@@ -54,7 +54,13 @@ def test_golden_losses(name: str, tmp_path: Path, make_context) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"weight_decay": 0.0}, {"clip": 0.49}, {"betas": (0.9, 0.979)}, {"warmup": 6}, {"data": {"alpha": 0.29}}],
+    [
+        {"weight_decay": 0.0},
+        {"max_grad_norm": 0.49},
+        {"betas": (0.9, 0.979)},
+        {"warmup_steps": 6},
+        {"data": {"alpha": 0.29}},
+    ],
     ids=str,
 )
 def test_a_small_change_is_seen(changed: dict, tmp_path: Path, make_context) -> None:

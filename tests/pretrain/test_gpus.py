@@ -22,13 +22,13 @@ import pretrain.train
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pretrain.benchmark.meter import bytes_held
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_samples
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
 from pretrain.engine import Engine
 from pretrain.model import MaskedLanguageModel, ModelConfig, build
-from pretrain.ranks.device import ALLOCATOR, device_of_rank, enough_memory, let_go_of_memory, missed_gpus, sent
+from pretrain.ranks.device import ALLOCATOR, device_of_rank, enough_memory, free_memory, missed_gpus, sent
 from pretrain.ranks.stopping import lost_ranks
 
-SHAPE = ModelConfig(60, 2, 32, 4, 64, positions=20)
+SHAPE = ModelConfig(60, 2, 32, 4, 64, max_position_embeddings=20)
 
 DUPLICATE = """NCCL error in: /pytorch/torch/csrc/distributed/NCCLUtils.cpp:77, invalid usage, NCCL version 2.29.3
 ncclInvalidUsage: This usually reflects invalid usage of NCCL library.
@@ -58,13 +58,13 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return done
 
 
-def batch_of(samples: int, update: int = 0) -> MaskedBatch:
-    ids = np.random.default_rng(update).integers(4, 50, (samples, 18))
-    return mask_samples(ids, MaskedVocabulary.plain(60), 0.15, 1, update, np.arange(samples))
+def batch_of(sequences: int, step: int = 0) -> MaskedBatch:
+    ids = np.random.default_rng(step).integers(4, 50, (sequences, 18))
+    return mask_sequences(ids, MaskedVocabulary.plain(60), 0.15, 1, step, np.arange(sequences))
 
 
 def engine_of(**train: Any) -> Engine:
-    settings = tiny_config(**{"global_batch": 16, "micro_batch": 4, "head_chunk": 8, **train}).train
+    settings = tiny_config(**{"global_batch": 16, "micro_batch": 4, "loss_chunk_size": 8, **train}).train
     return Engine(build(SHAPE), settings, 1)
 
 
@@ -114,23 +114,23 @@ def test_an_engine_leaves_no_place_to_later_processes(monkeypatch: pytest.Monkey
 
 
 def test_nothing_of_a_training_stays_in_the_way(
-    samples: Path, tmp_path: Path, make_context: Callable[[Path], Context], monkeypatch: pytest.MonkeyPatch
+    sequences: Path, tmp_path: Path, make_context: Callable[[Path], Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a GPU that is shared with the processes that fine-tune next."""
     held: list[int] = []
 
-    def let_go() -> None:
+    def free() -> None:
         held.append(bytes_held(torch.device("cpu")))  # collects first
 
-    monkeypatch.setattr(pretrain.train, "let_go_of_memory", let_go)
-    let_go()
-    train_into(tmp_path / "out", samples, make_context, tiny_config(updates=2))
+    monkeypatch.setattr(pretrain.train, "free_memory", free)
+    free()
+    train_into(tmp_path / "out", sequences, make_context, tiny_config(steps=2))
     assert len(held) == 2
     assert held[1] <= held[0]
     done: list[str] = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("emptied"))
-    let_go_of_memory()
+    free_memory()
     assert done == ["emptied"]
 
 
@@ -157,14 +157,14 @@ def test_nothing_waits_between_the_micro_batches(train: dict[str, Any], monkeypa
     for name in WAITING:
         counted(torch.Tensor, name)
     counted(type(get_accelerator()), "synchronize")
-    for update in range(4):  # DeepSpeed's clock begins at the third
-        batch = batch_of(16, update)
-        engine.start_update(update)
+    for step in range(4):  # DeepSpeed's clock begins at the third
+        batch = batch_of(16, step)
+        engine.start_step(step)
         waited.clear()
         for part in batch.split(4):
-            engine.accumulate(part, len(batch.targets))
+            engine.accumulate(part, len(batch.labels))
         assert not waited, "each costs a GPU the time until the CPU has given it something to do again"
-        engine.update(1e-4)
+        engine.step(1e-4)
         assert sum(waited.values()) <= 4, "the norm of the gradient, and whether it is finite"
     engine.close()
 
@@ -179,23 +179,23 @@ class NothingOnTheCPU(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("activation_checkpointing", [False, True])
 def test_the_model_makes_its_tensors_where_its_weights_are(
-    norm: Any, recompute: bool, monkeypatch: pytest.MonkeyPatch
+    norm: Any, activation_checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The meta device stands for a GPU; it has no numbers either that one could wait for."""
     monkeypatch.setattr(torch, "autocast", lambda *given, **named: nullcontext())  # which does not know it
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *given: False)
     model = build(replace(SHAPE, norm=norm)).to(torch.bfloat16)
-    model.encoder.recompute, model.head.scoring.chunk = recompute, 3
-    ids, where = torch.empty((3, 18), dtype=torch.int64, device="meta"), torch.arange(8, device="meta")
-    keep = torch.ones((3, 18), dtype=torch.bool, device="meta")
+    model.encoder.activation_checkpointing, model.head.scoring.chunk = activation_checkpointing, 3
+    ids, masked_positions = torch.empty((3, 18), dtype=torch.int64, device="meta"), torch.arange(8, device="meta")
+    attention_mask = torch.ones((3, 18), dtype=torch.bool, device="meta")
     with NothingOnTheCPU():
-        for seen in (None, keep):
-            model(ids, seen, where, where).backward()
+        for seen in (None, attention_mask):
+            model(ids, seen, masked_positions, masked_positions).backward()
         assert all(parameter.grad is not None for parameter in model.parameters())
         with pytest.raises(AssertionError, match="of the CPU"):
-            model(ids, keep, torch.arange(8), where)
+            model(ids, attention_mask, torch.arange(8), masked_positions)
 
 
 def test_copies_to_a_gpu_are_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,8 +217,8 @@ def test_copies_to_a_gpu_are_from_pinned_memory(monkeypatch: pytest.MonkeyPatch)
     assert [name for name, *_ in done] == ["to"]
 
 
-def test_gpus_that_are_not_used_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that is too old, or a wheel for CPUs, would have a training of days go on for years."""
+def test_gpus_that_are_not_used_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that is too old, or a wheel for CPUs, would make a training of days last years."""
     for name in ("DS_ACCELERATOR", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -243,13 +243,13 @@ def test_validation_uses_up_none_of_the_compilers_patience(monkeypatch: pytest.M
     engine = engine_of(compile=True)
     plain = engine_of()
     batch = batch_of(16)
-    engine.start_update(0)
+    engine.start_step(0)
     for part in batch.split(4):
-        engine.accumulate(part, len(batch.targets))
+        engine.accumulate(part, len(batch.labels))
     made = counters["stats"]["unique_graphs"]
     assert made > 0
-    for samples in (1, 2, 7):
-        some = batch_of(samples, samples)
+    for sequences in (1, 2, 7):
+        some = batch_of(sequences, sequences)
         assert engine.score(some) == pytest.approx(plain.score(some), rel=1e-5)
     assert counters["stats"]["unique_graphs"] == made
     plain.close()
@@ -274,7 +274,7 @@ def said(error: Exception) -> str:
 
 @pytest.mark.usefixtures("rank_1")
 def test_each_trouble_of_nccl_and_memory_is_one_line_of_its_own() -> None:
-    from pretrain.ranks.together import _is_own
+    from pretrain.ranks.collectives import _is_own
 
     gone, twice = torch.distributed.DistBackendError(GONE), torch.distributed.DistBackendError(DUPLICATE)
     full = torch.OutOfMemoryError(FULL)

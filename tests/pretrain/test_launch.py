@@ -15,20 +15,21 @@ import psutil
 import pytest
 
 from pretrain.checkpoints.checkpoint import CheckpointFolder
+from pretrain.ranks.collectives import take_slurm
 from pretrain.ranks.launch import main
-from pretrain.ranks.together import take_slurm
 
 CONFIG = """
 run: {project: p}
 pretrain:
-  model: {layers: 2, width: 32, heads: 4, feed_forward: 64, positions: 18, dropout: 0, attention_dropout: 0}
-  data: {validation_samples: 12}
-  train: {updates: 20, global_batch: 8, micro_batch: 4, dtype: fp32, warmup: 5, peak_learning_rate: 3.0e-3, threads: 1,
-          log_every: 1, evaluate_every: 10, checkpoint_every: 5}
+  model: {num_hidden_layers: 2, hidden_size: 32, num_attention_heads: 4, intermediate_size: 64,
+          max_position_embeddings: 18, dropout: 0, attention_dropout: 0}
+  data: {validation_sequences: 12}
+  train: {steps: 20, global_batch: 8, micro_batch: 4, dtype: fp32, warmup_steps: 5, peak_learning_rate: 3.0e-3,
+          threads: 1, log_every: 1, evaluate_every: 10, checkpoint_every: 5}
 """
 SCRIPT = str(Path(__file__).parent / "launched.py")
 RUN = ["run", "c.yaml", "--until", "pretrain.train"]
-FOREVER = [*RUN, "--pretrain.train.updates", "100000", "--pretrain.train.checkpoint-every", "20"]
+FOREVER = [*RUN, "--pretrain.train.steps", "100000", "--pretrain.train.checkpoint-every", "20"]
 TWO = [sys.executable, SCRIPT, "--ranks", "2"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", SCRIPT]
 PATIENCE = 240
@@ -76,7 +77,7 @@ def output_of(folder: Path) -> Path:
 
 def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not list(folder.glob("runs/p/pretrain.train/*/checkpoints/update-*")):
+    while not list(folder.glob("runs/p/pretrain.train/*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -120,16 +121,16 @@ def test_a_killed_rank_ends_the_run_with_one_line(victim: int, folder: Path) -> 
     again = start(folder, [*TWO, *FOREVER])  # the dead one's lease is not in the way
     deadline = time.monotonic() + PATIENCE
     output = output_of(folder)
-    stood = max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*"))
-    while max(int(path.name[7:]) for path in (output / "checkpoints").glob("update-*")) <= stood:
+    stood = max(int(path.name[5:]) for path in (output / "checkpoints").glob("step-*"))
+    while max(int(path.name[5:]) for path in (output / "checkpoints").glob("step-*")) <= stood:
         assert again.poll() is None, again.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     again.send_signal(signal.SIGTERM)
     code, _, err = end(again)
     assert code == 1
-    assert "going on after update" in err
-    assert "which is saved; the same command goes on from there" in complaints(err)[0]
+    assert "resuming after step" in err
+    assert "which is saved; the same command resumes there" in complaints(err)[0]
     checkpoint, faults = CheckpointFolder(output / "checkpoints").newest()
     assert checkpoint is not None
     assert not faults
@@ -153,12 +154,12 @@ def test_the_ranks_do_not_outlive_their_launcher(folder: Path) -> None:
     _, alive = psutil.wait_procs(ranks, timeout=PATIENCE)
     assert not alive
     assert complaints(process.communicate()[1]) == [
-        "xlmr: pretrain.train: the launcher is gone; the same command goes on from the last checkpoint"
+        "xlmr: pretrain.train: the launcher is gone; the same command resumes from the last checkpoint"
     ]
 
 
 @pytest.mark.parametrize("failing", ["0", "1"])
-def test_what_a_rank_says_is_told(failing: str, folder: Path) -> None:
+def test_what_a_rank_says_is_reported(failing: str, folder: Path) -> None:
     code, _, err = end(start(folder, [*TWO, *RUN], FAILING_RANK=failing))
     assert code == 1
     (line,) = complaints(err)
@@ -166,7 +167,7 @@ def test_what_a_rank_says_is_told(failing: str, folder: Path) -> None:
     assert ("rank 1:" in line) == (failing == "1")
 
 
-def test_a_wrong_setting_is_told_once(folder: Path) -> None:
+def test_a_wrong_setting_is_reported_once(folder: Path) -> None:
     code, _, err = end(start(folder, [*TWO, *RUN, "--pretrain.train.tensor-parallel", "4"]))
     assert code == 1
     assert complaints(err) == [

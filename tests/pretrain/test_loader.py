@@ -1,4 +1,4 @@
-"""Batches ahead of time: the same set of samples whatever the ranks and wherever a run stopped; and bad samples."""
+"""Batches ahead of time: the same set of sequences whatever the ranks and wherever a run stopped; and bad sequences."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
 from pretrain.data.loader import Loader, measure_loader
 from pretrain.data.masking import MaskedVocabulary
-from pretrain.data.samples import SampleFolder, open_samples
+from pretrain.data.sequences import SequenceFolder, open_sequences
 from pretrain.data.stream import Drawn, Stream
 
 BATCH = 24
 
 
 @cache
-def corpus() -> SampleFolder:
-    return open_samples(write_samples(Path(mkdtemp()), {"aa": 90, "bb": 12, "cc": 1}, vocabulary=5000))
+def corpus() -> SequenceFolder:
+    return open_sequences(write_sequences(Path(mkdtemp()), {"aa": 90, "bb": 12, "cc": 1}, vocabulary=5000))
 
 
 def loader_of(seed: int, rank: int = 0, world: int = 1) -> Loader:
@@ -34,14 +34,14 @@ def loader_of(seed: int, rank: int = 0, world: int = 1) -> Loader:
 
 
 def everything(seed: int, world: int, start: int, stop: int) -> list[tuple]:
-    """All samples of these updates over all ranks, masked: (update, row, ids, targets)."""
+    """All sequences of these steps over all ranks, masked: (step, row, ids, targets)."""
     seen = []
     for rank in range(world):
         for prepared in loader_of(seed, rank, world).between(start, stop):
             batch = prepared.masked
             for number, row in enumerate(prepared.drawn.rows.tolist()):
-                targets = batch.targets[batch.rows == number]
-                seen.append((prepared.update, row, batch.ids[number].tobytes(), targets.tobytes()))
+                labels = batch.labels[batch.rows == number]
+                seen.append((prepared.step, row, batch.ids[number].tobytes(), labels.tobytes()))
     return sorted(seen)
 
 
@@ -72,7 +72,7 @@ def test_batches_come_in_order_and_a_few_ahead() -> None:
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
     batches = Loader(Counting(), MaskedVocabulary.plain(40), 0.15, 1).between(3, 1000)
-    assert [next(batches).update for _ in range(4)] == [3, 4, 5, 6]
+    assert [next(batches).step for _ in range(4)] == [3, 4, 5, 6]
     with change:
         assert change.wait_for(lambda: len(made) >= 6, 10)
     batches.close()
@@ -89,12 +89,12 @@ def test_what_the_thread_raises_is_raised_in_its_turn() -> None:
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
     batches = Loader(Failing(), MaskedVocabulary.plain(40), 0.15, 1).between(0, 5)
-    assert [next(batches).update for _ in range(2)] == [0, 1]
+    assert [next(batches).step for _ in range(2)] == [0, 1]
     with pytest.raises(XlmrError, match="the third batch is bad"):
         next(batches)
 
 
-def test_the_measure_counts_pieces() -> None:
+def test_the_measure_counts_tokens() -> None:
     assert measure_loader(loader_of(1), seconds=0.05) > 1000
 
 
@@ -102,76 +102,79 @@ def test_the_measure_counts_pieces() -> None:
 
 
 def test_an_empty_language_is_left_out_and_named(tmp_path: Path, make_context) -> None:
-    samples = write_samples(tmp_path / "s", {"aa": 60, "bb": 20, "cc": 1})
-    listing = json.loads((samples / "samples.json").read_text())
-    listing["languages"]["bb"]["train"] = {"samples": 0, "pieces": 0, "files": []}
+    sequences = write_sequences(tmp_path / "s", {"aa": 60, "bb": 20, "cc": 1})
+    listing = json.loads((sequences / "sequences.json").read_text())
+    listing["languages"]["bb"]["train"] = {"sequences": 0, "tokens": 0, "files": []}
     listing["languages"]["dd"] = {}
-    (samples / "samples.json").write_text(json.dumps(listing))
-    _, context = train_into(tmp_path / "run", samples, make_context, tiny_config())
+    (sequences / "sequences.json").write_text(json.dumps(listing))
+    _, context = train_into(tmp_path / "run", sequences, make_context, tiny_config())
     assert context.warnings == [
-        "no training samples, so left out: bb, dd",
-        "one training sample only, which is seen again and again: cc",
+        "no training sequences, so left out: bb, dd",
+        "one training sequence only, which is seen again and again: cc",
     ]
     assert np.isfinite(losses_of(tmp_path / "run")).all()
 
 
 def test_a_language_of_one_line_trains(tmp_path: Path, make_context) -> None:
-    """Three pieces and padding: in most updates none of them is drawn."""
-    samples = write_samples(tmp_path / "s", {"aa": 1})
+    """Three tokens and padding: in most steps none of them is drawn."""
+    sequences = write_sequences(tmp_path / "s", {"aa": 1})
     row = np.ones((1, 16), "<u2")
     row[0, :5] = 0, 7, 8, 9, 2
-    row.tofile(samples / "aa" / "train-00000.bin")
-    train_into(tmp_path / "run", samples, make_context, tiny_config(global_batch=1, micro_batch=1))
+    row.tofile(sequences / "aa" / "train-00000.bin")
+    train_into(tmp_path / "run", sequences, make_context, tiny_config(global_batch=1, micro_batch=1))
     assert len(losses_of(tmp_path / "run")) == 20
     assert np.isfinite(losses_of(tmp_path / "run")).all()
 
 
-@pytest.mark.parametrize("piece", [40, 65535])
-def test_a_piece_out_of_range_is_named(piece: int, tmp_path: Path, samples: Path, make_context) -> None:
-    path = samples / "bb" / "train-00001.bin"
+@pytest.mark.parametrize("token", [40, 65535])
+def test_a_token_out_of_range_is_named(token: int, tmp_path: Path, sequences: Path, make_context) -> None:
+    path = sequences / "bb" / "train-00001.bin"
     rows = np.fromfile(path, "<u2").reshape(-1, 16)
-    rows[3, 5] = piece
+    rows[3, 5] = token
     rows.tofile(path)
-    words = rf"train-00001\.bin: sample 3 has piece {piece}, the vocabulary has 40; run tokenizer\.encode again"
+    words = rf"train-00001\.bin: sequence 3 has token {token}, the vocabulary has 40; run tokenizer\.encode again"
     with pytest.raises(XlmrError, match=words):
-        train_into(tmp_path / "run", samples, make_context, tiny_config())
+        train_into(tmp_path / "run", sequences, make_context, tiny_config())
     with pytest.raises(XlmrError, match=words):
-        open_samples(samples).train["bb"].read(np.array([3, 19, 13]), np.empty((3, 16), np.int64))
+        open_sequences(sequences).train["bb"].read(np.array([3, 19, 13]), np.empty((3, 16), np.int64))
 
 
 @pytest.mark.parametrize(
     ("listing", "words"),
     [
-        ("{}", r"samples\.json: vocabulary_size is missing \(and 3 more\); run tokenizer\.encode again"),
-        ("[]", r"samples\.json: input should be an object, got a list"),
+        ("{}", r"sequences\.json: vocabulary_size is missing \(and 4 more\); run tokenizer\.encode again"),
+        ("[]", r"sequences\.json: input should be an object, got a list"),
         ("{", "not readable as JSON"),
         (
-            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "float32", "languages": {}}',
+            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "float32", "mask_token_id": 39, "languages": {}}',
             "dtype: input .* 'float32'",
         ),
         (
-            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16", "languages": {}, "mask": 40}',
-            "mask 40 is no id of a vocabulary of 40",
+            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16", "languages": {}, "mask_token_id": 40}',
+            "mask_token_id 40 is no id of a vocabulary of 40",
         ),
         (
-            '{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16",'
-            ' "languages": {"aa": {"train": {"samples": 1, "files": ["../x"]}}}}',
+            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16",'
+            ' "mask_token_id": 39, "languages": {"aa": {"train": {"sequences": 1, "files": ["../x"]}}}}',
             r"languages\.aa\.train\.files\.0: '\.\./x' is no file of this folder",
         ),
-        ('{"vocabulary_size": 40, "sample_length": 16, "dtype": "uint16", "languages": {}}', "no training samples"),
+        (
+            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16", "mask_token_id": 39, "languages": {}}',
+            "no training sequences",
+        ),
     ],
 )
-def test_a_listing_that_is_none_is_told(listing: str, words: str, samples: Path) -> None:
-    (samples / "samples.json").write_text(listing)
+def test_a_listing_that_is_none_is_reported(listing: str, words: str, sequences: Path) -> None:
+    (sequences / "sequences.json").write_text(listing)
     with pytest.raises(XlmrError, match=words) as error:
-        open_samples(samples)
+        open_sequences(sequences)
     assert "\n" not in str(error.value)
 
 
-def test_files_that_are_gone_are_named(samples: Path) -> None:
-    (samples / "aa" / "train-00001.bin").unlink()
-    with pytest.raises(XlmrError, match=r"train-00001\.bin: no such file, although samples\.json lists it"):
-        open_samples(samples)
-    (samples / "samples.json").unlink()
-    with pytest.raises(XlmrError, match=r"samples\.json: no such file"):
-        open_samples(samples)
+def test_files_that_are_gone_are_named(sequences: Path) -> None:
+    (sequences / "aa" / "train-00001.bin").unlink()
+    with pytest.raises(XlmrError, match=r"train-00001\.bin: no such file, although sequences\.json lists it"):
+        open_sequences(sequences)
+    (sequences / "sequences.json").unlink()
+    with pytest.raises(XlmrError, match=r"sequences\.json: no such file"):
+        open_sequences(sequences)

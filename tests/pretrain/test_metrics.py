@@ -15,7 +15,7 @@ import sentencepiece
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import tiny_config, train_into
 
 from pipeline.errors import XlmrError
@@ -100,13 +100,13 @@ def test_the_file_says_its_version_first(tmp_path: Path) -> None:
     events.close()
 
 
-def test_tensorboard_shows_what_metrics_say_also_after_going_on(tmp_path: Path, samples: Path, make_context) -> None:
+def test_tensorboard_shows_what_metrics_say_also_after_going_on(tmp_path: Path, sequences: Path, make_context) -> None:
     output = tmp_path / "run"
-    for updates in (10, 20):  # the same schedule up to where it stops is not needed here
-        train_into(output, samples, make_context, tiny_config(updates=updates))
-    wanted = [(record["update"], scalars_of(record)) for record in read_metrics(output / "metrics.jsonl")]
+    for steps in (10, 20):  # the same schedule up to where it stops is not needed here
+        train_into(output, sequences, make_context, tiny_config(steps=steps))
+    wanted = [(record["step"], scalars_of(record)) for record in read_metrics(output / "metrics.jsonl")]
     events = read_events(output / "tensorboard")[1:]
-    assert [event.step for event in events] == [update for update, _ in wanted]
+    assert [event.step for event in events] == [step for step, _ in wanted]
     for event, (_, scalars) in zip(events, wanted, strict=True):
         assert {v.tag: v.simple_value for v in event.summary.value} == pytest.approx(scalars, rel=1e-6)
     tags = {value.tag for event in events for value in event.summary.value}
@@ -115,7 +115,7 @@ def test_tensorboard_shows_what_metrics_say_also_after_going_on(tmp_path: Path, 
 
 def test_numbers_that_are_not_finite_are_null_and_not_drawn(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0)
-    journal.write(update=1, loss=float("nan"), gradient_norm=float("inf"), applied=False)
+    journal.write(step=1, loss=float("nan"), gradient_norm=float("inf"), applied=False)
     journal.close()
     (record,) = read_metrics(tmp_path / "metrics.jsonl")
     assert (record["loss"], record["gradient_norm"], record["applied"]) == (None, None, False)
@@ -124,18 +124,18 @@ def test_numbers_that_are_not_finite_are_null_and_not_drawn(tmp_path: Path) -> N
 
 def test_a_line_that_was_cut_off_and_lost_work_are_dropped(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0)
-    for update in range(1, 6):
-        journal.write(update=update, loss=float(update))
+    for step in range(1, 6):
+        journal.write(step=step, loss=float(step))
     journal.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"update": 6, "lo')
+        file.write('{"step": 6, "lo')
     Journal(tmp_path, 3).close()
-    assert [record["update"] for record in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    assert [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3]
     assert [event.step for event in read_events(tmp_path / "tensorboard")[1:]] == [1, 2, 3]
 
 
-class Told:
-    """Stands for a tracker's package; writes down what it is told."""
+class Reported:
+    """Stands for a tracker's package; writes down what it gets."""
 
     def __init__(self) -> None:
         self.calls: list[tuple] = []
@@ -165,35 +165,35 @@ class Told:
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_trackers_are_told_the_same_and_go_on_with_their_run(
-    name: str, tmp_path: Path, samples: Path, make_context, monkeypatch
+def test_trackers_get_the_same_and_resume_their_run(
+    name: str, tmp_path: Path, sequences: Path, make_context, monkeypatch
 ) -> None:
-    told = Told()
-    monkeypatch.setitem(sys.modules, name, getattr(told, name)())
+    reported = Reported()
+    monkeypatch.setitem(sys.modules, name, getattr(reported, name)())
     output = tmp_path / "project" / "pretrain.train" / "0a1b2c3d"
-    for updates in (5, 10):
-        train_into(output, samples, make_context, tiny_config(updates=updates, trackers=(name,)))
-    starts = [call[1] for call in told.calls if call[0] == "start"]
-    assert len(starts) == len([call for call in told.calls if call == ("end",)]) == 2
+    for steps in (5, 10):
+        train_into(output, sequences, make_context, tiny_config(steps=steps, trackers=(name,)))
+    starts = [call[1] for call in reported.calls if call[0] == "start"]
+    assert len(starts) == len([call for call in reported.calls if call == ("end",)]) == 2
     key = "run_id" if name == "mlflow" else "id"
     assert starts[1][key] == json.loads((output / "trackers.json").read_text())[name]
     assert starts[0].get("run_name", starts[0].get("name")) == "project/0a1b2c3d"
-    logged = [(call[1], call[2]) for call in told.calls if call[0] == "log"]
-    assert logged == [(r["update"], scalars_of(r)) for r in read_metrics(output / "metrics.jsonl")]
+    logged = [(call[1], call[2]) for call in reported.calls if call[0] == "log"]
+    assert logged == [(r["step"], scalars_of(r)) for r in read_metrics(output / "metrics.jsonl")]
 
 
-def test_no_tracker_is_imported_unless_it_is_named_and_one_that_is_missing_is_told(
-    tmp_path: Path, samples: Path, make_context, monkeypatch
+def test_no_tracker_is_imported_unless_it_is_named_and_one_that_is_missing_is_reported(
+    tmp_path: Path, sequences: Path, make_context, monkeypatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setitem(sys.modules, "wandb", None)
-    train_into(tmp_path / "a", samples, make_context, tiny_config(updates=1))
+    train_into(tmp_path / "a", sequences, make_context, tiny_config(steps=1))
     assert not (tmp_path / "a" / "trackers.json").exists()
     with pytest.raises(XlmrError, match=r"names wandb, which is not installed; pip install 'xlmr-pipeline\[wandb\]'"):
-        train_into(tmp_path / "b", samples, make_context, tiny_config(updates=1, trackers=("wandb",)))
+        train_into(tmp_path / "b", sequences, make_context, tiny_config(steps=1, trackers=("wandb",)))
 
 
-def test_the_first_samples_can_be_read(tmp_path: Path, make_context) -> None:
+def test_the_first_sequences_can_be_read(tmp_path: Path, make_context) -> None:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["abc bcd cde def efg fgh"] * 20), model_writer=model, vocab_size=16, minloglevel=2
@@ -203,29 +203,29 @@ def test_the_first_samples_can_be_read(tmp_path: Path, make_context) -> None:
     (folder / "sentencepiece.bpe.model").write_bytes(model.getvalue())
     write_files(folder, folder)
     tokenizer = {"tokenizer.train": folder}
-    samples = write_samples(tmp_path / "samples", {"aa": 40}, vocabulary=18)
-    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1), **tokenizer)
+    sequences = write_sequences(tmp_path / "sequences", {"aa": 40}, vocabulary=18)
+    train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1), **tokenizer)
     lines = (tmp_path / "run" / "first-batch.txt").read_text().split("\n\n")
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model"))
+    tokens = sentencepiece.SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model"))
     assert len(lines) == 8
     for number, line in enumerate(lines):
-        assert line.startswith(f"row {number} of update 1: <s> ")
+        assert line.startswith(f"row {number} of step 1: <s> ")
         assert "[" in line
-        words = line.split("<s> ")[1].split()  # the samples repeat one piece
-        (piece,) = {word.strip("[]=").split("→")[0] for word in words}
-        assert pieces.piece_to_id(piece) >= 3
-    other = write_samples(tmp_path / "other", {"aa": 40}, vocabulary=19)
-    with pytest.raises(XlmrError, match="encoded with 19 pieces, the tokenizer has 18"):
-        train_into(tmp_path / "run2", other, make_context, tiny_config(updates=1), **tokenizer)
+        words = line.split("<s> ")[1].split()  # the sequences repeat one token
+        (token,) = {word.strip("[]=").split("→")[0] for word in words}
+        assert tokens.piece_to_id(token) >= 3
+    other = write_sequences(tmp_path / "other", {"aa": 40}, vocabulary=19)
+    with pytest.raises(XlmrError, match="encoded with 19 tokens, the tokenizer has 18"):
+        train_into(tmp_path / "run2", other, make_context, tiny_config(steps=1), **tokenizer)
 
 
-def test_without_a_tokenizer_there_are_numbers(tmp_path: Path, samples: Path, make_context) -> None:
-    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1))
-    assert (tmp_path / "run" / "first-batch.txt").read_text().startswith("row 0 of update 1: 0 ")
+def test_without_a_tokenizer_there_are_numbers(tmp_path: Path, sequences: Path, make_context) -> None:
+    train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1))
+    assert (tmp_path / "run" / "first-batch.txt").read_text().startswith("row 0 of step 1: 0 ")
 
 
 def test_what_was_masked_is_marked() -> None:
     ids = np.array([[0, 9, 39, 12, 7, 2, 1, 1], [0, 5, 5, 5, 5, 5, 5, 5]])
     batch = MaskedBatch(ids, np.array([0, 0, 0, 1]), np.array([2, 3, 4, 1]), np.array([8, 6, 7, 4]))
     assert show(batch, 0, str, 39) == "0 9 [8] [6→12] [7=] 2 + 2 <pad>"
-    assert show(batch, 1, lambda piece: f"p{piece}", 39) == "p0 [p4→p5] p5 p5 p5 p5 p5 p5"
+    assert show(batch, 1, lambda token: f"p{token}", 39) == "p0 [p4→p5] p5 p5 p5 p5 p5 p5"

@@ -22,12 +22,18 @@ from pretrain.model import PAD, PRESETS, MaskedLanguageModel, ModelConfig, build
 from pretrain.presets import SHAPES, at_capacity_of, parameters_of
 from pretrain.stages import ModelSettings
 
-SMALL = {"layers": 2, "width": 32, "heads": 4, "feed_forward": 48, "positions": 20}
+SMALL = {
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 20,
+}
 
 
 def make(norm: str, **changes: object) -> MaskedLanguageModel:
     torch.manual_seed(3)
-    model = MaskedLanguageModel(ModelConfig(vocabulary_rows=60, norm=norm, **{**SMALL, **changes}))
+    model = MaskedLanguageModel(ModelConfig(vocab_size=60, norm=norm, **{**SMALL, **changes}))
     for name, parameter in model.named_parameters():  # biases and norms too, or a swapped pair would not show
         nn.init.normal_(parameter, mean=1.0 if "norm.weight" in name else 0.0, std=0.4)
     return model.eval()
@@ -61,19 +67,32 @@ def test_ablation_sizes_and_the_formula() -> None:
     for name, config in PRESETS.items():
         assert parameters_of(SHAPES[name]) == count_parameters(build(config)), name
     # Section 5: 7 to 100 languages in BERT-Base's shape, wider for 30 and 100; vocabularies from 32k to 512k.
-    assert [PRESETS[f"ablation-{width}"].width for width in (768, 960, 1152)] == [768, 960, 1152]
-    assert [SHAPES[f"ablation-{n}k"].pieces for n in (32, 64, 128, 256, 512)] == [32e3, 64e3, 128e3, 256e3, 512e3]
+    assert [PRESETS[f"ablation-{hidden_size}"].hidden_size for hidden_size in (768, 960, 1152)] == [768, 960, 1152]
+    assert [SHAPES[f"ablation-{n}k"].vocabulary_size for n in (32, 64, 128, 256, 512)] == [
+        32e3,
+        64e3,
+        128e3,
+        256e3,
+        512e3,
+    ]
     wanted = parameters_of(SHAPES["ablation-768"])
-    for pieces in (32_000, 64_000, 128_000, 256_000):
-        assert parameters_of(at_capacity_of(SHAPES["ablation-768"], pieces)) == pytest.approx(wanted, rel=0.06)
+    for tokens in (32_000, 64_000, 128_000, 256_000):
+        assert parameters_of(at_capacity_of(SHAPES["ablation-768"], tokens)) == pytest.approx(wanted, rel=0.06)
 
 
 def test_a_preset_gives_defaults_and_the_same_key() -> None:
     large = ModelSettings(preset="large")
-    assert (large.layers, large.width, large.heads, large.feed_forward) == (24, 1024, 16, 4096)
-    assert fingerprint(large) == fingerprint(ModelSettings(layers=24, width=1024, heads=16, feed_forward=4096))
-    assert ModelSettings(preset="xxl", layers=2).model_dump() == {
-        **ModelSettings(preset="xxl").model_dump(), "layers": 2,
+    assert (large.num_hidden_layers, large.hidden_size, large.num_attention_heads, large.intermediate_size) == (
+        24,
+        1024,
+        16,
+        4096,
+    )
+    assert fingerprint(large) == fingerprint(
+        ModelSettings(num_hidden_layers=24, hidden_size=1024, num_attention_heads=16, intermediate_size=4096)
+    )
+    assert ModelSettings(preset="xxl", num_hidden_layers=2).model_dump() == {
+        **ModelSettings(preset="xxl").model_dump(), "num_hidden_layers": 2,
     }  # fmt: skip
     with pytest.raises(ValidationError, match="did you mean large"):
         ModelSettings(preset="lagre")
@@ -87,11 +106,11 @@ def test_logits_equal_hugging_face(norm: str, tmp_path: Path) -> None:
     save_model(model, tmp_path)
     theirs = AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
     assert type(theirs).__name__ == {"post": "XLMRobertaForMaskedLM", "pre": "XLMRobertaXLForMaskedLM"}[norm]
-    keep = ids != PAD
+    attention_mask = ids != PAD
     with torch.no_grad():
-        ours, expected = model(ids, keep), theirs(input_ids=ids, attention_mask=keep.long()).logits
+        ours, expected = model(ids, attention_mask), theirs(input_ids=ids, attention_mask=attention_mask.long()).logits
     assert expected.std(1).mean() > 0.5  # logits all alike would agree whatever the weights
-    torch.testing.assert_close(ours[keep], expected[keep], rtol=1e-4, atol=2e-4)
+    torch.testing.assert_close(ours[attention_mask], expected[attention_mask], rtol=1e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize(("norm", "epsilon", "types"), [("post", 1e-5, 1), ("post", 1e-12, 2), ("pre", 1e-12, 2)])
@@ -112,16 +131,18 @@ def test_reads_what_hugging_face_writes(norm: str, epsilon: float, types: int, t
         nn.init.normal_(parameter, std=0.003 if "embeddings.weight" in name else 0.3)
     theirs.save_pretrained(tmp_path)
     ids = padded_ids()
-    keep = ids != PAD
+    attention_mask = ids != PAD
     with torch.no_grad():
-        expected = theirs(input_ids=ids, attention_mask=keep.long()).logits
+        expected = theirs(input_ids=ids, attention_mask=attention_mask.long()).logits
         model = load_model(tmp_path)
-        torch.testing.assert_close(model(ids, keep)[keep], expected[keep], rtol=1e-4, atol=2e-4)
+        torch.testing.assert_close(
+            model(ids, attention_mask)[attention_mask], expected[attention_mask], rtol=1e-4, atol=2e-4
+        )
         save_model(model, tmp_path / "again")
         again = model_class.from_pretrained(tmp_path / "again").eval()
         assert again.config.layer_norm_eps == epsilon
-        logits = again(input_ids=ids, attention_mask=keep.long()).logits
-        torch.testing.assert_close(logits[keep], expected[keep], rtol=1e-4, atol=2e-4)
+        logits = again(input_ids=ids, attention_mask=attention_mask.long()).logits
+        torch.testing.assert_close(logits[attention_mask], expected[attention_mask], rtol=1e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -161,7 +182,7 @@ def test_a_folder_of_several_files_of_bf16_weights_is_read(norm: str, tmp_path: 
     with torch.no_grad():
         expected = theirs.float().eval()(input_ids=ids, attention_mask=(ids != PAD).long()).logits
         torch.testing.assert_close(model(ids, ids != PAD)[ids != PAD], expected[ids != PAD], rtol=1e-4, atol=2e-4)
-    assert model.head.weight is model.encoder.embeddings.pieces.weight
+    assert model.head.weight is model.encoder.embeddings.tokens.weight
 
     next((tmp_path / "theirs").glob("model-00002-*")).unlink()
     with pytest.raises(XlmrError, match=r"model-00002-of-\d+\.safetensors: no such file"):
@@ -209,12 +230,12 @@ def test_a_configuration_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_head_on_chosen_positions_gives_the_same_scores() -> None:
     model, ids = make("post"), padded_ids()
-    where = torch.tensor([1, 3, 20, 40])
+    masked_positions = torch.tensor([1, 3, 20, 40])
     with torch.no_grad():
-        assert torch.allclose(model(ids, None, where), model(ids).flatten(0, 1)[where], atol=1e-5)
-        targets = torch.tensor([5, 9, 4, 59])
-        expected = nn.functional.cross_entropy(model(ids).flatten(0, 1)[where], targets, reduction="sum")
-        torch.testing.assert_close(model(ids, None, where, targets), expected)
+        assert torch.allclose(model(ids, None, masked_positions), model(ids).flatten(0, 1)[masked_positions], atol=1e-5)
+        labels = torch.tensor([5, 9, 4, 59])
+        expected = nn.functional.cross_entropy(model(ids).flatten(0, 1)[masked_positions], labels, reduction="sum")
+        torch.testing.assert_close(model(ids, None, masked_positions, labels), expected)
 
 
 class Largest(TorchDispatchMode):
@@ -231,24 +252,24 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def of_head(rows: int, positions: int, width: int = 16) -> list[torch.Tensor]:
-    chance = torch.Generator().manual_seed(2)
-    shapes = ((positions, width), (rows, width), (rows,))
-    inputs = [torch.randn(shape, generator=chance).requires_grad_() for shape in shapes]
-    return [*inputs, torch.randint(rows, (positions,), generator=chance)]
+def of_head(rows: int, count: int, hidden_size: int = 16) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(2)
+    shapes = ((count, hidden_size), (rows, hidden_size), (rows,))
+    inputs = [torch.randn(shape, generator=rng).requires_grad_() for shape in shapes]
+    return [*inputs, torch.randint(rows, (count,), generator=rng)]
 
 
-@pytest.mark.parametrize(("chunk", "positions"), [(0, 37), (10, 37), (1, 5), (64, 37), (4, 0)])
-def test_cross_entropy_in_chunks_is_the_plain_one(chunk: int, positions: int) -> None:
-    hidden, weight, bias, targets = of_head(101, positions)
-    plain = nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), targets, reduction="sum")
+@pytest.mark.parametrize(("chunk", "count"), [(0, 37), (10, 37), (1, 5), (64, 37), (4, 0)])
+def test_cross_entropy_in_chunks_is_the_plain_one(chunk: int, count: int) -> None:
+    hidden, weight, bias, labels = of_head(101, count)
+    plain = nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), labels, reduction="sum")
     expected = torch.autograd.grad(3 * plain, (hidden, weight, bias))
-    loss = summed_cross_entropy(hidden, weight, bias, targets, Scoring(chunk))
+    loss = summed_cross_entropy(hidden, weight, bias, labels, Scoring(chunk))
     torch.testing.assert_close(loss, plain)
     for ours, theirs in zip(torch.autograd.grad(3 * loss, (hidden, weight, bias)), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
-        torch.testing.assert_close(summed_cross_entropy(hidden, weight, bias, targets, Scoring(chunk)), plain)
+        torch.testing.assert_close(summed_cross_entropy(hidden, weight, bias, labels, Scoring(chunk)), plain)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -266,16 +287,18 @@ def test_cross_entropy_in_bf16_adds_up_in_fp32(autocast: bool) -> None:
 
 
 def test_no_more_scores_than_a_chunk_are_held() -> None:
-    rows, positions, width, chunk = 5000, 300, 16, 20
-    hidden, weight, bias, targets = of_head(rows, positions, width)
+    rows, count, hidden_size, chunk = 5000, 300, 16, 20
+    hidden, weight, bias, labels = of_head(rows, count, hidden_size)
     for scoring, limit in ((Scoring(chunk), chunk * (rows + 64)), (Scoring(), None)):
         with Largest() as largest:
-            summed_cross_entropy(hidden, weight, bias, targets, scoring).backward()
-        assert largest.numbers <= limit if limit else largest.numbers >= positions * rows
+            summed_cross_entropy(hidden, weight, bias, labels, scoring).backward()
+        assert largest.numbers <= limit if limit else largest.numbers >= count * rows
 
 
 def test_initial_values_follow_from_seed_and_name() -> None:
-    config = ModelConfig(vocabulary_rows=2000, layers=2, width=64, heads=2, feed_forward=128)
+    config = ModelConfig(
+        vocab_size=2000, num_hidden_layers=2, hidden_size=64, num_attention_heads=2, intermediate_size=128
+    )
     values, again, other = ({n: make() for n, make in initial_values(build(config), seed)} for seed in (1, 1, 2))
     plain = dict(MaskedLanguageModel(config).named_parameters())
     assert values.keys() == plain.keys()
@@ -287,13 +310,15 @@ def test_initial_values_follow_from_seed_and_name() -> None:
             assert value.std().item() == pytest.approx(0.02, rel=0.05), name
         else:
             assert torch.equal(value, plain[name]), name
-    assert not values["encoder.embeddings.pieces.weight"][PAD].any()
+    assert not values["encoder.embeddings.tokens.weight"][PAD].any()
     first, second = (values[f"encoder.layers.{n}.attention.out.weight"] for n in (0, 1))
     assert not torch.equal(first, second)
 
 
 def test_mimetic_heads_begin_by_looking_at_what_is_alike() -> None:
-    config = ModelConfig(vocabulary_rows=50, layers=1, width=256, heads=4, feed_forward=8)
+    config = ModelConfig(
+        vocab_size=50, num_hidden_layers=1, hidden_size=256, num_attention_heads=4, intermediate_size=8
+    )
     plain, mimetic = (dict(initial_values(build(config), 1, mimetic=m)) for m in (False, True))
     name = "encoder.layers.0.attention.query_key_value.weight"
     query, key, value = mimetic[name]().chunk(3)
@@ -322,22 +347,24 @@ def test_nobody_looks_at_padding() -> None:
 
 
 def test_weights_start_as_in_roberta() -> None:
-    model = MaskedLanguageModel(ModelConfig(vocabulary_rows=2000, layers=1, width=64, heads=2, feed_forward=128))
+    model = MaskedLanguageModel(
+        ModelConfig(vocab_size=2000, num_hidden_layers=1, hidden_size=64, num_attention_heads=2, intermediate_size=128)
+    )
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2:
             assert parameter.std().item() == pytest.approx(0.02, rel=0.05), name
         else:
             assert torch.all(parameter == (1.0 if "norm.weight" in name else 0.0)), name
-    assert not model.encoder.embeddings.pieces.weight[PAD].any()
-    assert model.head.weight is model.encoder.embeddings.pieces.weight
+    assert not model.encoder.embeddings.tokens.weight[PAD].any()
+    assert model.head.weight is model.encoder.embeddings.tokens.weight
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_recomputing_gives_the_same_gradient(norm: str) -> None:
     gradients = []
-    for recompute in (False, True):
+    for activation_checkpointing in (False, True):
         model = make(norm, dropout=0.2).train()
-        model.encoder.recompute = recompute
+        model.encoder.activation_checkpointing = activation_checkpointing
         torch.manual_seed(11)
         model(padded_ids(), None, torch.tensor([1, 2]), torch.tensor([7, 8])).backward()
         gradients.append([p.grad for p in model.parameters()])

@@ -1,4 +1,4 @@
-"""Parallel text to samples of the objective TLM, and batches that mix both."""
+"""Parallel text to sequences of the objective TLM, and batches that mix both."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import NO_DROPOUT, tiny_config, train_into
 
 from pipeline.errors import XlmrError
 from pretrain.data.pairs import run as run_pairs
 from pretrain.data.parallel_text import find_texts, read_pairs
-from pretrain.data.samples import open_samples, read_listing
+from pretrain.data.sequences import open_sequences, read_listing
 from pretrain.data.stream import MixedStream, rows_of_pairs
 from pretrain.loop import Material, stream_of
 from pretrain.stages import PairsConfig
@@ -32,8 +32,8 @@ WORDS = {
 
 
 def sentences(language: str, count: int, seed: int = 0) -> list[str]:
-    chance = np.random.default_rng([seed, len(language)])
-    return [f"{n} " + " ".join(chance.choice(WORDS[language], chance.integers(1, 9))) for n in range(count)]
+    rng = np.random.default_rng([seed, len(language)])
+    return [f"{n} " + " ".join(rng.choice(WORDS[language], rng.integers(1, 9))) for n in range(count)]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def tokenizer(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def encoded(tmp_path: Path, tokenizer: Path) -> Path:
-    return write_samples(tmp_path / "encoded", {"de": 40, "en": 40}, vocabulary=62, length=48)
+    return write_sequences(tmp_path / "encoded", {"de": 40, "en": 40}, vocabulary=62, length=48)
 
 
 def pairs_of(files: list[str], encoded: Path, tokenizer: Path, output: Path, make_context, **more):
@@ -61,29 +61,29 @@ def pairs_of(files: list[str], encoded: Path, tokenizer: Path, output: Path, mak
 
 
 def read_rows(output: Path, split: str) -> np.ndarray:
-    listing = json.loads((output / "samples.json").read_text())
+    listing = json.loads((output / "sequences.json").read_text())
     files = listing["languages"]["de-en"][split]["files"]
     return np.concatenate([np.fromfile(output / name, "<u2").reshape(-1, 48) for name in files])
 
 
 def decode(rows: np.ndarray, tokenizer: Path) -> list[tuple[str, str]]:
-    """The pairs in the samples, by reading them piece by piece."""
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer / "sentencepiece.bpe.model"))
+    """The pairs in the sequences, by reading them token by token."""
+    tokens = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer / "sentencepiece.bpe.model"))
     found = []
     for row in rows.tolist():
         assert row[0] == 0
         sides: list[list[int]] = []
-        for number, piece in enumerate(row):
-            if piece == 0 or row[number - 1 : number + 1] == [2, 2]:  # a pair, or its second side, begins
+        for number, token in enumerate(row):
+            if token == 0 or row[number - 1 : number + 1] == [2, 2]:  # a pair, or its second side, begins
                 sides.append([])
-            elif piece > 2:
-                sides[-1].append(piece - 1)
-        texts = [pieces.decode(side) for side in sides]
+            elif token > 2:
+                sides[-1].append(token - 1)
+        texts = [tokens.decode(side) for side in sides]
         found += zip(texts[::2], texts[1::2], strict=True)
     return found
 
 
-def test_every_pair_is_in_a_sample_once_and_either_language_comes_first(
+def test_every_pair_is_in_a_sequence_once_and_either_language_comes_first(
     tmp_path: Path, encoded: Path, tokenizer: Path, make_context
 ) -> None:
     german, english = sentences("de", 200), sentences("en", 200)
@@ -101,11 +101,11 @@ def test_every_pair_is_in_a_sample_once_and_either_language_comes_first(
     first_english = sum(pair[1] in wanted and wanted[pair[1]] == pair[0] for pair in found)
     assert first_german + first_english == len(found) == 200
     assert first_german == 100
-    folder = open_samples(output)
+    folder = open_sequences(output)
     assert set(folder.train) == {"de-en"}
     rows = read_rows(output, "train")
     assert (rows[:, 0] == 0).all()
-    # As many whole pairs as fit: no sample could have taken the first pair of the next.
+    # As many whole pairs as fit: no sequence could have taken the first pair of the next.
     used = (rows != 1).sum(1)
     starts = [np.flatnonzero(row == 0) for row in rows]
     first = [int(at[1]) if len(at) > 1 else int(n) for at, n in zip(starts, used, strict=True)]
@@ -135,7 +135,7 @@ def test_codes_are_those_of_the_corpus(name: str, pair: str, tmp_path: Path) -> 
     assert find_texts([str(tmp_path / name)])[0].pair == pair
 
 
-def test_what_is_not_parallel_is_told(tmp_path: Path) -> None:
+def test_what_is_not_parallel_is_reported(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("")
     with pytest.raises(XlmrError, match=r"words\.txt: its name does not say"):
         find_texts([str(tmp_path / "words.txt")])
@@ -150,9 +150,9 @@ def test_what_is_not_parallel_is_told(tmp_path: Path) -> None:
         find_texts([str(tmp_path / "none.de-en.tsv")])
 
 
-def test_a_tokenizer_that_is_not_the_samples_is_told(tmp_path: Path, tokenizer: Path, make_context) -> None:
-    other = write_samples(tmp_path / "encoded", {"de": 40}, vocabulary=70, length=48)
-    with pytest.raises(XlmrError, match="encoded with 70 pieces, the tokenizer has 62"):
+def test_a_tokenizer_that_is_not_the_sequences_is_reported(tmp_path: Path, tokenizer: Path, make_context) -> None:
+    other = write_sequences(tmp_path / "encoded", {"de": 40}, vocabulary=70, length=48)
+    with pytest.raises(XlmrError, match="encoded with 70 tokens, the tokenizer has 62"):
         pairs_of([], other, tokenizer, tmp_path / "pairs", make_context)
 
 
@@ -162,14 +162,14 @@ def test_without_files_there_are_no_pairs(tmp_path: Path, encoded: Path, tokeniz
     assert not read_listing(output).train
     with pytest.raises(XlmrError, match=r"pair_share is 0\.5, and there are no pairs.*pretrain\.pairs\.files"):
         train_into(
-            tmp_path / "run", encoded, make_context, tiny_config({"positions": 50}, {"pair_share": 0.5}),
+            tmp_path / "run", encoded, make_context, tiny_config({"max_position_embeddings": 50}, {"pair_share": 0.5}),
             **{"pretrain.pairs": output},
         )  # fmt: skip
 
 
-def test_pairs_of_another_length_are_refused(tmp_path: Path, encoded: Path, samples: Path, make_context) -> None:
-    with pytest.raises(XlmrError, match=r"samples of 48 pieces, the other samples have 40 and 16"):
-        train_into(tmp_path / "run", samples, make_context, tiny_config(), **{"pretrain.pairs": encoded})
+def test_pairs_of_another_length_are_refused(tmp_path: Path, encoded: Path, sequences: Path, make_context) -> None:
+    with pytest.raises(XlmrError, match=r"sequences of 48 tokens, the other sequences have 40 and 16"):
+        train_into(tmp_path / "run", sequences, make_context, tiny_config(), **{"pretrain.pairs": encoded})
 
 
 @given(batch=st.integers(2, 50), share=st.floats(0, 1))
@@ -184,11 +184,11 @@ def test_rows_of_pairs(batch: int, share: float) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_a_mixed_batch_has_its_share_on_any_number_of_ranks(share: float, world: int, tmp_path: Path) -> None:
-    texts = open_samples(write_samples(tmp_path / "t", {"aa": 50, "bb": 20}, vocabulary=500))
-    folder = write_samples(tmp_path / "p", {"aa-bb": 30}, vocabulary=1000)
+    texts = open_sequences(write_sequences(tmp_path / "t", {"aa": 50, "bb": 20}, vocabulary=500))
+    folder = write_sequences(tmp_path / "p", {"aa-bb": 30}, vocabulary=1000)
     for path in folder.glob("*/train-*"):
         (np.fromfile(path, "<u2") % 100 + 600).tofile(path)
-    pairs = open_samples(folder)
+    pairs = open_sequences(folder)
     whole = MixedStream(texts, pairs, 12, 0.3, 1, share).batch(5).ids
     assert (whole[:, 1] >= 600).sum() == rows_of_pairs(12, share)
     for rank in range(world):
@@ -198,37 +198,37 @@ def test_a_mixed_batch_has_its_share_on_any_number_of_ranks(share: float, world:
 
 
 def test_translations_help_to_guess(tmp_path: Path, make_context) -> None:
-    """Both sides repeat one piece; which one on the right follows from the left. Text alone does not say."""
-    chance = np.random.default_rng(0)
-    folder = write_samples(tmp_path / "pairs", {"aa-bb": 600})
+    """Both sides repeat one token; which one on the right follows from the left. Text alone does not say."""
+    rng = np.random.default_rng(0)
+    folder = write_sequences(tmp_path / "pairs", {"aa-bb": 600})
     for name in ("train-00000", "train-00001", "validation-00000", "validation-00001"):
         path = folder / "aa-bb" / f"{name}.bin"
         count = path.stat().st_size // 32
-        left = chance.integers(4, 12, count)
+        left = rng.integers(4, 12, count)
         rows = np.ones((count, 16), "<u2")
         rows[:, 0], rows[:, 1], rows[:, 2:4], rows[:, 4], rows[:, 5] = 0, left, 2, left + 17, 2
         rows.tofile(path)
-    samples = write_samples(tmp_path / "samples", {"aa": 100})
+    sequences = write_sequences(tmp_path / "sequences", {"aa": 100})
     config = tiny_config(
         NO_DROPOUT,
         {"pair_share": 1.0, "mask_rate": 0.4},
-        updates=300,
+        steps=300,
         global_batch=64,
         micro_batch=64,
         evaluate_every=300,
         peak_learning_rate=5e-3,
     )
-    train_into(tmp_path / "run", samples, make_context, config, **{"pretrain.pairs": folder})
+    train_into(tmp_path / "run", sequences, make_context, config, **{"pretrain.pairs": folder})
     last = [r for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if "pairs_loss" in r][-1]
     assert last["pairs_loss"] < 0.5 * np.log(8)
     assert set(last["by_pair"]) == {"aa-bb"}
     assert "aa" in last["by_language"]
 
 
-def test_the_stream_of_a_training_is_plain_without_pairs(samples: Path) -> None:
+def test_the_stream_of_a_training_is_plain_without_pairs(sequences: Path) -> None:
     class Alone:
         data_rank, data_world = 0, 1
 
-    folder = open_samples(samples)
+    folder = open_sequences(sequences)
     drawn = stream_of(Alone(), Material(folder), tiny_config()).batch(3)
     assert drawn.ids.shape == (8, 16)

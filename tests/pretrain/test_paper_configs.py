@@ -21,15 +21,15 @@ def count_of(work: Workload) -> tuple[int, int]:
     with torch.device("meta"):
         model = MaskedLanguageModel(
             ModelConfig(
-                shape.vocabulary_rows, shape.layers, shape.width, shape.heads, shape.feed_forward, work.positions,
-                shape.norm,
+                shape.vocab_size, shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads,
+                shape.intermediate_size, work.max_position_embeddings, shape.norm,
             )
         )  # fmt: skip
     return count_parameters(model.encoder), count_parameters(model)
 
 
 @pytest.mark.parametrize(
-    ("name", "encoder", "whole", "batch", "updates", "tensor_parallel"),
+    ("name", "encoder", "whole", "batch", "steps", "tensor_parallel"),
     [
         ("base", 277_452_288, 278_294_418, 8192, 1_500_000, 1),
         ("large", 558_839_808, 560_141_458, 8192, 1_500_000, 1),
@@ -37,13 +37,13 @@ def count_of(work: Workload) -> tuple[int, int]:
         ("xxl", 10_695_950_336, 10_712_990_720, 2048, 500_000, 8),
     ],
 )
-def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, updates: int, tensor_parallel: int) -> None:
+def test_a_papers_model(name: str, encoder: int, whole: int, batch: int, steps: int, tensor_parallel: int) -> None:
     work = of_config(CONFIGS / f"xlmr-{name}.yaml")
     assert count_of(work) == (encoder, whole)
     assert work.parameters == whole
     assert work.shape == SHAPES[name]
-    assert work.train.global_batch * work.length * work.train.updates == batch * 512 * updates
-    assert (work.train.global_batch, work.length, work.positions) == (batch, 512, 514)
+    assert work.train.global_batch * work.length * work.train.steps == batch * 512 * steps
+    assert (work.train.global_batch, work.length, work.max_position_embeddings) == (batch, 512, 514)
     assert work.train.tensor_parallel == tensor_parallel
     assert work.train.betas == (0.9, 0.98)
     assert (work.dropout, work.attention_dropout, work.mask_rate) == (0.1, 0.1, 0.15)

@@ -19,21 +19,21 @@ from pretrain.parallel import Cut, Group, check_divides, cuts_of
 Seen = dict[str, dict[str, Any]]
 
 HALF: dict[str, Any] = {"dtype": "bf16", "weights": "bf16", "zero_stage": 1}
-WIDER = {"width": 128, "feed_forward": 256}
-PRE = {"width": 256, "feed_forward": 512, "norm": "pre"}
+WIDER = {"hidden_size": 128, "intermediate_size": 256}
+PRE = {"hidden_size": 256, "intermediate_size": 512, "norm": "pre"}
 SLOWER = 3e-4
-"""In bf16 a narrow model's gradient is mostly rounding, and Adam's first updates follow its signs alone: at width 32
-and ten times this rate one process in bf16 is 4e-3 from itself in fp32."""
+"""In bf16 a narrow model's gradient is mostly rounding, and Adam's first steps follow its signs alone: at size 32 and
+ten times this rate one process in bf16 is 4e-3 from itself in fp32."""
 
 DROPOUT = {"dropout": 0.3, "attention_dropout": 0.3}
-RECOMPUTE = {"recompute": True, "zero_stage": 1}
+ACTIVATION_CHECKPOINTING = {"activation_checkpointing": True, "zero_stage": 1}
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     cases = [
-        Case("post", updates=(0, 8)),
-        Case("half", updates=(0, 4), save="state-one"),
+        Case("post", steps=(0, 8)),
+        Case("half", steps=(0, 4), save="state-one"),
         Case("pre", model={"norm": "pre"}),
         Case("bf16", HALF, WIDER, (0, 8), rate=SLOWER),
         Case("bf16-pre", HALF, PRE, rate=SLOWER),
@@ -52,7 +52,7 @@ def cases_of(world: int) -> list[Case]:
     cases = []
     for tensor, stage in layouts(world):
         settings = {"tensor_parallel": tensor, "zero_stage": stage}
-        cases.append(Case(f"post {tensor} {stage}", settings, updates=(0, 4), save=f"state {tensor} {stage}"))
+        cases.append(Case(f"post {tensor} {stage}", settings, steps=(0, 4), save=f"state {tensor} {stage}"))
         if stage:
             cases.append(Case(f"bf16 {tensor} {stage}", {**HALF, **settings}, WIDER, rate=SLOWER))
     for stage in (0, 3):
@@ -70,9 +70,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         Case("look", shared, DROPOUT, (0, 0), look=True),
         Case("look apart", {}, DROPOUT, (0, 0), look=True),
         Case("dropout", {**shared, "zero_stage": 1}, DROPOUT, (0, 60)),
-        Case("dropout again", {**shared, **RECOMPUTE}, DROPOUT, (0, 4)),
-        Case("recompute 3", {**shared, "zero_stage": 3, "recompute": True}, updates=(0, 4)),
-        Case("chunks", {**shared, "head_chunk": 3}, updates=(0, 4)),
+        Case("dropout again", {**shared, **ACTIVATION_CHECKPOINTING}, DROPOUT, (0, 4)),
+        Case("activation_checkpointing 3", {**shared, "zero_stage": 3, "activation_checkpointing": True}, steps=(0, 4)),
+        Case("chunks", {**shared, "loss_chunk_size": 3}, steps=(0, 4)),
     ]
     folder = tmp_path_factory.mktemp("two")
     return run_ranks(folder, 2, cases) | {"folder": {"path": folder}}
@@ -85,17 +85,17 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 def agree(seen: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
-    updates = len(seen["losses"])
-    assert updates
-    assert seen["losses"] == pytest.approx(expected["losses"][:updates], rel=tolerance)
-    assert seen["norms"] == pytest.approx(expected["norms"][:updates], rel=tolerance)
+    steps = len(seen["losses"])
+    assert steps
+    assert seen["losses"] == pytest.approx(expected["losses"][:steps], rel=tolerance)
+    assert seen["norms"] == pytest.approx(expected["norms"][:steps], rel=tolerance)
 
 
 @pytest.mark.slow
 def test_two_ranks_train_as_one(one: Seen, two: Seen) -> None:
     compare_all(one, two, 2)
     agree(two["bf16-pre"], one["bf16-pre"], 1e-3)
-    agree(two["recompute 3"], one["post"], 1e-5)
+    agree(two["activation_checkpointing 3"], one["post"], 1e-5)
     agree(two["chunks"], one["post"], 1e-5)
 
 
@@ -149,13 +149,13 @@ def test_the_state_is_the_same_from_any_layout(one: Seen, two: Seen, tmp_path_fa
 def test_a_state_goes_to_any_other_layout(one: Seen, four: Seen) -> None:
     folder = four["folder"]["path"]
     resumed = [
-        Case("1x4", {"zero_stage": 1}, updates=(4, 8), start="state 2 1"),
-        Case("1x4 three", {"zero_stage": 3}, updates=(4, 8), start="state 2 3"),
-        Case("4x1", {"tensor_parallel": 4}, updates=(4, 8), start="state 2 2"),
-        Case("4x1 three", {"tensor_parallel": 4, "zero_stage": 3}, updates=(4, 8), start="state 1 3"),
-        Case("2x2", {"tensor_parallel": 2, "zero_stage": 2}, updates=(4, 8), start="state 4 0"),
+        Case("1x4", {"zero_stage": 1}, steps=(4, 8), start="state 2 1"),
+        Case("1x4 three", {"zero_stage": 3}, steps=(4, 8), start="state 2 3"),
+        Case("4x1", {"tensor_parallel": 4}, steps=(4, 8), start="state 2 2"),
+        Case("4x1 three", {"tensor_parallel": 4, "zero_stage": 3}, steps=(4, 8), start="state 1 3"),
+        Case("2x2", {"tensor_parallel": 2, "zero_stage": 2}, steps=(4, 8), start="state 4 0"),
     ]
-    alone = [Case("1x1", updates=(4, 8), start="state 2 3"), Case("twice", updates=(8, 8), start="state 2 3", save="s")]
+    alone = [Case("1x1", steps=(4, 8), start="state 2 3"), Case("twice", steps=(8, 8), start="state 2 3", save="s")]
     for seen in (run_ranks(folder, 4, resumed), run_ranks(folder, 1, alone)):
         for name in ("1x4", "1x4 three", "4x1", "4x1 three", "2x2", "1x1"):
             if name in seen:
@@ -192,7 +192,7 @@ def test_dropout_is_shared_where_tensors_are_and_own_where_they_are_cut(two: See
     for mine, other in zip(first["part"], second["part"], strict=True):
         assert abs(np.corrcoef(mine, other)[0, 1]) < 0.1
     for seen in (first, second):
-        assert seen["part"][0] == seen["part"][1]  # the same update again
+        assert seen["part"][0] == seen["part"][1]  # the same step again
         assert seen["part"][0] != seen["part"][2]
         assert np.mean(seen["whole"]) == pytest.approx(0.7, abs=0.05)
         assert np.mean(seen["part"]) == pytest.approx(0.7, abs=0.05)
@@ -218,7 +218,10 @@ def test_recomputing_draws_the_same_masks_again(two: Seen) -> None:
 @pytest.mark.slow
 def test_compiled_layers_are_cut_too(tmp_path: Path) -> None:
     """With dropout in attention, which draws the same masks; a compiled layer's dropout on vectors draws others."""
-    settings, model = {"tensor_parallel": 2, "zero_stage": 3, "recompute": True}, {"attention_dropout": 0.3}
+    settings, model = (
+        {"tensor_parallel": 2, "zero_stage": 3, "activation_checkpointing": True},
+        {"attention_dropout": 0.3},
+    )
     cases = [Case("plain", settings, model), Case("compiled", {**settings, "compile": True}, model)]
     seen = run_ranks(tmp_path, 2, cases)
     agree(seen["compiled"], seen["plain"], 1e-5)
@@ -231,12 +234,12 @@ def test_ranks_that_share_tensors_stay_alike(two: Seen) -> None:
 
 
 @given(
-    world=st.integers(1, 6), blocks=st.integers(1, 3), rows=st.integers(1, 20), width=st.integers(1, 3),
+    world=st.integers(1, 6), blocks=st.integers(1, 3), rows=st.integers(1, 20), hidden_size=st.integers(1, 3),
     dim=st.sampled_from([None, 0, 1]),
 )  # fmt: skip
-def test_parts_join_to_the_whole(world: int, blocks: int, rows: int, width: int, dim: int | None) -> None:
-    shape = (blocks * rows, width) if dim != 1 else (width, blocks * rows)
-    whole = torch.arange(blocks * rows * width).view(shape)
+def test_parts_join_to_the_whole(world: int, blocks: int, rows: int, hidden_size: int, dim: int | None) -> None:
+    shape = (blocks * rows, hidden_size) if dim != 1 else (hidden_size, blocks * rows)
+    whole = torch.arange(blocks * rows * hidden_size).view(shape)
     cut = Cut(dim, blocks)
     parts = [cut.part(whole, Group(rank, world)) for rank in range(world)]
     assert [part.shape for part in parts] == cut.shapes(whole.shape, world)
@@ -254,8 +257,10 @@ def test_every_large_matrix_is_cut() -> None:
 
 
 def test_what_the_ranks_do_not_divide_is_named() -> None:
-    config = ModelConfig(50, layers=1, width=36, heads=3, feed_forward=64)
-    with pytest.raises(XlmrError, match=r"model\.heads 3 is not a multiple of pretrain\.train\.tensor_parallel"):
+    config = ModelConfig(50, num_hidden_layers=1, hidden_size=36, num_attention_heads=3, intermediate_size=64)
+    with pytest.raises(
+        XlmrError, match=r"model\.num_attention_heads 3 is not a multiple of pretrain\.train\.tensor_parallel"
+    ):
         check_divides(config, 2)
-    with pytest.raises(XlmrError, match=r"model\.feed_forward 64 is not a multiple"):
+    with pytest.raises(XlmrError, match=r"model\.intermediate_size 64 is not a multiple"):
         check_divides(config, 3)

@@ -41,9 +41,9 @@ def test_operations_are_those_that_pytorch_counts(name: str) -> None:
     work = of_size(name)
     model = build(architecture_of(work))
     ids = torch.zeros(2, work.length, dtype=torch.long, device="meta")
-    where = torch.zeros(2 * work.length // 8, dtype=torch.long, device="meta")
+    masked_positions = torch.zeros(2 * work.length // 8, dtype=torch.long, device="meta")
     with FlopCounterMode(display=False) as counter:
-        model(ids, None, where).sum().backward()
+        model(ids, None, masked_positions).sum().backward()
     expected = training_flops(work.shape, work.length, scored=1 / 8) * ids.numel()
     assert counter.get_total_flops() == pytest.approx(expected, rel=1e-9)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -55,7 +55,10 @@ def changed(**train: object) -> Workload:
     work = of_size("demo")
     settings = {"micro_batch": 8, "global_batch": 8, "dtype": "fp32", **train}
     return replace(
-        work, shape=replace(work.shape, layers=3, width=128, heads=4, feed_forward=512, pieces=4000), length=64,
+        work,
+        shape=replace(work.shape, num_hidden_layers=3, hidden_size=128, num_attention_heads=4,
+            intermediate_size=512, vocabulary_size=4000),
+        length=64,
         train=work.train.model_copy(update=settings),
     )  # fmt: skip
 
@@ -65,8 +68,8 @@ def changed(**train: object) -> Workload:
     [
         ({}, 0.0),
         ({}, 0.1),
-        ({"head_chunk": 16}, 0.0),
-        ({"recompute": True, "head_chunk": 16}, 0.0),
+        ({"loss_chunk_size": 16}, 0.0),
+        ({"activation_checkpointing": True, "loss_chunk_size": 16}, 0.0),
         ({"global_batch": 16}, 0.0),
         ({"micro_batch": 1, "global_batch": 1}, 0.0),
         ({"dtype": "bf16", "weights": "fp32"}, 0.0),
@@ -74,7 +77,7 @@ def changed(**train: object) -> Workload:
         ({"zero_stage": 2, "global_batch": 16}, 0.0),
         ({"dtype": "bf16", "weights": "bf16", "zero_stage": 2}, 0.0),
         ({"dtype": "bf16", "weights": "bf16", "zero_stage": 1}, 0.0),
-        ({"dtype": "bf16", "weights": "bf16", "zero_stage": 3}, 0.0),  # last: DeepSpeed lets go of it late
+        ({"dtype": "bf16", "weights": "bf16", "zero_stage": 3}, 0.0),  # last: DeepSpeed frees it late
     ],
 )
 def test_memory_is_what_is_measured(settings: dict[str, object], dropout: float) -> None:
@@ -82,15 +85,17 @@ def test_memory_is_what_is_measured(settings: dict[str, object], dropout: float)
     train = work.train
     with engine_of(changed()):  # what DeepSpeed still holds of an earlier test's engine goes with the next
         pass
-    gc.collect()  # once more than bytes_held does: what is let go of in one pass takes others along in the next
+    gc.collect()  # once more than bytes_held does: what is freed in one pass frees others in the next
     before = bytes_held(CPU)
     with engine_of(work) as engine, loader_of(work, engine) as loader:
         rounds, parts = _Rounds(work, Plan(1, 1), engine, loader), Parts(CPU)
         for _ in range(2):
-            rounds._our_update(parts)
-        taken = bytes_held(CPU) - before + bytes_added(lambda: rounds._our_update(parts), CPU)
+            rounds._our_step(parts)
+        taken = bytes_held(CPU) - before + bytes_added(lambda: rounds._our_step(parts), CPU)
     precision = "fp32" if train.dtype == "fp32" else {"fp32": "autocast", "bf16": "bf16"}[train.weights]
-    how = Cluster(1, 1, train.zero_stage, precision, train.recompute, False, train.micro_batch, on_gpu=False)
+    how = Cluster(
+        1, 1, train.zero_stage, precision, train.activation_checkpointing, False, train.micro_batch, on_gpu=False
+    )
     assert memory_of(work, how).total == pytest.approx(taken, rel=0.05)
 
 
@@ -108,7 +113,8 @@ def test_more_ranks_take_less() -> None:
     totals = [
         memory_of(work, how).total
         for how in (
-            Cluster(1, 1, 1), Cluster(1, 8, 1), Cluster(2, 8, 1), Cluster(8, 8, 1), Cluster(8, 8, 1, recompute=True),
+            Cluster(1, 1, 1), Cluster(1, 8, 1), Cluster(2, 8, 1), Cluster(8, 8, 1),
+            Cluster(8, 8, 1, activation_checkpointing=True),
         )
     ]  # fmt: skip
     assert totals == sorted(totals, reverse=True)
@@ -121,21 +127,23 @@ def test_what_is_suggested_fits_and_is_the_simplest() -> None:
     assert best is not None
     assert memory_of(work, best).total <= 72e9
     assert best.tensor * best.data == 64
-    simpler = [how for how in layouts(work, 64, "bf16") if how.recompute <= best.recompute]
+    simpler = [
+        how for how in layouts(work, 64, "bf16") if how.activation_checkpointing <= best.activation_checkpointing
+    ]
     before = simpler[: simpler.index(best)]
     assert all(memory_of(work, how).total > 72e9 or how.micro_batch < 8 for how in before)
     assert suggest(work, 1, 72e9, "bf16") is None
     base = suggest(of_size("base"), 1, 72e9, "bf16")
     assert base is not None
-    assert (base.tensor, base.stage, base.recompute) == (1, 1, False)
+    assert (base.tensor, base.stage, base.activation_checkpointing) == (1, 1, False)
 
 
 def test_time_is_operations_by_speed() -> None:
     work, how = of_size("base"), Cluster(2, 4, 1)
     speed = Speed(1e15, 0.5, "as given")
     expected = 8192 * 512 * training_flops(work.shape) / (8 * 0.5e15)
-    assert speed.update_seconds(work, how) == pytest.approx(expected)
-    again = speed.update_seconds(work, replace(how, recompute=True)) / expected
+    assert speed.step_seconds(work, how) == pytest.approx(expected)
+    again = speed.step_seconds(work, replace(how, activation_checkpointing=True)) / expected
     assert 1.2 < again < 4 / 3
 
 
@@ -151,24 +159,26 @@ def test_a_benchmark_says_how_fast(tmp_path: Path) -> None:
 
 def benchmark_of(work: Workload, share: float) -> dict[str, Any]:
     return {
-        "peak_flops_a_second": 5e14, "useful_flops_a_piece": training_flops(work.shape, work.length, work.mask_rate),
+        "peak_flops_a_second": 5e14, "useful_flops_per_token": training_flops(work.shape, work.length, work.mask_rate),
         "workload": {"shape": asdict(work.shape), "length": work.length, "train": work.train.model_dump(mode="json")},
         "ours": {"mfu": share},
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-def test_a_plan_for_what_was_measured_takes_as_long(recompute: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation_checkpointing", [False, True])
+def test_a_plan_for_what_was_measured_takes_as_long(activation_checkpointing: bool, tmp_path: Path) -> None:
     """Where the benchmark recomputed, its seconds are in the plan once, and the plan without is the faster one."""
-    work, pieces_a_second = of_size("base"), 100_000
-    work = replace(work, train=work.train.model_copy(update={"recompute": recompute}))
-    share = pieces_a_second * training_flops(work.shape, work.length, work.mask_rate) / 5e14  # as Result.share_of_peak
+    work, tokens_per_second = of_size("base"), 100_000
+    work = replace(work, train=work.train.model_copy(update={"activation_checkpointing": activation_checkpointing}))
+    share = (
+        tokens_per_second * training_flops(work.shape, work.length, work.mask_rate) / 5e14
+    )  # as Result.share_of_peak
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(benchmark_of(work, share)))
     speed, how = speed_of(None, None, path), spread(work, 1)
-    assert 8192 * 512 / speed.update_seconds(work, how) == pytest.approx(pieces_a_second)
-    assert speed.update_seconds(work, replace(how, recompute=True)) > speed.update_seconds(
-        work, replace(how, recompute=False)
+    assert 8192 * 512 / speed.step_seconds(work, how) == pytest.approx(tokens_per_second)
+    assert speed.step_seconds(work, replace(how, activation_checkpointing=True)) > speed.step_seconds(
+        work, replace(how, activation_checkpointing=False)
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 from tiny_training import NO_DROPOUT, Ranks, Spec, last_weights, losses_of, tiny_config, train_into
 
 import pretrain.loop
@@ -19,13 +19,13 @@ from pretrain.stages import TrainSettings
 pytestmark = pytest.mark.slow
 
 
-SETTINGS = {"updates": 60, "checkpoint_every": 5, "micro_batch": 2, "zero_stage": 1}
+SETTINGS = {"steps": 60, "checkpoint_every": 5, "micro_batch": 2, "zero_stage": 1}
 
 
 @pytest.fixture(scope="module")
 def of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The samples of the trainings by several ranks."""
-    return write_samples(tmp_path_factory.mktemp("samples"), {"aa": 160, "bb": 20})
+    """The sequences of the trainings by several ranks."""
+    return write_sequences(tmp_path_factory.mktemp("sequences"), {"aa": 160, "bb": 20})
 
 
 @pytest.fixture(scope="module")
@@ -46,39 +46,39 @@ def assert_the_same(disturbed: Path, undisturbed: Path) -> None:
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
-def test_killed_and_resumed_equals_undisturbed(tmp_path: Path, samples: Path, make_context, capsys) -> None:
+def test_killed_and_resumed_equals_undisturbed(tmp_path: Path, sequences: Path, make_context, capsys) -> None:
     """Once between checkpoints, once in the middle of writing one: fp32 on one process is exact, dropout too."""
     disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
-    with Ranks(Spec(samples, disturbed, train={"updates": 300}, hold_at=22), tmp_path / "a") as child:
-        child.wait_for_update(20)
+    with Ranks(Spec(sequences, disturbed, train={"steps": 300}, hold_at=22), tmp_path / "a") as child:
+        child.wait_for_step(20)
         child.processes[0].kill()
         assert child.wait() == [-signal.SIGKILL]
-    slow = Spec(samples, disturbed, train={"updates": 300, "checkpoint_every": 30}, slow_writing=0.05)
+    slow = Spec(sequences, disturbed, train={"steps": 300, "checkpoint_every": 30}, slow_writing=0.05)
     with Ranks(slow, tmp_path / "b") as child:
-        child.wait_for("checkpoints/.update-*.tmp/weights.safetensors")
+        child.wait_for("checkpoints/.step-*.tmp/weights.safetensors")
         child.processes[0].kill()
         assert child.wait() == [-signal.SIGKILL]
-    assert list((disturbed / "checkpoints").glob(".update-*.tmp")), "it was killed while it wrote"
-    assert not (disturbed / "checkpoints" / "update-00000300").exists()
+    assert list((disturbed / "checkpoints").glob(".step-*.tmp")), "it was killed while it wrote"
+    assert not (disturbed / "checkpoints" / "step-00000300").exists()
     for output in (disturbed, undisturbed):
-        train_into(output, samples, make_context, tiny_config(updates=300))
-    assert "going on after update" in capsys.readouterr().err
-    assert not list((disturbed / "checkpoints").glob(".update-*.tmp"))
+        train_into(output, sequences, make_context, tiny_config(steps=300))
+    assert "resuming after step" in capsys.readouterr().err
+    assert not list((disturbed / "checkpoints").glob(".step-*.tmp"))
     assert_the_same(disturbed, undisturbed)
 
 
-def test_sigterm_saves_and_leaves(tmp_path: Path, samples: Path) -> None:
+def test_sigterm_saves_and_leaves(tmp_path: Path, sequences: Path) -> None:
     output = tmp_path / "run"
-    with Ranks(Spec(samples, output, train={"updates": 3000}), tmp_path / "ranks") as child:
-        child.wait_for_update(5)
+    with Ranks(Spec(sequences, output, train={"steps": 3000}), tmp_path / "ranks") as child:
+        child.wait_for_step(5)
         child.processes[0].terminate()
         assert child.wait() == [1]
         said = child.said().splitlines()
     checkpoint, faults = CheckpointFolder(output / "checkpoints").newest()
     assert not faults
     assert checkpoint is not None
-    assert 5 <= checkpoint.progress.update < 3000
-    assert said[-1].startswith(f"stopped by a signal after update {checkpoint.progress.update}, which is saved")
+    assert 5 <= checkpoint.progress.step < 3000
+    assert said[-1].startswith(f"stopped by a signal after step {checkpoint.progress.step}, which is saved")
     # Nothing of DeepSpeed's on the terminal: only our own lines.
     assert all(line.startswith("  pretrain.train") for line in said[:-1]), said
 
@@ -87,9 +87,9 @@ class Death(BaseException):
     """What no handler expects."""
 
 
-def dies_at(update: int):
+def dies_at(step: int):
     def rate(number: int, settings: TrainSettings) -> float:
-        if number == update:
+        if number == step:
             raise Death
         return learning_rate(number, settings)
 
@@ -108,20 +108,20 @@ def test_all_ranks_are_killed_and_others_share_the_tensors(
         return Ranks(Spec(of_all, output, 4, NO_DROPOUT, train, slow_writing, hold_at), tmp_path / "ranks")
 
     with four(first, hold_at=12) as ranks:
-        ranks.wait_for_update(10)
+        ranks.wait_for_step(10)
         ranks.kill()
         assert ranks.wait() == [-signal.SIGKILL] * 4
     with four(second, slow_writing=0.02) as ranks:
-        ranks.wait_for("checkpoints/.update-*.tmp/weights.safetensors")
+        ranks.wait_for("checkpoints/.step-*.tmp/weights.safetensors")
         ranks.kill()
         assert ranks.wait() == [-signal.SIGKILL] * 4
-        assert "going on after update" in ranks.said()
-    assert list(output.glob("checkpoints/.update-*.tmp")), "they were killed while rank 0 wrote"
-    assert not (output / "checkpoints" / "update-00000060").exists()
+        assert "resuming after step" in ranks.said()
+    assert list(output.glob("checkpoints/.step-*.tmp")), "they were killed while rank 0 wrote"
+    assert not (output / "checkpoints" / "step-00000060").exists()
     with four(first) as ranks:
         assert ranks.wait() == [0] * 4, ranks.said()
-        assert "going on after update" in ranks.said()
-    assert not list(output.glob("checkpoints/.update-*.tmp"))
+        assert "resuming after step" in ranks.said()
+    assert not list(output.glob("checkpoints/.step-*.tmp"))
     assert losses_of(output) == pytest.approx(undisturbed_losses, rel=1e-5)
 
 
@@ -129,29 +129,29 @@ def test_ranks_are_killed_or_stopped_and_their_number_changes(
     tmp_path: Path, of_all: Path, make_context, monkeypatch, undisturbed_losses: list[float]
 ) -> None:
     """Two ranks, kill -9 of one of them; one rank, which dies; two ranks, SIGTERM to one of them; two to the end."""
-    together = tmp_path / "together"
+    output = tmp_path / "output"
 
     def ranks(hold_at: int | None = None) -> Ranks:
-        return Ranks(Spec(of_all, together, 2, NO_DROPOUT, SETTINGS, hold_at=hold_at), tmp_path / "ranks")
+        return Ranks(Spec(of_all, output, 2, NO_DROPOUT, SETTINGS, hold_at=hold_at), tmp_path / "ranks")
 
     with ranks(hold_at=12) as both:
-        both.wait_for_update(10)
+        both.wait_for_step(10)
         both.processes[1].kill()
-        both.let_go()
+        both.release()
         assert both.wait() == [1, -signal.SIGKILL], both.said()
         assert "another rank has gone" in both.said().splitlines()[-1], both.said()
     monkeypatch.setattr(pretrain.loop, "learning_rate", dies_at(28))
     with pytest.raises(Death):  # as good as a kill: nothing is saved
-        train_into(together, of_all, make_context, tiny_config(NO_DROPOUT, **{**SETTINGS, "zero_stage": 0}))
+        train_into(output, of_all, make_context, tiny_config(NO_DROPOUT, **{**SETTINGS, "zero_stage": 0}))
     monkeypatch.undo()
     with ranks(hold_at=42) as both:
-        both.wait_for_update(40)
+        both.wait_for_step(40)
         os.kill(both.processes[1].pid, signal.SIGTERM)
-        both.let_go()
+        both.release()
         assert both.wait() == [1, 1], both.said()
         assert all("which is saved" in both.said(rank) for rank in (0, 1)), both.said()
     with ranks() as both:
         assert both.wait() == [0, 0], both.said()
-        assert "going on after update" in both.said(0)
+        assert "resuming after step" in both.said(0)
         assert "pretrain.train" not in both.said(1), "rank 0 alone talks"
-    assert losses_of(together) == pytest.approx(undisturbed_losses, rel=1e-5)
+    assert losses_of(output) == pytest.approx(undisturbed_losses, rel=1e-5)

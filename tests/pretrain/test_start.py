@@ -21,7 +21,7 @@ from pipeline.errors import XlmrError
 from pretrain import start
 from pretrain.cost.workload import of_config
 from pretrain.export import run as export
-from pretrain.folder import PIECES, load_model, read_config, save_model
+from pretrain.folder import TOKENIZER_MODEL, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
 from pretrain.stages import PACKAGE, ExportConfig, PretrainConfig, TrainSettings
 from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
@@ -37,11 +37,17 @@ NEVER = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
 def model_folder(folder: Path, tokenizer: Path, rows: int = 62, **values: Any) -> Path:
     """An untrained model with a tokenizer, as pretrain.export writes it."""
     torch.manual_seed(5)
-    shape = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18} | values
-    model = MaskedLanguageModel(ModelConfig(vocabulary_rows=rows, **shape))
+    shape = {
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 18,
+    } | values
+    model = MaskedLanguageModel(ModelConfig(vocab_size=rows, **shape))
     with torch.no_grad():
         model.head.bias.normal_()
-    save_model(model, folder, tokenizer / PIECES)
+    save_model(model, folder, tokenizer / TOKENIZER_MODEL)
     copy_tokenizer(tokenizer, folder, 16)
     return folder
 
@@ -55,15 +61,15 @@ def other_tokenizer(folder: Path) -> Path:
         hard_vocab_limit=False,
     )  # fmt: skip
     folder.mkdir()
-    (folder / PIECES).write_bytes(model.getvalue())
+    (folder / TOKENIZER_MODEL).write_bytes(model.getvalue())
     return folder
 
 
 def rows_of(folder: Path) -> dict[str, torch.Tensor]:
-    """Piece -> its row of the table."""
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / PIECES))
-    table = load_model(folder).encoder.embeddings.pieces.weight.detach()
-    return {pieces.id_to_piece(n): table[n + 1] for n in range(3, pieces.get_piece_size())}
+    """Token -> its row of the table."""
+    tokens = sentencepiece.SentencePieceProcessor(model_file=str(folder / TOKENIZER_MODEL))
+    table = load_model(folder).encoder.embeddings.tokens.weight.detach()
+    return {tokens.id_to_piece(n): table[n + 1] for n in range(3, tokens.get_piece_size())}
 
 
 def test_training_begins_with_the_weights_of_the_folder(tmp_path: Path, make_context: Any) -> None:
@@ -72,25 +78,25 @@ def test_training_begins_with_the_weights_of_the_folder(tmp_path: Path, make_con
     folder = model_folder(tmp_path / "model", tokenizer)
     theirs = transformers.AutoModelForMaskedLM.from_pretrained(str(folder))  # written once more by Hugging Face
     theirs.save_pretrained(tmp_path / "theirs", safe_serialization=True)
-    (tmp_path / "theirs" / PIECES).write_bytes((folder / PIECES).read_bytes())
-    config = tiny_config(updates=1, start_from=str(tmp_path / "theirs"), **NEVER)
-    samples = encoded_with(tmp_path / "samples", tokenizer)
-    counts, _ = train_into(tmp_path / "run", samples, make_context, config, **{"tokenizer.train": tokenizer})
+    (tmp_path / "theirs" / TOKENIZER_MODEL).write_bytes((folder / TOKENIZER_MODEL).read_bytes())
+    config = tiny_config(steps=1, init_from=str(tmp_path / "theirs"), **NEVER)
+    sequences = encoded_with(tmp_path / "sequences", tokenizer)
+    counts, _ = train_into(tmp_path / "run", sequences, make_context, config, **{"tokenizer.train": tokenizer})
     before, after = dict(load_model(folder).named_parameters()), last_weights(tmp_path / "run")
     for name, tensor in before.items():
         assert torch.allclose(tensor, after[name], rtol=0, atol=1e-20), name
-    assert (counts["pieces_taken"], counts["pieces_composed"], counts["pieces_new"]) == (62, 0, 0)
+    assert (counts["tokens_taken"], counts["tokens_composed"], counts["tokens_new"]) == (62, 0, 0)
     first, last = [r for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
-    assert (first["update"], last["update"]) == (0, 1)
+    assert (first["step"], last["step"]) == (0, 1)
     assert first["validation_loss"] == last["validation_loss"]
 
 
 def test_the_epsilon_of_the_model_is_kept(tmp_path: Path, make_context: Any) -> None:
     tokenizer = make_tokenizer(tmp_path / "tokenizer")
     folder = model_folder(tmp_path / "model", tokenizer, layer_norm_eps=1e-12)
-    samples, inputs = encoded_with(tmp_path / "samples", tokenizer), {"tokenizer.train": tokenizer}
-    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=1, start_from=str(folder)), **inputs)
-    train_into(tmp_path / "run", samples, make_context, tiny_config(updates=2, start_from=str(folder)), **inputs)
+    sequences, inputs = encoded_with(tmp_path / "sequences", tokenizer), {"tokenizer.train": tokenizer}
+    train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=1, init_from=str(folder)), **inputs)
+    train_into(tmp_path / "run", sequences, make_context, tiny_config(steps=2, init_from=str(folder)), **inputs)
     export(
         ExportConfig(), inputs | {"pretrain.train": tmp_path / "run"}, tmp_path / "out", make_context(tmp_path / "out")
     )
@@ -99,73 +105,73 @@ def test_the_epsilon_of_the_model_is_kept(tmp_path: Path, make_context: Any) -> 
 
 def test_interrupted_training_goes_on_from_its_checkpoint(tmp_path: Path, make_context: Any) -> None:
     tokenizer = make_tokenizer(tmp_path / "tokenizer")
-    samples = encoded_with(tmp_path / "samples", tokenizer)
-    settings = {"start_from": str(model_folder(tmp_path / "model", tokenizer)), "warmup": 0}
+    sequences = encoded_with(tmp_path / "sequences", tokenizer)
+    settings = {"init_from": str(model_folder(tmp_path / "model", tokenizer)), "warmup_steps": 0}
     inputs = {"tokenizer.train": tokenizer}
-    train_into(tmp_path / "whole", samples, make_context, tiny_config(updates=20, **settings), **inputs)
-    half = tiny_config(updates=20, **settings)
+    train_into(tmp_path / "whole", sequences, make_context, tiny_config(steps=20, **settings), **inputs)
+    half = tiny_config(steps=20, **settings)
     with pytest.MonkeyPatch.context() as patch:
         from pretrain.loop import Training
 
-        real = Training._update
+        real = Training._step
 
         def stops(self: Training, prepared: Any) -> Any:
-            if prepared.update == 12:
+            if prepared.step == 12:
                 raise KeyboardInterrupt
             return real(self, prepared)
 
-        patch.setattr(Training, "_update", stops)
+        patch.setattr(Training, "_step", stops)
         with pytest.raises(KeyboardInterrupt):
-            train_into(tmp_path / "run", samples, make_context, half, **inputs)
-    train_into(tmp_path / "run", samples, make_context, half, **inputs)
+            train_into(tmp_path / "run", sequences, make_context, half, **inputs)
+    train_into(tmp_path / "run", sequences, make_context, half, **inputs)
     assert losses_of(tmp_path / "run") == losses_of(tmp_path / "whole")
     whole = last_weights(tmp_path / "whole")
     assert all(torch.equal(tensor, whole[name]) for name, tensor in last_weights(tmp_path / "run").items())
-    measured = [r["update"] for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
+    measured = [r["step"] for r in read_metrics(tmp_path / "run/metrics.jsonl") if "validation_loss" in r]
     assert measured == [0, 10, 20], "the model that is gone on from is measured once"
 
 
 def test_another_vocabulary_takes_the_rows_it_can(tmp_path: Path) -> None:
     old, new = make_tokenizer(tmp_path / "old"), other_tokenizer(tmp_path / "new")
     folder = model_folder(tmp_path / "model", old)
-    architecture = ModelConfig(**{**read_config(folder).__dict__, "vocabulary_rows": 99})  # rows of no piece besides
+    architecture = ModelConfig(**{**read_config(folder).__dict__, "vocab_size": 99})  # rows of no token besides
     begun = read_start(folder, architecture, new)
     values = {name: make() for name, make in begun.values(build(architecture), seed=3)}
-    table, bias = values["encoder.embeddings.pieces.weight"], values["head.bias"]
-    known, pieces = rows_of(folder), sentencepiece.SentencePieceProcessor(model_file=str(new / PIECES))
+    table, bias = values["encoder.embeddings.tokens.weight"], values["head.bias"]
+    known, tokens = rows_of(folder), sentencepiece.SentencePieceProcessor(model_file=str(new / TOKENIZER_MODEL))
     source = load_model(folder)
-    old_table = source.encoder.embeddings.pieces.weight
-    size = pieces.get_piece_size()
-    shared = [n for n in range(3, size) if pieces.id_to_piece(n) in known]
+    old_table = source.encoder.embeddings.tokens.weight
+    size = tokens.get_piece_size()
+    shared = [n for n in range(3, size) if tokens.id_to_piece(n) in known]
     assert 10 < len(shared) < size - 10
     for n in shared:
-        assert torch.equal(table[n + 1], known[pieces.id_to_piece(n)])
+        assert torch.equal(table[n + 1], known[tokens.id_to_piece(n)])
     for special in range(4):
         assert torch.equal(table[special], old_table[special])
     assert torch.equal(table[size + 1], old_table[61]), "<mask> is the last of both"
-    composed = next(n for n in range(3, size) if pieces.id_to_piece(n) not in known and begun.rows.parts[n + 1] > 1)
-    speller = sentencepiece.SentencePieceProcessor(model_file=str(old / PIECES))
-    (parts,) = spell([pieces.id_to_piece(composed)], speller)
+    composed = next(n for n in range(3, size) if tokens.id_to_piece(n) not in known and begun.rows.parts[n + 1] > 1)
+    speller = sentencepiece.SentencePieceProcessor(model_file=str(old / TOKENIZER_MODEL))
+    (parts,) = spell([tokens.id_to_piece(composed)], speller)
     expected = torch.stack([known[speller.id_to_piece(part)] for part in parts]).mean(0)
     assert torch.allclose(table[composed + 1], expected, atol=1e-6)
     assert torch.allclose(bias[composed + 1], source.head.bias[[part + 1 for part in parts]].mean(), atol=1e-6)
-    fresh = dict(initial_values(build(architecture), 3))["encoder.embeddings.pieces.weight"]()
+    fresh = dict(initial_values(build(architecture), 3))["encoder.embeddings.tokens.weight"]()
     assert torch.equal(table[size + 2 :], fresh[size + 2 :])
     counts = begun.counts()
     assert sum(counts.values()) == size + 2
-    assert counts["pieces_taken"] >= len(shared) + 5
+    assert counts["tokens_taken"] >= len(shared) + 5
 
 
-def test_pieces_are_spelt_as_they_stand() -> None:
+def test_tokens_are_spelt_as_they_stand() -> None:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["going home and doing nothing"] * 9 + ["ing and ing"]), model_writer=model,
         vocab_size=15, minloglevel=2, num_threads=1, character_coverage=1.0,
     )  # fmt: skip
     known = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    for piece in ("▁going", "oing", "ing", "▁thing", "nd▁do"):
-        (ids,) = spell([piece], known)
-        assert "".join(known.id_to_piece(ids)) == piece, "a space where the piece has one, and nowhere else"
+    for token in ("▁going", "oing", "ing", "▁thing", "nd▁do"):
+        (ids,) = spell([token], known)
+        assert "".join(known.id_to_piece(ids)) == token, "a space where the token has one, and nowhere else"
     assert spell(["ж", "▁ж", "oж"], known)[0] == []
     assert spell(["oж"], known) == [[known.piece_to_id("o")]], "what is unknown is left out"
 
@@ -204,31 +210,31 @@ def test_bytes_and_specials_are_not_spelt(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_one_line(tmp_path: Path, make_context: Any) -> None:
     tokenizer = make_tokenizer(tmp_path / "tokenizer")
-    wide = model_folder(tmp_path / "wide", tokenizer, width=64, layers=1)
-    samples = encoded_with(tmp_path / "samples", tokenizer)
-    config = tiny_config(updates=1, start_from=str(wide))
+    wide = model_folder(tmp_path / "wide", tokenizer, hidden_size=64, num_hidden_layers=1)
+    sequences = encoded_with(tmp_path / "sequences", tokenizer)
+    config = tiny_config(steps=1, init_from=str(wide))
     with pytest.raises(
         XlmrError,
-        match=r"config.json: the model to go on from has layers 1, width 64; the settings say 2, 32; "
-        r"set pretrain.model.layers, pretrain.model.width to that",
+        match=r"config.json: the model to start from has num_hidden_layers 1, hidden_size 64; the settings say 2, 32; "
+        r"set pretrain.model.num_hidden_layers, pretrain.model.hidden_size to that",
     ):
-        train_into(tmp_path / "run", samples, make_context, config, **{"tokenizer.train": tokenizer})
+        train_into(tmp_path / "run", sequences, make_context, config, **{"tokenizer.train": tokenizer})
     small = model_folder(tmp_path / "small", tokenizer, rows=50)
-    with pytest.raises(XlmrError, match="the tokenizer has 62 pieces, the model 50; they are not of one model"):
+    with pytest.raises(XlmrError, match="the tokenizer has 62 tokens, the model 50; they are not of one model"):
         read_start(small, read_config(small), tokenizer)
-    with pytest.raises(ValidationError, match="leave out start_from_frequencies and initialisation"):
-        TrainSettings(start_from="x", start_from_frequencies=True)
+    with pytest.raises(ValidationError, match="leave out init_bias_from_unigram and initialisation"):
+        TrainSettings(init_from="x", init_bias_from_unigram=True)
 
 
 def test_its_files_count_and_not_their_place(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model", make_tokenizer(tmp_path / "tokenizer"))
     stage = next(stage for stage in PACKAGE.stages if stage.name == "pretrain.train")
-    names = ("config.json", "model.safetensors", PIECES, "tokenizer.json")
-    assert stage.outside(tiny_config(start_from=str(folder))) == {str(folder / n): "train.start_from" for n in names}
+    names = ("config.json", "model.safetensors", TOKENIZER_MODEL, "tokenizer.json")
+    assert stage.outside(tiny_config(init_from=str(folder))) == {str(folder / n): "train.init_from" for n in names}
     assert stage.outside(tiny_config()) == {}
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(XlmrError, match="is a pickle"):
-        stage.outside(tiny_config(start_from=str(folder)))
+        stage.outside(tiny_config(init_from=str(folder)))
 
 
 def test_the_configuration_for_a_language_fits_the_published_model(tmp_path: Path) -> None:
@@ -242,16 +248,16 @@ def test_the_configuration_for_a_language_fits_the_published_model(tmp_path: Pat
         "num_hidden_layers": 12, "output_past": True, "pad_token_id": 1, "type_vocab_size": 1, "vocab_size": 250002,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(published))
-    shape = {k: v for k, v in settings.model_dump().items() if k != "rows_multiple_of"}
-    check_architecture(tmp_path, read_config(tmp_path), ModelConfig(vocabulary_rows=50_002, **shape))
+    shape = {k: v for k, v in settings.model_dump().items() if k != "pad_vocab_to_multiple_of"}
+    check_architecture(tmp_path, read_config(tmp_path), ModelConfig(vocab_size=50_002, **shape))
 
 
-def test_a_plan_counts_the_pieces_that_are_there(tmp_path: Path) -> None:
+def test_a_plan_counts_the_tokens_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("pretrain: {model: {preset: base}}\n")
     make_tokenizer(tmp_path / "tokenizer")
     words = ["--tokenizer.existing.model", str(tmp_path / "tokenizer")]
-    assert of_config(tmp_path / "run.yaml").shape.vocabulary_rows == 250_002
-    assert of_config(tmp_path / "run.yaml", words).shape.vocabulary_rows == 62
+    assert of_config(tmp_path / "run.yaml").shape.vocab_size == 250_002
+    assert of_config(tmp_path / "run.yaml", words).shape.vocab_size == 62
     (tmp_path / "tokenizer").rename(tmp_path / "elsewhere")
     with pytest.raises(XlmrError, match=r"no such file; it is named by tokenizer\.existing\.model"):
         of_config(tmp_path / "run.yaml", words)

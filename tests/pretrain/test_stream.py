@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import write_samples
+from tiny_corpus import write_sequences
 
 from pipeline.errors import XlmrError
-from pretrain.chance import below, mix, shuffled, uniform
-from pretrain.data.samples import SampleFolder, open_samples
+from pretrain.data.sequences import SequenceFolder, open_sequences
 from pretrain.data.stream import Stream, epoch_shares
+from pretrain.rng import below, mix, shuffled, uniform
 
 
-def stream_of(folder: SampleFolder, batch: int = 10, alpha: float = 0.3, seed: int = 1, rank=0, world=1) -> Stream:
-    return Stream(folder.train, folder.sample_length, batch, alpha, seed, rank, world)
+def stream_of(folder: SequenceFolder, batch: int = 10, alpha: float = 0.3, seed: int = 1, rank=0, world=1) -> Stream:
+    return Stream(folder.train, folder.sequence_length, batch, alpha, seed, rank, world)
 
 
-def unique_samples(folder: Path, languages: dict[str, int]) -> SampleFolder:
-    """Samples that each say which they are: [language, number, 0, 0]."""
-    written = write_samples(folder, languages, vocabulary=5000, length=4)
+def unique_sequences(folder: Path, languages: dict[str, int]) -> SequenceFolder:
+    """Sequences that each say which they are: [language, number, 0, 0]."""
+    written = write_sequences(folder, languages, vocabulary=5000, length=4)
     for code, (language, count) in enumerate(languages.items()):
         rows = np.zeros((count, 4), "<u2")
         rows[:, 0], rows[:, 1] = code, np.arange(count)
         for part, block in enumerate(np.array_split(rows, min(2, count))):
             block.tofile(written / language / f"train-{part:05d}.bin")
-    return open_samples(written)
+    return open_sequences(written)
 
 
 @given(size=st.integers(1, 5000), seed=st.integers(0, 2**63))
@@ -37,7 +37,7 @@ def test_shuffled_is_a_permutation(size: int, seed: int) -> None:
     assert (np.sort(shuffled(np.arange(size), size, seed)) == np.arange(size)).all()
 
 
-def test_shuffled_looks_like_chance() -> None:
+def test_shuffled_looks_like_rng() -> None:
     size = 10_000
     order = shuffled(np.arange(size), size, 5, 0)
     assert (order != shuffled(np.arange(size), size, 5, 1)).mean() > 0.99
@@ -66,7 +66,7 @@ def test_shares_follow_the_formula() -> None:
 
 def test_an_epoch_draws_each_language_by_its_share(tmp_path: Path) -> None:
     languages = {"aa": 2000, "bb": 100, "cc": 7}
-    folder = unique_samples(tmp_path, languages)
+    folder = unique_sequences(tmp_path, languages)
     stream = stream_of(folder, batch=21)
     drawn = np.concatenate([stream.batch(n).ids for n in range(stream.batches_an_epoch)])
     shares = stream.shares
@@ -85,7 +85,7 @@ def test_an_epoch_draws_each_language_by_its_share(tmp_path: Path) -> None:
 
 
 def test_epochs_differ_and_seeds_differ(tmp_path: Path) -> None:
-    folder = unique_samples(tmp_path, {"aa": 300, "bb": 30})
+    folder = unique_sequences(tmp_path, {"aa": 300, "bb": 30})
     stream = stream_of(folder)
     per_epoch = stream.batches_an_epoch
     assert stream.batch(per_epoch - 1).epoch == 0
@@ -93,12 +93,12 @@ def test_epochs_differ_and_seeds_differ(tmp_path: Path) -> None:
     first = [tuple(row) for n in range(per_epoch) for row in stream.batch(n).ids]
     second = [tuple(row) for n in range(per_epoch, 2 * per_epoch) for row in stream.batch(n).ids]
     assert first != second
-    assert set(first) != set(second), "the samples are drawn anew, not only reordered"
+    assert set(first) != set(second), "the sequences are drawn anew, not only reordered"
     assert (stream_of(folder, seed=2).batch(0).ids != stream.batch(0).ids).any()
 
 
 def test_a_position_is_a_number(tmp_path: Path) -> None:
-    folder = unique_samples(tmp_path, {"aa": 300, "bb": 30})
+    folder = unique_sequences(tmp_path, {"aa": 300, "bb": 30})
     straight = [stream_of(folder).batch(n).ids for n in range(40)]
     again = stream_of(folder)
     for n in (39, 3, 17):
@@ -107,7 +107,7 @@ def test_a_position_is_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_ranks_share_the_same_global_batch(world: int, tmp_path: Path) -> None:
-    folder = unique_samples(tmp_path, {"aa": 300, "bb": 30})
+    folder = unique_sequences(tmp_path, {"aa": 300, "bb": 30})
     whole = stream_of(folder, batch=16).batch(5)
     for rank in range(world):
         part = stream_of(folder, batch=16, rank=rank, world=world).batch(5)
@@ -115,29 +115,29 @@ def test_ranks_share_the_same_global_batch(world: int, tmp_path: Path) -> None:
         assert (part.ids == whole.ids[part.rows]).all()
 
 
-def test_samples_are_what_was_written(samples: Path) -> None:
-    folder = open_samples(samples)
-    rows = np.concatenate([np.fromfile(f, "<u2").reshape(-1, 16) for f in sorted(samples.glob("aa/train-*.bin"))])
+def test_sequences_are_what_was_written(sequences: Path) -> None:
+    folder = open_sequences(sequences)
+    rows = np.concatenate([np.fromfile(f, "<u2").reshape(-1, 16) for f in sorted(sequences.glob("aa/train-*.bin"))])
     index = np.array([159, 0, 80, 79, 80])
     out = np.empty((5, 16), np.int64)
     folder.train["aa"].read(index, out)
     assert (out == rows[index]).all()
     for limit in (0, 50, 80, 100, 1000):
         expected = np.bincount(rows[:limit].reshape(-1), minlength=40)
-        assert (folder.train["aa"].count_pieces(limit) == expected).all()
+        assert (folder.train["aa"].count_tokens(limit) == expected).all()
 
 
-def test_files_that_do_not_fit_are_named(samples: Path) -> None:
-    path = samples / "aa" / "train-00001.bin"
+def test_files_that_do_not_fit_are_named(sequences: Path) -> None:
+    path = sequences / "aa" / "train-00001.bin"
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
-    with pytest.raises(XlmrError, match=r"train-00001\.bin: .* not whole samples"):
-        open_samples(samples)
+    with pytest.raises(XlmrError, match=r"train-00001\.bin: .* not whole sequences"):
+        open_sequences(sequences)
     path.write_bytes(whole[:-32])
-    with pytest.raises(XlmrError, match=r"159 samples, samples\.json says 160"):
-        open_samples(samples)
+    with pytest.raises(XlmrError, match=r"159 sequences, sequences\.json says 160"):
+        open_sequences(sequences)
 
 
-def test_a_corpus_smaller_than_a_batch_is_refused(samples: Path) -> None:
+def test_a_corpus_smaller_than_a_batch_is_refused(sequences: Path) -> None:
     with pytest.raises(XlmrError, match=r"lower pretrain\.train\.global_batch"):
-        stream_of(open_samples(samples), batch=500)
+        stream_of(open_sequences(sequences), batch=500)

@@ -1,4 +1,4 @@
-"""One update at a time: what is not finite changes nothing, and a state goes from one ZeRO stage to another."""
+"""One step at a time: what is not finite changes nothing, and a state goes from one ZeRO stage to another."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny_training import NO_DROPOUT, tiny_config
 
-from pretrain.data.masking import MaskedVocabulary, mask_samples
-from pretrain.data.samples import open_samples
+from pretrain.data.masking import MaskedVocabulary, mask_sequences
+from pretrain.data.sequences import open_sequences
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine, choose_dtype
 from pretrain.model import ModelConfig, build
@@ -21,60 +21,60 @@ from pretrain.stages import TrainSettings
 from pretrain.train import architecture_of
 
 
-def engine_of(samples: Path, **train: object) -> tuple[Engine, TrainSettings]:
+def engine_of(sequences: Path, **train: object) -> tuple[Engine, TrainSettings]:
     config = tiny_config(model=NO_DROPOUT, **train)
-    model = build(architecture_of(config.model, open_samples(samples)))
+    model = build(architecture_of(config.model, open_sequences(sequences)))
     return Engine(model, config.train, 1), config.train
 
 
-def updates_of(engine: Engine, samples: Path, numbers: range) -> list[float]:
-    folder = open_samples(samples)
+def steps_of(engine: Engine, sequences: Path, numbers: range) -> list[float]:
+    folder = open_sequences(sequences)
     stream = Stream(folder.train, 16, 8, 0.3, 1)
     losses = []
     for number in numbers:
         drawn = stream.batch(number)
-        batch = mask_samples(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, number, drawn.rows)
-        engine.start_update(number)
-        losses.append(sum(engine.accumulate(b, len(batch.targets)).item() for b in batch.split(8)))
-        assert engine.update(3e-3).applied
+        batch = mask_sequences(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, number, drawn.rows)
+        engine.start_step(number)
+        losses.append(sum(engine.accumulate(b, len(batch.labels)).item() for b in batch.split(8)))
+        assert engine.step(3e-3).applied
     return losses
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
-def test_an_update_that_is_not_finite_changes_nothing(stage: int, samples: Path) -> None:
-    engine, _ = engine_of(samples, zero_stage=stage)
-    updates_of(engine, samples, range(2))
+def test_an_step_that_is_not_finite_changes_nothing(stage: int, sequences: Path) -> None:
+    engine, _ = engine_of(sequences, zero_stage=stage)
+    steps_of(engine, sequences, range(2))
     before = engine.state()
     hook = engine.model.head.dense.bias.register_hook(lambda gradient: gradient * float("inf"))
-    batch = mask_samples(np.full((8, 16), 7), MaskedVocabulary.plain(40), 0.15, 1, 0, np.arange(8))
-    engine.start_update(2)
-    engine.accumulate(batch, len(batch.targets))
-    assert not engine.update(3e-3).applied
+    batch = mask_sequences(np.full((8, 16), 7), MaskedVocabulary.plain(40), 0.15, 1, 0, np.arange(8))
+    engine.start_step(2)
+    engine.accumulate(batch, len(batch.labels))
+    assert not engine.step(3e-3).applied
     after = engine.state()
     assert all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
     hook.remove()
-    updates_of(engine, samples, range(2, 4))
+    steps_of(engine, sequences, range(2, 4))
     engine.close()
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_a_state_goes_from_one_zero_stage_to_another(first: int, second: int, samples: Path) -> None:
-    straight, _ = engine_of(samples, zero_stage=0)
-    expected = updates_of(straight, samples, range(8))
+def test_a_state_goes_from_one_zero_stage_to_another(first: int, second: int, sequences: Path) -> None:
+    straight, _ = engine_of(sequences, zero_stage=0)
+    expected = steps_of(straight, sequences, range(8))
     straight.close()
-    engine, _ = engine_of(samples, zero_stage=first)
-    assert updates_of(engine, samples, range(4)) == pytest.approx(expected[:4], rel=1e-5)
+    engine, _ = engine_of(sequences, zero_stage=first)
+    assert steps_of(engine, sequences, range(4)) == pytest.approx(expected[:4], rel=1e-5)
     state = engine.state()
     engine.close()
-    other, _ = engine_of(samples, zero_stage=second)
+    other, _ = engine_of(sequences, zero_stage=second)
     other.load_state(state, 4)
     again = other.state()
     assert all(torch.equal(state[part][name], again[part][name]) for part in state for name in state[part])
-    assert updates_of(other, samples, range(4, 8)) == pytest.approx(expected[4:], rel=1e-5)
+    assert steps_of(other, sequences, range(4, 8)) == pytest.approx(expected[4:], rel=1e-5)
     other.close()
 
 
-def test_ranks_add_their_gradients_in_fp32(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_add_their_gradients_in_fp32(sequences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever DeepSpeed would send by itself: bf16 where weights are bf16, or where it looks after autocast."""
     import deepspeed.comm
 
@@ -90,8 +90,8 @@ def test_ranks_add_their_gradients_in_fp32(samples: Path, monkeypatch: pytest.Mo
     for weights in ("fp32", "bf16"):
         for stage in (0, 1, 2, 3):
             sent.clear()
-            engine, _ = engine_of(samples, zero_stage=stage, dtype="bf16", weights=weights)
-            updates_of(engine, samples, range(1))
+            engine, _ = engine_of(sequences, zero_stage=stage, dtype="bf16", weights=weights)
+            steps_of(engine, sequences, range(1))
             engine.close()
             gradients = [tensor for tensor in sent if tensor.numel() > 100]
             assert gradients, (weights, stage)
@@ -112,7 +112,7 @@ def test_ranks_wait_for_the_first_as_long_as_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.distributed, "init_process_group", join)
-    model = build(ModelConfig(40, layers=1, width=8, heads=1, feed_forward=8))
+    model = build(ModelConfig(40, num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8))
     for settings in (TrainSettings(), TrainSettings(timeout_minutes=7)):
         with pytest.raises(JoinedError):
             Engine(model, settings, 1)

@@ -82,7 +82,13 @@ print(peak() - before)
 
 def test_loading_takes_the_memory_of_the_weights_once(tmp_path: Path) -> None:
     save_model(make("post"), tmp_path / "small")
-    large = {"vocabulary_rows": 60_000, "width": 256, "heads": 4, "feed_forward": 1024, "layers": 8}
+    large = {
+        "vocab_size": 60_000,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 8,
+    }
     save_model(MaskedLanguageModel(ModelConfig(**{**SMALL, **large})), tmp_path / "large")  # 87 MB
     size = (tmp_path / "large" / WEIGHTS).stat().st_size
     command = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large")]

@@ -1,4 +1,4 @@
-"""A corpus of samples small enough for a test and regular enough to be learnt in a few updates."""
+"""A corpus of sequences small enough for a test and regular enough to be learnt in a few steps."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import numpy as np
 VOCABULARY, LENGTH = 40, 16
 
 
-def write_samples(folder: Path, languages: dict[str, int], vocabulary: int = VOCABULARY, length: int = LENGTH) -> Path:
-    """Samples that repeat one piece, each language in a range of its own; two files where there is enough."""
-    listing: dict[str, object] = {"vocabulary_size": vocabulary, "sample_length": length, "dtype": "uint16"}
+def write_sequences(
+    folder: Path, languages: dict[str, int], vocabulary: int = VOCABULARY, length: int = LENGTH
+) -> Path:
+    """Sequences that repeat one token, each language in a range of its own; two files where there is enough."""
+    listing: dict[str, object] = {"vocabulary_size": vocabulary, "sequence_length": length, "dtype": "uint16"}
+    listing["mask_token_id"] = vocabulary - 1
     entries: dict[str, dict[str, dict[str, object]]] = {}
     span = (vocabulary - 5) // len(languages)
     for number, (language, count) in enumerate(languages.items()):
         entries[language] = {}
         for split, amount in (("train", count), ("validation", 12)):
             start = np.random.default_rng([number, amount]).integers(0, span, amount)
-            samples = np.repeat(4 + number * span + start[:, None], length, axis=1)
-            samples[:, 0] = 0
+            sequences = np.repeat(4 + number * span + start[:, None], length, axis=1)
+            sequences[:, 0] = 0
             files = []
-            for part, rows in enumerate(np.array_split(samples.astype("<u2"), min(2, amount))):
+            for part, rows in enumerate(np.array_split(sequences.astype("<u2"), min(2, amount))):
                 name = f"{language}/{split}-{part:05d}.bin"
                 (folder / language).mkdir(parents=True, exist_ok=True)
                 rows.tofile(folder / name)
                 files.append(name)
-            entries[language][split] = {"samples": amount, "pieces": amount * (length - 1), "files": files}
+            entries[language][split] = {"sequences": amount, "tokens": amount * (length - 1), "files": files}
     listing["languages"] = entries
-    (folder / "samples.json").write_text(json.dumps(listing))
+    (folder / "sequences.json").write_text(json.dumps(listing))
     return folder

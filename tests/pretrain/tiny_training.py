@@ -1,4 +1,4 @@
-"""Trainings of a model so small that hundreds of updates take seconds: in this process, or in ranks of their own.
+"""Trainings of a model so small that hundreds of steps take seconds: in this process, or in ranks of their own.
 
 ``main([SPEC, RANK])`` is one rank of a training that a test may kill; see ``Spec``.
 """
@@ -14,7 +14,13 @@ from typing import Any
 
 import forked
 
-TINY = {"layers": 2, "width": 32, "heads": 2, "feed_forward": 64, "positions": 18}
+TINY = {
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 18,
+}
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
 
@@ -22,20 +28,20 @@ def tiny_config(model: dict[str, Any] | None = None, data: dict[str, Any] | None
     from pretrain.stages import PretrainConfig
 
     settings = {
-        "updates": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup": 5, "dtype": "fp32",
-        "threads": 1, "log_every": 1, "evaluate_every": 10, "checkpoint_every": 5,
+        "steps": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup_steps": 5,
+        "dtype": "fp32", "threads": 1, "log_every": 1, "evaluate_every": 10, "checkpoint_every": 5,
     }  # fmt: skip
     return PretrainConfig(
-        model={**TINY, **(model or {})}, data={"validation_samples": 12, **(data or {})}, train={**settings, **train}
+        model={**TINY, **(model or {})}, data={"validation_sequences": 12, **(data or {})}, train={**settings, **train}
     )
 
 
-def train_into(output: Path, samples: Path, make_context: Any, config: Any, **inputs: Path) -> tuple[Any, Any]:
+def train_into(output: Path, sequences: Path, make_context: Any, config: Any, **inputs: Path) -> tuple[Any, Any]:
     """The stage's counts and its context."""
     from pretrain.train import run
 
     context = make_context(output)
-    return run(config, {"tokenizer.encode": samples, **inputs}, output, context), context
+    return run(config, {"tokenizer.encode": sequences, **inputs}, output, context), context
 
 
 def losses_of(output: Path) -> list[float]:
@@ -47,17 +53,17 @@ def losses_of(output: Path) -> list[float]:
 def last_weights(output: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    return load_file(max((output / "checkpoints").glob("update-*")) / "weights.safetensors")
+    return load_file(max((output / "checkpoints").glob("step-*")) / "weights.safetensors")
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What ranks do: a training on ``samples`` into ``output``.
+    """What ranks do: a training on ``sequences`` into ``output``.
 
-    ``slow_writing``: seconds that each tensor takes. ``hold_at``: updates after which they wait until they are let go.
+    ``slow_writing``: seconds that each tensor takes. ``hold_at``: steps after which they wait until they are released.
     """
 
-    samples: Path
+    sequences: Path
     output: Path
     world: int = 1
     model: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +80,7 @@ class Ranks:
         name = uuid.uuid4().hex[:8]
         path = folder / f"{name}.json"
         path.write_text(json.dumps({**asdict(spec), "store": str(folder / f"{name}.store")}, default=str))
-        self._gate = path.with_suffix(".go")
+        self._go_file = path.with_suffix(".go")
         self.spec, self._said = spec, [folder / f"{name}-{rank}.txt" for rank in range(spec.world)]
         self.processes = [
             forked.start("tiny_training", [str(path), str(rank)], said) for rank, said in enumerate(self._said)
@@ -96,9 +102,9 @@ class Ranks:
         for process in self.processes:
             process.kill()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """On from ``hold_at``."""
-        self._gate.touch()
+        self._go_file.touch()
 
     def wait(self, timeout: float = 240) -> list[int]:
         """The exit codes."""
@@ -112,24 +118,24 @@ class Ranks:
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.003)
 
-    def wait_for_update(self, update: int) -> None:
-        """Until a checkpoint after ``update`` or later is there."""
+    def wait_for_step(self, step: int) -> None:
+        """Until a checkpoint after ``step`` or later is there."""
         folder = self.spec.output / "checkpoints"
-        while not any(int(path.name[7:]) >= update for path in folder.glob("update-*")):
+        while not any(int(path.name[5:]) >= step for path in folder.glob("step-*")):
             assert all(process.poll() is None for process in self.processes), self.said()
             time.sleep(0.003)
 
 
-def hold(at: int, gate: Path) -> None:
-    """From now on: in the update after so many, wait for a file."""
+def hold(at: int, go_file: Path) -> None:
+    """From now on: in the step after so many, wait for a file."""
     import pretrain.loop
 
     rate_of = pretrain.loop.learning_rate
 
-    def learning_rate(update: int, settings: Any) -> float:
-        while update == at and not gate.exists():
+    def learning_rate(step: int, settings: Any) -> float:
+        while step == at and not go_file.exists():
             time.sleep(0.005)
-        return rate_of(update, settings)
+        return rate_of(step, settings)
 
     pretrain.loop.learning_rate = learning_rate
 
@@ -166,7 +172,7 @@ def main(words: list[str]) -> int:
     log = EventLog(path.with_suffix(f".{rank}.jsonl"))
     context = QuietContext(output) if rank else Context("pretrain.train", output, 1, log)
     try:
-        run(tiny_config(spec.model, **spec.train), {"tokenizer.encode": Path(spec.samples)}, output, context)
+        run(tiny_config(spec.model, **spec.train), {"tokenizer.encode": Path(spec.sequences)}, output, context)
     except XlmrError as error:
         print(error)
         return 1

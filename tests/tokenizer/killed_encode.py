@@ -21,6 +21,6 @@ if "KILL_AT_MARK" in os.environ:  # in the workers too
 
 if __name__ == "__main__":
     corpus, model, output = map(Path, sys.argv[1:4])
-    settings = TokenizerSettings.model_validate({"encode": {"sample_length": 32, "shard_bytes": 1}}).encode
+    settings = TokenizerSettings.model_validate({"encode": {"sequence_length": 32, "shard_bytes": 1}}).encode
     context = Context("tokenizer.encode", output, int(sys.argv[4]), EventLog(output.parent / f"{output.name}.jsonl"))
     run(EncodeStage(encode=settings), {"corpus.regroup": corpus, "tokenizer.train": model}, output, context)

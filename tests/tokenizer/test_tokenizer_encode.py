@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.errors import XlmrError
 from tokenizer.corpus_files import corpus_files, document_hashes, read_batches
 from tokenizer.encode import WHOLE, validation_threshold
-from tokenizer.layout import SampleWriter, complete_starts, piece_type
+from tokenizer.layout import SequenceWriter, complete_starts, piece_type
 from tokenizer.pieces import BOS, EOS, PAD, Tokenizer
 from tokenizer.report import sections
 
@@ -23,47 +23,47 @@ batches = st.lists(st.lists(st.integers(1, 30), max_size=6), max_size=6)
 """Lengths of documents, </s> included, by batch."""
 
 
-def laid_out(folder: Path, lengths: list[list[int]], sample: int, *, complete: bool) -> tuple[np.ndarray, list[int]]:
-    """The samples that a writer makes of documents of these lengths, and the whole stream."""
-    (folder / "samples.bin").unlink(missing_ok=True)
-    writer = SampleWriter(folder / "samples.bin", sample, piece_type(60_000), complete=complete)
+def laid_out(folder: Path, lengths: list[list[int]], length: int, *, complete: bool) -> tuple[np.ndarray, list[int]]:
+    """The sequences that a writer makes of documents of these lengths, and the whole stream."""
+    (folder / "sequences.bin").unlink(missing_ok=True)
+    writer = SequenceWriter(folder / "sequences.bin", length, piece_type(60_000), complete=complete)
     stream: list[int] = []
     for batch in lengths:
         pieces = [p for n in batch for p in [*range(10 + len(stream), 9 + len(stream) + n), EOS]]
         writer.add(np.array(pieces, dtype=np.int32), np.array(batch, dtype=np.int64))
         stream += pieces
     writer.close()
-    path = folder / "samples.bin"
-    samples = np.fromfile(path, "<u2").reshape(-1, sample) if path.exists() else np.empty((0, sample), "<u2")
-    assert writer.samples == len(samples)
-    return samples, stream
+    path = folder / "sequences.bin"
+    sequences = np.fromfile(path, "<u2").reshape(-1, length) if path.exists() else np.empty((0, length), "<u2")
+    assert writer.sequences == len(sequences)
+    return sequences, stream
 
 
-def check_layout(samples: np.ndarray, stream: list[int]) -> None:
-    body = samples[:, 1:]
-    assert (samples[:, 0] == BOS).all()
+def check_layout(sequences: np.ndarray, stream: list[int]) -> None:
+    body = sequences[:, 1:]
+    assert (sequences[:, 0] == BOS).all()
     assert body[body != PAD].tolist() == stream
-    assert (np.diff((body == PAD).astype(int), axis=1) >= 0).all()  # padding only at the end of a sample
-    assert (body[:, 0] != PAD).all()  # no empty sample
+    assert (np.diff((body == PAD).astype(int), axis=1) >= 0).all()  # padding only at the end of a sequence
+    assert (body[:, 0] != PAD).all()  # no empty sequence
 
 
 @settings(max_examples=200, deadline=None)
 @given(batches, st.integers(8, 40))
-def test_layout_none(tmp_path_factory: pytest.TempPathFactory, lengths: list[list[int]], sample: int) -> None:
-    samples, stream = laid_out(tmp_path_factory.getbasetemp(), lengths, sample, complete=False)
-    check_layout(samples, stream)
-    assert len(samples) == -(-len(stream) // (sample - 1))
-    assert (samples[:-1] != PAD).all()  # all but the last are full
+def test_layout_none(tmp_path_factory: pytest.TempPathFactory, lengths: list[list[int]], length: int) -> None:
+    sequences, stream = laid_out(tmp_path_factory.getbasetemp(), lengths, length, complete=False)
+    check_layout(sequences, stream)
+    assert len(sequences) == -(-len(stream) // (length - 1))
+    assert (sequences[:-1] != PAD).all()  # all but the last are full
 
 
-def plain_complete(lengths: list[int], package: int) -> list[int]:
-    """Where samples begin, the obvious way: one piece at a time."""
+def plain_complete(lengths: list[int], row: int) -> list[int]:
+    """Where sequences begin, the obvious way: one piece at a time."""
     starts, used, position = [], 0, 0
     for length in lengths:
-        if position and used + length > package:
-            used = package  # close the sample
+        if position and used + length > row:
+            used = row  # close the sequence
         for _ in range(length):
-            if position == 0 or used == package:
+            if position == 0 or used == row:
                 starts.append(position)
                 used = 0
             used += 1
@@ -73,13 +73,13 @@ def plain_complete(lengths: list[int], package: int) -> list[int]:
 
 @settings(max_examples=200, deadline=None)
 @given(batches, st.integers(8, 40))
-def test_layout_complete(tmp_path_factory: pytest.TempPathFactory, lengths: list[list[int]], sample: int) -> None:
-    samples, stream = laid_out(tmp_path_factory.getbasetemp(), lengths, sample, complete=True)
-    check_layout(samples, stream)
+def test_layout_complete(tmp_path_factory: pytest.TempPathFactory, lengths: list[list[int]], length: int) -> None:
+    sequences, stream = laid_out(tmp_path_factory.getbasetemp(), lengths, length, complete=True)
+    check_layout(sequences, stream)
     flat = [length for batch in lengths for length in batch]
-    starts = plain_complete(flat, sample - 1)
-    assert complete_starts(np.array(flat, dtype=np.int64), sample - 1).tolist() == starts
-    assert (samples[:, 1:] != PAD).sum(axis=1).tolist() == np.diff([*starts, len(stream)]).tolist()[: len(starts)]
+    starts = plain_complete(flat, length - 1)
+    assert complete_starts(np.array(flat, dtype=np.int64), length - 1).tolist() == starts
+    assert (sequences[:, 1:] != PAD).sum(axis=1).tolist() == np.diff([*starts, len(stream)]).tolist()[: len(starts)]
 
 
 def test_piece_type_holds_every_id() -> None:
@@ -89,17 +89,17 @@ def test_piece_type_holds_every_id() -> None:
 
 
 def encode(run_stage: Any, corpus: Path, trained: Path, output: Path, workers: int = 1, **more: Any) -> dict[str, Any]:
-    config = {"encode": {"sample_length": 32, "validation_share": 0.1, **more}}
+    config = {"encode": {"sequence_length": 32, "validation_share": 0.1, **more}}
     run_stage("tokenizer.encode", config, {"corpus.regroup": corpus, "tokenizer.train": trained}, output, workers)
-    listing: dict[str, Any] = json.loads((output / "samples.json").read_text(encoding="utf-8"))
+    listing: dict[str, Any] = json.loads((output / "sequences.json").read_text(encoding="utf-8"))
     return listing
 
 
 def streams(output: Path, listing: dict[str, Any], language: str, split: str) -> list[list[int]]:
-    """The documents of a split, read back from its samples: pieces without </s>."""
+    """The documents of a split, read back from its sequences: pieces without </s>."""
     documents: list[list[int]] = []
     for name in listing["languages"][language][split]["files"]:
-        raw = np.memmap(output / name, dtype=listing["dtype"], mode="r").reshape(-1, listing["sample_length"])
+        raw = np.memmap(output / name, dtype=listing["dtype"], mode="r").reshape(-1, listing["sequence_length"])
         body = raw[:, 1:][raw[:, 1:] != PAD]
         assert body[-1] == EOS
         documents += [part[:-1].tolist() for part in np.split(body, np.flatnonzero(body == EOS) + 1)[:-1]]
@@ -107,7 +107,7 @@ def streams(output: Path, listing: dict[str, Any], language: str, split: str) ->
 
 
 @pytest.mark.parametrize("break_mode", ["none", "complete"])
-def test_samples_are_the_corpus(
+def test_sequences_are_the_corpus(
     corpus: Path,
     documents: Any,
     trained: Path,
@@ -117,7 +117,7 @@ def test_samples_are_the_corpus(
     break_mode: str,
 ) -> None:
     listing = encode(run_stage, corpus, trained, tmp_path, break_mode=break_mode)
-    assert (listing["vocabulary_size"], listing["sample_length"], listing["dtype"]) == (702, 32, "uint16")
+    assert (listing["vocabulary_size"], listing["sequence_length"], listing["dtype"]) == (702, 32, "uint16")
     for language, buckets in documents.items():
         texts = [text for bucket, texts in buckets.items() if bucket != "tail" for text in texts]
         expected = sorted(tokenizer.encode(text).tolist() for text in texts)
@@ -134,7 +134,7 @@ def test_samples_are_the_corpus(
         assert both["words"] == sum(len(text.split()) for text in texts)
         assert both["bytes"] == sum(len(text.encode()) for text in texts)
         sizes = sum((tmp_path / name).stat().st_size for name in entry["train"]["files"])
-        assert sizes == entry["train"]["samples"] * 32 * 2
+        assert sizes == entry["train"]["sequences"] * 32 * 2
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -172,7 +172,7 @@ def test_one_document_is_for_training_and_told(
     inputs = {"corpus.regroup": corpus, "tokenizer.train": trained}
     counts, context = run_stage("tokenizer.encode", {}, inputs, tmp_path / "out")
     assert counts["train"]["documents"] == 1
-    assert counts["validation"]["samples"] == 0
+    assert counts["validation"]["sequences"] == 0
     assert not list((tmp_path / "out").glob("en/validation*"))
     assert context.warnings == ["one document only, so no validation: en"]
 
@@ -219,8 +219,8 @@ def test_report_shows_what_was_counted(corpus: Path, trained: Path, run_stage: A
     text, vocabulary, pieces = sections(outputs)
     assert "697 pieces" in vocabulary.lead
     assert "Cyrillic" in vocabulary.body
-    samples = sum(entry["train"]["samples"] for entry in listing["languages"].values())
-    assert f"{samples:,} training samples of 32" in pieces.lead
+    sequences = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
+    assert f"{sequences:,} training sequences of 32" in pieces.lead
     assert pieces.body.count("no spaces") == 3  # zh-Hans, ja, th
     assert all(section.body.count('<ol class="bars') == 1 for section in (text, vocabulary, pieces))
     assert sections({}) == []

@@ -50,7 +50,7 @@ def test_killed_and_begun_again_it_ends_with_the_same_bytes(
     corpus = write_corpus(tmp_path / "corpus", {name: {"all": [*texts, name]} for name in names})
     output = tmp_path / "output"
     assert encode_apart(corpus, trained, output, KILL_AT_MARK="11") == -signal.SIGKILL
-    assert not (output / "samples.json").exists()
+    assert not (output / "sequences.json").exists()
     kept = {mark.name: mark.stat().st_mtime_ns for mark in output.glob(".shards/*.json")}
     assert len(kept) >= 10
     assert encode_apart(corpus, trained, output) == 0
@@ -62,12 +62,12 @@ def test_killed_and_begun_again_it_ends_with_the_same_bytes(
 
 
 def run_encode(run_stage: Any, corpus: Path, trained: Path, output: Path, **more: Any) -> tuple[dict[str, Any], Any]:
-    config = {"encode": {"sample_length": 32, **more}}
+    config = {"encode": {"sequence_length": 32, **more}}
     _, context = run_stage("tokenizer.encode", config, {"corpus.regroup": corpus, "tokenizer.train": trained}, output)
-    return json.loads((output / "samples.json").read_text(encoding="utf-8")), context
+    return json.loads((output / "sequences.json").read_text(encoding="utf-8")), context
 
 
-def test_small_files_together_give_the_same_samples(
+def test_small_files_together_give_the_same_sequences(
     corpus: Path, trained: Path, run_stage: Any, tmp_path: Path
 ) -> None:
     run_encode(run_stage, corpus, trained, tmp_path / "alone", shard_bytes=1)
@@ -107,14 +107,14 @@ def test_a_language_of_a_single_line_and_one_without_text(
     corpus = write_corpus(tmp_path / "corpus", languages)
     listing, context = run_encode(run_stage, corpus, trained, tmp_path / "out")
     assert set(listing["languages"]) == {"en", "la", "yy"}  # yy has </s> after each of its empty documents
-    assert listing["languages"]["la"]["train"]["samples"] == 1
-    assert listing["languages"]["la"]["validation"]["samples"] == 0
-    assert "no text, so no samples: xx" in context.warnings
+    assert listing["languages"]["la"]["train"]["sequences"] == 1
+    assert listing["languages"]["la"]["validation"]["sequences"] == 0
+    assert "no text, so no sequences: xx" in context.warnings
     assert any(line.startswith("one document only, so no validation: la") for line in context.warnings)
     counts, _ = run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, tmp_path / "sample")
     assert counts["lines"] == 4
     listing, context = run_encode(run_stage, corpus, trained, tmp_path / "lines", sentence="line")
-    assert "no text, so no samples: xx, yy" in context.warnings
+    assert "no text, so no sequences: xx, yy" in context.warnings
 
 
 def test_a_corpus_file_cut_short_is_one_clear_line(

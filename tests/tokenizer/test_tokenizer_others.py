@@ -312,9 +312,9 @@ def test_an_existing_folder_with_added_tokens(
     assert theirs("a <new> b")["input_ids"] == [0, *load_tokenizer(saved).encode("a <new> b").tolist(), 2]
     texts = write_corpus(tmp_path / "corpus", {"en": {"all": ["human rights <new> and dignity", "born <new> free"]}})
     inputs = {"corpus.regroup": texts, "tokenizer.train": tmp_path / "train"}
-    run_stage("tokenizer.encode", {"encode": {"sample_length": 8}}, inputs, tmp_path / "encode")
-    listing = json.loads((tmp_path / "encode" / "samples.json").read_bytes())
-    assert (listing["vocabulary_size"], listing["mask"]) == (708, 701)
+    run_stage("tokenizer.encode", {"encode": {"sequence_length": 8}}, inputs, tmp_path / "encode")
+    listing = json.loads((tmp_path / "encode" / "sequences.json").read_bytes())
+    assert (listing["vocabulary_size"], listing["mask_token_id"]) == (708, 701)
     ids = np.concatenate([np.fromfile(file, np.uint16) for file in sorted((tmp_path / "encode" / "en").glob("*.bin"))])
     assert np.count_nonzero(ids == 702) == 2
 

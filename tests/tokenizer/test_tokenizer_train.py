@@ -208,7 +208,7 @@ def test_a_killed_trainer_is_told(tmp_path: Path) -> None:
 
 def test_the_paper_configuration_is_the_default() -> None:
     settings = TokenizerSettings()
-    assert (settings.sample.alpha, settings.train.vocabulary_size, settings.encode.sample_length) == (
+    assert (settings.sample.alpha, settings.train.vocabulary_size, settings.encode.sequence_length) == (
         0.3,
         250_000,
         512,

@@ -21,38 +21,38 @@ from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pipeline.notes import notes_to
 from pretrain.parallel import Layout
-from pretrain.ranks.crew import Crew
+from pretrain.ranks.collectives import sent_to_all
 from pretrain.ranks.device import device_of_rank
-from pretrain.ranks.together import sent_to_all
+from pretrain.ranks.rank_group import RankGroup
 
 PATIENCE = timedelta(minutes=60)
 """For which a rank waits in a collective. The first one judges, encodes and writes models alone: one of XXL's size to a
 slow disk takes longer than the ten minutes after which NCCL ends a run by itself."""
 
 
-def fine_tune_together(crew: Crew, shards: Sequence[RunShard], context: Context) -> None:
+def fine_tune_by_all_ranks(rank_group: RankGroup, shards: Sequence[RunShard], context: Context) -> None:
     """Every run that is not there yet, by all ranks. Errors: XlmrError, of whichever rank."""
     todo = [one for one in shards if not one.done]
     with (
-        sent_to_all(crew, {"shards": [_described(one) for one in todo]}, context.stage),
+        sent_to_all(rank_group, {"shards": [_described(one) for one in todo]}, context.stage),
         context.progress("runs", len(todo), "run") as bar,
         notes_to(lambda line: bar.advance(0, line)),
     ):
-        for _ in _together(todo, crew):
+        for _ in _by_all_ranks(todo, rank_group):
             bar.advance()
 
 
-def take_part(work: dict[str, Any], crew: Crew) -> None:
+def take_part(work: dict[str, Any], rank_group: RankGroup) -> None:
     """The same runs on another rank."""
-    for _ in _together([_shard_of(one) for one in work["shards"]], crew):
+    for _ in _by_all_ranks([_shard_of(one) for one in work["shards"]], rank_group):
         pass
 
 
-def _together(shards: Sequence[RunShard], crew: Crew) -> Iterator[str]:
+def _by_all_ranks(shards: Sequence[RunShard], rank_group: RankGroup) -> Iterator[str]:
     """Each run by all ranks; its name when it is done. They are of one comparison, and so of one recipe."""
     if not shards:
         return
-    ranks = join_ranks(shards[0].recipe, crew.rank, crew.world)  # once: NCCL keeps what every group takes
+    ranks = join_ranks(shards[0].recipe, rank_group.rank, rank_group.world)  # once: NCCL keeps what every group takes
     for shard in shards:
         fine_tune_run(shard, shard.folder / RUNS / shard.run.name, ranks)
         yield shard.run.name

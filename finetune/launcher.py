@@ -13,25 +13,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import main as xlmr
-from pretrain.ranks.together import Shared, launched
+from pretrain.ranks.collectives import Shared, launched
 
 if TYPE_CHECKING:
-    from pretrain.ranks.crew import Crew
+    from pretrain.ranks.rank_group import RankGroup
 
 
 def main(words: list[str] | None = None, command: Callable[[list[str]], int] = xlmr) -> int:
     """``command`` on rank 0, its fine-tuning on the others too. Gives the exit code."""
 
     def by_itself(words: list[str]) -> int:
-        for name in ("RANK", "WORLD_SIZE"):  # so that a stage which knows nothing of the crew works alone
+        for name in ("RANK", "WORLD_SIZE"):  # so that a stage which knows nothing of the rank group works alone
             os.environ.pop(name, None)
         return command(words)
 
     return launched(words, Shared("finetune", "fine-tuning", take_part), by_itself)
 
 
-def take_part(work: dict[str, Any], crew: Crew) -> None:
+def take_part(work: dict[str, Any], rank_group: RankGroup) -> None:
     """The same runs on another rank."""
-    from finetune.training import together
+    from finetune.training import collectives
 
-    together.take_part(work, crew)
+    collectives.take_part(work, rank_group)

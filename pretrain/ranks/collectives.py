@@ -1,6 +1,6 @@
 """Several ranks, one command. Rank 0 goes through ``xlmr``: it alone has the lease, the manifest and the log.
 
-The others wait until it comes to a piece of work that all do together, take part in it, and wait again.
+The others wait until it comes to a job that all do together, take part in it, and wait again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cli import exit_code_of
 from pipeline.errors import UsageError, XlmrError
-from pretrain.ranks.crew import Crew
+from pretrain.ranks.rank_group import RankGroup
 
 RANKS = "--ranks"
 
@@ -27,20 +27,20 @@ class Shared:
     """What starts them: ``python -m MODULE``."""
     stage: str
     """Where rank 0 comes to it."""
-    take_part: Callable[[dict[str, Any], Crew], None]
-    """A piece of work, on a rank that is not 0."""
+    take_part: Callable[[dict[str, Any], RankGroup], None]
+    """A job, on a rank that is not 0."""
 
 
 class _Launch:
-    """The crew that this process leads, and how many pieces of work it has sent."""
+    """The rank group that this process leads, and how many jobs it has sent."""
 
-    crew: Crew | None = None
+    rank_group: RankGroup | None = None
     sent = 0
 
 
-def current_crew() -> Crew | None:
+def current_rank_group() -> RankGroup | None:
     """The ranks that this process leads; None where it is alone."""
-    return _Launch.crew
+    return _Launch.rank_group
 
 
 def launched(words: list[str] | None, shared: Shared, command: Callable[[list[str]], int]) -> int:
@@ -54,28 +54,28 @@ def launched(words: list[str] | None, shared: Shared, command: Callable[[list[st
     take_slurm(os.environ)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return command(words)
-    crew = Crew.join()
-    if crew.rank:
-        return _follow(crew, shared)
-    _Launch.crew = crew
+    rank_group = RankGroup.join()
+    if rank_group.rank:
+        return _follow(rank_group, shared)
+    _Launch.rank_group = rank_group
     code = 1
     try:
         code = command(words)
     finally:
-        crew.leave(code)
+        rank_group.leave(code)
     return code
 
 
 @contextmanager
-def sent_to_all(crew: Crew, work: dict[str, Any], stage: str) -> Iterator[None]:
+def sent_to_all(rank_group: RankGroup, work: dict[str, Any], stage: str) -> Iterator[None]:
     """Rank 0: the others take part in ``work`` while the block does it here. Errors: XlmrError, of whichever rank."""
     _Launch.sent += 1
-    crew.send(_Launch.sent, work)
-    with crew.watch(stage):
+    rank_group.send(_Launch.sent, work)
+    with rank_group.watch(stage):
         try:
             yield
         except Exception as error:
-            line = None if _is_own(error) else crew.first_trouble()
+            line = None if _is_own(error) else rank_group.first_trouble()
             if line is None:
                 raise
             raise XlmrError(*line.split("; ", 1)) from error
@@ -102,19 +102,19 @@ def _start(words: list[str], shared: Shared) -> int:
     return start_ranks(int(amount), command_without(RANKS))
 
 
-def _follow(crew: Crew, shared: Shared) -> int:
-    """Take part in each piece of work. Gives the exit code; rank 0 does the talking."""
+def _follow(rank_group: RankGroup, shared: Shared) -> int:
+    """Take part in each job. Gives the exit code; rank 0 does the talking."""
     number = 1
-    while (work := crew.receive(number)) is not None:
-        with crew.watch(shared.stage):
+    while (work := rank_group.receive(number)) is not None:
+        with rank_group.watch(shared.stage):
             try:
-                shared.take_part(work, crew)
+                shared.take_part(work, rank_group)
             except (Exception, KeyboardInterrupt) as error:
                 line = str(error) if isinstance(error, XlmrError) else f"{type(error).__name__}: {error}"
-                crew.failed(" ".join(line.split()), lost=not _is_own(error))
+                rank_group.failed(" ".join(line.split()), lost=not _is_own(error))
                 return 1
         number += 1
-    code = crew.code_of_rank_0()
+    code = rank_group.code_of_rank_0()
     return code[0] if code else 1
 
 

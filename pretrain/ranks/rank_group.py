@@ -28,10 +28,10 @@ LOOK_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 """A collective may wait for ever for a rank that is gone: who has not come back from it by then is ended."""
 
-AGAIN = "the same command goes on from the last checkpoint"
+AGAIN = "the same command resumes from the last checkpoint"
 
 
-class Crew:
+class RankGroup:
     """This rank among all of a launch. Errors in reaching the store mean that the launcher or rank 0 is gone."""
 
     def __init__(self, rank: int, world: int, store: Store) -> None:
@@ -44,19 +44,19 @@ class Crew:
         self._tell(f"who/{rank}", self._own)
 
     @classmethod
-    def join(cls) -> Crew:
+    def join(cls) -> RankGroup:
         """Meet the others at the address that the launcher put into the environment."""
         store, rank, world = next(rendezvous("env://"))
-        crew = cls(rank, world, store.clone())  # a connection of our own: nobody blocks it
-        crew._holds = store  # where there is no agent, rank 0's is the store itself
-        return crew
+        rank_group = cls(rank, world, store.clone())  # a connection of our own: nobody blocks it
+        rank_group._holds = store  # where there is no agent, rank 0's is the store itself
+        return rank_group
 
     def send(self, number: int, work: dict[str, Any]) -> None:
-        """Rank 0: piece of work ``number``, for the others."""
+        """Rank 0: job ``number``, for the others."""
         self._tell(f"work/{number}", work)
 
     def receive(self, number: int) -> dict[str, Any] | None:
-        """The others: wait for piece of work ``number``; None when there is no more, or nobody to give it."""
+        """The others: wait for job ``number``; None when there is no more, or nobody to give it."""
         while not self.code_of_rank_0() and not self._is_gone(0):
             work = self._ask(f"work/{number}")
             if work is not None:
@@ -114,7 +114,7 @@ class Crew:
         ``stage`` is what they work on, for the line that says so.
         """
         done = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=[stage, done], daemon=True, name="crew")
+        watcher = threading.Thread(target=self._watch, args=[stage, done], daemon=True, name="rank group")
         watcher.start()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Samples of random pieces: what a benchmark reads where there is no corpus."""
+"""Sequences of random tokens: what a benchmark reads where there is no corpus."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class SampleSource:
-    """Random samples in a folder as tokenizer.encode writes them."""
+class SequenceSource:
+    """Random sequences in a folder as tokenizer.encode writes them."""
 
     folder: Path
     vocabulary_size: int
@@ -23,10 +23,10 @@ class SampleSource:
 
 
 @contextmanager
-def random_samples(vocabulary_size: int, length: int, samples: int) -> Iterator[SampleSource]:
-    """Two languages, of ``samples`` samples in all, for as long as the context lasts."""
+def random_sequences(vocabulary_size: int, length: int, sequences: int) -> Iterator[SequenceSource]:
+    """Two languages, of ``sequences`` sequences in all, for as long as the context lasts."""
     dtype = "uint16" if vocabulary_size <= 1 << 16 else "uint32"
-    counts = {"aa": samples - samples // 4, "bb": samples // 4}
+    counts = {"aa": sequences - sequences // 4, "bb": sequences // 4}
     languages: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -35,10 +35,11 @@ def random_samples(vocabulary_size: int, length: int, samples: int) -> Iterator[
             ids[:, 0] = 0
             (folder / language).mkdir()
             ids.astype(f"<{np.dtype(dtype).str[1:]}").tofile(folder / language / "train-00000.bin")
-            entry = {"samples": count, "pieces": count * (length - 1), "files": [f"{language}/train-00000.bin"]}
+            entry = {"sequences": count, "tokens": count * (length - 1), "files": [f"{language}/train-00000.bin"]}
             languages[language] = {"train": entry}
         listing = {
-            "vocabulary_size": vocabulary_size, "sample_length": length, "dtype": dtype, "languages": languages,
+            "vocabulary_size": vocabulary_size, "sequence_length": length, "dtype": dtype,
+            "mask_token_id": vocabulary_size - 1, "languages": languages,
         }  # fmt: skip
-        (folder / "samples.json").write_text(json.dumps(listing))
-        yield SampleSource(folder, vocabulary_size, length)
+        (folder / "sequences.json").write_text(json.dumps(listing))
+        yield SequenceSource(folder, vocabulary_size, length)

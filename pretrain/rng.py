@@ -37,7 +37,7 @@ def below(bound: ArrayLike, *words: ArrayLike) -> NDArray[np.int64]:
 def shuffled(index: NDArray[np.int64], size: int, *words: ArrayLike) -> NDArray[np.int64]:
     """Where ``index`` stands in a random order of range(size), without making that order.
 
-    A Feistel network over the next power of four permutes; what falls outside ``size`` is sent through again
+    A Feistel network over the next power of four permutes; what lies outside ``size`` is sent through again
     (Black and Rogaway 2002), so that range(size) is permuted. Constant memory for any size.
     """
     half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
