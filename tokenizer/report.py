@@ -101,7 +101,7 @@ def vocabulary(scripts: dict[str, int]) -> ReportSection:
 
 
 def segmentation(listing: dict[str, Any]) -> ReportSection:
-    """Pieces per word and per character, unknown characters and samples, by language."""
+    """Pieces per word and per character, unknown characters and sequences, by language."""
     merged = {code: _together(entry) for code, entry in listing["languages"].items()}
     rates = {code: _rates(code, of) for code, of in merged.items() if of["pieces"] > of["sentences"]}
     largest = sorted(rates, key=lambda code: -merged[code]["pieces"])
@@ -115,8 +115,8 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
             "unknown, % of pieces",
             "characters with a piece, %",
             "pieces",
-            "samples, train",
-            "samples, validation",
+            "sequences, train",
+            "sequences, validation",
         ),
         [
             (
@@ -133,10 +133,10 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
         ],
         caption="Words are what white space parts. All encoded text counts, without </s>.",
     )
-    samples = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
+    sequences = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
     pieces = sum(of["pieces"] for of in merged.values())
     lead = (
-        f"{pieces:,} pieces in all and {samples:,} training samples of "
+        f"{pieces:,} pieces in all and {sequences:,} training sequences of "
         f"{listing['sequence_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
         f"Bars: pieces per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
     )
