@@ -22,7 +22,16 @@ from tokenizer.unigram_json import first_fault, read_bytes, read_tokenizer_json,
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:
-    """The tokenizer of a file or a folder, with its added tokens. Errors: XlmrError naming the file."""
+    """Return the tokenizer of a file or a folder, with its added tokens. ``tokenizer.load`` is this function.
+
+    ``path`` is a folder that ``tokenizer.train`` or ``save_pretrained`` of transformers wrote, a SentencePiece model
+    file, or a ``tokenizer.json``. Errors: XlmrError naming the file and what is wrong with it.
+
+    >>> import tokenizer
+    >>> vocabulary = tokenizer.load("vocabulary")
+    >>> vocabulary.pieces(vocabulary.encode("human rights"))
+    ['▁huma', 'n', '▁rights']
+    """
     path = Path(path)
     if path.is_dir():
         return _of_folder(path)

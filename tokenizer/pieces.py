@@ -5,11 +5,13 @@ The ids are fairseq's: <s> 0, <pad> 1, </s> 2, <unk> 3, SentencePiece's id n -> 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import pyarrow as pa
 import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,12 +31,14 @@ _WHITE_SPACE = np.array([code for code in range(0x3001) if chr(code).isspace()],
 
 
 class Tokenizer:
-    """A SentencePiece model with the ids of XLM-R, and tokens that were added to it. Make it with ``load``.
+    """A SentencePiece model with the ids of XLM-R, and tokens that were added to it. ``tokenizer.load`` makes one.
 
     ``processor`` reads ``model``, the bytes of the model file. The ids of ``added`` follow ``<mask>``; those of them
     that are smaller name a piece, which is then looked for in the text before SentencePiece reads it. ``source`` is the
     file that errors name.
     """
+
+    bos_token_id, pad_token_id, eos_token_id, unk_token_id = BOS, PAD, EOS, UNK
 
     def __init__(
         self,
@@ -67,20 +71,57 @@ class Tokenizer:
         """The id of ``<mask>``: the last but for added tokens."""
         return len(self._from_ids) - 1
 
-    def encode(self, text: str) -> Ids:
-        """The ids of one text, no special ones added."""
-        return self.encode_batch([text])[0]
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> Ids:
+        """Return the ids of one text, int32 [tokens]. ``add_special_tokens`` puts it between ``<s>`` and ``</s>``.
 
-    def encode_batch(self, texts: list[str] | list[bytes], threads: int = 1) -> list[Ids]:
-        """The ids of each text, no special ones added."""
+        >>> vocabulary.encode("human rights").tolist()
+        [369, 76, 399]
+        >>> vocabulary.encode("human rights", add_special_tokens=True).tolist()
+        [0, 369, 76, 399, 2]
+        """
+        return self.encode_batch([text], add_special_tokens=add_special_tokens)[0]
+
+    def encode_batch(
+        self, texts: Sequence[str] | Sequence[bytes], threads: int = 1, *, add_special_tokens: bool = False
+    ) -> list[Ids]:
+        """Return the ids of each text, int32 [tokens]. Texts as bytes are UTF-8.
+
+        >>> [ids.tolist() for ids in vocabulary.encode_batch(["human rights", ""])]
+        [[369, 76, 399], []]
+        """
+        if add_special_tokens:
+            start, end = np.array([BOS], np.int32), np.array([EOS], np.int32)
+            return [np.concatenate([start, ids, end]) for ids in self.encode_batch(texts, threads)]
         if not texts:
             return []
         if self.added:
-            return [ids for ids, _ in self._encode_around(list(texts), threads)]
-        encoded = self.processor.encode(texts, return_type="numpy", num_threads=threads)
+            return [ids for ids, _ in self._encode_around(texts, threads)]
+        encoded = self.processor.encode(cast("list[str]", list(texts)), return_type="numpy", num_threads=threads)
         # One pass over the whole batch; the arrays that are given out are views of it.
         ids = self._to_ids[np.concatenate(encoded)]
         return np.split(ids, np.cumsum([len(one) for one in encoded])[:-1])
+
+    def encode_arrow(
+        self, texts: pa.Array | pa.ChunkedArray, threads: int = 1, *, add_special_tokens: bool = False
+    ) -> pa.ListArray:
+        """Return the ids of a column of texts as ``list<int32>``; a text that is null has null ids.
+
+        Errors: TypeError where the column holds no text; pyarrow.ArrowInvalid for 2^31 tokens or more.
+
+        >>> import pyarrow as pa
+        >>> vocabulary.encode_arrow(pa.array(["human rights", None])).to_pylist()
+        [[369, 76, 399], None]
+        """
+        if isinstance(texts, pa.ChunkedArray):
+            texts = texts.combine_chunks()
+        if texts.type not in (pa.string(), pa.large_string(), pa.string_view()):
+            raise TypeError(f"a column of texts is encoded, got {texts.type}")
+        known = texts.cast(pa.large_string()).fill_null("").cast(pa.large_binary()).to_pylist()
+        encoded = self.encode_batch(known, threads, add_special_tokens=add_special_tokens)
+        offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        values = np.concatenate([np.empty(0, np.int32), *encoded])
+        mask = texts.is_null() if texts.null_count else None
+        return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), pa.array(values), mask=mask)
 
     def encode_stream(self, texts: list[str] | list[bytes]) -> tuple[Ids, NDArray[np.int64]]:
         """The texts one after the other, each ended by ``</s>``, and their lengths with that."""
@@ -112,7 +153,12 @@ class Tokenizer:
             yield np.concatenate(ids) if ids else np.empty(0, np.int32), tokens
 
     def encode_with_offsets(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
-        """The ids of one text, and the characters [start, end) of it that each stands for: [pieces, 2]."""
+        """Return the ids of one text, and the characters [start, end) of it that each stands for: [tokens, 2].
+
+        >>> ids, offsets = vocabulary.encode_with_offsets("human rights")
+        >>> offsets.tolist()
+        [[0, 4], [4, 5], [6, 12]]
+        """
         if not self.added:
             return self._encode_part(text)
         found = self.added.find(text)
@@ -144,7 +190,13 @@ class Tokenizer:
         return _plain(self.processor.normalize(text))
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids, special ones left out; ``<unk>`` comes out as SentencePiece's ⁇."""
+        """Return the text of ids, without special tokens; ``<unk>`` becomes SentencePiece's ⁇.
+
+        Errors: ValueError for an id that the vocabulary does not have.
+
+        >>> vocabulary.decode([0, 369, 76, 399, 2])
+        'human rights'
+        """
         numbers = self._checked(ids)
         own = len(self._from_ids)
         known = np.where(numbers < own, self._from_ids[np.minimum(numbers, own - 1)], -1)
@@ -155,6 +207,15 @@ class Tokenizer:
             [self.decode(part[part < own]), *self.pieces(part[part >= own])] for part in np.split(numbers, cuts + 1)
         ]
         return " ".join(word for part in parts for word in part if word)
+
+    def decode_batch(self, batch: Iterable[ArrayLike] | pa.ListArray) -> list[str]:
+        """Return the text of each list of ids, which may be a column of Arrow. Errors: as ``decode``.
+
+        >>> vocabulary.decode_batch([[369, 76, 399], []])
+        ['human rights', '']
+        """
+        lists = batch.to_pylist() if isinstance(batch, pa.Array | pa.ChunkedArray) else batch
+        return [self.decode(ids) for ids in lists]
 
     def pieces(self, ids: ArrayLike) -> list[str]:
         """The piece of each id."""
