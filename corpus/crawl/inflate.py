@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from io import SEEK_END
+from operator import itemgetter
 from typing import IO, NamedTuple, Protocol
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
@@ -160,7 +161,9 @@ class Text:
         if found is None and not holds:
             found = self._next_member(0, _SOME_TEXT)  # members that end within records
         if found is not None:
-            self._first, self.format = found
+            # A record may begin within a readable member that lies before the first one that begins with a record.
+            readable = self._next_member(0, _SOME_TEXT)
+            self._first, self.format = min(found, readable or found, key=itemgetter(0))
         elif not holds:
             self.problem = "it is neither gzip, zstd nor a WARC file"
 

@@ -24,7 +24,7 @@ def packed(*records: bytes) -> bytes:
     return b"".join(gzip.compress(record) for record in records)
 
 
-def pieces(content: bytes, size: int) -> list[bytes]:
+def parts_of(content: bytes, size: int) -> list[bytes]:
     return [content[start : start + size] for start in range(0, len(content), size)]
 
 
@@ -42,7 +42,7 @@ CASES = {
     "an empty member": (gzip.compress(b""), [], 0, ""),
     "zstd": (b"".join(map(zstd.compress, GOOD)), [0, 1, 2, 3, 4, 5], 0, ""),
     "zstd, one frame": (zstd.compress(b"".join(GOOD)), [0, 1, 2, 3, 4, 5], 0, ""),
-    "members that end within records": (packed(*pieces(b"".join(GOOD), 100)), [0, 1, 2, 3, 4, 5], 0, ""),
+    "members that end within records": (packed(*parts_of(b"".join(GOOD), 100)), [0, 1, 2, 3, 4, 5], 0, ""),
     "a member of two records": (packed(GOOD[0] + GOOD[1], *GOOD[2:]), [0, 1, 2, 3, 4, 5], 0, ""),
     "no newlines at the end": (packed(*(record.rstrip() + b"\n" for record in GOOD)), [0, 1, 2, 3, 4, 5], 0, ""),
     "not gzip": (b"<html>404 not found</html>" * 20, [], 1, "neither gzip, zstd nor a WARC file"),
@@ -287,3 +287,16 @@ def test_a_damaged_member_that_gives_newlines_alone_is_lost_with_its_bytes(tmp_p
     (document,) = read_documents([str(tmp_path / "x.gz")], 0, 2**24, tally)
     assert document.title == "title"
     assert (tally.bad, tally.lost_bytes) == (1, len(cut))
+
+
+def test_a_record_that_begins_within_a_member_is_found_behind_a_damaged_start(tmp_path):
+    """A later member begins with a record, which must not hide the one that begins within a member before it."""
+    first, second = (wet_record(n, f"title {n}\n" + "words and words\n" * 30) for n in range(2))
+    tail = gzip.compress(b"the rest of a record that was cut off")[12:]
+    small = [gzip.compress(part) for part in parts_of(b"a record before\r\n\r\n" * 20 + first, 200)]
+    path = tmp_path / "x.gz"
+    path.write_bytes(tail + b"".join(small) + gzip.compress(second))
+    tally = Tally()
+    found = list(read_documents([str(path)], 0, 2**24, tally))
+    assert [document.title for document in found] == ["title 0", "title 1"]
+    assert tally.lost_bytes >= len(tail)
