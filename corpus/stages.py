@@ -122,8 +122,8 @@ PACKAGE = Package(
         "train-lid": "corpus.language.tools:train_lid",
         "export": "corpus.output.export:export",
         "card": "corpus.output.card:card",
-        "minify": "corpus.output.minify:minify",
-        "reproduce": "corpus.output.reproduce:reproduce",
+        "minify": "corpus.minify.minify:minify",
+        "reproduce": "corpus.minify.reproduce:reproduce",
     },
     stages=(
         Stage(

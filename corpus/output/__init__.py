@@ -1,1 +1,1 @@
-"""The corpus as files: its records, the Arrow shards, and the forms it can be exported to."""
+"""The files of the corpus: its records, its Arrow files by language and bucket, its card, and its other formats."""

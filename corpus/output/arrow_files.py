@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.output.cuts import Sizes, next_stop
+from corpus.output.file_boundaries import Sizes, next_stop
 from pipeline.errors import XlmrError
 
 

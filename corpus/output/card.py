@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from corpus.output import card_texts
-from corpus.output.configs import FENCE, data_files
-from corpus.output.configs import card as with_configs
-from corpus.output.folder import COUNTS, STAGE, corpus_files, find_corpus
+from corpus.output.card_configs import FENCE, data_files
+from corpus.output.card_configs import card as with_configs
+from corpus.output.corpus_folder import COUNTS, STAGE, corpus_files, find_corpus
 from corpus.output.records import BUCKETS, CORPUS
-from corpus.output.steps import in_order, steps, totals
+from corpus.output.step_counts import in_order, steps, totals
 from pipeline.config import Section, flatten
 from pipeline.counts import Counts
 from pipeline.errors import UsageError

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from corpus.output.folder import CorpusFile, corpus_files, corpus_identity, find_corpus
-from corpus.output.task import tool_folder
+from corpus.output.corpus_folder import CorpusFile, corpus_files, corpus_identity, find_corpus
+from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import UsageError
@@ -95,10 +95,10 @@ def _with_earlier(out: Path, languages: tuple[str, ...]) -> list[str]:
 def write_form(to: Form, files: list[CorpusFile], level: int, context: Context) -> Counts:
     """Write ``files`` in one form into the context's folder; give what was counted."""
     if to == "text":
-        from corpus.output.text import write_text
+        from corpus.output.cc100_text import write_text
 
         return write_text(files, level, context)
-    from corpus.output.forms import write_jsonl, write_parquet
+    from corpus.output.file_formats import write_jsonl, write_parquet
 
     function = write_parquet if to == "parquet" else write_jsonl
     return sum_counts(context.map_shards(partial(function, level), {file.name: file for file in files}))
@@ -106,7 +106,7 @@ def write_form(to: Form, files: list[CorpusFile], level: int, context: Context) 
 
 def write_card(corpus: Path, out: Path, to: Form, files: list[CorpusFile]) -> None:
     """README.md with the ``configs`` that ``datasets.load_dataset(folder, language)`` reads."""
-    from corpus.output.configs import card, data_files
+    from corpus.output.card_configs import card, data_files
 
     source = corpus / "README.md"
     text = source.read_text(encoding="utf-8") if source.exists() else ""

@@ -26,8 +26,8 @@ import pyarrow.compute as pc
 
 from corpus.output.arrow_files import BatchWriter, read_batches, read_numbered, text_bytes, with_columns
 from corpus.output.card import write_card
-from corpus.output.cuts import LEFT_OUT, Codes, Cutter, FileCut, Sizes
-from corpus.output.folder import COUNTS
+from corpus.output.corpus_folder import COUNTS
+from corpus.output.file_boundaries import LEFT_OUT, Codes, Cutter, FileCut, Sizes
 from corpus.output.masks import masks_of, write_masks
 from corpus.output.reading import reading_of, write_reading
 from corpus.output.records import BUCKETS, CORPUS

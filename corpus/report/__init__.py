@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from corpus.output.folder import COUNTS
+from corpus.output.corpus_folder import COUNTS
 from corpus.report.amounts import amount_section
 from corpus.report.identifier import identifier_section
 from corpus.report.kept import kept_section, language_section

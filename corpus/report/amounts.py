@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpus.output.records import BUCKETS
-from corpus.output.steps import in_order, totals
+from corpus.output.step_counts import in_order, totals
 from pipeline.charts import bars
 from pipeline.counts import Counts
 from pipeline.report import ReportSection, table

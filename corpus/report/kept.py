@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from corpus.output.records import BUCKETS
-from corpus.output.steps import (
+from corpus.output.step_counts import (
     AFTER_DEDUPLICATION,
     DUMPS,
     FILTERS,

@@ -1,4 +1,4 @@
-"""CC100 as the papers give it (XLM-R Table 6, corpus/output/papers.tsv) beside the corpus of the run.
+"""CC100 as the papers give it (XLM-R Table 6, corpus/report/papers.tsv) beside the corpus of the run.
 
 Sizes differ by orders of magnitude, so shares are compared; whether the languages come in the same order says the rank
 correlation.
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from corpus.output.steps import in_order, totals
+from corpus.output.step_counts import in_order, totals
 from pipeline.charts import bars
 from pipeline.counts import Counts
 from pipeline.report import ReportSection, table
 from pipeline.words import size
 
-TABLE = Path(__file__).parents[1] / "output" / "papers.tsv"
+TABLE = Path(__file__).with_name("papers.tsv")
 GIB = 2**30
 
 LEAST = 0.001

@@ -10,8 +10,8 @@ import pytest
 from mined_corpus import context_for
 from minified_corpus import Made
 
+from corpus.minify.minify import minify
 from corpus.output import regroup
-from corpus.output.minify import minify
 from corpus.output.settings import Regroup
 from corpus.stages import PACKAGE, RegroupStage
 from pipeline.dag import Dag

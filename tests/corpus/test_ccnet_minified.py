@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mined_corpus import rows_of
 
-from corpus.output.ccnet_minified import decode_line_ids, read_ccnet
-from corpus.output.reproduce import reproduce
+from corpus.minify.ccnet_minified import decode_line_ids, read_ccnet
+from corpus.minify.reproduce import reproduce
 from pipeline.errors import XlmrError
 
 

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from corpus.language.accuracy import accuracy
 from corpus.language.settings import LanguageId
 from corpus.mine.tally import MineTally
-from corpus.output.steps import UNITS, by_language, reasons_by_step, steps
+from corpus.output.step_counts import UNITS, by_language, reasons_by_step, steps
 from corpus.report import sections
 from corpus.report.kept import kept_section, language_section
 from corpus.report.papers import JOINED, papers_section, papers_sizes, papers_table, rank_correlation, ranks

@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import read_documents
-from corpus.output.minify import minify
-from corpus.output.reproduce import reproduce
+from corpus.minify.minify import minify
+from corpus.minify.reproduce import reproduce
 from pipeline.manifest import read_manifest
 
 BY_PARAGRAPH = ("--corpus.mine.unit", "paragraph", "--corpus.read.title", "paragraph")

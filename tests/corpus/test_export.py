@@ -18,11 +18,11 @@ from mined_corpus import SMALL, mined_row, random_mined, run_on, write_mined
 from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
 
-from corpus.output import text
+from corpus.output import cc100_text
 from corpus.output.arrow_files import read_batches
-from corpus.output.configs import card, split_head
+from corpus.output.card_configs import card, split_head
+from corpus.output.corpus_folder import corpus_files, find_corpus
 from corpus.output.export import export
-from corpus.output.folder import corpus_files, find_corpus
 from corpus.output.records import CORPUS
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
@@ -191,7 +191,7 @@ def test_empty_lines_end_no_document(tmp_path):
 
 
 def test_blocks_are_joined_in_order(corpus, as_text, tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr(cc100_text, "BATCHES_AT_ONCE", 1)
     export(corpus, tmp_path / "out", to="text", workers=1)
     for language in ("de", "en", "fy"):
         small, usual = (unpacked(folder / f"{language}.txt.xz") for folder in (tmp_path / "out", as_text))

@@ -13,7 +13,7 @@ from corpus.mine.rows import DUPLICATE, NOTHING_LEFT, REPEATED, Row
 from corpus.mine.stage import OTHER_DUMP, OTHER_LANGUAGE
 from corpus.mine.writer import DroppedWriter, RecordWriter
 from corpus.output.arrow_files import read_batches
-from corpus.output.steps import STEP_OF
+from corpus.output.step_counts import STEP_OF
 from corpus.stages import PACKAGE, MineStage
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json

@@ -15,11 +15,12 @@ from mined_corpus import SMALL, contents, context_for, mined_row, random_mined, 
 from minified_corpus import MASKS, paragraph_row
 from pyarrow import parquet
 
-from corpus.output import regroup, segments
-from corpus.output.minified import INDEX, Minified
-from corpus.output.minify import minify
-from corpus.output.reproduce import reproduce
-from corpus.output.segments import order_of
+from corpus.minify import segments
+from corpus.minify.minified import INDEX, Minified
+from corpus.minify.minify import minify
+from corpus.minify.reproduce import reproduce
+from corpus.minify.segments import order_of
+from corpus.output import regroup
 from corpus.output.settings import Regroup
 from corpus.stages import RegroupStage
 from pipeline.cli import main
@@ -83,7 +84,7 @@ def test_workers_and_parts_change_nothing(made, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_kill_in_the_middle_and_go_on(made, tmp_path):
     code = (
-        "from pathlib import Path; from corpus.output.reproduce import reproduce\n"
+        "from pathlib import Path; from corpus.minify.reproduce import reproduce\n"
         "reproduce(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), workers=1)\n"
     )
     out = tmp_path / "out"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from kill_at_mark import run_until_killed
 from mined_corpus import CUTOFFS, SMALL, contents, mined_row, random_mined, rows_of, run_on, write_mined
 
-from corpus.output import cuts, regroup
+from corpus.output import file_boundaries, regroup
 from corpus.output.arrow_files import read_batches
-from corpus.output.cuts import LEFT_OUT, Cutter
+from corpus.output.file_boundaries import LEFT_OUT, Cutter
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.output.settings import Regroup
 from pipeline.errors import XlmrError
@@ -113,7 +113,7 @@ def test_bytes_do_not_depend_on_workers_nor_on_what_is_written_together(tmp_path
     assert contents(tmp_path / "three") == contents(tmp_path / "one")
     shards = len(list((tmp_path / "one" / ".shards").glob("en-*.json")))
     assert shards > 2, "a language is more than one shard"
-    monkeypatch.setattr(cuts, "GROUP_FILES", 1)
+    monkeypatch.setattr(file_boundaries, "GROUP_FILES", 1)
     run_on(mined, tmp_path / "alone", SMALL)
     assert contents(tmp_path / "alone") == contents(tmp_path / "one")
     assert len(list((tmp_path / "alone" / ".shards").glob("en-*.json"))) > shards

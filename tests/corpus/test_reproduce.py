@@ -16,11 +16,11 @@ from minified_corpus import a_line, change, missing
 from pyarrow import parquet
 
 from corpus.crawl.settings import Read
+from corpus.minify.minified import INDEX, Minified
+from corpus.minify.rebuild import Crawl
+from corpus.minify.reproduce import reproduce
 from corpus.output.card import card
 from corpus.output.export import export
-from corpus.output.minified import INDEX, Minified
-from corpus.output.rebuild import Crawl
-from corpus.output.reproduce import reproduce
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json, write_json
 

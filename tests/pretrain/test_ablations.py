@@ -45,7 +45,7 @@ def settings() -> dict[str, dict[str, Any]]:
 
 def sizes_of_languages() -> dict[str, float]:
     """GiB of text by language, as table 6 prints it; it has Burmese twice, the smaller is taken for Zawgyi's."""
-    table = ROOT / "corpus" / "output" / "papers.tsv"
+    table = ROOT / "corpus" / "report" / "papers.tsv"
     lines = [line for line in table.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     rows = [(row["code"], float(row["gib"])) for row in csv.DictReader(lines, delimiter="\t")]
     return {**dict(rows), "my_zaw": min(size for code, size in rows if code == "my")}

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus.output.minified import FORMAT, INDEX, MINIFIED
-from corpus.output.segments import Run, count_segments, index_of, write_parts
+from corpus.minify.minified import FORMAT, INDEX, MINIFIED
+from corpus.minify.segments import Run, count_segments, index_of, write_parts
 from corpus.output.settings import Regroup
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from corpus.output.arrow_files import read_batches, text_bytes, with_columns
-from corpus.output.folder import CorpusFile
+from corpus.output.corpus_folder import CorpusFile
 from corpus.output.records import CORPUS
 from pipeline.counts import Counts
 from pipeline.shards import ShardReport

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.output.arrow_files import read_numbered
-from corpus.output.folder import CorpusFile
+from corpus.output.corpus_folder import CorpusFile
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport

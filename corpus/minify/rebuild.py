@@ -23,8 +23,8 @@ from corpus.filters.masking import Masker
 from corpus.language.labels import LABEL
 from corpus.mine.rows import Row
 from corpus.mine.writer import records_of
+from corpus.minify.minified import Minified, Segment, checks_of
 from corpus.output.masks import masker_of
-from corpus.output.minified import Minified, Segment, checks_of
 from corpus.output.records import BUCKETS, CORPUS
 from pipeline.errors import XlmrError
 from pipeline.shards import ShardReport

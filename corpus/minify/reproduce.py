@@ -17,15 +17,15 @@ import pyarrow as pa
 from cyclopts import Parameter
 
 from corpus.crawl.settings import Download, Read
-from corpus.output.ccnet_minified import convert, is_ccnet
-from corpus.output.cuts import Codes
+from corpus.minify.ccnet_minified import convert, is_ccnet
+from corpus.minify.minified import INDEX, Minified
+from corpus.minify.rebuild import Crawl, SegmentShard, files_by_name, rebuild
+from corpus.output.file_boundaries import Codes
 from corpus.output.masks import write_masks
-from corpus.output.minified import INDEX, Minified
 from corpus.output.reading import read_like, write_reading
-from corpus.output.rebuild import Crawl, SegmentShard, files_by_name, rebuild
 from corpus.output.regroup import Source, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
-from corpus.output.task import ASKED, LOG, tool_folder
+from corpus.output.tool_folder import ASKED, LOG, tool_folder
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import UsageError, XlmrError

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from corpus.minify.minified import MINIFIED, WRITER_OPTIONS, Segment
 from corpus.output.arrow_files import read_batches
-from corpus.output.minified import MINIFIED, WRITER_OPTIONS, Segment
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from corpus.output.folder import CorpusFile
+from corpus.output.corpus_folder import CorpusFile
 
 FENCE = "---\n"
 PATTERNS = {

@@ -15,14 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from corpus.minify.minified import FORMAT, INDEX, MINIFIED, checks_of
+from corpus.minify.segments import Run, count_segments, index_of, write_parts
 from corpus.output.arrow_files import read_batches, text_bytes, with_columns
-from corpus.output.folder import CorpusFile, corpus_files, corpus_identity, find_corpus
+from corpus.output.corpus_folder import CorpusFile, corpus_files, corpus_identity, find_corpus
 from corpus.output.masks import read_masks
-from corpus.output.minified import FORMAT, INDEX, MINIFIED, checks_of
 from corpus.output.reading import read_reading
-from corpus.output.segments import Run, count_segments, index_of, write_parts
 from corpus.output.settings import Regroup
-from corpus.output.task import tool_folder
+from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import sum_counts
 from pipeline.errors import XlmrError
