@@ -4,7 +4,7 @@ Same machine, encoder, texts, batch, optimiser and arithmetic, and both are give
 texts share a batch, the model's code and the loop. Trainer's loop is written out here (random batches, padded to their
 longest; its default), because Trainer itself needs one more package. Interleaved rounds, medians.
 
-    python -m benchmarks.finetune FOLDER --scratch FOLDER [--longest 128] [--batch 32] [--updates 12] [--rounds 5]
+    python -m benchmarks.finetune FOLDER --scratch FOLDER [--longest 128] [--batch 32] [--steps 12] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.stages import Recipe
 from finetune.training.batches import training_batches
-from finetune.training.updates import Updates, rate_factor
+from finetune.training.trainer import Trainer, rate_factor
 from pretrain.engine import choose_dtype
 from pretrain.folder import TOKENIZER_MODEL, load_encoder
 from tokenizer.folder import load_tokenizer
@@ -46,7 +46,7 @@ def main() -> None:
     words.add_argument("folder", type=Path)
     words.add_argument("--longest", type=int, default=128)
     words.add_argument("--batch", type=int, default=32)
-    words.add_argument("--updates", type=int, default=12)
+    words.add_argument("--steps", type=int, default=12)
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--scratch", type=Path, required=True, help="folder for the exported model")
@@ -62,8 +62,8 @@ def main() -> None:
     model = kind.model(load_encoder(given.folder), recipe.dropout).to(device)
     save_fine_tuned(model, kind, given.folder / TOKENIZER_MODEL, given.scratch)
     rounds = {
-        "xlmr": ours(model, texts, kind, given.updates),
-        "trainer": trainers(given.scratch, texts, recipe, given.updates, device),
+        "xlmr": ours(model, texts, kind, given.steps),
+        "trainer": trainers(given.scratch, texts, recipe, given.steps, device),
     }
     seconds: dict[str, list[float]] = {name: [] for name in rounds}
     for number in range(given.rounds + 1):
@@ -76,7 +76,7 @@ def main() -> None:
                 seconds[name].append((time.perf_counter() - start) / seen)
     rates = {name: 1 / statistics.median(found) for name, found in seconds.items()}
     lengths = texts.lengths
-    print(f"{len(texts)} texts of {lengths.min()} to {lengths.max()} pieces, mean {lengths.mean():.0f}")
+    print(f"{len(texts)} texts of {lengths.min()} to {lengths.max()} tokens, mean {lengths.mean():.0f}")
     print(f"{device}, {choose_dtype('auto', device)}, {given.threads} threads, batch {given.batch}")
     for name, rate in rates.items():
         spread = ", ".join(f"{1 / one:.1f}" for one in seconds[name])
@@ -84,29 +84,29 @@ def main() -> None:
     print(f"ratio    {rates['xlmr'] / rates['trainer']:8.2f}")
 
 
-def ours(model: nn.Module, texts: Encoded, kind: ClassificationKind, updates: int) -> Callable[[int], int]:
-    """A round of the project's loop: as many updates of an epoch of its own."""
-    own = Updates(model, kind.recipe, kind.loss, RATE, 10_000)
+def ours(model: nn.Module, texts: Encoded, kind: ClassificationKind, steps: int) -> Callable[[int], int]:
+    """A round of the project's loop: as many steps of an epoch of its own."""
+    own = Trainer(model, kind.recipe, kind.loss, RATE, 10_000)
 
     def one(number: int) -> int:
-        batches = list(islice(training_batches(texts.lengths, kind.recipe.batch, 1, number), updates))
+        batches = list(islice(training_batches(texts.lengths, kind.recipe.batch, 1, number), steps))
         own.make(texts, batches)
         return sum(map(len, batches))
 
     return one
 
 
-def trainers(folder: Path, texts: Encoded, recipe: Recipe, updates: int, device: torch.device) -> Callable[[int], int]:
+def trainers(folder: Path, texts: Encoded, recipe: Recipe, steps: int, device: torch.device) -> Callable[[int], int]:
     """A round of Trainer's loop, with its order of steps and its defaults."""
     from torch.utils.data import DataLoader, RandomSampler
     from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerFast
 
     model = AutoModelForSequenceClassification.from_pretrained(folder).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: rate_factor(n, 10_000, recipe.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: rate_factor(n, 10_000, recipe.warmup_ratio))
     rows: Any = [
-        {"input_ids": texts.pieces[a:b].tolist(), "attention_mask": [1] * int(b - a), "labels": int(label)}
-        for a, b, label in zip(texts.offsets, texts.offsets[1:], texts.targets, strict=False)
+        {"input_ids": texts.tokens[a:b].tolist(), "attention_mask": [1] * int(b - a), "labels": int(label)}
+        for a, b, label in zip(texts.offsets, texts.offsets[1:], texts.labels, strict=False)
     ]
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     dtype = choose_dtype("auto", device)
@@ -116,12 +116,12 @@ def trainers(folder: Path, texts: Encoded, recipe: Recipe, updates: int, device:
         loader: Any = DataLoader(rows, recipe.batch, sampler=sampler, collate_fn=DataCollatorWithPadding(tokenizer))
         model.train()
         seen = 0
-        for batch in islice(loader, updates):
+        for batch in islice(loader, steps):
             on_device = {name: value.to(device) for name, value in batch.items()}
             with torch.autocast(device.type, dtype, enabled=dtype is torch.bfloat16):
                 loss = model(**on_device).loss
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
             optimizer.step()
             schedule.step()
             model.zero_grad()

@@ -93,10 +93,10 @@ def make_models(folder: Path) -> list[Path]:
     from pretrain.folder import load_encoder, save_model, save_weights
     from pretrain.model import MaskedLanguageModel, ModelConfig
 
-    pieces = _pieces(folder / "pieces.model")
+    tokens = _tokens(folder / "tokens.model")
     torch.manual_seed(7)
     shape = ModelConfig(
-        pieces + 2,
+        tokens + 2,
         num_hidden_layers=1,
         hidden_size=16,
         num_attention_heads=2,
@@ -104,14 +104,14 @@ def make_models(folder: Path) -> list[Path]:
         max_position_embeddings=34,
     )
     model = MaskedLanguageModel(shape)
-    save_model(model, folder / "export", folder / "pieces.model")
+    save_model(model, folder / "export", folder / "tokens.model")
     weights = {name: tensor.detach() for name, tensor in model.named_parameters()}
     save_weights(weights, shape, folder / "model", limit=10_000)
     kind = KINDS["classification"](LABELS, Recipe(longest=16, dtype="fp32"), "own")
     encoder = load_encoder(folder / "export")
-    save_fine_tuned(kind.model(encoder, 0.1), kind, folder / "pieces.model", folder / "tuned")
+    save_fine_tuned(kind.model(encoder, 0.1), kind, folder / "tokens.model", folder / "tuned")
     parts = ((name, dict.fromkeys(("weights", "exp_avg", "exp_avg_sq"), value)) for name, value in weights.items())
-    about = About(shape, pieces + 2, Progress(1, 1, 0, 9, 0.5), 7.5)
+    about = About(shape, tokens + 2, Progress(1, 1, 0, 9, 0.5), 7.5)
     CheckpointFolder(folder / "checkpoints").write(parts, about)
     inside = (path for path in folder.rglob("*") if path.suffix in {".json", ".safetensors"})
     return sorted(path for path in inside if not path.name.startswith(("tokenizer", "special")))
@@ -174,8 +174,8 @@ def _written(folder: Path, files: dict[str, bytes]) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _pieces(path: Path) -> int:
-    """Train a vocabulary of a few pieces into ``path``; how many it has."""
+def _tokens(path: Path) -> int:
+    """Train a vocabulary of a few tokens into ``path``; how many it has."""
     import sentencepiece
 
     with path.open("wb") as model:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a rank that is gone is told in a line, not by stack traces
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a rank that is gone is reported in a line, not by stack traces
 
 from finetune.launcher import main  # after it: PyTorch reads the level once
 

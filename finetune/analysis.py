@@ -24,7 +24,7 @@ BINS = 10
 """Of confidence, from 0 to 1."""
 
 FEWEST = 5
-"""Languages, for a correlation to be told."""
+"""Languages, that a correlation needs."""
 
 NO_SPACES = 12
 """Characters between white space from which on a language is taken to be written without it."""
@@ -47,13 +47,13 @@ def lines_of_kept_runs(output: Path, results: Mapping[str, Any]) -> list[Line]:
 
 @dataclass(frozen=True)
 class Transfer:
-    """A tested language. ``gap``: what is lost to the mean of those trained on; ``seen``: pieces of pretraining."""
+    """A tested language. ``gap``: what is lost to the mean of those trained on; ``seen``: tokens of pretraining."""
 
     language: str
     score: float
     gap: float
     seen: int | None
-    pieces_a_word: float | None
+    tokens_per_word: float | None
 
 
 def transfers(results: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Transfer]:
@@ -69,24 +69,24 @@ def transfers(results: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Trans
     score = {language: over_seeds(runs, [language], metric).mean for language in tested}
     start = mean([score[language] for language in home])
     found = [
-        Transfer(lg, score[lg], start - score[lg], pretraining_pieces(seen, lg), _pieces_a_word(results, lg))
+        Transfer(lg, score[lg], start - score[lg], pretraining_tokens(seen, lg), _tokens_per_word(results, lg))
         for lg in tested
         if lg not in home
     ]
     return sorted(found, key=lambda one: (one.gap, one.language))
 
 
-def pretraining_pieces(seen: Mapping[str, Any], language: str) -> int | None:
-    """Pieces of pretraining text in the language; zh stands for zh-Hans and zh-Hant together; None: not known."""
+def pretraining_tokens(seen: Mapping[str, Any], language: str) -> int | None:
+    """Tokens of pretraining text in the language; zh stands for zh-Hans and zh-Hant together; None: not known."""
     codes = [code for code in seen if code == language or code.startswith(f"{language}-")]
-    return sum(seen[code]["train"]["pieces"] for code in codes) if seen else None
+    return sum(seen[code]["train"]["tokens"] for code in codes) if seen else None
 
 
-def _pieces_a_word(results: Mapping[str, Any], language: str) -> float | None:
+def _tokens_per_word(results: Mapping[str, Any], language: str) -> float | None:
     text = results.get("text", {}).get(language)
     if not text or text["characters"] > NO_SPACES * text["words"]:
         return None
-    return float(text["pieces"] / text["words"])
+    return float(text["tokens"] / text["words"])
 
 
 def correlation(pairs: Iterable[tuple[float | None, float]]) -> tuple[float, int] | None:

@@ -51,30 +51,32 @@ def analysis(output: Path, results: Mapping[str, Any], seen: Mapping[str, Any]) 
 
 
 def gap_part(found: Sequence[Transfer]) -> Markup:
-    """What is lost by language, against pretraining text and pieces a word; nothing where nothing is lost."""
+    """What is lost by language, against pretraining text and tokens per word; nothing where nothing is lost."""
     if not found:
         return Markup()
     by_text = correlation((one.seen, one.gap) for one in found)
-    by_pieces = correlation((one.pieces_a_word, one.gap) for one in found)
-    body = Markup("<p>{}</p>").format(_gap_sentence(by_text, by_pieces))
+    by_tokens = correlation((one.tokens_per_word, one.gap) for one in found)
+    body = Markup("<p>{}</p>").format(_gap_sentence(by_text, by_tokens))
     known = [one for one in found if one.seen]
     if len(known) > 1:
         title = "Loss to the language trained on, and pretraining text"
         body += chart(lambda axes: _draw_gap(axes, known), title=title)
-    rows = [[o.language, 100 * o.score, 100 * o.gap, o.seen, o.pieces_a_word] for o in found]
-    headers = ["language", "score, %", "loss, points", "pretraining pieces", "pieces a word"]
-    caption = "Loss to the mean of the languages trained on; pieces a word where words stand apart."
+    rows = [[o.language, 100 * o.score, 100 * o.gap, o.seen, o.tokens_per_word] for o in found]
+    headers = ["language", "score, %", "loss, points", "pretraining tokens", "tokens per word"]
+    caption = "Loss to the mean of the languages trained on; tokens per word where words stand apart."
     return body + table(headers, rows, caption=caption, folded=True)
 
 
-def _gap_sentence(by_text: tuple[float, int] | None, by_pieces: tuple[float, int] | None) -> str:
+def _gap_sentence(by_text: tuple[float, int] | None, by_tokens: tuple[float, int] | None) -> str:
     said = [
         f"with {what} {found[0]:+.2f} ({found[1]} languages)"
-        for what, found in (("the amount of pretraining text", by_text), ("pieces a word", by_pieces))
+        for what, found in (("the amount of pretraining text", by_text), ("tokens per word", by_tokens))
         if found
     ]
     if not said:
-        return "What a language loses is told below; there are too few languages, or too little is known, to say why."
+        return (
+            "The table shows what each language loses; there are too few languages, or too little is known, to say why."
+        )
     return f"Rank correlation of what a language loses: {', '.join(said)}."
 
 
@@ -83,7 +85,7 @@ def _draw_gap(axes: Axes, known: Sequence[Transfer]) -> None:
     for one in known:
         axes.annotate(one.language, (one.seen or 0, 100 * one.gap), xytext=(3, 3), textcoords="offset points")
     axes.set_xscale("log")
-    axes.set_xlabel("pieces of pretraining text")
+    axes.set_xlabel("tokens of pretraining text")
     axes.set_ylabel("loss, points")
 
 

@@ -1,6 +1,6 @@
 """A fine-tuned model in Hugging Face's layout: XLMRobertaFor… of its kind reads it (XL: the XL class), pipelines too.
 
-config.json names the labels, model.safetensors holds encoder and head, tokenizer.json and its fellows the pieces.
+config.json names the labels, model.safetensors holds encoder and head, tokenizer.json and its fellows the tokens.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
 
 
 def why_new_head(folder: Path, kind: Kind) -> str:
-    """Why training in ``kind`` cannot go on from the head in ``folder``; empty where it can.
+    """Why training in ``kind`` cannot start from the head in ``folder``; empty where it can.
 
     It can where there is one of the same kind, and for classes and tags with the same labels, in whatever order.
     """

@@ -87,21 +87,21 @@ class PaperRecipe:
     notes: tuple[str, ...] = field(default=())
 
 
-_OPTIMISER = ("betas", "epsilon", "weight_decay", "clip", "warmup")
+_OPTIMISER = ("betas", "epsilon", "weight_decay", "max_grad_norm", "warmup_ratio")
 
 XNLI = PaperRecipe(
     {
         "batch": 128,
         "learning_rates": (2e-6, 5e-6, 7.5e-6, 1e-5),
-        "updates_an_epoch": 5000,
+        "steps_per_epoch": 5000,
         "patience": 5,
         "epochs": 250,
-        "warmup": 0.0,
+        "warmup_ratio": 0.0,
     },
     5,
     "XLM-R's known XNLI recipe (the XLM code's fine-tuning script)",
-    ("longest", "dropout", "betas", "epsilon", "weight_decay", "clip"),
-    ("that code keeps the rate constant; ours falls to zero over 250 epochs, of which patience leaves the first few",),
+    ("longest", "dropout", "betas", "epsilon", "weight_decay", "max_grad_norm"),
+    ("that code keeps the rate constant; ours decays to zero over 250 epochs, of which patience leaves the first few",),
 )
 XL = PaperRecipe(
     {"batch": 32, "epochs": 10},
@@ -124,7 +124,7 @@ QUESTIONS = PaperRecipe(
     ("batch", "patience", "dropout", "seeds", *_OPTIMISER),
 )
 GLUE_RECIPE = PaperRecipe(
-    {"learning_rates": (1e-5,), "batch": 32, "epochs": 10, "warmup": 0.06, "weight_decay": 0.1},
+    {"learning_rates": (1e-5,), "batch": 32, "epochs": 10, "warmup_ratio": 0.06, "weight_decay": 0.1},
     5,
     "RoBERTa's known GLUE settings (fairseq's examples)",
     ("patience", "longest", "seeds"),

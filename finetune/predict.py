@@ -148,7 +148,7 @@ class _Count:
         faulty = [row for row in rows if row.fault]
         self.without += len(faulty)
         if faulty and not self.first:
-            self.first = f"{faulty[0].where}: {faulty[0].fault}"
+            self.first = f"{faulty[0].location}: {faulty[0].fault}"
 
     def line(self) -> str:
         """What a person should know; empty where every row has an answer."""
@@ -201,10 +201,10 @@ def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[l
         asked: list[Asked | None] = []
         for place, row in enumerate(rows):
             try:
-                found = None if row.fault else {name: cell(row.values, name, row.where) for name in columns}
+                found = None if row.fault else {name: cell(row.values, name, row.location) for name in columns}
             except XlmrError as error:
                 found = None
-                rows[place] = row._replace(fault=error.problem.removeprefix(f"{row.where}: "))
+                rows[place] = row._replace(fault=error.problem.removeprefix(f"{row.location}: "))
             asked.append(None if found is None else Asked(**{**given, **found}))
         yield rows, asked
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from finetune.data.content import COMPRESSIONS, opened
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from finetune.data.rows import Cells, check_header, is_unicode, json_object, records, unfit
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import publish
@@ -41,7 +41,7 @@ ERROR = "error"
 class Row(NamedTuple):
     """A row of the input: its place, its cells by column, and why it cannot be read; empty where it can."""
 
-    where: Where
+    location: Location
     values: Mapping[str, Any]
     fault: str = ""
 
@@ -80,16 +80,16 @@ def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterat
 def _rows(address: str, lines: Iterable[str], form: str, needed: str) -> Iterator[Row]:
     if form == JSON_LINES:
         for number, line in enumerate(lines, 1):
-            yield _json_row(line, Where(address, number))
+            yield _json_row(line, Location(address, number))
         return
     separator = SEPARATORS[form]
     found = records(address, lines, separator, quotes=form == ".csv")
     _, names = next(found)
-    check_header(names, Where(address, 1))
+    check_header(names, Location(address, 1))
     if needed not in names:
         raise XlmrError(f"{address}: has no column {needed!r}", f"its header has {', '.join(filter(None, names))}")
     for number, cells in found:
-        yield _table_row(names, cells, Where(address, number), separator)
+        yield _table_row(names, cells, Location(address, number), separator)
 
 
 @contextmanager
@@ -202,21 +202,21 @@ def _standard_input() -> Iterator[Any]:
     yield sys.stdin.buffer
 
 
-def _table_row(names: Sequence[str], cells: Cells, where: Where, separator: str) -> Row:
+def _table_row(names: Sequence[str], cells: Cells, location: Location, separator: str) -> Row:
     """A row by the header's columns. One of another number of cells keeps what it has: the rest is in the last."""
     fault = "the line is blank" if not cells else unfit(cells, names) if len(cells) != len(names) else ""
     if len(cells) > len(names):
         cells = [*cells[: len(names) - 1], separator.join(cells[len(names) - 1 :])]
     values = dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))
-    return Row(where, values, fault if is_unicode("".join(cells)) else "not UTF-8")
+    return Row(location, values, fault if is_unicode("".join(cells)) else "not UTF-8")
 
 
-def _json_row(line: str, where: Where) -> Row:
+def _json_row(line: str, location: Location) -> Row:
     if not line.strip():
-        return Row(where, {}, "the line is blank")
+        return Row(location, {}, "the line is blank")
     if not is_unicode(line):
-        return Row(where, {}, "not UTF-8")
+        return Row(location, {}, "not UTF-8")
     try:
-        return Row(where, json_object(line, where))
+        return Row(location, json_object(line, location))
     except XlmrError as error:
-        return Row(where, {}, error.problem.removeprefix(f"{where}: "))
+        return Row(location, {}, error.problem.removeprefix(f"{location}: "))

@@ -1,4 +1,4 @@
-"""The papers' protocol as data: which runs there are, what is chosen on dev, and what is then told of the test files.
+"""The papers' protocol as data: which runs there are, what is chosen on dev, and what is reported of test files.
 
 Train on the training languages, keep each run's best epoch and each initialisation's best learning rate by dev, test
 once in every language (XLM-R, section 4.1: cross-lingual transfer when train and dev are English).

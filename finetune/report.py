@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from finetune.analysis import pretraining_pieces
+from finetune.analysis import pretraining_tokens
 from finetune.analysis_report import analysis
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
 from finetune.task_report import head_line, pretraining_text, rows_line, task_sections
@@ -57,9 +57,9 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
 def figures(results: Results, runs: Runs) -> list[tuple[str, str]]:
     """The mean over the languages that were not trained on, of each initialisation; none where there are no such."""
     away = unseen(results)
-    where = f"accuracy in {len(away)} languages not trained on, "
+    away_from = f"accuracy in {len(away)} languages not trained on, "
     return [
-        (where + NAMES[name], f"{over_seeds(found, away).mean * 100:.1f} %") for name, found in runs.items() if away
+        (away_from + NAMES[name], f"{over_seeds(found, away).mean * 100:.1f} %") for name, found in runs.items() if away
     ]
 
 
@@ -141,21 +141,21 @@ def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Mar
     headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs)]
     headers += ["majority, %"] * ("majority" in results)
     headers += ["fastText, %"] * ("fasttext" in results.get("baselines", {}))
-    headers += ["difference, points"] * both + ["pieces a text", "unknown pieces, %"]
-    headers += ["pretraining pieces"] * bool(seen)
+    headers += ["difference, points"] * both + ["tokens a text", "unknown tokens, %"]
+    headers += ["pretraining tokens"] * bool(seen)
     rows = []
     for language in _languages(results):
         file = results["files"][f"test.{language}"]
         trained = " (trained on)" if language in results["trained_on"] else ""
         row: list[Any] = [f"{language}{trained}", file["texts"], *_accuracies(results, runs, [language])]
-        row += [file["pieces"] / file["texts"], 100 * file["unknown"] / max(1, file["pieces"])]
-        rows.append(row + [pretraining_pieces(seen, language)] * bool(seen))
+        row += [file["tokens"] / file["texts"], 100 * file["unknown"] / max(1, file["tokens"])]
+        rows.append(row + [pretraining_tokens(seen, language)] * bool(seen))
     away = unseen(results)
     if away:
         total = sum(results["files"][f"test.{language}"]["texts"] for language in away)
         rows.append([f"mean of {len(away)} not trained on", total, *_accuracies(results, runs, away), None, None])
         rows[-1] += [None] * bool(seen)
-    caption = "Accuracy; mean ± standard deviation over seeds. Pieces are counted after cutting long texts."
+    caption = "Accuracy; mean ± standard deviation over seeds. Tokens are counted after cutting long texts."
     return table(headers, rows, caption=caption, folded=False)
 
 

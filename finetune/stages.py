@@ -32,7 +32,7 @@ class EncoderFolder(Section):
     )
     head: bool = setting(
         True,
-        "go on from the head too, where the folder holds a model fine-tuned on a task of the same kind (and with the"
+        "start from the head too, where the folder holds a model fine-tuned on a task of the same kind (and with the"
         " same labels, if it has any); else begin a new one",
     )
 
@@ -49,24 +49,28 @@ class Recipe(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {
         "recompute": "activation_checkpointing",
+        "updates_an_epoch": "steps_per_epoch",
+        "warmup": "warmup_ratio",
+        "clip": "max_grad_norm",
+        "runs_on_a_gpu": "runs_per_gpu",
     }
 
-    longest: int = setting(512, "pieces of a text, <s> and </s> included; the rest is cut", source="XLM-R", ge=3)
+    longest: int = setting(512, "tokens of a text, <s> and </s> included; the rest is cut", source="XLM-R", ge=3)
     stride: int = setting(
-        128, "of questions: pieces from the start of one window over a context to the next", source="MLQA's code", ge=1
+        128, "of questions: tokens from the start of one window over a context to the next", source="MLQA's code", ge=1
     )
-    longest_question: int = setting(64, "pieces of a question; the rest is cut", source="MLQA's code", ge=1)
-    longest_answer: int = setting(30, "pieces of an answer that is told", source="MLQA's code", ge=1)
+    longest_question: int = setting(64, "tokens of a question; the rest is cut", source="MLQA's code", ge=1)
+    longest_answer: int = setting(30, "tokens of an answer", source="MLQA's code", ge=1)
     no_answer_threshold: float | None = setting(
         None,
         "of questions: nothing is answered where the score of no answer exceeds the best answer's by more than this;"
         " empty: 0 for a task with questions that have no answer (SQuAD 2.0), else there is always an answer",
         source="BERT's code for SQuAD 2.0",
     )
-    batch: int = setting(32, "texts an update", source="XL paper, section 3", ge=1)
+    batch: int = setting(32, "texts a step", source="XL paper, section 3", ge=1)
     epochs: int = setting(10, "passes over the training texts", source="XL paper, section 3", ge=1)
-    updates_an_epoch: int = setting(
-        0, "updates after which dev is scored; 0 is a pass over the training texts", source=f"{XNLI}: 5,000", ge=0
+    steps_per_epoch: int = setting(
+        0, "steps after which dev is scored; 0 is a pass over the training texts", source=f"{XNLI}: 5,000", ge=0
     )
     patience: int = setting(5, "epochs without a better dev score after which a run stops", source=XNLI, ge=1)
     learning_rates: tuple[float, ...] = setting(
@@ -75,11 +79,11 @@ class Recipe(Section):
         source=f"{XNLI}: 2e-6, 5e-6, 7.5e-6, 1e-5",
         min_length=1,
     )
-    warmup: float = setting(0.06, "share of the updates to warm up in", source="RoBERTa, GLUE", ge=0, lt=1)
+    warmup_ratio: float = setting(0.06, "share of the steps to warm up in", source="RoBERTa, GLUE", ge=0, lt=1)
     betas: tuple[float, float] = setting((0.9, 0.98), "of Adam", source="RoBERTa")
     epsilon: float = setting(1e-6, "of Adam", source="RoBERTa", gt=0)
     weight_decay: float = setting(0.1, "decoupled; not on biases and norms", source="RoBERTa, GLUE", ge=0)
-    clip: float = setting(1.0, "largest norm of the gradient", gt=0)
+    max_grad_norm: float = setting(1.0, "largest norm of the gradient", gt=0)
     dropout: float = setting(0.1, "in the head, before both matrices", source="RoBERTa", ge=0, lt=1)
     encoder_dropout: float | None = setting(
         None, "dropout inside the encoder; empty: what its config.json says (XLM-R: 0.1)", ge=0, lt=1
@@ -103,7 +107,7 @@ class Recipe(Section):
     activation_checkpointing: bool = setting(
         False, "work activations out again on the way back instead of keeping them: less memory", affects_result=False
     )
-    runs_on_a_gpu: int = setting(
+    runs_per_gpu: int = setting(
         1,
         "runs that share a GPU; no more go at once than the GPUs then take, nor than run.workers",
         affects_result=False,
@@ -219,7 +223,7 @@ PACKAGE = Package(
     stages=(
         Stage(
             name="finetune.help_pages",
-            version=2,
+            version=3,
             extra="train",
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
@@ -231,7 +235,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="finetune.task",
-            version=2,
+            version=3,
             extra="train",
             config=TaskConfig,
             run="finetune.task_stage:run",

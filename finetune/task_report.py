@@ -46,11 +46,11 @@ def lead(results: Mapping[str, Any]) -> str:
 
 
 def head_line(results: Mapping[str, Any]) -> str:
-    """Whether training went on from a head that was there."""
+    """Whether training started from a head that was there."""
     if "head" not in results:
         return ""
     if results["head"]["taken"]:
-        return " Pretrained runs go on from the head in the encoder's folder."
+        return " Pretrained runs start from the head in the encoder's folder."
     return f" The head is new: {results['head']['why']}."
 
 

@@ -230,7 +230,7 @@ class Encoder:
 
 def count_nothing() -> Counts:
     """What a file without documents counts."""
-    names = ("documents", "bytes", "characters", "sentences", "pieces", "unknown", "words", "unknown_characters")
+    names = ("documents", "bytes", "characters", "sentences", "tokens", "unknown", "words", "unknown_characters")
     return dict.fromkeys(names, 0)
 
 
@@ -246,7 +246,7 @@ def count_texts(texts: pa.Array) -> Counts:
 def count_pieces(stream: Ids, begins_word: NDArray[np.bool_]) -> Counts:
     """Pieces of the stream, ``</s>`` included; how many are ``<unk>``; words, which white space parts."""
     return {
-        "pieces": len(stream),
+        "tokens": len(stream),
         "unknown": int(np.count_nonzero(stream == UNK)),
         "words": int(np.count_nonzero(begins_word[stream])),
     }

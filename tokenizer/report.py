@@ -103,8 +103,8 @@ def vocabulary(scripts: dict[str, int]) -> ReportSection:
 def segmentation(listing: dict[str, Any]) -> ReportSection:
     """Pieces per word and per character, unknown characters and sequences, by language."""
     merged = {code: _together(entry) for code, entry in listing["languages"].items()}
-    rates = {code: _rates(code, of) for code, of in merged.items() if of["pieces"] > of["sentences"]}
-    largest = sorted(rates, key=lambda code: -merged[code]["pieces"])
+    rates = {code: _rates(code, of) for code, of in merged.items() if of["tokens"] > of["sentences"]}
+    largest = sorted(rates, key=lambda code: -merged[code]["tokens"])
     spaced = sorted([(rates[code][0] or 0.0, code) for code in largest if code not in UNSPACED][:SHOWN])
     body = bars([(code, rate, f"{rate:.2f}") for rate, code in spaced])
     body += table(
@@ -123,9 +123,9 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
                 code,
                 "no spaces" if rate[0] is None else rate[0],
                 rate[1],
-                100 * merged[code]["unknown"] / merged[code]["pieces"],
+                100 * merged[code]["unknown"] / merged[code]["tokens"],
                 100 * (1 - merged[code]["unknown_characters"] / max(merged[code]["characters"], 1)),
-                merged[code]["pieces"],
+                merged[code]["tokens"],
                 listing["languages"][code]["train"]["sequences"],
                 listing["languages"][code]["validation"]["sequences"],
             )
@@ -134,7 +134,7 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
         caption="Words are what white space parts. All encoded text counts, without </s>.",
     )
     sequences = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
-    pieces = sum(of["pieces"] for of in merged.values())
+    pieces = sum(of["tokens"] for of in merged.values())
     lead = (
         f"{pieces:,} pieces in all and {sequences:,} training sequences of "
         f"{listing['sequence_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
@@ -186,7 +186,7 @@ def _thirds(characters: Mapping[str, int], variants: list[dict[str, Any]]) -> li
 
 
 def _summary(row: dict[str, Any], thirds: list[list[str]]) -> tuple[Any, ...]:
-    rates = {code: of["pieces"] / max(of["characters"], 1) for code, of in row["languages"].items()}
+    rates = {code: of["tokens"] / max(of["characters"], 1) for code, of in row["languages"].items()}
     means = [sum(rates[code] for code in group) / len(group) if group else None for group in thirds]
     worst = max(rates, key=lambda code: (rates[code], code))
     characters = sum(of["characters"] for of in row["languages"].values())
@@ -216,11 +216,11 @@ def _shown(shown: int, of: int, which: str = "") -> str:
 
 
 def _together(entry: dict[str, Any]) -> dict[str, int]:
-    names = ("sentences", "characters", "words", "pieces", "unknown", "unknown_characters")
+    names = ("sentences", "characters", "words", "tokens", "unknown", "unknown_characters")
     return {name: entry["train"][name] + entry["validation"][name] for name in names}
 
 
 def _rates(code: str, of: dict[str, int]) -> tuple[float | None, float]:
     """Pieces per word (None where words are not parted by spaces) and pieces per character."""
-    pieces = of["pieces"] - of["sentences"]
+    pieces = of["tokens"] - of["sentences"]
     return None if code in UNSPACED else pieces / max(of["words"], 1), pieces / max(of["characters"], 1)

@@ -130,7 +130,7 @@ def measure(settings: StudySettings, tokenizer: Tokenizer, files: tuple[CorpusFi
     encoder = Encoder(tokenizer, Coverage(tokenizer), "document")
     counts: dict[str, Counts] = {}
     for file in files:
-        of = counts.setdefault(file.language, dict.fromkeys(("bytes", "characters", "words", "pieces", "unknown"), 0))
+        of = counts.setdefault(file.language, dict.fromkeys(("bytes", "characters", "words", "tokens", "unknown"), 0))
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
             texts = batch.column("raw_content").filter(pa.array(_is_test(batch, settings)))
             package = (
@@ -139,11 +139,11 @@ def measure(settings: StudySettings, tokenizer: Tokenizer, files: tuple[CorpusFi
             if not package.any():
                 continue
             _, _, counted = encoder.encode(texts.filter(pa.array(package)))
-            of["pieces"] += counted["pieces"] - counted["sentences"]  # without </s>
+            of["tokens"] += counted["tokens"] - counted["sentences"]  # without </s>
             of["unknown"] += counted["unknown_characters"]
             for name in ("bytes", "characters", "words"):
                 of[name] += counted[name]
-    return {language: of for language, of in counts.items() if of["pieces"]}
+    return {language: of for language, of in counts.items() if of["tokens"]}
 
 
 def _is_test(batch: pa.RecordBatch, settings: StudySettings) -> Any:

@@ -53,4 +53,4 @@ def _pieces(outputs: Mapping[str, Path]) -> dict[str, int]:
     if "tokenizer.encode" not in outputs:
         return {}
     languages = read_json(outputs["tokenizer.encode"] / SEQUENCES)["languages"]
-    return {language: sum(split["pieces"] for split in entry.values()) for language, entry in languages.items()}
+    return {language: sum(split["tokens"] for split in entry.values()) for language, entry in languages.items()}

@@ -52,7 +52,7 @@ class AnswerCheck:
     answers_left_out: int = 0
     questions_left_out: int = 0
 
-    def checked(self, context: str, text: object, start: object, where: object) -> Answer | None:
+    def checked(self, context: str, text: object, start: object, location: object) -> Answer | None:
         """The answer at its place; None for one that is left out. Errors: XlmrError where ``strict`` says so."""
         self.answers += 1
         place = _whole_number(start)
@@ -60,18 +60,18 @@ class AnswerCheck:
         if isinstance(text, str) and text.strip() and is_unicode(text) and place is not None:
             found = place_answer(context, text, place)
         if found is None or (found[1] and self.strict):
-            self._leave_out(context, text, start, where)
+            self._leave_out(context, text, start, location)
             return None
         answer, how = found
         if how:
             self.corrected[how] += 1
         return answer
 
-    def leave_out_question(self, where: object, answers: int) -> None:
+    def leave_out_question(self, location: object, answers: int) -> None:
         """A question of which no answer is left, of so many. Errors: XlmrError for one that has none, if ``strict``."""
         self.questions_left_out += 1
         if not answers:
-            problem = f"{where}: has no answer"
+            problem = f"{location}: has no answer"
             if self.strict:
                 raise XlmrError(problem, "a question that has none (SQuAD 2.0) says is_impossible")
             self.left_out.append(f"{problem.removeprefix(f'{self.file}, ')}, and does not say is_impossible")
@@ -87,14 +87,17 @@ class AnswerCheck:
             questions = [f"{self.questions_left_out} questions"] if self.questions_left_out else []
             yield f"{self.file}: {' and '.join(answers + questions)} left out (the first: {self.left_out[0]})"
 
-    def _leave_out(self, context: str, text: object, start: object, where: object) -> None:
+    def _leave_out(self, context: str, text: object, start: object, location: object) -> None:
         if not isinstance(text, str) or not text.strip():
-            problem, fix = f"{where}: has an answer without text", "give the answer as it stands in the context"
+            problem, fix = f"{location}: has an answer without text", "give the answer as it stands in the context"
         elif (place := _whole_number(start)) is None:
-            problem, fix = f"{where}: the answer {_short(text)!r} has no place", "answer_start is a character's number"
+            problem, fix = (
+                f"{location}: the answer {_short(text)!r} has no place",
+                "answer_start is a character's number",
+            )
         else:
             there = context[place : place + len(text)] if place >= 0 else ""
-            problem = f"{where}: the answer {_short(text)!r} is not in its context at character {place}"
+            problem = f"{location}: the answer {_short(text)!r} is not in its context at character {place}"
             fix = f"{_short(there)!r} stands there"
         if self.strict:
             raise XlmrError(problem, fix)

@@ -1,7 +1,7 @@
 """Files of a word a line, in columns: CoNLL and its many relatives, CoNLL-U among them, as sentences of words and tags.
 
 What a file does not say is seen from its shape: whether columns end at tabs or at any white space, which lines are
-comments, whether it is CoNLL-U. Tags are told as they are written; ``tags`` knows what they mean.
+comments, whether it is CoNLL-U. Tags are given as they are written; ``tags`` knows what they mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from finetune.data.content import lines_of
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from pipeline.errors import XlmrError
 
 COMMENT = "#"
@@ -35,7 +35,7 @@ class Sentence(NamedTuple):
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    places: tuple[Where, ...]
+    places: tuple[Location, ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_columns(
     lines = [(row, line.strip(" \t")) for row, line in lines_of(text)]
     shape = _shape_of(lines, columns, split)
     sentences: list[Sentence] = []
-    found: list[tuple[str, str, Where]] = []
+    found: list[tuple[str, str, Location]] = []
     for row, line in [*lines, (len(lines) + 1, "")]:
         if not line.strip() or _is_document(line):
             if found:
@@ -92,9 +92,9 @@ def read_columns(
         elif not found and shape.is_comment(line):
             shape.comments.append(row)
         else:
-            cells = _checked(shape, line, Where(file, row))
+            cells = _checked(shape, line, Location(file, row))
             if not (shape.is_conllu and _CONLLU_NO_WORD.fullmatch(cells[0])):
-                found.append((cells[shape.columns.word], cells[shape.columns.tag], Where(file, row)))
+                found.append((cells[shape.columns.word], cells[shape.columns.tag], Location(file, row)))
     if not sentences:
         raise XlmrError(f"{file}: holds no sentence", "a line is a word and its tag, a blank line ends a sentence")
     return sentences, _notes(file, shape)
@@ -106,13 +106,13 @@ def _notes(file: str, shape: _Shape) -> list[str]:
     return [f"{file}: {len(shape.comments)} lines are taken for comments (the first is row {shape.comments[0]})"]
 
 
-def _checked(shape: _Shape, line: str, where: Where) -> Cells:
+def _checked(shape: _Shape, line: str, location: Location) -> Cells:
     cells, fewest = shape.split(line), shape.columns.fewest
     if len(cells) != shape.count or len(cells) < fewest:
         wanted = max(shape.count, fewest) if len(cells) < fewest else shape.count
-        raise XlmrError(f"{where}: {len(cells)} columns, not {wanted}", "a blank line ends a sentence")
+        raise XlmrError(f"{location}: {len(cells)} columns, not {wanted}", "a blank line ends a sentence")
     if not cells[shape.columns.tag]:
-        raise XlmrError(f"{where}: has no tag", "fix the row")
+        raise XlmrError(f"{location}: has no tag", "fix the row")
     return cells
 
 

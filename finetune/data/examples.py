@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 Kind = Literal["classification", "regression", "tagging", "span"]
 
 
-class Where(NamedTuple):
+class Location(NamedTuple):
     """The place of an example, for the line of an error. ``row`` counts from 1 in the file's own ``unit``."""
 
     file: str
@@ -20,7 +20,7 @@ class Where(NamedTuple):
         return f"{self.file}, {self.unit} {self.row}"
 
 
-NOWHERE = Where("", 0)
+NOWHERE = Location("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Classification:
     text: str
     pair: str | None
     label: str
-    where: Where = field(default=NOWHERE, compare=False, repr=False)
+    location: Location = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Regression:
     text: str
     pair: str | None
     value: float
-    where: Where = field(default=NOWHERE, compare=False, repr=False)
+    location: Location = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Tagging:
     id: str
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    where: Where = field(default=NOWHERE, compare=False, repr=False)
+    location: Location = field(default=NOWHERE, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Question:
     context: str
     answers: tuple[tuple[str, int], ...]
     title: str
-    where: Where = field(default=NOWHERE, compare=False, repr=False)
+    location: Location = field(default=NOWHERE, compare=False, repr=False)
 
 
 Example = Classification | Regression | Tagging | Question

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune.data.content import read_text
-from finetune.data.examples import Classification, Kind, Regression, TaskData, Where
+from finetune.data.examples import Classification, Kind, Location, Regression, TaskData
 from finetune.data.files import Files, ask_languages, languages_asked, need_file
 from finetune.data.rows import cell, known_label, tab_rows
 from finetune.data.settings import TaskSettings
@@ -102,7 +102,7 @@ def read_table(address: str, layout: Layout) -> tuple[list[Classification | Regr
     """The examples of one file, and what there is to say of it."""
     short: list[int] | None = [] if layout.short_rows else None
     found = [
-        _example(values, layout, Where(address, row))
+        _example(values, layout, Location(address, row))
         for row, values in tab_rows(address, read_text(address), short=short)
     ]
     if not found:
@@ -112,22 +112,24 @@ def read_table(address: str, layout: Layout) -> tuple[list[Classification | Regr
     return found, [f"{address}: {len(short)} rows are cut off, as published, and left out (the first is {short[0]})"]
 
 
-def _example(values: Mapping[str, str], layout: Layout, where: Where) -> Classification | Regression:
-    name = str(values.get(layout.id or "") or where.row)
-    text = cell(values, layout.text, where, empty=True).strip()  # SST-2's end in a space
-    pair = None if layout.pair is None else cell(values, layout.pair, where, empty=True).strip()
-    said = cell(values, layout.label, where)
+def _example(values: Mapping[str, str], layout: Layout, location: Location) -> Classification | Regression:
+    name = str(values.get(layout.id or "") or location.row)
+    text = cell(values, layout.text, location, empty=True).strip()  # SST-2's end in a space
+    pair = None if layout.pair is None else cell(values, layout.pair, location, empty=True).strip()
+    said = cell(values, layout.label, location)
     if layout.labels:
-        return Classification(name, text, pair, layout.labels[known_label(said, tuple(layout.labels), where)], where)
-    return Regression(name, text, pair, number(said, where), where)
+        return Classification(
+            name, text, pair, layout.labels[known_label(said, tuple(layout.labels), location)], location
+        )
+    return Regression(name, text, pair, number(said, location), location)
 
 
-def number(text: str, where: Where) -> float:
+def number(text: str, location: Location) -> float:
     """The number in a cell. Errors: XlmrError where there is none."""
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if not math.isfinite(value):
-        raise XlmrError(f"{where}: {text!r} is no number", "fix the row")
+        raise XlmrError(f"{location}: {text!r} is no number", "fix the row")
     return value

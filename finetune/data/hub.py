@@ -13,7 +13,7 @@ from typing import Any
 from finetune.data import glue, squad, xnli
 from finetune.data.answers import AnswerCheck
 from finetune.data.conll import WIKIANN_KINDS
-from finetune.data.examples import Classification, Example, Kind, Question, Regression, Tagging, TaskData, Where
+from finetune.data.examples import Classification, Example, Kind, Location, Question, Regression, Tagging, TaskData
 from finetune.data.files import ask_languages, languages_asked
 from finetune.data.rows import known_label
 from finetune.data.settings import TaskSettings
@@ -130,13 +130,13 @@ class _Reader:
         check = AnswerCheck(place, self.settings.strict)
         found: list[Example] = []
         for number, values in enumerate(rows, 1):
-            where = Where(place, number)
+            location = Location(place, number)
             try:
-                example = _example(self.source, rows.features, values, where, check)
+                example = _example(self.source, rows.features, values, location, check)
             except KeyError as error:
-                raise XlmrError(f"{where}: has no column {error}", f"it has {', '.join(values)}") from None
+                raise XlmrError(f"{location}: has no column {error}", f"it has {', '.join(values)}") from None
             if isinstance(example, Question) and not example.answers and self.settings.name != "squad2":
-                check.leave_out_question(where, answers=len(values["answers"]["text"]))
+                check.leave_out_question(location, answers=len(values["answers"]["text"]))
             else:
                 found.append(example)
         self.notes += check.lines()
@@ -146,30 +146,30 @@ class _Reader:
 
 
 def _example(
-    source: Source, features: Mapping[str, Any], values: Mapping[str, Any], where: Where, check: AnswerCheck
+    source: Source, features: Mapping[str, Any], values: Mapping[str, Any], location: Location, check: AnswerCheck
 ) -> Example:
-    name = str(values.get("id", values.get("idx", where.row)))
+    name = str(values.get("id", values.get("idx", location.row)))
     if source.kind == "span":
         given = zip(values["answers"]["text"], values["answers"]["answer_start"], strict=True)
-        question = Question(name, values["question"], values["context"], (), str(values.get("title") or ""), where)
+        question = Question(name, values["question"], values["context"], (), str(values.get("title") or ""), location)
         return squad.check_answers(question, given, check)
     if source.kind == "tagging":
-        tags = _names(features["ner_tags"].feature, values["ner_tags"], source.labels, where)
-        return Tagging(name, tuple(values["tokens"]), converted(tags, "iob", [where] * len(tags)), where)
+        tags = _names(features["ner_tags"].feature, values["ner_tags"], source.labels, location)
+        return Tagging(name, tuple(values["tokens"]), converted(tags, "iob", [location] * len(tags)), location)
     first, second = source.columns
     text, pair = values[first].strip(), None if second is None else values[second].strip()
     if source.kind == "regression":
-        return Regression(name, text, pair, float(values["label"]), where)
-    (label,) = _names(features["label"], [values["label"]], source.labels, where)
-    return Classification(name, text, pair, label, where)
+        return Regression(name, text, pair, float(values["label"]), location)
+    (label,) = _names(features["label"], [values["label"]], source.labels, location)
+    return Classification(name, text, pair, label, location)
 
 
-def _names(feature: Any, numbers: Sequence[int], labels: Sequence[str], where: Where) -> list[str]:
+def _names(feature: Any, numbers: Sequence[int], labels: Sequence[str], location: Location) -> list[str]:
     """The names of class numbers, by the dataset's own list."""
     names = getattr(feature, "names", None) or labels
     if any(not 0 <= number < len(names) for number in numbers):
-        raise XlmrError(f"{where}: has no label", "choose a split that is labelled")
-    return [known_label(names[number], labels, where) for number in numbers]
+        raise XlmrError(f"{location}: has no label", "choose a split that is labelled")
+    return [known_label(names[number], labels, location) for number in numbers]
 
 
 def _load(dataset: str, configuration: str | None, split: str) -> Any:

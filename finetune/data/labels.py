@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from pipeline.errors import XlmrError
 
 FEW = 10
@@ -31,9 +31,9 @@ def classes_of(labels: Sequence[str], file: str, column: str, fix: str) -> tuple
     return found
 
 
-def spaced_labels(labels: Iterable[tuple[Where, object]]) -> Iterator[str]:
+def spaced_labels(labels: Iterable[tuple[Location, object]]) -> Iterator[str]:
     """A line on the labels of one file that have white space around them, if there are any."""
-    found = [where for where, label in labels if isinstance(label, str) and label != label.strip()]
+    found = [location for location, label in labels if isinstance(label, str) and label != label.strip()]
     if found:
         yield f"{found[0].file}: white space around {len(found)} labels is left out (the first is row {found[0].row})"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from finetune.data.content import read_text
-from finetune.data.examples import Classification, Example, Regression, TaskData, Where
+from finetune.data.examples import Classification, Example, Location, Regression, TaskData
 from finetune.data.files import Files, ask_languages, exists, languages_asked, languages_of
 from finetune.data.glue import number
 from finetune.data.labels import classes_of, spaced_labels
@@ -84,8 +84,8 @@ def _examples(
         notes += lines
     else:
         rows = list(_rows(own, file))[chosen]
-        found = [_example(own, values, Where(file, row), labels) for row, values in rows]
-        notes += spaced_labels([(Where(file, row), values.get(own.label_column)) for row, values in rows])
+        found = [_example(own, values, Location(file, row), labels) for row, values in rows]
+        notes += spaced_labels([(Location(file, row), values.get(own.label_column)) for row, values in rows])
     if not found:
         raise XlmrError(f"{file}: holds no example", "check the file, and the rows that are asked for")
     return found
@@ -100,12 +100,12 @@ def _rows(own: OwnTask, file: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _example(
-    own: OwnTask, values: Mapping[str, Any], where: Where, labels: tuple[str, ...] | None
+    own: OwnTask, values: Mapping[str, Any], location: Location, labels: tuple[str, ...] | None
 ) -> Classification | Regression:
-    name = cell(values, own.id_column, where) if own.id_column else str(where.row)
-    text = cell(values, own.text_column, where)
-    pair = cell(values, own.pair_column, where) if own.pair_column else None
-    said = cell(values, own.label_column, where).strip()
+    name = cell(values, own.id_column, location) if own.id_column else str(location.row)
+    text = cell(values, own.text_column, location)
+    pair = cell(values, own.pair_column, location) if own.pair_column else None
+    said = cell(values, own.label_column, location).strip()
     if own.kind == "regression":
-        return Regression(name, text, pair, number(said, where), where)
-    return Classification(name, text, pair, said if labels is None else known_label(said, labels, where), where)
+        return Regression(name, text, pair, number(said, location), location)
+    return Classification(name, text, pair, said if labels is None else known_label(said, labels, location), location)

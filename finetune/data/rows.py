@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from finetune.data.content import lines_of
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from pipeline.errors import XlmrError
 
 Cells = list[str]
@@ -37,7 +37,7 @@ def tab_rows(
         if not names:
             names = cells if header else [str(number) for number in range(1, len(cells) + 1)]
             if header:
-                check_header(names, Where(address, row))
+                check_header(names, Location(address, row))
                 continue
         if len(cells) != len(names):
             if short is not None and len(cells) < len(names):
@@ -68,11 +68,13 @@ def records(address: str, lines: Iterable[str], separator: str, *, quotes: bool)
         raise XlmrError(f"{address}, row {start}: {error}", "say quotes: false if quotation marks are text") from None
 
 
-def check_header(names: Sequence[str], where: Where) -> None:
+def check_header(names: Sequence[str], location: Location) -> None:
     """Errors: XlmrError for a name that two columns have, for then nobody knows which is meant."""
     for name in names:
         if name and names.count(name) > 1:
-            raise XlmrError(f"{where}: {names.count(name)} columns are named {name!r}", "give each column its own name")
+            raise XlmrError(
+                f"{location}: {names.count(name)} columns are named {name!r}", "give each column its own name"
+            )
 
 
 def unfit(cells: Sequence[str], names: Sequence[str]) -> str:
@@ -84,21 +86,21 @@ def json_rows(address: str, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
     """(row, its object) of a file with a JSON object a line. Errors: XlmrError with file and row."""
     for row, line in lines_of(text):
         if line.strip():
-            yield row, json_object(line, Where(address, row))
+            yield row, json_object(line, Location(address, row))
 
 
-def json_object(line: str, where: Where) -> dict[str, Any]:
+def json_object(line: str, location: Location) -> dict[str, Any]:
     """The object of a line. Errors: XlmrError where it is none, or has a key twice."""
     try:
         values = json.loads(line, object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError) as error:
-        raise XlmrError(f"{where}: not JSON ({error})", "fix the row") from None
+        raise XlmrError(f"{location}: not JSON ({error})", "fix the row") from None
     if not isinstance(values, dict):
-        raise XlmrError(f"{where}: not a JSON object", 'rows look like {"text": …, "label": …}')
+        raise XlmrError(f"{location}: not a JSON object", 'rows look like {"text": …, "label": …}')
     return values
 
 
-def cell(values: Mapping[str, Any], column: str, where: Where, *, empty: bool = False) -> str:
+def cell(values: Mapping[str, Any], column: str, location: Location, *, empty: bool = False) -> str:
     """The text of a column. Errors: XlmrError where the row has no such column, or nothing in it unless ``empty``."""
     value = values.get(column)
     if empty and value == "":
@@ -107,9 +109,9 @@ def cell(values: Mapping[str, Any], column: str, where: Where, *, empty: bool = 
         return str(value)
     if not isinstance(value, str) or not value.strip():
         found = ", ".join(name for name in values if name) or "nothing"
-        raise XlmrError(f"{where}: column {column!r} has no text", f"the row has {found}")
+        raise XlmrError(f"{location}: column {column!r} has no text", f"the row has {found}")
     if not is_unicode(value):
-        raise XlmrError(f"{where}: column {column!r} holds half of a surrogate pair", "write the character in UTF-8")
+        raise XlmrError(f"{location}: column {column!r} holds half of a surrogate pair", "write the character in UTF-8")
     return value
 
 
@@ -122,10 +124,10 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def known_label(label: str, labels: Sequence[str], where: Where) -> str:
+def known_label(label: str, labels: Sequence[str], location: Location) -> str:
     """``label``, which must be one of ``labels``. Errors: XlmrError naming file and row."""
     if label not in labels:
-        raise XlmrError(f"{where}: label {label!r} is not known", f"labels are {', '.join(labels)}")
+        raise XlmrError(f"{location}: label {label!r} is not known", f"labels are {', '.join(labels)}")
     return label
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune.data.answers import AnswerCheck
 from finetune.data.content import read_text
-from finetune.data.examples import Question, TaskData, Where
+from finetune.data.examples import Location, Question, TaskData
 from finetune.data.files import Files, ask_languages, split_files
 from finetune.data.rows import is_unicode
 from finetune.data.settings import TaskSettings
@@ -103,7 +103,7 @@ def read_questions(
 
 def check_answers(question: Question, given: Iterable[tuple[object, object]], check: AnswerCheck) -> Question:
     """``question`` with those of the given (text, first character) that stand in its context; see ``AnswerCheck``."""
-    found = [check.checked(question.context, text, start, question.where) for text, start in given]
+    found = [check.checked(question.context, text, start, question.location) for text, start in given]
     return replace(question, answers=tuple(one for one in found if one is not None))
 
 
@@ -111,64 +111,64 @@ def _check_ids(found: Iterable[Question]) -> None:
     known: dict[str, Question] = {}
     for question in found:
         if known.setdefault(question.id, question) is not question:
-            first = known[question.id].where.row
-            raise XlmrError(f"{question.where}: has the id of question {first}, {question.id!r}", "give it another")
+            first = known[question.id].location.row
+            raise XlmrError(f"{question.location}: has the id of question {first}, {question.id!r}", "give it another")
 
 
 def _questions(file: str, content: Any, articles: slice, check: AnswerCheck, no_answers: bool) -> Iterator[Question]:
     row = 0
-    chosen = range(*articles.indices(len(_items(content, "data", Where(file, 1, "article")))))
+    chosen = range(*articles.indices(len(_items(content, "data", Location(file, 1, "article")))))
     for number, article in enumerate(content["data"]):
-        for paragraph in _items(article, "paragraphs", Where(file, number + 1, "article")):
-            for entry in _items(paragraph, "qas", Where(file, row + 1, "question")):
+        for paragraph in _items(article, "paragraphs", Location(file, number + 1, "article")):
+            for entry in _items(paragraph, "qas", Location(file, row + 1, "question")):
                 row += 1
                 if number not in chosen:
                     continue
-                question = _question(entry, paragraph, article, Where(file, row, "question"), check)
+                question = _question(entry, paragraph, article, Location(file, row, "question"), check)
                 has_none = entry.get("is_impossible") is True or (no_answers and not entry["answers"])
                 if question.answers or has_none:
                     yield question
                 else:
-                    check.leave_out_question(question.where, answers=len(entry["answers"]))
+                    check.leave_out_question(question.location, answers=len(entry["answers"]))
 
 
-def _question(entry: Any, paragraph: Any, article: Any, where: Where, check: AnswerCheck) -> Question:
-    context = _text(paragraph, "context", where)
+def _question(entry: Any, paragraph: Any, article: Any, location: Location, check: AnswerCheck) -> Question:
+    context = _text(paragraph, "context", location)
     given = [
         (answer.get("text"), answer.get("answer_start")) if isinstance(answer, dict) else (None, None)
-        for answer in _items(entry, "answers", where)
+        for answer in _items(entry, "answers", location)
     ]
     title = article.get("title")
     question = Question(
-        _id(entry, where),
-        _text(entry, "question", where),
+        _id(entry, location),
+        _text(entry, "question", location),
         context,
         (),
         title if isinstance(title, str) and is_unicode(title) else "",
-        where,
+        location,
     )
     return check_answers(question, given, check)
 
 
-def _id(entry: Any, where: Where) -> str:
+def _id(entry: Any, location: Location) -> str:
     """A question's name, which some files give as a number."""
     found = entry.get("id")
-    return str(found) if isinstance(found, int) and not isinstance(found, bool) else _text(entry, "id", where)
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else _text(entry, "id", location)
 
 
-def _items(values: Any, name: str, where: Where) -> list[Any]:
+def _items(values: Any, name: str, location: Location) -> list[Any]:
     found = values.get(name) if isinstance(values, dict) else None
     if not isinstance(found, list):
-        raise XlmrError(f"{where}: has no list {name!r}", "the file must be shaped as SQuAD")
+        raise XlmrError(f"{location}: has no list {name!r}", "the file must be shaped as SQuAD")
     return found
 
 
-def _text(values: Any, name: str, where: Where) -> str:
+def _text(values: Any, name: str, location: Location) -> str:
     found = values.get(name) if isinstance(values, dict) else None
     if not isinstance(found, str) or not found.strip():
-        raise XlmrError(f"{where}: has no text {name!r}", "the file must be shaped as SQuAD")
+        raise XlmrError(f"{location}: has no text {name!r}", "the file must be shaped as SQuAD")
     if not is_unicode(found):
-        raise XlmrError(f"{where}: {name!r} holds half of a surrogate pair", "write the character in UTF-8")
+        raise XlmrError(f"{location}: {name!r} holds half of a surrogate pair", "write the character in UTF-8")
     return found
 
 

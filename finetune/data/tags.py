@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Literal, get_args
 
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from pipeline.errors import UsageError, XlmrError
 
 Scheme = Literal["iob", "bioes", "bilou", "plain"]
@@ -37,7 +37,7 @@ def are_spans(tags: Collection[str]) -> bool:
 
 
 def converted(
-    tags: Sequence[str], scheme: Scheme, places: Sequence[Where], labels: Sequence[str] | None = None
+    tags: Sequence[str], scheme: Scheme, places: Sequence[Location], labels: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     """Tags as a model learns them: of a scheme of spans in IOB2, plain ones as they are.
 
@@ -45,14 +45,14 @@ def converted(
     """
     found = tuple(tags) if scheme == "plain" else as_iob2(tags, scheme, places, labels)
     if labels is not None:
-        for tag, written, where in zip(found, tags, places, strict=True):
+        for tag, written, location in zip(found, tags, places, strict=True):
             if tag not in labels:
-                raise _unknown(written, labels, where)
+                raise _unknown(written, labels, location)
     return found
 
 
 def as_iob2(
-    tags: Sequence[str], scheme: Scheme, places: Sequence[Where], labels: Sequence[str] | None = None
+    tags: Sequence[str], scheme: Scheme, places: Sequence[Location], labels: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     """Tags of a scheme of spans as IOB2. After the end of a span (E-, L-, S-, U-) a new one begins, in any case.
 
@@ -60,14 +60,14 @@ def as_iob2(
     """
     found: list[str] = []
     open_kind = ""
-    for tag, where in zip(tags, places, strict=True):
+    for tag, location in zip(tags, places, strict=True):
         if tag == OUTSIDE:
             found.append(OUTSIDE)
             open_kind = ""
             continue
         match = _SPAN.fullmatch(tag)
         if match is None or match[1] not in LETTERS[scheme]:
-            raise _unknown(tag, labels or [OUTSIDE, *(f"{one}-KIND" for one in LETTERS[scheme])], where)
+            raise _unknown(tag, labels or [OUTSIDE, *(f"{one}-KIND" for one in LETTERS[scheme])], location)
         letter, kind = match[1], match[2] or NO_KIND
         written = _ENDS.get(letter, letter)
         found.append(f"{written if open_kind == kind else 'B'}-{kind}")
@@ -103,5 +103,5 @@ def check_labels(labels: Sequence[str], scheme: str) -> None:
         )
 
 
-def _unknown(tag: str, known: Sequence[str], where: Where) -> XlmrError:
-    return XlmrError(f"{where}: tag {tag!r} is not known", f"tags are {', '.join(known)}")
+def _unknown(tag: str, known: Sequence[str], location: Location) -> XlmrError:
+    return XlmrError(f"{location}: tag {tag!r} is not known", f"tags are {', '.join(known)}")

@@ -6,7 +6,7 @@ For translate-test the dev and test texts are machine translations to English, b
 from __future__ import annotations
 
 from finetune.data.content import read_text
-from finetune.data.examples import Classification, TaskData, Where
+from finetune.data.examples import Classification, Location, TaskData
 from finetune.data.files import Files, ask_languages, languages_asked, need_file, split_files
 from finetune.data.rows import cell, known_label, tab_rows
 from finetune.data.settings import TaskSettings
@@ -54,10 +54,12 @@ def read_training(address: str) -> list[Classification]:
     """A training file: premise, hypo, label."""
     found = []
     for row, values in tab_rows(address, read_text(address)):
-        where = Where(address, row)
-        premise, hypothesis = (cell(values, column, where, empty=True) for column in ("premise", "hypo"))
+        location = Location(address, row)
+        premise, hypothesis = (cell(values, column, location, empty=True) for column in ("premise", "hypo"))
         found.append(
-            Classification(str(row - 1), premise, hypothesis, _label(cell(values, "label", where), where), where)
+            Classification(
+                str(row - 1), premise, hypothesis, _label(cell(values, "label", location), location), location
+            )
         )
     return _some(found, address)
 
@@ -66,11 +68,11 @@ def read_evaluation(address: str) -> dict[str, list[Classification]]:
     """Language -> examples of a dev or test file: language, gold_label, sentence1, sentence2, pairID among others."""
     found: dict[str, list[Classification]] = {}
     for row, values in tab_rows(address, read_text(address)):
-        where = Where(address, row)
-        premise, hypothesis = (cell(values, column, where, empty=True) for column in ("sentence1", "sentence2"))
-        label = _label(cell(values, "gold_label", where), where)
-        example = Classification(str(values.get("pairID") or row), premise, hypothesis, label, where)
-        found.setdefault(cell(values, "language", where), []).append(example)
+        location = Location(address, row)
+        premise, hypothesis = (cell(values, column, location, empty=True) for column in ("sentence1", "sentence2"))
+        label = _label(cell(values, "gold_label", location), location)
+        example = Classification(str(values.get("pairID") or row), premise, hypothesis, label, location)
+        found.setdefault(cell(values, "language", location), []).append(example)
     if not found:
         raise XlmrError(f"{address}: holds no example", "check the file")
     return found
@@ -83,9 +85,9 @@ def _evaluation_file(settings: TaskSettings, split: str) -> str:
     return need_file(settings.folder, [f"{place}xnli.{split}.tsv" for place in ("", "XNLI-1.0/")], PUBLISHED)
 
 
-def _label(label: str, where: Where) -> str:
+def _label(label: str, location: Location) -> str:
     label = label.strip()
-    return known_label(OTHER_NAMES.get(label, label), LABELS, where)
+    return known_label(OTHER_NAMES.get(label, label), LABELS, location)
 
 
 def _some(found: list[Classification], address: str) -> list[Classification]:

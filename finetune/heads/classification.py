@@ -36,14 +36,14 @@ class SequenceClassifier(nn.Module):
         self.encoder = encoder
         self.head = ClassificationHead(encoder.config, classes, dropout)
 
-    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Ids [batch, length] -> scores [batch, classes]; ``keep`` is False at padding."""
-        scores: Tensor = self.head(self.encoder(ids, keep))
+    def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Ids [batch, length] -> scores [batch, classes]; ``attention_mask`` is False at padding."""
+        scores: Tensor = self.head(self.encoder(ids, attention_mask))
         return scores
 
 
-class PieceHead(nn.Module):
-    """dropout → out, on the vector of each piece: tags, or the first and last piece of an answer (no dropout there)."""
+class TokenHead(nn.Module):
+    """dropout → out, on the vector of each token: tags, or the first and last token of an answer (no dropout there)."""
 
     def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
         super().__init__()
@@ -57,17 +57,17 @@ class PieceHead(nn.Module):
         return scores
 
 
-class PieceClassifier(nn.Module):
-    """An encoder with a head on every piece. No CRF (XLM-R, section 5.2)."""
+class TokenClassifier(nn.Module):
+    """An encoder with a head on every token. No CRF (XLM-R, section 5.2)."""
 
     def __init__(self, encoder: Encoder, classes: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = PieceHead(encoder.config, classes, dropout)
+        self.head = TokenHead(encoder.config, classes, dropout)
 
-    def forward(self, ids: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Ids [batch, length] -> scores [batch, length, classes]; ``keep`` is False at padding."""
-        scores: Tensor = self.head(self.encoder(ids, keep))
+    def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Ids [batch, length] -> scores [batch, length, classes]; ``attention_mask`` is False at padding."""
+        scores: Tensor = self.head(self.encoder(ids, attention_mask))
         return scores
 
 

@@ -1,4 +1,4 @@
-"""Texts as pieces, tokenised once and shared by all runs: rows of ids, stored flat, with what each is to be told as.
+"""Texts as tokens, tokenised once and shared by all runs: rows of ids, stored flat, with their labels.
 
 A row is what the model reads at once: a text, a pair of texts, a part of a sentence, or a window over a context.
 """
@@ -21,7 +21,7 @@ from tokenizer.pieces import BOS, EOS, PAD, UNK, Ids, Tokenizer
 ENCODED = "encoded.npz"
 
 IGNORED = -100
-"""Target of a piece that is not judged: PyTorch's own number for it."""
+"""Target of a token that is not judged: PyTorch's own number for it."""
 
 Rows = NDArray[np.int64]
 Numbers = NDArray[np.int64] | NDArray[np.float32]
@@ -29,17 +29,17 @@ Numbers = NDArray[np.int64] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One file's rows. ``pieces`` is flat, row i is pieces[offsets[i]:offsets[i + 1]].
+    """One file's rows. ``tokens`` is flat, row i is tokens[offsets[i]:offsets[i + 1]].
 
-    ``targets``  of each row (a class, a value, or a first and a last piece), or of each piece, flat like ``pieces``.
+    ``labels``  of each row (a class, a value, or a first and a last token), or of each token, flat like ``tokens``.
     ``examples`` number of the example that each row is from; rows of one example stand together.
-    ``places``   flat like ``pieces``: which word begins there, or which characters stand there; [0, …] where it does
+    ``places``   flat like ``tokens``: which word begins there, or which characters stand there; [0, …] where it does
                  not matter. −1 where nothing of that kind is.
     """
 
-    pieces: Ids
+    tokens: Ids
     offsets: Rows
-    targets: Numbers
+    labels: Numbers
     examples: Rows
     places: Rows
 
@@ -47,24 +47,24 @@ class Encoded:
     def of(
         cls,
         rows: Sequence[Ids],
-        targets: Numbers | Sequence[int],
+        labels: Numbers | Sequence[int],
         examples: Sequence[int] | None = None,
         places: Rows | None = None,
     ) -> Encoded:
-        """From the pieces of each row; without ``examples``, each row is one."""
-        offsets = np.cumsum([0, *(len(pieces) for pieces in rows)], dtype=np.int64)
+        """From the tokens of each row; without ``examples``, each row is one."""
+        offsets = np.cumsum([0, *(len(tokens) for tokens in rows)], dtype=np.int64)
         flat = np.concatenate(rows) if rows else np.empty(0, np.int32)
         origin = np.arange(len(rows)) if examples is None else np.array(examples, dtype=np.int64)
-        return cls(flat, offsets, np.asarray(targets), origin, np.empty(0, np.int64) if places is None else places)
+        return cls(flat, offsets, np.asarray(labels), origin, np.empty(0, np.int64) if places is None else places)
 
     @classmethod
     def joined(cls, parts: Sequence[Encoded]) -> Encoded:
         """The rows of all parts, one after the other; examples are numbered through."""
         before = np.cumsum([0, *(part.examples[-1] + 1 if len(part) else 0 for part in parts)])
         return cls(
-            np.concatenate([part.pieces for part in parts]),
+            np.concatenate([part.tokens for part in parts]),
             np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]),
-            np.concatenate([part.targets for part in parts]),
+            np.concatenate([part.labels for part in parts]),
             np.concatenate([part.examples + start for part, start in zip(parts, before, strict=False)]),
             np.concatenate([part.places for part in parts]),
         )
@@ -74,46 +74,46 @@ class Encoded:
 
     @property
     def lengths(self) -> Rows:
-        """Pieces of each row, <s> and </s> included."""
+        """Tokens of each row, <s> and </s> included."""
         return np.diff(self.offsets)
 
     @property
-    def by_piece(self) -> bool:
-        """Whether targets are of pieces: a row has two pieces at least, so the numbers cannot meet otherwise."""
-        return len(self.targets) == len(self.pieces) != len(self)
+    def by_token(self) -> bool:
+        """Whether targets are of tokens: a row has two tokens at least, so the numbers cannot meet otherwise."""
+        return len(self.labels) == len(self.tokens) != len(self)
 
     def batch(self, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Ids [rows, longest] int64 padded with <pad>, and where rows are; None where nothing was padded."""
-        keep, where = self.grid(rows)
-        ids = np.full(keep.shape, PAD, dtype=np.int64)
-        ids[keep] = self.pieces[where]
-        return sent(ids, device), None if keep.all() else sent(keep, device)
+        """Ids [rows, longest] int64 padded with <pad>, and their attention mask; None where nothing was padded."""
+        present, index = self.grid(rows)
+        ids = np.full(present.shape, PAD, dtype=np.int64)
+        ids[present] = self.tokens[index]
+        return sent(ids, device), None if present.all() else sent(present, device)
 
-    def batch_targets(self, rows: Rows, device: torch.device) -> Tensor:
-        """Targets of the rows; those of pieces are padded like ids, with IGNORED."""
-        if not self.by_piece:
-            return sent(self.targets[rows], device)
-        keep, where = self.grid(rows)
-        targets = np.full(keep.shape, IGNORED, dtype=np.int64)
-        targets[keep] = self.targets[where]
-        return sent(targets, device)
+    def batch_labels(self, rows: Rows, device: torch.device) -> Tensor:
+        """Targets of the rows; those of tokens are padded like ids, with IGNORED."""
+        if not self.by_token:
+            return sent(self.labels[rows], device)
+        present, index = self.grid(rows)
+        labels = np.full(present.shape, IGNORED, dtype=np.int64)
+        labels[present] = self.labels[index]
+        return sent(labels, device)
 
     def units(self, rows: Rows) -> int:
-        """What a mean loss over the rows is a mean over: pieces that are judged, or the rows themselves."""
-        return int((self.targets[self.grid(rows)[1]] != IGNORED).sum()) if self.by_piece else len(rows)
+        """What a mean loss over the rows is a mean over: tokens that are judged, or the rows themselves."""
+        return int((self.labels[self.grid(rows)[1]] != IGNORED).sum()) if self.by_token else len(rows)
 
     def grid(self, rows: Rows) -> tuple[NDArray[np.bool_], Rows]:
-        """Where in a padded batch pieces are [rows, longest], and which of the flat ones those are."""
+        """Where in a padded batch tokens are [rows, longest], and which of the flat ones those are."""
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
-        keep = steps < lengths[:, None]
-        return keep, (self.offsets[rows, None] + steps)[keep]
+        present = steps < lengths[:, None]
+        return present, (self.offsets[rows, None] + steps)[present]
 
 
 def encode_texts(texts: list[str], tokenizer: Tokenizer, longest: int, threads: int = 1) -> list[Ids]:
-    """Each text as <s> pieces </s>, at most ``longest`` in all."""
+    """Each text as <s> tokens </s>, at most ``longest`` in all."""
     found = tokenizer.encode_batch(texts, threads=threads)
-    return [row_of(pieces[: longest - 2]) for pieces in found]
+    return [row_of(tokens[: longest - 2]) for tokens in found]
 
 
 def encode_pairs(
@@ -148,13 +148,13 @@ def lengths_of_pair(first: int, second: int, most: int) -> tuple[int, int]:
 
 
 def counts_of(encoded: Encoded, longest: int) -> dict[str, int]:
-    """texts, rows, pieces without the special ones, unknown (pieces that are <unk>), full (rows of ``longest``)."""
-    special = (encoded.pieces == BOS) | (encoded.pieces == EOS)
+    """texts, rows, tokens without the special ones, unknown (tokens that are <unk>), full (rows of ``longest``)."""
+    special = (encoded.tokens == BOS) | (encoded.tokens == EOS)
     return {
         "texts": int(encoded.examples[-1]) + 1 if len(encoded) else 0,
         "rows": len(encoded),
-        "pieces": int((~special).sum()),
-        "unknown": int((encoded.pieces == UNK).sum()),
+        "tokens": int((~special).sum()),
+        "unknown": int((encoded.tokens == UNK).sum()),
         "full": int((encoded.lengths == longest).sum()),
     }
 

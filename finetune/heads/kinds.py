@@ -15,7 +15,7 @@ from torch import nn
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.tags import are_spans
-from finetune.heads.classification import PieceClassifier, SequenceClassifier
+from finetune.heads.classification import SequenceClassifier, TokenClassifier
 from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
 from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
 from finetune.heads.span import Answer, Windows, answers_of, encode_questions
@@ -64,7 +64,7 @@ class Kind(ABC):
 
     @property
     def outputs(self) -> int:
-        """Scores of a row or piece."""
+        """Scores of a row or token."""
         return len(self.labels)
 
     @property
@@ -130,8 +130,8 @@ class ClassificationKind(TextKind):
     def encode(self, examples: Sequence[Classification], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
         """Targets are classes."""
         place = {label: number for number, label in enumerate(self.labels)}
-        targets = np.array([place[example.label] for example in examples], np.int64)
-        return Encoded.of(self.rows(examples, tokenizer, threads), targets)
+        labels = np.array([place[example.label] for example in examples], np.int64)
+        return Encoded.of(self.rows(examples, tokenizer, threads), labels)
 
     def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
         """The likeliest label and its probability."""
@@ -176,8 +176,8 @@ class RegressionKind(TextKind):
 
     def encode(self, examples: Sequence[Regression], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
         """Targets are values."""
-        targets = np.array([example.value for example in examples], np.float32)
-        return Encoded.of(self.rows(examples, tokenizer, threads), targets)
+        labels = np.array([example.value for example in examples], np.float32)
+        return Encoded.of(self.rows(examples, tokenizer, threads), labels)
 
     def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
         """The value."""
@@ -210,15 +210,15 @@ class TaggingKind(Kind):
 
     @property
     def loss(self) -> Loss:
-        """Cross-entropy at first pieces."""
+        """Cross-entropy at first tokens."""
         return class_loss
 
     def model(self, encoder: Encoder, dropout: float) -> nn.Module:
-        """A head on every piece."""
-        return PieceClassifier(encoder, self.outputs, dropout)
+        """A head on every token."""
+        return TokenClassifier(encoder, self.outputs, dropout)
 
     def encode(self, examples: Sequence[Tagging], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are tags of first pieces."""
+        """Targets are tags of first tokens."""
         place = {label: number for number, label in enumerate(self.labels)}
         tags = [[place[tag] for tag in example.tags] for example in examples]
         return encode_sentences([one.words for one in examples], tags, tokenizer, self.recipe.longest, threads)
@@ -259,16 +259,16 @@ class SpanKind(Kind):
 
     @property
     def loss(self) -> Loss:
-        """Cross-entropy over a row's pieces."""
+        """Cross-entropy over a row's tokens."""
         return span_loss
 
     def model(self, encoder: Encoder, dropout: float) -> nn.Module:
-        """A head on every piece, without dropout, as in Hugging Face's and the papers' code."""
+        """A head on every token, without dropout, as in Hugging Face's and the papers' code."""
         del dropout
-        return PieceClassifier(encoder, 2, 0.0)
+        return TokenClassifier(encoder, 2, 0.0)
 
     def encode(self, examples: Sequence[Question], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are first and last pieces."""
+        """Targets are first and last tokens."""
         del threads  # characters are given one text at a time
         recipe = self.recipe
         return encode_questions(

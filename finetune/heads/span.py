@@ -21,7 +21,7 @@ Spans = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Windows:
-    """How a context is cut: rows of ``longest`` pieces, each beginning ``stride`` pieces after the one before."""
+    """How a context is cut: rows of ``longest`` tokens, each beginning ``stride`` tokens after the one before."""
 
     longest: int = 384
     stride: int = 128
@@ -45,47 +45,47 @@ class Answer:
 def encode_questions(
     questions: Sequence[str], contexts: Sequence[str], answers: Sequence[Spans], tokenizer: Tokenizer, windows: Windows
 ) -> Encoded:
-    """Rows <s> question </s></s> window </s>. The target is the first answer's first and last piece, or <s> twice.
+    """Rows <s> question </s></s> window </s>. The target is the first answer's first and last token, or <s> twice.
 
     <s> stands for "not in this window", as in the windows of BERT's and MLQA's code.
     """
     known: dict[str, tuple[Ids, Rows]] = {}
     asked = tokenizer.encode_batch(list(questions))
     rows: list[Ids] = []
-    targets: list[tuple[int, int]] = []
+    labels: list[tuple[int, int]] = []
     examples: list[int] = []
     places: list[Rows] = []
-    for number, (pieces, context, spans) in enumerate(zip(asked, contexts, answers, strict=True)):
+    for number, (tokens, context, spans) in enumerate(zip(asked, contexts, answers, strict=True)):
         if context not in known:
             known[context] = tokenizer.encode_with_offsets(context)
         ids, characters = known[context]
-        question = pieces[: windows.question]
+        question = tokens[: windows.question]
         before, space = len(question) + 3, windows.longest - len(question) - 4
-        first, last = pieces_of_span(characters, *spans[0]) if spans else (-1, -1)
+        first, last = tokens_of_span(characters, *spans[0]) if spans else (-1, -1)
         for start, end in window_borders(len(ids), space, windows.stride):
             rows.append(row_of(question, ids[start:end]))
             inside = start <= first <= last < end
-            targets.append((before + first - start, before + last - start) if inside else (0, 0))
+            labels.append((before + first - start, before + last - start) if inside else (0, 0))
             examples.append(number)
             none = np.full((before, 2), -1)
             places.append(np.concatenate([none, characters[start:end], none[:1]]))
     flat = np.concatenate(places) if places else np.empty((0, 2), np.int64)
-    return Encoded.of(rows, np.array(targets, np.int64).reshape(-1, 2), examples, flat)
+    return Encoded.of(rows, np.array(labels, np.int64).reshape(-1, 2), examples, flat)
 
 
-def window_borders(pieces: int, space: int, stride: int) -> Iterator[tuple[int, int]]:
-    """[start, end) of each window; the last one ends with the context. A context without pieces has one."""
+def window_borders(tokens: int, space: int, stride: int) -> Iterator[tuple[int, int]]:
+    """[start, end) of each window; the last one ends with the context. A context without tokens has one."""
     step = min(stride, space)  # nothing may be left out between two windows
-    for start in range(0, max(pieces, 1), step):
-        yield start, min(start + space, pieces)
-        if start + space >= pieces:
+    for start in range(0, max(tokens, 1), step):
+        yield start, min(start + space, tokens)
+        if start + space >= tokens:
             return
 
 
-def pieces_of_span(characters: Rows, start: int, end: int) -> tuple[int, int]:
-    """First and last piece that hold some of the characters [start, end); (−1, −1) where none does.
+def tokens_of_span(characters: Rows, start: int, end: int) -> tuple[int, int]:
+    """First and last token that hold some of the characters [start, end); (−1, −1) where none does.
 
-    ``characters`` [pieces, 2] are what each piece stands for; a piece may stand for nothing (a lone ▁).
+    ``characters`` [tokens, 2] are what each token stands for; a token may stand for nothing (a lone ▁).
     """
     holds = (characters[:, 0] < end) & (characters[:, 1] > start) & (characters[:, 0] < characters[:, 1])
     found = np.flatnonzero(holds)
@@ -93,9 +93,9 @@ def pieces_of_span(characters: Rows, start: int, end: int) -> tuple[int, int]:
 
 
 def answers_of(scores: Scores, encoded: Encoded, contexts: Sequence[str], longest: int = 30) -> list[Answer]:
-    """The best answer of at most ``longest`` pieces for each question, over all of its windows.
+    """The best answer of at most ``longest`` tokens for each question, over all of its windows.
 
-    ``scores`` [pieces, 2] lie like ``encoded.pieces``: of being an answer's first and last piece.
+    ``scores`` [tokens, 2] lie like ``encoded.tokens``: of being an answer's first and last token.
     """
     best = [Answer("", 0, 0, float("-inf")) for _ in contexts]
     for row, number in enumerate(encoded.examples):
@@ -112,15 +112,15 @@ def answers_of(scores: Scores, encoded: Encoded, contexts: Sequence[str], longes
 
 
 def best_span(scores: Scores, allowed: NDArray[np.bool_], longest: int) -> tuple[int, int, float] | None:
-    """(first, last, score) with the highest first + last score, of at most ``longest`` pieces; None where none is.
+    """(first, last, score) with the highest first + last score, of at most ``longest`` tokens; None where none is.
 
-    scores [pieces, 2]; both ends must be ``allowed`` [pieces]. Of equal ones the shortest, then the earliest.
+    scores [tokens, 2]; both ends must be ``allowed`` [tokens]. Of equal ones the shortest, then the earliest.
     """
     if not allowed.any():
         return None
     first = np.where(allowed, scores[:, 0], -np.inf)
     last = np.where(allowed, scores[:, 1], -np.inf)
     ends = np.concatenate([last, np.full(longest - 1, -np.inf, last.dtype)])
-    sums = first + np.lib.stride_tricks.sliding_window_view(ends, len(first))  # [width - 1, first]
-    width, start = np.unravel_index(int(sums.argmax()), sums.shape)
-    return int(start), int(start + width), float(sums[width, start])
+    sums = first + np.lib.stride_tricks.sliding_window_view(ends, len(first))  # [span - 1, first]
+    span, start = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(start), int(start + span), float(sums[span, start])

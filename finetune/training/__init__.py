@@ -1,1 +1,1 @@
-"""From examples to results: rows of pieces, the loop, and every run of a comparison with its baselines."""
+"""From examples to results: rows of tokens, the loop, and every run of a comparison with its baselines."""

@@ -164,7 +164,7 @@ def score_baselines(
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[int]]]:
     """Baseline -> language -> scores; and baseline -> [rows learnt from, of how many] where it was not all.
 
-    ``rows`` is the most that the slow ones learn from; 0: all. ``scored`` is told of each.
+    ``rows`` is the most that the slow ones learn from; 0: all. ``scored`` is called with each.
     """
     scores, learnt = {}, {}
     for name, baseline in baselines_of(kind.name).items():

@@ -15,12 +15,12 @@ Rows = NDArray[np.int64]
 
 def training_batches(lengths: Rows, size: int, seed: int, epoch: int) -> list[Rows]:
     """Rows of each batch, shuffled anew for each (seed, epoch). Every row comes once; the last batch may be short."""
-    chance = np.random.default_rng([seed, epoch])
-    order = chance.permutation(len(lengths))
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
     pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
     ordered = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
     batches = list(_cut(ordered, size))
-    return [batches[number] for number in chance.permutation(len(batches))]
+    return [batches[number] for number in rng.permutation(len(batches))]
 
 
 def evaluation_batches(lengths: Rows, size: int) -> list[Rows]:

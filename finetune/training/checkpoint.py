@@ -1,4 +1,4 @@
-"""What a run that was interrupted goes on from: weights, Adam's state, chance, and the epochs so far, in one file."""
+"""What an interrupted run resumes from: weights, Adam's state, random state, and the epochs so far, in one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.storage import publish
 NOT_WHOLE = (SafetensorError, OSError, KeyError, TypeError, ValueError)
 """What reading a file raises whose header is damaged, or says nothing of epochs."""
 
-MODEL, BEST, ADAM, CHANCE = "model/", "best/", "adam/", "chance/"
+MODEL, BEST, ADAM, RNG = "model/", "best/", "adam/", "rng/"
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def save_state(
     tensors = {f"{ADAM}{number}/{name}": value for number, found in adam.items() for name, value in found.items()}
     tensors |= {f"{MODEL}{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"{BEST}{name}": value for name, value in weights.items()}
-    tensors[f"{CHANCE}cpu"] = torch.get_rng_state()
+    tensors[f"{RNG}cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
-        tensors[f"{CHANCE}cuda"] = torch.cuda.get_rng_state()
+        tensors[f"{RNG}cuda"] = torch.cuda.get_rng_state()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -94,9 +94,9 @@ def load_state(
     schedule.last_epoch = steps
     for group, rate, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         group["lr"] = rate * factor(steps)
-    torch.set_rng_state(tensors[f"{CHANCE}cpu"])
-    if f"{CHANCE}cuda" in tensors and device.type == "cuda":
-        torch.cuda.set_rng_state(tensors[f"{CHANCE}cuda"])
+    torch.set_rng_state(tensors[f"{RNG}cpu"])
+    if f"{RNG}cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors[f"{RNG}cuda"])
     return State(history, _under(tensors, BEST))
 
 

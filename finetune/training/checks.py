@@ -46,7 +46,7 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
 def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
     if recipe.longest > most:
         raise XlmrError(
-            f"texts of {recipe.longest} pieces are asked for, the model reads {most}",
+            f"texts of {recipe.longest} tokens are asked for, the model reads {most}",
             f"set finetune.recipe.longest to {most} or less",
         )
     shared = recipe.tensor_parallel
@@ -57,7 +57,7 @@ def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
         )
     if kind == "span" and recipe.longest < recipe.longest_question + BESIDE_A_QUESTION:
         raise XlmrError(
-            f"windows of {recipe.longest} pieces leave no space beside questions of {recipe.longest_question}",
+            f"windows of {recipe.longest} tokens leave no space beside questions of {recipe.longest_question}",
             "set finetune.recipe.longest_question lower",
         )
 

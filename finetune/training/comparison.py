@@ -32,7 +32,7 @@ from pretrain.ranks.collectives import current_rank_group
 from tokenizer.pieces import Tokenizer
 
 MEASURED = 100
-"""Test examples of a language whose pieces and words are counted."""
+"""Test examples of a language whose tokens and words are counted."""
 
 Results = list[dict[str, Any]]
 """Of each run, what its results.json says."""
@@ -60,7 +60,7 @@ class Comparison:
 
     @cached_property
     def why_new_head(self) -> str:
-        """What is said of it where the runs begin with a new head; empty where they go on from the folder's."""
+        """What is said of it where the runs begin with a new head; empty where they start from the folder's."""
         return why_new_head(self.encoder, self.kind) if self.take_head else "finetune.encoder.head says so"
 
     def run(self, output: Path, context: Context) -> Counts:
@@ -72,8 +72,8 @@ class Comparison:
         context.log.event("head", stage=context.stage, taken=not self.why_new_head, why=self.why_new_head)
         results = self._fine_tune(output, context)
         kept = best_run(results, self.protocol.initialisations[0])["name"]
-        told = self._summary(results, files, kept) | self._baselines(context)
-        write_json(output / RESULTS, told | {"text": self._text(tokenizer)})
+        reported = self._summary(results, files, kept) | self._baselines(context)
+        write_json(output / RESULTS, reported | {"text": self._text(tokenizer)})
         write_predictions(self.data, self.kind, output, [one["name"] for one in results])
         _keep_model(output, kept, [one["name"] for one in results])
         return self._counts(results)
@@ -92,7 +92,7 @@ class Comparison:
         shards = {one.name: RunShard(one, *about, by_language, not self.why_new_head) for one in runs}
         rank_group = current_rank_group()
         if rank_group is None:
-            context.map_shards(fine_tune_shard, shards, at_once=runs_at_once(self.recipe.runs_on_a_gpu))
+            context.map_shards(fine_tune_shard, shards, at_once=runs_at_once(self.recipe.runs_per_gpu))
         else:
             fine_tune_by_all_ranks(rank_group, list(shards.values()), context)
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
@@ -154,14 +154,14 @@ class Comparison:
 
 
 def text_counts(kind: Kind, examples: Sequence[Any], tokenizer: Tokenizer) -> dict[str, int]:
-    """Pieces, words between white space and characters of some texts, none of them cut."""
+    """Tokens, words between white space and characters of some texts, none of them cut."""
     texts = [
         " ".join(value) if isinstance(value, list) else value
         for example in examples[:MEASURED]
         for value in kind.text(example).values()
     ]
     return {
-        "pieces": sum(map(len, tokenizer.encode_batch(texts))),
+        "tokens": sum(map(len, tokenizer.encode_batch(texts))),
         "words": sum(len(text.split()) for text in texts),
         "characters": sum(map(len, texts)),
     }

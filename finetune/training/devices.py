@@ -35,7 +35,7 @@ def runs_at_once(on_a_gpu: int) -> int | None:
 def limited_threads(threads: int) -> Iterator[None]:
     """PyTorch works with so many threads inside the block, and without denormal numbers.
 
-    Adam's means of pieces that are seen seldom become such, and they take a CPU a hundred times longer.
+    Adam's means of tokens that are seen seldom become such, and they take a CPU a hundred times longer.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

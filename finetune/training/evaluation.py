@@ -21,7 +21,7 @@ from pretrain.engine import choose_dtype
 EVALUATION_BATCH = 64
 
 PADDING = -1e4
-"""Score of a piece that is padding. Not −∞, whose gradient is no number."""
+"""Score of a token that is padding. Not −∞, whose gradient is no number."""
 
 Judge = Callable[[str, Scores], float]
 """(language of dev, scores of its rows) -> how good they are; higher is better."""
@@ -35,7 +35,7 @@ class Objective:
     judge: Judge
     at_best: Callable[[str], None] | None = None
     """Called with each language of dev whose score is better than in all epochs before, while the model is so. The
-    run then goes on as long as any language gains; without, as long as the mean does."""
+    run then continues as long as any language gains; without, as long as the mean does."""
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
 def scores_of(
     model: nn.Module, texts: Encoded, recipe: Recipe, loss: Loss | None = None, ranks: Ranks = ALONE
 ) -> tuple[Scores, float]:
-    """The model's scores, fp32, in the order of ``texts``: of each row, or of each piece. And the mean loss, or 0."""
+    """The model's scores, fp32, in the order of ``texts``: of each row, or of each token. And the mean loss, or 0."""
     device = next(model.parameters()).device
     model.eval()
     found: Scores | None = None
@@ -61,11 +61,11 @@ def scores_of(
     batches = list(evaluation_batches(texts.lengths, EVALUATION_BATCH))
     with torch.inference_mode():
         for rows in ranks.batches(batches):
-            ids, keep = texts.batch(rows, device)
-            scores = batch_scores(model, ids, keep, recipe)
+            ids, attention_mask = texts.batch(rows, device)
+            scores = batch_scores(model, ids, attention_mask, recipe)
             if loss is not None:
                 units = texts.units(rows)
-                lost += loss(scores, texts.batch_targets(rows, device)).item() * units if units else 0.0
+                lost += loss(scores, texts.batch_labels(rows, device)).item() * units if units else 0.0
                 judged += units
             found = _put(found, texts, rows, scores.cpu().numpy())
     assert found is not None, "there are texts"
@@ -73,24 +73,24 @@ def scores_of(
     return scores_found, float(sums[0] / max(sums[1], 1))
 
 
-def batch_scores(model: nn.Module, ids: Tensor, keep: Tensor | None, recipe: Recipe) -> Tensor:
-    """Scores of a padded batch, in fp32; those of padding are so low that no softmax over pieces sees them."""
+def batch_scores(model: nn.Module, ids: Tensor, attention_mask: Tensor | None, recipe: Recipe) -> Tensor:
+    """Scores of a padded batch, in fp32; those of padding are so low that no softmax over tokens sees them."""
     with _arithmetic(recipe, ids.device):
-        scores: Tensor = model(ids, keep).float()
-    if scores.dim() == 3 and keep is not None:
-        scores = scores.masked_fill(~keep[..., None], PADDING)
+        scores: Tensor = model(ids, attention_mask).float()
+    if scores.dim() == 3 and attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask[..., None], PADDING)
     return scores
 
 
 def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Scores:
-    by_piece = scores.ndim == 3
+    by_token = scores.ndim == 3
     if found is None:
-        found = np.zeros((len(texts.pieces) if by_piece else len(texts), scores.shape[-1]), np.float32)
-    if not by_piece:
+        found = np.zeros((len(texts.tokens) if by_token else len(texts), scores.shape[-1]), np.float32)
+    if not by_token:
         found[rows] = scores
     else:
-        keep, where = texts.grid(rows)
-        found[where] = scores[keep]
+        present, index = texts.grid(rows)
+        found[index] = scores[present]
     return found
 
 

@@ -1,4 +1,4 @@
-"""The fine-tuning loop: epochs of updates, each judged on dev, until none is better; the best one's weights are kept.
+"""The fine-tuning loop: epochs of steps, each judged on dev, until none is better; the best one's weights are kept.
 
 The same seed gives the same weights on the same machine and number of threads, interrupted or not.
 """
@@ -21,7 +21,7 @@ from finetune.training.checkpoint import State, epochs_in, load_state, on_the_cp
 from finetune.training.epochs import Epoch, Outcome, best_epoch, gained, last_gain
 from finetune.training.evaluation import Objective, evaluate
 from finetune.training.ranks import ALONE, Ranks
-from finetune.training.updates import Updates
+from finetune.training.trainer import Trainer
 from pipeline.errors import XlmrError
 from pipeline.notes import note
 
@@ -35,7 +35,7 @@ class Setting:
     name: str = ""
     """What it is called where it says how far it is."""
     checkpoint: Path | None = None
-    """Where an interrupted run goes on from, epoch by epoch; nothing is kept without."""
+    """What an interrupted run resumes from, epoch by epoch; nothing is kept without."""
 
 
 class Loop:
@@ -53,15 +53,15 @@ class Loop:
         Errors: XlmrError when the loss is no number.
         """
         recipe, setting = self._recipe, self._setting
-        size = recipe.updates_an_epoch or -(-len(train) // recipe.batch)
+        size = recipe.steps_per_epoch or -(-len(train) // recipe.batch)
         torch.manual_seed(self._ranks.seed(setting.seed))  # dropout
-        updates = Updates(
+        trainer = Trainer(
             self._model, recipe, self._objective.loss, setting.learning_rate, recipe.epochs * size, self._ranks
         )
-        history, weights = self._taken_up(updates)
+        history, weights = self._taken_up(trainer)
         batches = islice(_batches(train.lengths, recipe.batch, setting.seed), len(history) * size, None)
-        while self._goes_on(history):
-            train_loss = updates.make(train, self._told(islice(batches, size), size, history))
+        while self._continues(history):
+            train_loss = trainer.make(train, self._reported(islice(batches, size), size, history))
             last = Epoch(
                 len(history) + 1, train_loss, *evaluate(self._model, dev, recipe, self._objective, self._ranks)
             )
@@ -74,26 +74,26 @@ class Loop:
                 weights = on_the_cpu(self._model)
             if setting.checkpoint is not None:
                 epochs = [epoch.as_json() for epoch in history]
-                save_state(setting.checkpoint, self._model, updates.optimizer, epochs, weights)
+                save_state(setting.checkpoint, self._model, trainer.optimizer, epochs, weights)
         self._model.load_state_dict(weights)
         return Outcome(history, best_epoch(history))
 
-    def _taken_up(self, updates: Updates) -> tuple[list[Epoch], dict[str, Tensor]]:
+    def _taken_up(self, trainer: Trainer) -> tuple[list[Epoch], dict[str, Tensor]]:
         """The epochs before an interruption, if all ranks have the same, and the weights after the best of them."""
         path, device = self._setting.checkpoint, next(self._model.parameters()).device
         alike = self._ranks.agree(epochs_in(path), device)
-        state = load_state(path, self._model, updates.optimizer, updates.schedule) if alike else State()
+        state = load_state(path, self._model, trainer.optimizer, trainer.schedule) if alike else State()
         return [Epoch(**epoch) for epoch in state.history], state.weights
 
-    def _goes_on(self, history: list[Epoch]) -> bool:
+    def _continues(self, history: list[Epoch]) -> bool:
         without_gain = len(history) - last_gain(history, by_language=self._objective.at_best is not None)
         return len(history) < self._recipe.epochs and without_gain < self._recipe.patience
 
-    def _told(self, batches: Iterator[Rows], size: int, history: list[Epoch]) -> Iterator[Rows]:
+    def _reported(self, batches: Iterator[Rows], size: int, history: list[Epoch]) -> Iterator[Rows]:
         """The same batches; each says how far the run is."""
         best = f", best dev {max(epoch.dev_score for epoch in history):.3g}" if history else ""
         for number, rows in enumerate(batches, 1):
-            note(f"{self._setting.name} epoch {len(history) + 1}, update {number:,} of {size:,}{best}")
+            note(f"{self._setting.name} epoch {len(history) + 1}, step {number:,} of {size:,}{best}")
             yield rows
 
 

@@ -1,6 +1,6 @@
 """One run by several processes: tensors cut over some of them, batches and Adam's state over the others.
 
-Layers, cuts and groups are those of ``pretrain.parallel``; ZeRO is by whole tensors: each has one rank that updates it.
+Layers, cuts and groups are those of ``pretrain.parallel``; ZeRO is by whole tensors: each has one rank that steps it.
 Alone, everything here gives back what it got.
 """
 
@@ -64,12 +64,12 @@ class Ranks:
             yield (rows, texts.units(rows) / units) if len(rows) else (batch[:1], 0.0)
 
     def owned(self, model: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-        """Those of ``parameters`` that this rank updates."""
+        """Those of ``parameters`` that this rank steps."""
         owners = self._owners(model)
         return [parameter for parameter in parameters if owners[parameter] == self.data.rank or not self.zero]
 
     def watch_gradients(self, model: nn.Module) -> None:
-        """Under ZeRO-2, send each gradient to its owner, and let it go, as soon as it is there."""
+        """Under ZeRO-2, send each gradient to its owner, and free it, as soon as it is complete."""
         if self.zero == 2 and self.data.world > 1:
             for parameter, owner in self._owners(model).items():
                 parameter.register_post_accumulate_grad_hook(self._sender(owner))
@@ -81,7 +81,7 @@ class Ranks:
                 self.data.total(_gradient(parameter))
 
     @torch.no_grad()
-    def clip(self, model: nn.Module, most: float) -> None:
+    def clip_grad_norm(self, model: nn.Module, most: float) -> None:
         """Scale the gradient so that its norm, over all its parts, is at most ``most``."""
         if self.tensor.world == self.data.world == 1:
             nn.utils.clip_grad_norm_(model.parameters(), most)
@@ -100,7 +100,7 @@ class Ranks:
 
     @torch.no_grad()
     def spread(self, model: nn.Module) -> None:
-        """After an update: each parameter from its owner to all."""
+        """After a step: each parameter from its owner to all."""
         if self.zero and self.data.world > 1:
             for parameter, owner in self._owners(model).items():
                 dist.broadcast(parameter.detach(), self.data.ranks[owner], group=self.data.handle)

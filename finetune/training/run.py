@@ -35,7 +35,7 @@ SPLITS = ("train", "dev", "test")
 RESULTS, PREDICTED, MODEL, RUNS = "results.json", "predicted.json", "model", "runs"
 CHECKPOINTS = "checkpoints"
 
-SMALLER = "lower finetune.recipe.micro_batch or runs_on_a_gpu, or set finetune.recipe.activation_checkpointing"
+SMALLER = "lower finetune.recipe.micro_batch or runs_per_gpu, or set finetune.recipe.activation_checkpointing"
 """What to do where a GPU's memory does not suffice."""
 
 
@@ -54,7 +54,7 @@ class RunShard:
     by_language: bool = False
     """Whether each language is tested at the epoch with its own best dev score."""
     head: bool = False
-    """Whether a run from the pretrained encoder goes on from the head in its folder too."""
+    """Whether a run from the pretrained encoder starts from the head in its folder too."""
 
     @property
     def done(self) -> bool:
@@ -118,7 +118,7 @@ class _FineTuning:
         return {language: read_json(self._kept(language)) for language in self._test} if self._ranks.first else {}
 
     def results(self, outcome: Outcome, predictions: Mapping[str, list[Prediction]]) -> dict[str, Any]:
-        """What is told of the run: its settings, its epochs, and the scores by language."""
+        """What is reported of the run: its settings, its epochs, and the scores by language."""
         best = {k: value for k, value in outcome.best.as_json().items() if k not in {"train_loss", "dev_scores"}}
         tests = self._held_out["test"]
         results = asdict(self._run) | {

@@ -302,7 +302,7 @@ def test_a_card_that_says_nothing_is_left_out(tmp_path, content):
 
 def test_pieces_are_those_of_the_encoded_corpus(tmp_path):
     outputs = made_corpus.make_run(tmp_path)
-    encoded = {"en": {"train": {"pieces": 40}, "validation": {"pieces": 2}}}
+    encoded = {"en": {"train": {"tokens": 40}, "validation": {"tokens": 2}}}
     write_json(tmp_path / "encoded/sequences.json", {"languages": encoded})
     page = str(sections(outputs | {"tokenizer.encode": tmp_path / "encoded"})[0].body)
     head = cells(page, "language")[0]

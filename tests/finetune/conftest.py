@@ -1,4 +1,4 @@
-"""A tiny pretrained folder, made in a second: real pieces of real help pages, weights never trained."""
+"""A tiny pretrained folder, made in a second: real tokens of real help pages, weights never trained."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts = [json.loads(line)["text"] for line in handle]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts[:60]),
-        model_prefix=str(folder / "pieces"),
+        model_prefix=str(folder / "tokens"),
         vocab_size=300,
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
     )
     torch.manual_seed(7)
-    size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model")).vocab_size() + 2
+    size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokens.model")).vocab_size() + 2
     config = ModelConfig(
         size,
         num_hidden_layers=2,
@@ -49,7 +49,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=64,
         max_position_embeddings=66,
     )
-    save_model(MaskedLanguageModel(config), folder, folder / "pieces.model")
+    save_model(MaskedLanguageModel(config), folder, folder / "tokens.model")
     return folder
 
 

@@ -36,19 +36,19 @@ def results() -> dict[str, Any]:
         }
     ]
     text = {
-        "de": {"pieces": 30, "words": 20, "characters": 100},
-        "ja": {"pieces": 30, "words": 2, "characters": 80},
+        "de": {"tokens": 30, "words": 20, "characters": 100},
+        "ja": {"tokens": 30, "words": 2, "characters": 80},
     }
     return {"metric": "accuracy", "trained_on": ["en"], "runs": runs, "text": text}
 
 
 def test_loss_is_to_the_language_trained_on() -> None:
-    seen = {"de": {"train": {"pieces": 900}}, "zh-Hans": {"train": {"pieces": 5}}, "zh-Hant": {"train": {"pieces": 6}}}
+    seen = {"de": {"train": {"tokens": 900}}, "zh-Hans": {"train": {"tokens": 5}}, "zh-Hant": {"train": {"tokens": 6}}}
     found = transfers(results(), seen)
     assert [one.language for one in found] == ["de", "zh", "ja"]
     assert [one.gap for one in found] == pytest.approx([0.1, 0.4, 0.6])
     assert [one.seen for one in found] == [900, 11, 0]
-    assert [one.pieces_a_word for one in found] == [1.5, None, None], "ja is written without spaces, zh not measured"
+    assert [one.tokens_per_word for one in found] == [1.5, None, None], "ja is written without spaces, zh not measured"
     assert {one.seen for one in transfers(results(), {})} == {None}
     assert transfers(results() | {"trained_on": ["fr"]}, seen) == [], "nothing to lose to"
     body = gap_part(found)
@@ -56,7 +56,7 @@ def test_loss_is_to_the_language_trained_on() -> None:
     assert "<svg" in body
 
 
-def test_correlation_is_told_of_enough_that_vary() -> None:
+def test_a_correlation_needs_enough_that_vary() -> None:
     pairs = [(float(n), -float(n * n)) for n in range(6)]
     assert correlation([*pairs, (None, 9.0)]) == (pytest.approx(-1.0), 6)
     assert correlation(pairs[:4]) is None

@@ -155,7 +155,7 @@ def test_the_line_names_file_and_key(
         load_fine_tuned(folder)
 
 
-def test_a_checkpoint_of_before_epsilon_was_told(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_checkpoint_of_before_epsilon_was_recorded(folders: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(folders["checkpoint"], tmp_path / "checkpoint")
     record = json.loads((tmp_path / "checkpoint" / RECORD).read_text())
     del record["architecture"]["layer_norm_eps"]

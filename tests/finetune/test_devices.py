@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from finetune_ranks import tiny_task
-from told_by_workers import tell_worker
+from reported_by_workers import tell_worker
 from torch import distributed
 
 from finetune.protocol import Run
@@ -76,7 +76,7 @@ def test_no_more_runs_than_gpus(
 
     context = context_of(tmp_path / "out", workers=8)
     context.map_shards = asked  # type: ignore[method-assign]
-    recipe = Recipe(longest=24, runs_on_a_gpu=on_a_gpu)
+    recipe = Recipe(longest=24, runs_per_gpu=on_a_gpu)
     with pytest.raises(StopHereError):
         comparison.Comparison(tiny_task("tagging"), recipe, comparison.Protocol(), export).run(
             tmp_path / "out", context
@@ -99,7 +99,7 @@ def test_all_runs_of_a_comparison_share_their_groups(monkeypatch: pytest.MonkeyP
         for seed in (1, 2, 3)
     ]
     again = [collectives._shard_of(collectives._described(one)) for one in shards]
-    assert [one.head for one in again] == [False, True, False], "the other ranks are told all of a run"
+    assert [one.head for one in again] == [False, True, False], "the other ranks get all of a run"
     collectives.take_part({"shards": [collectives._described(one) for one in shards]}, SimpleNamespace(rank=1, world=4))  # type: ignore[arg-type]
     assert len(done) == 3
     assert all(ranks is done[0] for ranks in done)

@@ -23,7 +23,7 @@ from finetune.task_report import rows_line
 from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
-from finetune.training.updates import rate_factor
+from finetune.training.trainer import rate_factor
 from tokenizer.folder import load_tokenizer
 
 CPU = torch.device("cpu")
@@ -83,17 +83,17 @@ def test_encoding_against_a_plain_twin(export: Path, tmp_path: Path) -> None:
     write_encoded({"test.en": encoded}, tmp_path / "encoded.npz")
     encoded = read_encoded(tmp_path / "encoded.npz")["test.en"]
     whole = [tokenizer.encode_batch([example.text])[0].tolist() for example in examples]
-    expected = [[0, *pieces[:10], 2] for pieces in whole]
-    ids, keep = encoded.batch(np.arange(8), CPU)
+    expected = [[0, *tokens[:10], 2] for tokens in whole]
+    ids, attention_mask = encoded.batch(np.arange(8), CPU)
     longest = max(map(len, expected))
     assert ids.tolist() == [row + [1] * (longest - len(row)) for row in expected]
-    assert keep is not None
-    assert keep.tolist() == [[place < len(row) for place in range(longest)] for row in expected]
-    assert [labels[n] for n in encoded.targets] == [example.label for example in examples]
+    assert attention_mask is not None
+    assert attention_mask.tolist() == [[place < len(row) for place in range(longest)] for row in expected]
+    assert [labels[n] for n in encoded.labels] == [example.label for example in examples]
     assert counts == {
         "texts": 8,
         "rows": 8,
-        "pieces": sum(map(len, expected)) - 16,
+        "tokens": sum(map(len, expected)) - 16,
         "unknown": sum(row.count(3) for row in expected),
         "full": sum(len(row) == 12 for row in expected),
     }
@@ -206,11 +206,11 @@ def test_fast_text_learns_from_no_more_than_it_is_given(monkeypatch: pytest.Monk
     monkeypatch.setattr(baselines, "baselines_of", lambda kind: made)
     train = [Classification(str(n), "t", None, "ab"[n % 2]) for n in range(1000)]
     kind = ClassificationKind(("a", "b"), Recipe())
-    scores, told = score_baselines(train, {"en": train[:4]}, kind, 100)
+    scores, reported = score_baselines(train, {"en": train[:4]}, kind, 100)
     assert learnt == {"majority": 1000, "fasttext": 100}
-    assert told == {"fasttext": [100, 1000]}
+    assert reported == {"fasttext": [100, 1000]}
     assert scores.keys() == made.keys()
-    assert rows_line({"baseline_rows": told}) == " The baseline fasttext is trained on 100 of 1,000 texts."
+    assert rows_line({"baseline_rows": reported}) == " The baseline fasttext is trained on 100 of 1,000 texts."
     for most in (0, 1000, 2000):
         assert score_baselines(train, {"en": train[:4]}, kind, most)[1] == {}
         assert learnt["fasttext"] == 1000

@@ -89,11 +89,11 @@ def test_baselines_can_be_left_out(
 ) -> None:
     monkeypatch.setattr(comparison, "score_baselines", None)
     output = tmp_path / "out"
-    update = {
+    step = {
         "protocol": Protocol(seeds=(1,), baselines=False),
         "recipe": stage_config.recipe.model_copy(update={"epochs": 1}),
     }
-    results = run_stage(stage_config.model_copy(update=update), export, output, context_of(output))
+    results = run_stage(stage_config.model_copy(update=step), export, output, context_of(output))
     assert (results["baselines"], "majority" in results) == ({}, False)
     (section,) = sections({"finetune.help_pages": output})
     assert "mean of 1 not trained on" in section.body
@@ -170,10 +170,10 @@ def test_predict_tool_and_hugging_face_agree_with_the_folder(
     classifier = load_fine_tuned(output / "model")
     theirs = XLMRobertaForSequenceClassification.from_pretrained(output / "model").eval()
     ids = torch.tensor([[0, 9, 20, 33, 2], [0, 12, 2, 1, 1]])
-    keep = ids.ne(1)
+    attention_mask = ids.ne(1)
     with torch.no_grad():
-        ours = classifier.model(ids, keep)
-        assert torch.allclose(ours, theirs(ids, attention_mask=keep.long()).logits, atol=1e-5)
+        ours = classifier.model(ids, attention_mask)
+        assert torch.allclose(ours, theirs(ids, attention_mask=attention_mask.long()).logits, atol=1e-5)
     assert theirs.config.id2label == {0: "drawing", 1: "letter", 2: "table"}
     with pytest.raises(UsageError, match="no text"):
         predictions_of([" "], output / "model")
@@ -202,11 +202,11 @@ def test_padding_changes_nothing(stage_config: HelpPagesConfig, export: Path) ->
     kind, encoded, _ = help_page_rows(stage_config, export)
     model = kind.model(load_encoder(export), 0.1)
     texts = encoded["test.de"]
-    together, _ = scores_of(model, texts, stage_config.recipe)
+    batched, _ = scores_of(model, texts, stage_config.recipe)
     with torch.no_grad():
         alone = torch.cat([model(*texts.batch(np.array([row]), torch.device("cpu"))) for row in range(len(texts))])
     assert len(set(texts.lengths.tolist())) > 1
-    assert np.allclose(together, alone.numpy(), atol=1e-6)
+    assert np.allclose(batched, alone.numpy(), atol=1e-6)
 
 
 def test_settings_that_do_not_fit_are_one_line(
@@ -214,7 +214,7 @@ def test_settings_that_do_not_fit_are_one_line(
 ) -> None:
     recipe = stage_config.recipe
     too_long = stage_config.model_copy(update={"recipe": recipe.model_copy(update={"longest": 65})})
-    with pytest.raises(XlmrError, match="65 pieces are asked for, the model reads 64; set finetune"):
+    with pytest.raises(XlmrError, match="65 tokens are asked for, the model reads 64; set finetune"):
         run_stage(too_long, export, tmp_path, context_of(tmp_path))
     wild = stage_config.model_copy(update={"recipe": recipe.model_copy(update={"learning_rates": (1e30,)})})
     with pytest.raises(XlmrError, match=r"the loss is .* in epoch \d; try a lower|the loss is .* in epoch"):
@@ -223,8 +223,8 @@ def test_settings_that_do_not_fit_are_one_line(
 
 def test_best_epoch_is_kept_and_patience_ends_the_run(stage_config: HelpPagesConfig, export: Path) -> None:
     kind, encoded, _ = help_page_rows(stage_config, export)
-    wrong = (encoded["dev.en"].targets + 1) % 3  # learning makes it worse
-    dev = {"en": replace(encoded["dev.en"], targets=wrong)}
+    wrong = (encoded["dev.en"].labels + 1) % 3  # learning makes it worse
+    dev = {"en": replace(encoded["dev.en"], labels=wrong)}
     recipe = Recipe(longest=16, batch=8, epochs=9, patience=2, dtype="fp32")
     objective = Objective(kind.loss, lambda language, scores: float((scores.argmax(1) == wrong).mean()))
     torch.manual_seed(1)
@@ -236,13 +236,13 @@ def test_best_epoch_is_kept_and_patience_ends_the_run(stage_config: HelpPagesCon
     assert evaluate(model, dev, recipe, objective) == (best.dev_loss, best.dev_score, {"en": best.dev_score})
 
 
-@pytest.mark.parametrize("updates", [0, 7])
+@pytest.mark.parametrize("steps", [0, 7])
 def test_interrupted_run_ends_with_the_same_weights(
-    export: Path, stage_config: HelpPagesConfig, tmp_path: Path, updates: int
+    export: Path, stage_config: HelpPagesConfig, tmp_path: Path, steps: int
 ) -> None:
     kind, encoded, _ = help_page_rows(stage_config, export)
     dev = {"en": encoded["dev.en"]}
-    recipe = stage_config.recipe.model_copy(update={"epochs": 4, "batch": 16, "updates_an_epoch": updates})
+    recipe = stage_config.recipe.model_copy(update={"epochs": 4, "batch": 16, "steps_per_epoch": steps})
     stop_after = 100
 
     def judge(language: str, scores: Any) -> float:
@@ -250,7 +250,7 @@ def test_interrupted_run_ends_with_the_same_weights(
         if stop_after == 0:
             raise KeyboardInterrupt
         stop_after -= 1
-        return float((scores.argmax(1) == encoded["dev.en"].targets).mean())
+        return float((scores.argmax(1) == encoded["dev.en"].labels).mean())
 
     def run(checkpoint: Path | None) -> tuple[Outcome, dict[str, torch.Tensor]]:
         torch.manual_seed(1)

@@ -86,7 +86,7 @@ def test_a_folder_with_tokenizer_json_alone_and_added_tokens(
     ids = agrees_with_transformers(folder, TEXT)
     assert ids == theirs(TEXT)["input_ids"]
     assert {size, size + 1} <= set(ids)
-    seen = np.concatenate([one.pieces for one in read_encoded(tmp_path / "out" / ENCODED).values()])
+    seen = np.concatenate([one.tokens for one in read_encoded(tmp_path / "out" / ENCODED).values()])
     assert {size, size + 1} <= set(seen.tolist()), "the training has seen the added tokens"
 
 
@@ -100,10 +100,10 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
         sentence_iterator=iter(["the dog and the cat go home"] * 9), model_writer=model, vocab_size=9,
         model_type="word", minloglevel=2,
     )  # fmt: skip
-    (tmp_path / "pieces.model").write_bytes(model.getvalue())
+    (tmp_path / "tokens.model").write_bytes(model.getvalue())
     save_model(
         MaskedLanguageModel(ModelConfig(11, 1, 8, 1, 8, max_position_embeddings=66)),
-        tmp_path / "encoder", tmp_path / "pieces.model",
+        tmp_path / "encoder", tmp_path / "tokens.model",
     )  # fmt: skip
 
     def never(*_: object) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
-from finetune.data.examples import Classification, Question, Regression, Tagging, Where
+from finetune.data.examples import Classification, Location, Question, Regression, Tagging
 from finetune.data.reading import read_task, task_files
 from finetune.data.settings import GLUE, TaskSettings
 from finetune.data.tags import as_iob2
@@ -62,7 +62,7 @@ def test_xnli(xnli: Path) -> None:
     ]
     assert task.train["en"] == task.train["fr"] == expected
     assert task.test["en"] == [Classification("7", "en «1»", "en 2", "neutral")] * 2
-    assert str(task.test["en"][1].where).endswith("XNLI-1.0/xnli.test.tsv, row 5")
+    assert str(task.test["en"][1].location).endswith("XNLI-1.0/xnli.test.tsv, row 5")
 
 
 def test_xnli_translate_test_keeps_the_language_of_origin(xnli: Path) -> None:
@@ -126,7 +126,7 @@ def test_conll_of_four_languages(conll: Path) -> None:
     words = ("EU", "German", "Germany", "France", "in", "Bonn")
     assert task.dev["en"] == [Tagging("1", words, ("B-ORG", "B-MISC", "B-LOC", "B-LOC", "O", "B-LOC"))]
     assert task.test["de"] == [Tagging("1", ("Ärzte", "Bonn"), ("B-ORG", "B-LOC"))]
-    assert str(task.train["es"][1].where).endswith("esp.train, row 6")
+    assert str(task.train["es"][1].location).endswith("esp.train, row 6")
 
 
 def test_conll_converted_to_utf8_and_compressed_reads_the_same(conll: Path) -> None:
@@ -175,7 +175,7 @@ def test_wikiann(tmp_path: Path) -> None:
 
 
 def iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    return as_iob2(tags, "iob", [Where("f", 1)] * len(tags))
+    return as_iob2(tags, "iob", [Location("f", 1)] * len(tags))
 
 
 def test_iob1_by_hand() -> None:

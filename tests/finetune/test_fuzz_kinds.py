@@ -1,4 +1,4 @@
-"""The kinds of damaged input that benchmarks/fuzz_inputs.py takes for as long as it is told: a few of each."""
+"""The kinds of damaged input that benchmarks/fuzz_inputs.py takes for as long as it is asked to: a few of each."""
 
 from __future__ import annotations
 

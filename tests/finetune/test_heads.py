@@ -84,10 +84,10 @@ def test_logits_equal_hugging_face_both_ways(name: str, encoder: Encoder, export
     assert theirs.config.architectures == [stem + kind.suffix]
 
     encoded = kind.encode(examples_of(name), load_tokenizer(export))
-    ids, keep = encoded.batch(np.arange(len(encoded)), torch.device("cpu"))
-    mask = torch.ones_like(ids) if keep is None else keep.long()
+    ids, attention_mask = encoded.batch(np.arange(len(encoded)), torch.device("cpu"))
+    mask = torch.ones_like(ids) if attention_mask is None else attention_mask.long()
     with torch.no_grad():
-        ours, found = model(ids, keep), theirs(ids, attention_mask=mask)
+        ours, found = model(ids, attention_mask), theirs(ids, attention_mask=mask)
         logits = torch.stack([found.start_logits, found.end_logits], -1) if name == "span" else found.logits
     read = mask.bool() if ours.dim() == 3 else slice(None)
     assert torch.allclose(ours[read], logits[read], atol=5e-5)
@@ -97,7 +97,7 @@ def test_logits_equal_hugging_face_both_ways(name: str, encoder: Encoder, export
     (tmp_path / "theirs" / "sentencepiece.bpe.model").write_bytes((export / "sentencepiece.bpe.model").read_bytes())
     again = load_fine_tuned(tmp_path / "theirs")
     with torch.no_grad():
-        assert torch.allclose(again.model(ids, keep)[read], logits[read], atol=5e-5)
+        assert torch.allclose(again.model(ids, attention_mask)[read], logits[read], atol=5e-5)
     assert (again.kind.name, again.kind.labels, again.kind.recipe.stride) == (name, kind.labels, 12)
 
 
@@ -110,12 +110,12 @@ def test_losses_equal_hugging_face(name: str, export: Path, tmp_path: Path) -> N
     encoded = kind.encode(examples_of(name), load_tokenizer(export))
     rows = np.flatnonzero(encoded.lengths == encoded.lengths.max())  # no padding: theirs counts it in the softmax
     ids, _ = encoded.batch(rows, torch.device("cpu"))
-    targets = encoded.batch_targets(rows, torch.device("cpu"))
+    labels = encoded.batch_labels(rows, torch.device("cpu"))
     if name == "span":
-        theirs_loss = theirs(ids, start_positions=targets[:, 0], end_positions=targets[:, 1]).loss
+        theirs_loss = theirs(ids, start_positions=labels[:, 0], end_positions=labels[:, 1]).loss
     else:
-        theirs_loss = theirs(ids, labels=targets).loss
-    assert kind.loss(model(ids), targets).item() == pytest.approx(theirs_loss.item(), rel=1e-5)
+        theirs_loss = theirs(ids, labels=labels).loss
+    assert kind.loss(model(ids), labels).item() == pytest.approx(theirs_loss.item(), rel=1e-5)
 
 
 def saved(name: str, export: Path, folder: Path) -> Kind:
@@ -160,13 +160,13 @@ def test_token_classification_pipeline_says_what_predict_says(export: Path, tmp_
     theirs = pipeline("token-classification", model=str(tmp_path), aggregation_strategy="first")(text)
     (said,), _ = predictions_of([text], tmp_path)
     of_words = ["O"] * len(text.split())
-    for group in theirs:  # of first pieces, joined to names: only whether a word is in one is left
+    for group in theirs:  # of first tokens, joined to names: only whether a word is in one is left
         for place, word in enumerate(text.split()):
             at = text.index(word)
             if group["start"] <= at < group["end"]:
                 of_words[place] = group["entity_group"]
     assert of_words == [tag.rpartition("-")[2] for tag in said["predicted"]]
-    assert set(of_words) != {"O"}, "something must be told apart"
+    assert set(of_words) != {"O"}, "the scores must differ"
 
 
 def test_answers_equal_a_plain_search_over_hugging_face_scores(export: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_pair_lengths(first: int, second: int, most: int) -> None:
     assert 0 <= two <= second
     assert one + two == min(first + second, most)
     if one < first:
-        assert one >= two - 1, "only the longer is cut; of halves, one may have the odd piece more"
+        assert one >= two - 1, "only the longer is cut; of halves, one may have the odd token more"
     if two < second:
         assert two >= one - 1
 
@@ -267,7 +267,7 @@ def test_losses_by_hand() -> None:
     assert class_loss(scores, tags).item() == pytest.approx(only.item() / 2)
 
 
-def test_scores_of_pieces_lie_like_the_pieces(export: Path) -> None:
+def test_scores_of_tokens_lie_like_the_tokens(export: Path) -> None:
     kind = KINDS["tagging"](LABELS["tagging"], RECIPE)
     torch.manual_seed(2)
     model = kind.model(load_encoder(export), 0.0).eval()
@@ -278,10 +278,8 @@ def test_scores_of_pieces_lie_like_the_pieces(export: Path) -> None:
         for row in range(len(encoded)):
             ids, _ = encoded.batch(np.array([row]), torch.device("cpu"))
             alone.append(model(ids)[0])
-            targets = encoded.batch_targets(np.array([row]), torch.device("cpu"))[0]
-            judged += torch.nn.functional.cross_entropy(alone[-1], targets, reduction="none")[
-                targets != IGNORED
-            ].tolist()
+            labels = encoded.batch_labels(np.array([row]), torch.device("cpu"))[0]
+            judged += torch.nn.functional.cross_entropy(alone[-1], labels, reduction="none")[labels != IGNORED].tolist()
     assert len(set(encoded.lengths.tolist())) > 1
     assert np.allclose(found, torch.cat(alone).numpy(), atol=1e-5)
     assert loss == pytest.approx(np.mean(judged), rel=1e-5)

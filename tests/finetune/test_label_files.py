@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_files import problem
 
-from finetune.data.examples import Tagging, Where
+from finetune.data.examples import Location, Tagging
 from finetune.data.reading import read_task
 from finetune.data.settings import OwnTask, TaskSettings
 from finetune.data.tags import as_iob2, scheme_of
@@ -104,7 +104,7 @@ def test_scores_equal_seqeval_in_strict_mode(drawn: list[list[tuple[str, str]]])
     ]
     for scheme, theirs, letters in (("bioes", schemes.IOBES, "BIES"), ("bilou", schemes.BILOU, "BILU")):
         spelt = [[[_letter(tag, letters) for tag in one] for one in some] for some in (gold, said)]
-        ours = [[as_iob2(one, scheme, [Where("f", 1)] * len(one)) for one in some] for some in spelt]  # type: ignore[arg-type]
+        ours = [[as_iob2(one, scheme, [Location("f", 1)] * len(one)) for one in some] for some in spelt]  # type: ignore[arg-type]
         strict = metrics.f1_score(*spelt, mode="strict", scheme=theirs, zero_division=0)
         assert span_scores(*ours).f1 / 100 == pytest.approx(strict)
         in_iob2 = [[list(one) for one in some] for some in ours]

@@ -67,7 +67,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 Read = TypeVar("Read")
 Damage = Callable[[bytes], bytes]
-PIECES = [
+FRAGMENTS = [
     b"\t",
     b"\n",
     b"\r",
@@ -90,7 +90,7 @@ def damages(draw: st.DrawFn) -> Damage:
     """A byte changed, a part cut out or said twice, something put in, or the end cut off."""
     kind = draw(st.sampled_from(["change", "cut", "twice", "put", "end", "none"]))
     place, length = draw(st.floats(0, 1)), draw(st.integers(1, 40))
-    value = draw(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=3))
+    value = draw(st.sampled_from(FRAGMENTS) | st.binary(min_size=1, max_size=3))
 
     def damage(content: bytes) -> bytes:
         at = int(place * len(content))

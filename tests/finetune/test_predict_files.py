@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetune.data.examples import Where
+from finetune.data.examples import Location
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
 from finetune.predict import predict, predictions_of
@@ -65,7 +65,7 @@ def test_rows_come_in_blocks_with_their_numbers(name: str, tmp_path: Path) -> No
     assert len(blocks) > 2
     assert [dict(row.values) for block in blocks for row in block] == rows
     first, step = {"in.tsv": (2, 1), "in.csv": (2, 2)}.get(name, (1, 1))
-    assert [row.where.row for block in blocks for row in block] == [first + step * n for n in range(7)]
+    assert [row.location.row for block in blocks for row in block] == [first + step * n for n in range(7)]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_the_command_line_takes_a_hyphen_for_standard_input(
 
 def test_a_tab_in_an_answer_does_not_break_a_table(tmp_path: Path) -> None:
     with writer(str(tmp_path / "out.tsv")) as write:
-        write([Row(Where("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
+        write([Row(Location("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
     assert (tmp_path / "out.tsv").read_text() == 'text\tpredicted\terror\na b c\tsay "x"\t\n'
 
 
@@ -264,6 +264,6 @@ def test_model_goes_to_the_gpu(models: dict[str, Path], monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("given", [{"input": "x.tsv"}, {"output": "y.jsonl"}])
-def test_words_and_files_do_not_go_together(given: dict[str, str], models: dict[str, Path]) -> None:
+def test_words_and_files_exclude_each_other(given: dict[str, str], models: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match="--input"):
         predict("a text", model=models["tagging"], **given)

@@ -99,13 +99,13 @@ def test_every_protocol_is_a_configuration(name: str) -> None:
         assert config.task.name == protocol.task
         assert set(protocol.recipe.values) <= set(Recipe.model_fields)
         assert set(protocol.recipe.unpublished) - {"seeds"} <= set(Recipe.model_fields)
-        assert not set(protocol.recipe.unpublished) & set(protocol.recipe.values) - {"warmup"}
+        assert not set(protocol.recipe.unpublished) & set(protocol.recipe.values) - {"warmup_ratio"}
         assert config.task.translated_test == (protocol.plan is TRANSLATE_TEST)
 
 
 def test_known_values_of_the_papers() -> None:
     recipe = PROTOCOLS["xnli-transfer"].recipe
-    assert (recipe.values["batch"], recipe.values["updates_an_epoch"], recipe.values["patience"]) == (128, 5000, 5)
+    assert (recipe.values["batch"], recipe.values["steps_per_epoch"], recipe.values["patience"]) == (128, 5000, 5)
     assert sorted(recipe.values["learning_rates"]) == [2e-6, 5e-6, 7.5e-6, 1e-5]
     assert recipe.seeds == 5
     xl = PROTOCOLS["xl-xnli-transfer"]
@@ -115,7 +115,7 @@ def test_known_values_of_the_papers() -> None:
     glue = {name: PROTOCOLS[f"glue-{name}"].recipe.values for name in ("mnli", "mrpc", "stsb")}
     assert [one["learning_rates"] for one in glue.values()] == [(1e-5,), (1e-5,), (2e-5,)]
     assert [one["batch"] for one in glue.values()] == [32, 16, 16]
-    assert all((one["epochs"], one["warmup"], one["weight_decay"]) == (10, 0.06, 0.1) for one in glue.values())
+    assert all((one["epochs"], one["warmup_ratio"], one["weight_decay"]) == (10, 0.06, 0.1) for one in glue.values())
 
 
 def test_languages_are_those_that_the_files_have() -> None:

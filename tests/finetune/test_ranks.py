@@ -80,9 +80,9 @@ def test_parts_of_a_batch_and_recomputed_layers_change_nothing(
         recomputed.append(layer)
         return real(layer, *given, **named)
 
-    def watched(self: Any, ids: torch.Tensor, keep: Any = None) -> torch.Tensor:
+    def watched(self: Any, ids: torch.Tensor, attention_mask: Any = None) -> torch.Tensor:
         longest.append(len(ids) if self.training else 0)
-        return real_forward(self, ids, keep)
+        return real_forward(self, ids, attention_mask)
 
     monkeypatch.setattr(model_file, "checkpoint", counts)
     monkeypatch.setattr(model_file.Encoder, "forward", watched)
@@ -106,16 +106,16 @@ def test_parts_of_a_batch_and_recomputed_layers_change_nothing(
 def test_shares_of_all_ranks_and_parts_make_one(most: int) -> None:
     rows = [np.arange(2 + n % 4, dtype=np.int32) for n in range(7)]
     flat = np.concatenate(rows)
-    texts = Encoded.of(rows, np.where(flat > 0, flat.astype(np.int64), IGNORED))  # the first piece is not judged
-    assert texts.by_piece
+    texts = Encoded.of(rows, np.where(flat > 0, flat.astype(np.int64), IGNORED))  # the first token is not judged
+    assert texts.by_token
     for world in (1, 2, 3, 9):
         ranks = [Ranks(data=Group(rank, world, tuple(range(world)))) for rank in range(world)]
         parts = [list(one.parts(texts, np.arange(7), most)) for one in ranks]
         assert len({len(own) for own in parts}) == 1, "sums of gradients must meet"
         assert sum(share for own in parts for _, share in own) == pytest.approx(1)
         assert all(len(some) <= (most or 7) for own in parts for some, _ in own)
-        told = sorted(row for own in parts for some, share in own if share for row in some)
-        assert told == list(range(7))
+        reported = sorted(row for own in parts for some, share in own if share for row in some)
+        assert reported == list(range(7))
 
 
 def test_best_weights_are_kept_off_the_gpu() -> None:

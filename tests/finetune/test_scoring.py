@@ -69,12 +69,12 @@ def test_what_does_not_correspond_is_refused(metric: object) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30), st.randoms())
-def test_order_of_classes_does_not_matter(pairs: list[tuple[int, int]], chance: Random) -> None:
+def test_order_of_classes_does_not_matter(pairs: list[tuple[int, int]], rng: Random) -> None:
     gold = [a for a, _ in pairs]
     assert accuracy(gold, gold) == 100.0
     assert macro_f1(gold, gold) == pytest.approx(100.0)
     shuffled = list(pairs)
-    chance.shuffle(shuffled)
+    rng.shuffle(shuffled)
     for metric in (accuracy, f1, macro_f1, pearson, spearman):
         one = metric([a for a, _ in pairs], [b for _, b in pairs])
         assert metric([a for a, _ in shuffled], [b for _, b in shuffled]) == pytest.approx(one)
@@ -111,7 +111,7 @@ PAIRS_OF_TAGS = st.lists(st.lists(st.tuples(TAG, TAG), min_size=1, max_size=9), 
 
 @settings(max_examples=300)
 @given(PAIRS_OF_TAGS, st.randoms())
-def test_spans_equal_seqeval(pairs: list[list[tuple[str, str]]], chance: Random) -> None:
+def test_spans_equal_seqeval(pairs: list[list[tuple[str, str]]], rng: Random) -> None:
     seqeval = pytest.importorskip("seqeval.metrics", reason="seqeval is the oracle, and is not installed")
     gold, said = ([[pair[side] for pair in sentence] for sentence in pairs] for side in (0, 1))
     found = span_scores(gold, said)
@@ -123,7 +123,7 @@ def test_spans_equal_seqeval(pairs: list[list[tuple[str, str]]], chance: Random)
     assert [found.precision, found.recall, found.f1] == pytest.approx([100 * value for value in expected])
     assert span_f1(gold, gold) == (100.0 if found.names else 0.0)
     order = list(range(len(pairs)))
-    chance.shuffle(order)
+    rng.shuffle(order)
     assert span_scores([gold[n] for n in order], [said[n] for n in order]) == found
 
 
@@ -207,11 +207,11 @@ WORDS = st.text(
 
 @settings(max_examples=200)
 @given(st.lists(WORDS, min_size=1, max_size=8), st.sampled_from(MLQA_LANGUAGES), st.randoms())
-def test_perfect_empty_and_order(texts: list[str], language: str, chance: Random) -> None:
+def test_perfect_empty_and_order(texts: list[str], language: str, rng: Random) -> None:
     references = [ask(str(n), text) for n, text in enumerate(texts)]
     perfect = {str(n): text for n, text in enumerate(texts)}
     shuffled = list(references)
-    chance.shuffle(shuffled)
+    rng.shuffle(shuffled)
     for rule, scores in (
         (squad_rule, squad_scores),
         (lambda text: mlqa_rule(text, language), lambda p, r: mlqa_scores(p, r, language)),

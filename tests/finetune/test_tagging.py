@@ -1,4 +1,4 @@
-"""Words and their tags: first pieces alone are tagged, no word is lost, whatever the length of the sentence."""
+"""Words and their tags: first tokens alone are tagged, no word is lost, whatever the length of the sentence."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WORDS = ["Melbourne", "(", "Australia", ")", "25", "may", "Ünïcode", "中文",
 
 
 def perfect(encoded) -> np.ndarray:
-    scores = np.zeros((len(encoded.pieces), len(LABELS)), np.float32)
-    told = encoded.targets != IGNORED
-    scores[np.flatnonzero(told), encoded.targets[told]] = 1
-    scores[~told, 3] = 5  # what later pieces and the special ones say must not matter
+    scores = np.zeros((len(encoded.tokens), len(LABELS)), np.float32)
+    reported = encoded.labels != IGNORED
+    scores[np.flatnonzero(reported), encoded.labels[reported]] = 1
+    scores[~reported, 3] = 5  # what later tokens and the special ones say must not matter
     return scores
 
 
@@ -44,24 +44,24 @@ def test_every_word_gets_its_tag_back(export: Path, sentences: list[list[tuple[s
     assert sorted(set(encoded.examples.tolist())) == list(range(len(sentences)))
 
 
-def test_first_pieces_alone_are_tagged(export: Path) -> None:
+def test_first_tokens_alone_are_tagged(export: Path) -> None:
     tokenizer = load_tokenizer(export)
     words = ["internationalisation", "of", "Melbourne"]
-    pieces = [tokenizer.encode(word).tolist() for word in words]
-    assert len(pieces[0]) > 1
+    tokens = [tokenizer.encode(word).tolist() for word in words]
+    assert len(tokens[0]) > 1
     encoded = encode_sentences([words], [[1, 0, 3]], tokenizer, 64)
-    assert encoded.pieces.tolist() == [0, *chain(*pieces), 2]
+    assert encoded.tokens.tolist() == [0, *chain(*tokens), 2]
     expected = [IGNORED]
-    for tag, one in zip([1, 0, 3], pieces, strict=True):
+    for tag, one in zip([1, 0, 3], tokens, strict=True):
         expected += [tag, *[IGNORED] * (len(one) - 1)]
-    assert encoded.targets.tolist() == [*expected, IGNORED]
+    assert encoded.labels.tolist() == [*expected, IGNORED]
 
 
 def test_words_tokenised_alone_are_the_words_of_the_sentence(export: Path) -> None:
     tokenizer = load_tokenizer(export)
     words = [word for word in WORDS if word != "\u200b"]
-    together = tokenizer.encode(" ".join(words)).tolist()
-    assert together == [number for word in words for number in tokenizer.encode(word).tolist()]
+    joined = tokenizer.encode(" ".join(words)).tolist()
+    assert joined == [number for word in words for number in tokenizer.encode(word).tolist()]
 
 
 @given(st.lists(st.integers(0, 7), max_size=40), st.integers(7, 20))

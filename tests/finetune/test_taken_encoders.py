@@ -1,4 +1,4 @@
-"""Encoders in other folders than pretrain.export's: saved alone, or fine-tuned before, with a head that may go on."""
+"""Encoders in other folders than pretrain.export's: saved alone, or fine-tuned before with a head."""
 
 from __future__ import annotations
 
@@ -124,5 +124,5 @@ def test_training_goes_on_from_a_fine_tuned_folder(
     assert torch.equal(begun["pretrained-0.001-seed1"], bias if take else torch.zeros(2))
     assert torch.equal(begun["random-0.001-seed1"], torch.zeros(2)), "random weights are random in the head too"
     said = head_line(read_json(output / "results.json"))
-    assert ("go on from the head" in said) == take
+    assert ("start from the head" in said) == take
     assert ("The head is new: finetune.encoder.head says so." in said) != take

@@ -82,7 +82,7 @@ def asked_again(line: dict[str, Any], model: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_learnt_and_told(
+def test_each_kind_is_learnt_and_reported(
     kind: str, export: Path, tmp_path: Path, context_of: Callable[..., Context]
 ) -> None:
     (tmp_path / "files").mkdir()
@@ -164,5 +164,5 @@ def test_windows_without_space_are_one_line(export: Path, tmp_path: Path, contex
     (tmp_path / "files").mkdir()
     task = TaskSettings(name="own", own=write_task("span", tmp_path / "files"))
     config = TaskConfig(task=task, recipe=Recipe(longest=64), protocol=Protocol(seeds=(1,)))
-    with pytest.raises(XlmrError, match="windows of 64 pieces leave no space beside questions of 64"):
+    with pytest.raises(XlmrError, match="windows of 64 tokens leave no space beside questions of 64"):
         task_stage.run(config, {"pretrain.export": export}, tmp_path / "out", context_of(tmp_path / "out"))

@@ -127,7 +127,7 @@ def test_sequences_are_the_corpus(
         assert train
         assert bool(validation) == (len(texts) > 1)
         entry = listing["languages"][language]
-        assert entry["train"]["pieces"] == sum(len(document) + 1 for document in train)
+        assert entry["train"]["tokens"] == sum(len(document) + 1 for document in train)
         assert entry["train"]["documents"] == len(train)
         both = {name: entry["train"][name] + entry["validation"][name] for name in ("characters", "words", "bytes")}
         assert both["characters"] == sum(map(len, texts))

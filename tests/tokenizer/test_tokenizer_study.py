@@ -38,7 +38,7 @@ def test_what_it_measures(studied: tuple[Path, Any]) -> None:
     told = [line for line in context.warnings if "90,000" in line]
     assert len(told) == 2
     assert all("give at most" in line for line in told)
-    pieces = [sum(of["pieces"] for of in row["languages"].values()) for row in rows]
+    pieces = [sum(of["tokens"] for of in row["languages"].values()) for row in rows]
     assert pieces[0] > pieces[1]  # a larger vocabulary needs fewer
     assert pieces[2] > pieces[3]
     characters = {json.dumps({code: of["characters"] for code, of in row["languages"].items()}) for row in rows}
@@ -72,7 +72,7 @@ def test_measure_against_the_plain_way(corpus: Path, tokenizer: Tokenizer) -> No
         batches = [b for f in files if f.language == language for b in read_batches(f.path, ("raw_content",))]
         texts = [text for batch in batches for text in batch.column("raw_content").to_pylist()]
         assert of["characters"] == sum(map(len, texts))
-        assert of["pieces"] == sum(len(tokenizer.encode(text)) for text in texts)
+        assert of["tokens"] == sum(len(tokenizer.encode(text)) for text in texts)
     assert set(found) == {"th", "ko"}
 
 
