@@ -57,7 +57,7 @@ def whole_files(scratch: Path, rules: str) -> dict[str, bytes]:
     new = {"content": "<new>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
     charsmap = base64.b64encode(parse_model(plain.model, scratch).charsmap).decode("ascii")
     described = {
-        "added_tokens": [{"id": plain.mask + 1, "special": False, **new}],
+        "added_tokens": [{"id": plain.mask_token_id + 1, "special": False, **new}],
         "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap},
         "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
         "model": {
@@ -66,8 +66,12 @@ def whole_files(scratch: Path, rules: str) -> dict[str, bytes]:
             "vocab": list(zip(plain.vocabulary, plain.scores.tolist(), strict=True)),
         },
     }
-    decoder = {str(plain.mask): {"content": "<mask>", "lstrip": True}, str(plain.mask + 1): new}
-    written = {TOKENIZER: described, CONFIG: {"added_tokens_decoder": decoder}, ADDED: {"<new>": plain.mask + 1}}
+    decoder = {str(plain.mask_token_id): {"content": "<mask>", "lstrip": True}, str(plain.mask_token_id + 1): new}
+    written = {
+        TOKENIZER: described,
+        CONFIG: {"added_tokens_decoder": decoder},
+        ADDED: {"<new>": plain.mask_token_id + 1},
+    }
     return {MODEL_FILE: plain.model, **{name: json.dumps(value).encode() for name, value in written.items()}}
 
 

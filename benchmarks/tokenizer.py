@@ -27,7 +27,7 @@ from pipeline.context import Context
 from pipeline.log import EventLog
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
-from tokenizer.corpus_files import CorpusFile, corpus_files, read_batches
+from tokenizer.corpus_files import BucketFile, corpus_files, read_batches
 from tokenizer.encode import EncodeFile, EncodeShard, encode_shard
 from tokenizer.encode import run as encode
 from tokenizer.stages import BUCKETS, MODEL_FILE, EncodeStage, TokenizerSettings
@@ -89,13 +89,13 @@ def processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def read_texts(file: CorpusFile) -> Sequence[bytes]:
+def read_texts(file: BucketFile) -> Sequence[bytes]:
     """All documents of a file."""
     batches = read_batches(file.path, ("raw_content",))
     return [text for batch in batches for text in batch.column("raw_content").cast(pa.large_binary()).to_pylist()]
 
 
-def in_one(files: Sequence[CorpusFile], model: Path, scratch: Path) -> ShardReport:
+def in_one(files: Sequence[BucketFile], model: Path, scratch: Path) -> ShardReport:
     """The work of all shards in this process, without the care for crashes: no fsync, no marks."""
     threshold = int(0.01 * (1 << 64))
     of_language: dict[str, int] = {}

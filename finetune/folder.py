@@ -91,7 +91,7 @@ def load_fine_tuned(folder: Path) -> FineTuned:
     model = kind.model(load_encoder(folder), read_tuned_config(folder).classifier_dropout or 0.0)
     _take_tensors(model, folder, kind.name, kind.outputs)
     tokenizer = load_tokenizer(folder)
-    check_tokens(folder, tokenizer.vocabulary_size, config)
+    check_tokens(folder, tokenizer.vocab_size, config)
     return FineTuned(model.eval(), kind, tokenizer)
 
 

@@ -89,7 +89,7 @@ class Filler:
             raise XlmrError(f"{folder}: no tokenizer is in it", "name one with --tokenizer")
         own = load_tokenizer(tokenizer or folder)
         model = load_any_model(folder)
-        size, rows = own.vocabulary_size, model.config.vocab_size
+        size, rows = own.vocab_size, model.config.vocab_size
         if rows < size:
             raise XlmrError(
                 f"{tokenizer or folder}: a vocabulary of {size:,}, the model of {folder} knows {rows:,}",
@@ -103,7 +103,7 @@ class Filler:
 
         if MASK not in text:
             raise UsageError(f"the text has no {MASK}", f"write {MASK} where a token is to be guessed")
-        mask, size = self.tokenizer.mask, self.tokenizer.vocabulary_size
+        mask, size = self.tokenizer.mask_token_id, self.tokenizer.vocab_size
         ids = encode(text, self.tokenizer)
         if len(ids) > self.model.config.max_sequence_length:
             raise UsageError(
@@ -116,7 +116,7 @@ class Filler:
         scores[:, mask] = -torch.inf
         found = scores.softmax(-1).topk(min(best, size - 1))
         return [
-            [*zip(self.tokenizer.pieces(row_ids), row, strict=True)]
+            [*zip(self.tokenizer.tokens(row_ids), row, strict=True)]
             for row_ids, row in zip(found.indices.tolist(), found.values.tolist(), strict=True)
         ]
 
@@ -162,7 +162,7 @@ def encode(text: str, tokenizer: Tokenizer) -> list[int]:
     ids = [BOS]
     for number, part in enumerate(text.split(MASK)):
         if number:
-            ids.append(tokenizer.mask)
+            ids.append(tokenizer.mask_token_id)
         ids += tokenizer.encode(part.rstrip()).tolist()
     return [*ids, EOS]
 

@@ -105,13 +105,13 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     check_architecture(folder, config, architecture)
     check_tied(open_weights(folder, config), folder)
     old, new = load_tokenizer(folder), load_tokenizer(tokenizer)
-    check_tokens(folder, old.vocabulary_size, config)
+    check_tokens(folder, old.vocab_size, config)
     if old.vocabulary == new.vocabulary:
         every = np.arange(min(config.vocab_size, architecture.vocab_size))
         rows = Rows(every, every, len(every))
     else:
         rows = rows_between(old, new)
-    return Start(folder, config, rows, new.vocabulary_size)
+    return Start(folder, config, rows, new.vocab_size)
 
 
 def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -> None:
@@ -145,20 +145,20 @@ def rows_between(old: Tokenizer, new: Tokenizer) -> Rows:
     flat = np.array([number for parts in lists for number in parts], np.int64)
     special = np.arange(FIRST)
     return Rows(
-        np.concatenate([special, flat, [old.mask]]),
-        np.concatenate([special, np.repeat(owners, [len(parts) for parts in lists]), [new.mask]]),
-        new.vocabulary_size,
+        np.concatenate([special, flat, [old.mask_token_id]]),
+        np.concatenate([special, np.repeat(owners, [len(parts) for parts in lists]), [new.mask_token_id]]),
+        new.vocab_size,
     )
 
 
 def _ordinary(tokenizer: Tokenizer) -> NDArray[np.int64]:
     """The ids that are not special ones of every XLM-R."""
-    return np.array([n for n in range(FIRST, tokenizer.vocabulary_size) if n != tokenizer.mask])
+    return np.array([n for n in range(FIRST, tokenizer.vocab_size) if n != tokenizer.mask_token_id])
 
 
 def _is_text(tokenizer: Tokenizer, number: int) -> bool:
     """Whether a token stands for its own characters: not for a byte, and not for nothing."""
-    if number > tokenizer.mask:
+    if number > tokenizer.mask_token_id:
         return True
     known, token = tokenizer.processor, number - 1
     return not (known.is_byte(token) or known.is_control(token) or known.is_unused(token))

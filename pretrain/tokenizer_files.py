@@ -25,7 +25,7 @@ def check_files(tokenizer: Path) -> None:
 def check_tokenizer(tokenizer: Path, vocabulary_size: int) -> None:
     """Errors: XlmrError for files that ``check_files`` refuses, or of a tokenizer of another size."""
     check_files(tokenizer)
-    tokens = load_tokenizer(tokenizer).vocabulary_size
+    tokens = load_tokenizer(tokenizer).vocab_size
     if tokens != vocabulary_size:
         raise XlmrError(
             f"{tokenizer}: has {tokens} tokens, the model was trained on {vocabulary_size}",

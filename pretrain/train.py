@@ -121,7 +121,7 @@ def open_material(inputs: Inputs) -> Material:
     tokenizer = inputs.get("tokenizer.train")
     if tokenizer is not None:
         check_files(tokenizer)  # pretrain.export needs them when the training is done
-        check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(tokenizer).vocabulary_size)
+        check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(tokenizer).vocab_size)
         check_vocabulary(inputs["tokenizer.encode"], sequences, tokenizer / TOKENIZER_MODEL)
     return Material(sequences, pairs, tokenizer)
 

@@ -1,4 +1,4 @@
-"""The tokenizer package: a SentencePiece vocabulary learnt from the corpus, and the corpus as sequences of token ids.
+"""The tokenizer package: a SentencePiece vocabulary trained on the corpus, and the corpus as sequences of token ids.
 
 corpus.regroup -> sample (training text) -> train (the model) -> encode (sequences of ids) -> pretraining.
 

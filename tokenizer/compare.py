@@ -1,6 +1,6 @@
-"""Two tokenizers held against each other: pieces, scores, ids, and what they make of text.
+"""Comparison of two tokenizers: pieces, scores, ids, and the ids of texts.
 
-A folder of ours, a .model, or a tokenizer.json of Hugging Face's -> Side; two of them and texts -> Differences.
+A folder, a .model, or a tokenizer.json -> ComparedTokenizer; two of them and texts -> Differences.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OPEN: dict[str, Callable[..., Iterable[str]]] = {".gz": gzip.open, ".xz": lzma.
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedTokenizer:
     """One tokenizer: its pieces by id, the scores of those that text can become (nan: no score), text to ids."""
 
     name: str
@@ -52,7 +52,7 @@ class Differences:
         return bool(self.pieces or self.scores or self.texts)
 
 
-def load_side(path: Path) -> Side:
+def load_side(path: Path) -> ComparedTokenizer:
     """A folder with a model file or a tokenizer.json, or one of these files. Errors: XlmrError naming it."""
     file = path
     if path.is_dir():
@@ -64,8 +64,8 @@ def load_side(path: Path) -> Side:
     scores = np.where(model.types == NORMAL, model.scores.astype(np.float64), np.nan)[3:]
     if model.kind == "bpe":  # ranks there, merges here
         scores[:] = np.nan
-    four, last = np.full(4, np.nan), np.full(tokenizer.vocabulary_size - tokenizer.mask, np.nan)
-    return Side(
+    four, last = np.full(4, np.nan), np.full(tokenizer.vocab_size - tokenizer.mask_token_id, np.nan)
+    return ComparedTokenizer(
         str(file),
         tokenizer.vocabulary,
         np.concatenate([four, scores, last]),
@@ -73,7 +73,7 @@ def load_side(path: Path) -> Side:
     )
 
 
-def _hugging_face(file: Path) -> Side:
+def _hugging_face(file: Path) -> ComparedTokenizer:
     try:
         import tokenizers
     except ImportError:
@@ -89,7 +89,7 @@ def _hugging_face(file: Path) -> Side:
     backend.no_truncation()
     backend.no_padding()
     pieces = [backend.id_to_token(number) or "" for number in range(backend.get_vocab_size())]
-    return Side(
+    return ComparedTokenizer(
         str(file),
         pieces,
         _scores_of(file, len(pieces)),
@@ -111,7 +111,9 @@ def _scores_of(file: Path, size: int) -> NDArray[np.float64]:
     return scores
 
 
-def find_differences(a: Side, b: Side, texts: Iterable[tuple[str, str]], kept: int = 1_000_000) -> Differences:
+def find_differences(
+    a: ComparedTokenizer, b: ComparedTokenizer, texts: Iterable[tuple[str, str]], kept: int = 1_000_000
+) -> Differences:
     """Compare all pieces, all scores that both have, and the pieces of each (where, text)."""
     found = Differences()
     for number in range(max(len(a.pieces), len(b.pieces))):
@@ -131,12 +133,12 @@ def find_differences(a: Side, b: Side, texts: Iterable[tuple[str, str]], kept: i
     return found
 
 
-def _pieces(side: Side, ids: Sequence[int]) -> list[str]:
+def _pieces(side: ComparedTokenizer, ids: Sequence[int]) -> list[str]:
     return [side.pieces[number] for number in ids]
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """(file:number, line) of text files, plain, .gz or .xz. Errors: UsageError naming one that is no text."""
+    """(file:number, line) of text files, plain, .gz or .xz. Errors: UsageError naming a file that is not text."""
     for path in paths:
         try:
             with _OPEN.get(path.suffix, open)(path, "rt", encoding="utf-8", newline="\n") as lines:
@@ -146,8 +148,8 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
             raise UsageError(f"{path}: not a text in UTF-8", "give text files, plain, .gz or .xz") from None
 
 
-def probes(side: Side, count: int = 20_000) -> Iterator[tuple[str, str]]:
-    """Text to try when none is given: every piece by itself, and random characters of every kind between pieces."""
+def probes(side: ComparedTokenizer, count: int = 20_000) -> Iterator[tuple[str, str]]:
+    """Yield texts to compare when none are given: every piece, and random characters of every kind between pieces."""
     for number, piece in enumerate(side.pieces):
         yield f"piece {number}", piece.replace("▁", " ")
     draw = random.Random(1)
@@ -162,17 +164,19 @@ def probes(side: Side, count: int = 20_000) -> Iterator[tuple[str, str]]:
         yield f"random text {number}", "".join(parts)
 
 
-def describe_differences(a: Side, b: Side, found: Differences, shown: int = 3) -> Iterator[str]:
-    """Lines for a person: how often they differ, and where first."""
+def describe_differences(
+    a: ComparedTokenizer, b: ComparedTokenizer, found: Differences, shown: int = 3
+) -> Iterator[str]:
+    """Yield lines that report how often the two differ, and the first differences."""
     yield f"A {a.name}: {len(a.pieces):,} pieces"
     yield f"B {b.name}: {len(b.pieces):,} pieces"
-    yield f"ids with another piece: {len(found.pieces):,}"
+    yield f"ids with different pieces: {len(found.pieces):,}"
     yield from (f"  {number}: A {one!r}, B {other!r}" for number, one, other in found.pieces[:shown])
-    yield f"scores apart by more than {CLOSE:g}: {len(found.scores):,}"
+    yield f"scores that differ by more than {CLOSE:g}: {len(found.scores):,}"
     yield from (
         f"  {number} {a.pieces[number]!r}: A {one:.7g}, B {other:.7g}" for number, one, other in found.scores[:shown]
     )
-    yield f"texts with other ids: {len(found.texts):,} of {found.texts_compared:,}"
+    yield f"texts with different ids: {len(found.texts):,} of {found.texts_compared:,}"
     for where, text, left, right in found.texts[:shown]:
         first = next(
             (i for i, (x, y) in enumerate(zip(left, right, strict=False)) if x != y), min(len(left), len(right))

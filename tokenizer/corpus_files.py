@@ -17,11 +17,11 @@ from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 
 ROWS = 1024
-"""Documents worked on at once: a few MB of text, so that memory does not grow with the corpus."""
+"""Documents in one batch: a few MB of text, so that memory does not grow with the corpus."""
 
 
 @dataclass(frozen=True, order=True)
-class CorpusFile:
+class BucketFile:
     """One file of the corpus: ``<language>/<bucket>-<number>.arrow``."""
 
     language: str
@@ -34,19 +34,19 @@ class CorpusFile:
         return f"{self.language}.{self.path.stem}"
 
 
-def corpus_files(corpus: Path, buckets: Collection[str], languages: Collection[str] = ()) -> list[CorpusFile]:
+def corpus_files(corpus: Path, buckets: Collection[str], languages: Collection[str] = ()) -> list[BucketFile]:
     """The files of the chosen buckets and languages, sorted; no language named means all.
 
     Errors: XlmrError where there is none, or none of a language that is named.
     """
     paths = sorted(corpus.glob("*/*.arrow"))
-    files = [CorpusFile(path.parent.name, path.stem.rpartition("-")[0], path) for path in paths]
+    files = [BucketFile(path.parent.name, path.stem.rpartition("-")[0], path) for path in paths]
     chosen = sorted(file for file in files if file.bucket in buckets)
     if not chosen:
         there = sorted({file.bucket for file in files})
         raise XlmrError(
             f"{corpus}: the corpus has no file of the buckets {', '.join(buckets)}",
-            f"it has {', '.join(there)}: change the setting buckets" if there else "look at what corpus.regroup kept",
+            f"it has {', '.join(there)}: change the setting buckets" if there else "check what corpus.regroup kept",
         )
     if languages:
         _check_languages(corpus, buckets, languages, {file.language for file in chosen})
@@ -77,7 +77,7 @@ def read_counts(corpus: Path, what: str, buckets: Collection[str], languages: Co
     except FileNotFoundError:
         raise XlmrError(f"{path}: no such file", "run corpus.regroup again") from None
     except (KeyError, AttributeError, TypeError):
-        raise XlmrError(f"{path}: says nothing about {what}", "run corpus.regroup again") from None
+        raise XlmrError(f"{path}: has no counts of {what}", "run corpus.regroup again") from None
 
 
 def read_batches(path: Path, columns: Sequence[str], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
@@ -101,7 +101,7 @@ def read_batches(path: Path, columns: Sequence[str], rows: int = ROWS) -> Iterat
 
 
 def _at_least(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same documents in batches of ``rows`` or more, but for the last: each batch costs a call of everything."""
+    """The same documents in batches of ``rows`` or more, except the last: each batch has a fixed cost."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
@@ -115,7 +115,7 @@ def _at_least(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Recor
 def document_hashes(batch: pa.RecordBatch, salt: str) -> NDArray[np.uint64]:
     """64 bits for each document, from its digest (its url where it has none) and ``salt``: the same in every run.
 
-    The digest is of the page as it was crawled: pages with the same text fall on one side of every split.
+    The digest is of the page as it was crawled: pages with the same content are on the same side of every split.
     """
     digests, urls = batch.column("digest"), batch.column("url")
     digests = pc.if_else(pc.not_equal(digests, ""), digests, urls)

@@ -1,4 +1,4 @@
-"""Which characters of a text have no piece. Texts and their pieces in, numbers of characters out."""
+"""Characters without a piece: texts and their ids -> the number of unknown characters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _NEW, _KNOWN, _UNKNOWN = 0, 1, 2
 
 
 class Coverage:
-    """Counts unknown characters; each is looked up once. A run of them is one ``<unk>``, so pieces do not tell."""
+    """Counts unknown characters, not ``<unk>``, because a run of them is one ``<unk>``. Each is looked up once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._state = np.full(0x110000, _NEW, dtype=np.uint8)
 
     def unknown(self, texts: list[bytes], stream: Ids, lengths: NDArray[np.int64]) -> int:
-        """How many characters of ``texts`` are unknown, given what ``encode_stream`` made of them.
+        """How many characters of ``texts`` are unknown, given what ``encode_stream`` returned for them.
 
-        Only texts with an ``<unk>`` are looked at, and in most languages that is next to none.
+        Only texts with an ``<unk>`` are read; in most languages these are few.
         """
         holders = np.unique(np.searchsorted(np.cumsum(lengths), np.flatnonzero(stream == UNK), side="right"))
         if not len(holders):
@@ -29,7 +29,7 @@ class Coverage:
         return int(np.count_nonzero(self.states(codes) == _UNKNOWN))
 
     def states(self, codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        """1 for each character that has a piece, or is none after normalisation; 2 for each that has not."""
+        """Return 1 for each character that has a piece or that normalisation deletes, 2 for each other."""
         found = self._state[codes]
         new = np.unique(codes[found == _NEW])
         if len(new):

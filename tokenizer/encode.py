@@ -1,4 +1,4 @@
-"""The stage tokenizer.encode: the corpus as sequences of pieces, in memory-mappable files, and what it counted.
+"""The stage tokenizer.encode: the corpus as sequences of token ids, in memory-mappable files, and what it counted.
 
 A shard is a corpus file, or several small ones. Documents go to train or validation by a hash, are encoded in batches,
 and each file's two streams are cut into sequences. sequences.json lists the files.
@@ -22,10 +22,10 @@ from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import sha256_of_file, write_json
-from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
+from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
 from tokenizer.folder import load_tokenizer
-from tokenizer.layout import SequenceWriter, piece_type
+from tokenizer.layout import SequenceWriter, id_type
 from tokenizer.pieces import UNK, Ids, Tokenizer
 from tokenizer.stages import MODEL_FILE, EncodeSettings, EncodeStage
 
@@ -35,20 +35,20 @@ SALT = "validation"
 WHOLE = 1 << 64
 SHARES = 16
 WORTH_A_SHARD = 16 << 20
-"""Bytes of text that take about half a second to encode: starting a worker takes as long, so less is not dealt out."""
+"""Bytes of text that take about half a second to encode. Starting a worker takes as long, so no shard is smaller."""
 
 CERTAIN = 50
-"""Where so many validation documents are expected, the chance of none is e^-50, and nobody has to look."""
+"""Expected validation documents from which on the digests are not read: the probability of none is e^-50."""
 
 
 @dataclass(frozen=True)
 class EncodeFile:
     """One corpus file, the number of its output files, and the hash under which a document is validation.
 
-    ``text_bytes`` is about how much text it holds: by it, small files are put together.
+    ``text_bytes`` is about how much text it holds: by it, small files are combined.
     """
 
-    file: CorpusFile
+    file: BucketFile
     number: int
     threshold: int
     text_bytes: int = 0
@@ -77,7 +77,7 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     settings = config.encode
     model = inputs["tokenizer.train"]
     tokenizer = load_tokenizer(model)
-    vocabulary_size = tokenizer.vocabulary_size
+    vocab_size = tokenizer.vocab_size
     files = list_files(settings, inputs["corpus.regroup"])
     shards = {shard.name: shard for shard in pack(files, model, shard_size(files, settings.shard_bytes))}
     counted = context.map_shards(partial(encode_shard, settings), shards)
@@ -87,11 +87,11 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     write_json(
         output / SEQUENCES,
         {
-            "vocabulary_size": vocabulary_size,
+            "vocab_size": vocab_size,
             "vocabulary_sha256": sha256_of_file(model / MODEL_FILE),
-            "mask_token_id": tokenizer.mask,
+            "mask_token_id": tokenizer.mask_token_id,
             "sequence_length": settings.sequence_length,
-            "dtype": piece_type(vocabulary_size).name,
+            "dtype": id_type(vocab_size).name,
             "languages": languages,
         },
     )
@@ -115,9 +115,9 @@ def list_files(settings: EncodeSettings, corpus: Path) -> list[EncodeFile]:
     return files
 
 
-def by_language(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
+def by_language(files: Iterable[BucketFile]) -> dict[str, list[BucketFile]]:
     """The files of each language, in their order."""
-    found: dict[str, list[CorpusFile]] = {}
+    found: dict[str, list[BucketFile]] = {}
     for file in files:
         found.setdefault(file.language, []).append(file)
     return found
@@ -132,7 +132,7 @@ def shard_size(files: Sequence[EncodeFile], most: int) -> int:
 
 
 def pack(files: Sequence[EncodeFile], model: Path, enough: int) -> list[EncodeShard]:
-    """Neighbours together until they have ``enough`` bytes: a file a language is small, and a shard costs fsyncs."""
+    """Combine neighbouring files into shards of ``enough`` bytes: many files are small, and each shard is synced."""
     shards: list[EncodeShard] = []
     waiting: list[EncodeFile] = []
     size = 0
@@ -154,12 +154,12 @@ def _entry(language: str, files: Sequence[EncodeFile], counts: dict[str, Counts]
     return entry
 
 
-def validation_threshold(files: Sequence[CorpusFile], documents: int, share: float) -> int:
+def validation_threshold(files: Sequence[BucketFile], documents: int, share: float) -> int:
     """The hash under which a document of this language is validation: ``share`` of them all, one at least of
     two.
 
-    Small languages are looked through (their digests only), so that the smallest hash is let in where none
-    would be; of a language with one document, none is taken, and never all.
+    The digests of small languages are read, so that the document with the smallest hash
+    is taken where none would be. A language with one document gives none, and no language gives all.
     """
     threshold = int(share * WHOLE)
     if documents * share >= CERTAIN:
@@ -175,14 +175,16 @@ def encode_shard(settings: EncodeSettings, shard: EncodeShard, workspace: Path) 
     """Encode the files of a shard. Memory: the model, one batch of documents and one sequence a split."""
     tokenizer, coverage = _load(shard.model)
     files = {
-        file.file.name: _encode_file(settings, file, Encoder(tokenizer, coverage, settings.sentence), workspace)
+        file.file.name: _encode_file(settings, file, DocumentEncoder(tokenizer, coverage, settings.sentence), workspace)
         for file in shard.files
     }
     return ShardReport({"documents": sum(f[s]["documents"] for f in files.values() for s in SPLITS), "files": files})
 
 
-def _encode_file(settings: EncodeSettings, file: EncodeFile, encoder: Encoder, workspace: Path) -> dict[str, Counts]:
-    dtype = piece_type(encoder.tokenizer.vocabulary_size)
+def _encode_file(
+    settings: EncodeSettings, file: EncodeFile, encoder: DocumentEncoder, workspace: Path
+) -> dict[str, Counts]:
+    dtype = id_type(encoder.tokenizer.vocab_size)
     complete = settings.break_mode == "complete"
     writers = {
         split: SequenceWriter(workspace / file.sequences(split), settings.sequence_length, dtype, complete=complete)
@@ -203,8 +205,8 @@ def _encode_file(settings: EncodeSettings, file: EncodeFile, encoder: Encoder, w
     return {split: sum_counts(counts[split]) for split in SPLITS}
 
 
-class Encoder:
-    """Documents to a stream, and what is counted of them."""
+class DocumentEncoder:
+    """Encodes documents into a stream of ids, and counts what is in them."""
 
     def __init__(self, tokenizer: Tokenizer, coverage: Coverage, sentence: str) -> None:
         self.tokenizer = tokenizer
@@ -212,16 +214,16 @@ class Encoder:
         self._lines = sentence == "line"
 
     def encode(self, texts: pa.Array) -> tuple[Ids, NDArray[np.int64], Counts]:
-        """Pieces of all documents, the length of each sentence with its ``</s>``, counts."""
+        """Return the ids of all documents, the length of each sentence with its ``</s>``, and counts."""
         sentences = self.sentences(texts).cast(pa.large_binary()).to_pylist()
         stream, lengths = self.tokenizer.encode_stream(sentences)
-        pieces = count_pieces(stream, self.tokenizer.begins_word)
-        unknown = self._coverage.unknown(sentences, stream, lengths) if pieces["unknown"] else 0
+        tokens = count_tokens(stream, self.tokenizer.begins_word)
+        unknown = self._coverage.unknown(sentences, stream, lengths) if tokens["unknown"] else 0
         texts_and_sentences = {**count_texts(texts), "sentences": len(sentences)}
-        return stream, lengths, {**texts_and_sentences, **pieces, "unknown_characters": unknown}
+        return stream, lengths, {**texts_and_sentences, **tokens, "unknown_characters": unknown}
 
     def sentences(self, texts: pa.Array) -> pa.Array:
-        """What ``</s>`` ends: the documents, or their lines that are not empty."""
+        """Return what ``</s>`` ends: the documents, or their lines that are not empty."""
         if not self._lines:
             return texts
         lines = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(texts, "\n")))
@@ -229,7 +231,7 @@ class Encoder:
 
 
 def count_nothing() -> Counts:
-    """What a file without documents counts."""
+    """The counts of a file without documents."""
     names = ("documents", "bytes", "characters", "sentences", "tokens", "unknown", "words", "unknown_characters")
     return dict.fromkeys(names, 0)
 
@@ -243,8 +245,8 @@ def count_texts(texts: pa.Array) -> Counts:
     }
 
 
-def count_pieces(stream: Ids, begins_word: NDArray[np.bool_]) -> Counts:
-    """Pieces of the stream, ``</s>`` included; how many are ``<unk>``; words, which white space parts."""
+def count_tokens(stream: Ids, begins_word: NDArray[np.bool_]) -> Counts:
+    """Count tokens (``</s>`` included), those that are ``<unk>``, and words, which white space separates."""
     return {
         "tokens": len(stream),
         "unknown": int(np.count_nonzero(stream == UNK)),

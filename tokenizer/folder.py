@@ -29,7 +29,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
 
     >>> import tokenizer
     >>> vocabulary = tokenizer.load("vocabulary")
-    >>> vocabulary.pieces(vocabulary.encode("human rights"))
+    >>> vocabulary.tokens(vocabulary.encode("human rights"))
     ['▁huma', 'n', '▁rights']
     """
     path = Path(path)
@@ -52,9 +52,9 @@ def _of_folder(folder: Path) -> Tokenizer:
         return with_added(plain, _added_without_json(folder), folder)
     tokens = _read(_Described, described).added_tokens
     for token in tokens:
-        if token.content == MASK and token.id != plain.mask:
+        if token.content == MASK and token.id != plain.mask_token_id:
             raise XlmrError(
-                f"{described}: {MASK} is {token.id:,}, by {MODEL_FILE} beside it {plain.mask:,}",
+                f"{described}: {MASK} is {token.id:,}, by {MODEL_FILE} beside it {plain.mask_token_id:,}",
                 "they are not of one tokenizer; remove the one that is wrong",
             )
     return with_added(plain, tokens, described)
@@ -88,12 +88,12 @@ def with_added(plain: Tokenizer, tokens: Sequence[AddedToken], file: Path) -> To
 
     Errors: XlmrError where ids have gaps or are given twice: a row of the model would be nobody's.
     """
-    special = {*range(len(SPECIAL)), plain.mask}
+    special = {*range(len(SPECIAL)), plain.mask_token_id}
     added = sorted((token for token in tokens if token.id not in special), key=lambda token: token.id)
-    beyond = [token.id for token in added if token.id > plain.mask]
-    if beyond != list(range(plain.mask + 1, plain.mask + 1 + len(beyond))):
+    beyond = [token.id for token in added if token.id > plain.mask_token_id]
+    if beyond != list(range(plain.mask_token_id + 1, plain.mask_token_id + 1 + len(beyond))):
         raise XlmrError(
-            f"{file}: the ids of its added tokens do not follow one another from {plain.mask + 1:,} on",
+            f"{file}: the ids of its added tokens do not follow one another from {plain.mask_token_id + 1:,} on",
             "add them again with transformers' add_tokens",
         )
     if twice := _twice([token.content for token in added]):

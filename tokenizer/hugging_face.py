@@ -64,7 +64,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = No
     with atomic_write(folder / TOKENIZER, "w") as file:
         file.write(canonical_json(described))
     added = tokenizer.added.tokens
-    write_json(folder / CONFIG, describe_config(tokenizer.mask, longest, added))
+    write_json(folder / CONFIG, describe_config(tokenizer.mask_token_id, longest, added))
     own = [token.content for token in added if token.special]
     write_json(
         folder / SPECIAL_TOKENS,

@@ -1,9 +1,9 @@
-"""SentencePiece's normalisation said in the words of Hugging Face's tokenizer.json, so that both give the same text.
+"""SentencePiece's normalisation as steps of Hugging Face's tokenizer.json, so that both give the same text.
 
-rules of a model -> a list of steps. SentencePiece replaces the longest rule that fits, from left to right, and goes on
-after it. Hugging Face's ``Precompiled`` takes the shortest, once a grapheme of under 6 bytes, and drops what is left of
-that (ế written in three characters becomes ê); its ``NFKC`` is the standard's, which sorts and joins marks that no rule
-joins. So a mark that stops both is set wherever SentencePiece's rules end and something could join.
+rules of a model -> a list of steps. SentencePiece replaces the longest rule that fits, from left to right. Hugging
+Face's ``Precompiled`` takes the shortest, once a grapheme of under 6 bytes, and drops the rest of that (ế written in
+three characters becomes ê); its ``NFKC`` is the standard's, which sorts and joins marks that no rule joins. So a mark
+that stops both is set wherever SentencePiece's rules end and something could join.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ EXTENDING = "\u200c\u200d\u0e33\u0eb3" + "".join(map(chr, (*range(0x1F3FB, 0x1F4
 
 
 def normaliser_steps(model: ModelFile) -> list[Step]:
-    """The steps, in order. Errors: XlmrError where the model's settings cannot be said in them."""
+    """The steps, in order. Errors: XlmrError where they cannot express the model's settings."""
     if not (model.dummy_prefix and model.remove_extra_white_space and model.escape_white_space):
         raise XlmrError(
-            "the model keeps extra white space or adds no space before the text: tokenizer.json cannot say that",
+            "the model keeps extra white space or adds no space before the text: tokenizer.json has no such setting",
             "train it with tokenizer.train",
         )
     spaces = [replace_step({"Regex": " {2,}"}, " "), replace_step({"Regex": r"\A | \z"}, "")]
@@ -71,7 +71,7 @@ def _rule_steps(model: ModelFile) -> list[Step]:
     rules = model.rules
     protected = _protected(rules)
     barrier, free, *stand_ins = unused_characters(model, 2 + len(protected))
-    # What stands in the text as one of our own marks is unknown to the vocabulary, and so is what it becomes.
+    # A character of the text that is one of our own marks is unknown to the vocabulary, and so is its replacement.
     steps = [replace_step({"Regex": _class([barrier, *stand_ins])}, free)]
     steps += [replace_step(sign, mark) for sign, mark in zip(protected, stand_ins, strict=True)]
     steps.append(replace_step({"Regex": boundaries(rules, model.user_defined)}, barrier))

@@ -62,12 +62,12 @@ class Tokenizer:
         return _from_bytes, (self.model, self.added.tokens)
 
     @property
-    def vocabulary_size(self) -> int:
+    def vocab_size(self) -> int:
         """How many ids there are, ``<pad>``, ``<mask>`` and added tokens included."""
         return len(self._from_ids) + len(self._beyond)
 
     @property
-    def mask(self) -> int:
+    def mask_token_id(self) -> int:
         """The id of ``<mask>``: the last but for added tokens."""
         return len(self._from_ids) - 1
 
@@ -204,7 +204,7 @@ class Tokenizer:
         if not len(cuts):
             return str(self.processor.decode(known[(known == 0) | (known > 2)].tolist()))
         parts = [
-            [self.decode(part[part < own]), *self.pieces(part[part >= own])] for part in np.split(numbers, cuts + 1)
+            [self.decode(part[part < own]), *self.tokens(part[part >= own])] for part in np.split(numbers, cuts + 1)
         ]
         return " ".join(word for part in parts for word in part if word)
 
@@ -217,7 +217,7 @@ class Tokenizer:
         lists = batch.to_pylist() if isinstance(batch, pa.Array | pa.ChunkedArray) else batch
         return [self.decode(ids) for ids in lists]
 
-    def pieces(self, ids: ArrayLike) -> list[str]:
+    def tokens(self, ids: ArrayLike) -> list[str]:
         """The piece of each id."""
         return [self.vocabulary[number] for number in self._checked(ids)]
 
@@ -241,8 +241,8 @@ class Tokenizer:
 
     def _checked(self, ids: ArrayLike) -> NDArray[np.int64]:
         numbers = np.atleast_1d(np.asarray(ids, dtype=np.int64))
-        if numbers.size and (numbers.min() < 0 or numbers.max() >= self.vocabulary_size):
-            raise ValueError(f"ids must be in [0, {self.vocabulary_size}), got {numbers.min()} to {numbers.max()}")
+        if numbers.size and (numbers.min() < 0 or numbers.max() >= self.vocab_size):
+            raise ValueError(f"ids must be in [0, {self.vocab_size}), got {numbers.min()} to {numbers.max()}")
         return numbers
 
 

@@ -1,6 +1,6 @@
-"""The package's sections of the report: the text learnt from, the vocabulary by script, pieces per word.
+"""The package's sections of the report: the training text, the vocabulary by script, tokens per word.
 
-It draws what the stages counted; it reads their JSON tables and no text.
+The sections are drawn from the JSON tables that the stages wrote; no text is read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "my_zaw", "th", "wuu", "yue", "zh", "zh-Hans", "zh-Hant"})
-"""Languages that do not write spaces between words: a count of words means nothing there."""
+"""Languages that do not write spaces between words: their words cannot be counted."""
 
 SHOWN = 40
-"""Languages in a chart, the largest: more would not be legible on a phone. The tables have them all."""
+"""Number of languages in a chart, the largest: more would not be legible on a phone. The tables list all."""
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
@@ -43,7 +43,7 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
 
 
 def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection | None:
-    """The table by language, and its shares before and after the smoothing. None where nothing was learnt."""
+    """Return the table by language, with shares before and after smoothing. None where nothing was drawn."""
     if not languages:
         return None
     rows = sorted(languages.items(), key=lambda item: -item[1]["available_characters"])
@@ -51,7 +51,7 @@ def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection | None:
     body = bars(
         [(code, drawn, f"{drawn:.2f} %") for code, _, drawn in percent],
         marks=[corpus for _, corpus, _ in percent],
-        legend=("share of the text that the vocabulary is learnt from", "share of the corpus"),
+        legend=("share of the text that the vocabulary is trained on", "share of the corpus"),
     )
     body += table(
         (
@@ -93,16 +93,16 @@ def vocabulary(scripts: dict[str, int]) -> ReportSection:
     rows = sorted(scripts.items(), key=lambda item: (-item[1], item[0]))
     body = bars([(name, count, f"{count:,}") for name, count in rows], log=True)
     body += table(
-        ("script", "pieces", "% of the vocabulary"),
+        ("script", "tokens", "% of the vocabulary"),
         [(name, count, 100 * count / total) for name, count in rows],
-        caption="Pieces by script",
+        caption="Tokens by script",
     )
-    return ReportSection("Vocabulary", f"{total:,} pieces by the script of their first letter.", body)
+    return ReportSection("Vocabulary", f"{total:,} tokens by the script of their first letter.", body)
 
 
 def segmentation(listing: dict[str, Any]) -> ReportSection:
-    """Pieces per word and per character, unknown characters and sequences, by language."""
-    merged = {code: _together(entry) for code, entry in listing["languages"].items()}
+    """Tokens per word and per character, unknown characters and sequences, by language."""
+    merged = {code: _both_splits(entry) for code, entry in listing["languages"].items()}
     rates = {code: _rates(code, of) for code, of in merged.items() if of["tokens"] > of["sentences"]}
     largest = sorted(rates, key=lambda code: -merged[code]["tokens"])
     spaced = sorted([(rates[code][0] or 0.0, code) for code in largest if code not in UNSPACED][:SHOWN])
@@ -110,11 +110,11 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
     body += table(
         (
             "language",
-            "pieces per word",
-            "pieces per character",
-            "unknown, % of pieces",
-            "characters with a piece, %",
-            "pieces",
+            "tokens per word",
+            "tokens per character",
+            "unknown, % of tokens",
+            "characters with a token, %",
+            "tokens",
             "sequences, train",
             "sequences, validation",
         ),
@@ -131,21 +131,21 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
             )
             for code, rate in sorted(rates.items())
         ],
-        caption="Words are what white space parts. All encoded text counts, without </s>.",
+        caption="Words are separated by white space. Counts are of all encoded text, without </s>.",
     )
     sequences = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
-    pieces = sum(of["tokens"] for of in merged.values())
+    tokens = sum(of["tokens"] for of in merged.values())
     lead = (
-        f"{pieces:,} pieces in all and {sequences:,} training sequences of "
-        f"{listing['sequence_length']} from a vocabulary of {listing['vocabulary_size']:,}. "
-        f"Bars: pieces per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
+        f"{tokens:,} tokens in all and {sequences:,} training sequences of "
+        f"{listing['sequence_length']} from a vocabulary of {listing['vocab_size']:,}. "
+        f"Bars: tokens per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
     )
-    figures = [("vocabulary", f"{listing['vocabulary_size']:,}"), ("pieces of text", short_number(pieces))]
-    return ReportSection("Pieces per word", lead, body, figures)
+    figures = [("vocabulary", f"{listing['vocab_size']:,}"), ("tokens of text", short_number(tokens))]
+    return ReportSection("Tokens per word", lead, body, figures)
 
 
 def study(found: dict[str, Any]) -> ReportSection | None:
-    """What smoothing and size change: a row a vocabulary, and its pieces per character over sizes."""
+    """What smoothing and size change: a row for each vocabulary, and tokens per character over sizes."""
     variants = found["variants"]
     if not variants:
         return None
@@ -159,21 +159,21 @@ def study(found: dict[str, Any]) -> ReportSection | None:
         (
             "model",
             "α",
-            "pieces of the vocabulary",
-            "pieces per character, largest third",
+            "size of the vocabulary",
+            "tokens per character, largest third",
             "middle third",
             "smallest third",
             "worst language",
-            "its pieces per character",
+            "its tokens per character",
             "unknown characters, %",
             "Latin, % of the vocabulary",
         ),
         rows,
-        caption="Means over languages, on text that none has learnt from. Thirds by characters of the corpus.",
+        caption="Means over languages, on text that no vocabulary was trained on. Thirds by characters of the corpus.",
     )
     lead = (
         f"{len(variants)} vocabularies, each measured on the same held-out text of {len(variants[0]['languages'])} "
-        "languages. A small α gives small languages more of the vocabulary, a larger vocabulary gives more to all."
+        "languages. A smaller α gives small languages more of the vocabulary; a larger vocabulary gives all more."
     )
     return ReportSection("What α and vocabulary size change", lead, body)
 
@@ -196,17 +196,17 @@ def _summary(row: dict[str, Any], thirds: list[list[str]]) -> tuple[Any, ...]:
 
 
 def _study_chart(rows: list[tuple[Any, ...]], column: int, title: str) -> Markup:
-    """Pieces per character over sizes, a line for each model and α."""
+    """Tokens per character over sizes, a line for each model and α."""
 
     def draw(axes: Axes) -> None:
         for which in sorted({row[:2] for row in rows}):
             points = sorted((row[2], row[column]) for row in rows if row[:2] == which and row[column] is not None)
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=f"{which[0]}, α {which[1]:g}")
         axes.set_xscale("log", base=2)
-        axes.set_xlabel("pieces of the vocabulary")
+        axes.set_xlabel("size of the vocabulary")
         axes.legend()
 
-    return chart(draw, title=f"Pieces per character, {title}", width=3.4, height=2.4)
+    return chart(draw, title=f"Tokens per character, {title}", width=3.4, height=2.4)
 
 
 def _shown(shown: int, of: int, which: str = "") -> str:
@@ -215,12 +215,12 @@ def _shown(shown: int, of: int, which: str = "") -> str:
     return f"Shown: the {shown} {largest}." if shown < of else f"Shown: all {of} languages."
 
 
-def _together(entry: dict[str, Any]) -> dict[str, int]:
+def _both_splits(entry: dict[str, Any]) -> dict[str, int]:
     names = ("sentences", "characters", "words", "tokens", "unknown", "unknown_characters")
     return {name: entry["train"][name] + entry["validation"][name] for name in names}
 
 
 def _rates(code: str, of: dict[str, int]) -> tuple[float | None, float]:
-    """Pieces per word (None where words are not parted by spaces) and pieces per character."""
-    pieces = of["tokens"] - of["sentences"]
-    return None if code in UNSPACED else pieces / max(of["words"], 1), pieces / max(of["characters"], 1)
+    """Tokens per word (None where no spaces separate words) and tokens per character."""
+    tokens = of["tokens"] - of["sentences"]
+    return None if code in UNSPACED else tokens / max(of["words"], 1), tokens / max(of["characters"], 1)

@@ -1,4 +1,4 @@
-"""The stage tokenizer.sample: lines drawn from the corpus, one a line, files mirroring the corpus's.
+"""The stage tokenizer.sample: lines drawn from the corpus, in one text file for each file of the corpus.
 
 Whether a line is drawn depends on its document's digest, its place there and the seed alone, so the text is
 the same whatever the number of workers, and no line is drawn twice.
@@ -24,7 +24,7 @@ from pipeline.lines import cut
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import write_json
-from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, mix, read_batches, read_counts
+from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, mix, read_batches, read_counts
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable
 from tokenizer.shares import drawn_fractions, smoothed_shares
@@ -39,18 +39,18 @@ TEXT = "text"
 class SampleShard:
     """One corpus file and the fraction of its lines to draw."""
 
-    file: CorpusFile
+    file: BucketFile
     fraction: float
 
 
 def check(config: SampleStage | TrainStage) -> None:
-    """Errors: XlmrError where the vocabulary that is taken as it is cannot be read, or not be written with a model."""
+    """Errors: XlmrError where the existing vocabulary cannot be read or cannot be exported."""
     if existing := config.existing.path():
         check_exportable(load_tokenizer(existing))
 
 
 def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Draw the text and write the table of languages, which is empty where the vocabulary is there already."""
+    """Draw the text and write the table of languages, which is empty if ``existing.model`` is set."""
     if config.existing.path():
         write_json(output / LANGUAGES, {})
         return {}
@@ -67,7 +67,7 @@ def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> 
     if sum(sizes.values()) <= settings.bytes:
         context.warn(
             f"the corpus has {sum(sizes.values()):,} bytes, not more than sample.bytes={settings.bytes:,}: "
-            "all of it is taken, and alpha changes nothing"
+            "all of it is used, and alpha has no effect"
         )
     shards = {file.name: SampleShard(file, fractions[file.language]) for file in files if fractions[file.language] > 0}
     counts = context.map_shards(partial(draw_shard, settings), shards)
@@ -86,7 +86,7 @@ def language_table(
     fractions: Mapping[str, float],
     totals: Mapping[str, Counts],
 ) -> dict[str, dict[str, Any]]:
-    """A row a language: what there was, the share asked for, the share and amounts drawn."""
+    """Return a row for each language: available text, target share, drawn share and amounts."""
     natural = smoothed_shares(characters, 1.0)
     target = smoothed_shares(characters, settings.alpha)
     nothing: Counts = {"bytes": 0, "characters": 0, "lines": 0, "cuts": 0}
@@ -107,7 +107,7 @@ def language_table(
 
 
 def draw_shard(settings: SampleSettings, shard: SampleShard, workspace: Path) -> ShardReport:
-    """Draw from one corpus file into ``text/<language>/<bucket>-<number>.txt``, if anything."""
+    """Draw from one corpus file into ``text/<language>/<bucket>-<number>.txt``, unless no line is drawn."""
     counts = {"bytes": 0, "characters": 0, "lines": 0, "cuts": 0}
     path = workspace / TEXT / shard.file.language / f"{shard.file.path.stem}.txt"
     path.parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ def draw_shard(settings: SampleSettings, shard: SampleShard, workspace: Path) ->
             whole = [
                 piece
                 for line in lines.cast(pa.large_binary()).to_pylist()
-                for piece in cut(line, settings.longest_line)
+                for piece in cut(line, settings.max_sentence_length)
             ]
             text.writelines(b"%b\n" % line for line in whole)
             counts["characters"] += pc.sum(pc.utf8_length(lines)).as_py() or 0
@@ -137,8 +137,8 @@ def draw_lines(batch: pa.RecordBatch, fraction: float, seed: int) -> pa.Array:
         document = pc.list_parent_indices(split).to_numpy().astype(np.int64)
         first = np.searchsorted(document, np.arange(len(batch)))
         position = np.arange(len(document)) - first[document]
-        chance = uniform(document_hashes(batch, f"sample {seed}")[document] + position.astype(np.uint64))
-        lines = lines.filter(pa.array(chance < fraction))
+        draws = uniform(document_hashes(batch, f"sample {seed}")[document] + position.astype(np.uint64))
+        lines = lines.filter(pa.array(draws < fraction))
     lines = pc.utf8_trim_whitespace(lines)
     return lines.filter(pc.greater(pc.binary_length(lines), 0))
 

@@ -21,7 +21,7 @@ TOKENIZER, CONFIG, ADDED = "tokenizer.json", "tokenizer_config.json", "added_tok
 Bucket = Literal["head", "middle", "tail", "all"]
 
 BUCKETS: tuple[Bucket, ...] = ("head", "middle", "all")
-"""What both stages read of the corpus unless told otherwise: the fluent text, and languages without a
+"""What both stages read of the corpus by default: the fluent text, and languages without a
 language model.
 """
 
@@ -62,8 +62,8 @@ class ExistingSettings(Section):
     model: LocalPath = setting(
         "",
         "file of a SentencePiece model, tokenizer.json of transformers, or folder with either (XLM-R's own, say), that"
-        " is taken as it is, added tokens included, for a model that goes on from one which has it; empty: a vocabulary"
-        " is learnt from the corpus",
+        " is taken as it is, added tokens included, for a model that is initialised from one which has it; empty: a"
+        " vocabulary is trained on the corpus",
         affects_result=False,  # what is in it counts, not where it lies
     )
 
@@ -73,7 +73,9 @@ class ExistingSettings(Section):
 
 
 class SampleSettings(Section):
-    """The text that the vocabulary is learnt from."""
+    """The text that the vocabulary is trained on."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"longest_line": "max_sentence_length"}
 
     bytes: int = setting(
         4_000_000_000,
@@ -90,11 +92,11 @@ class SampleSettings(Section):
     )
     languages: Languages = setting(
         (),
-        "codes of the languages that the vocabulary is learnt from; none named: all that the corpus has",
+        "codes of the languages that the vocabulary is trained on; none named: all that the corpus has",
         source="XLM-R §5.1 tries 7, 15, 30, 60 and 100",
     )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that the text is drawn from", min_length=1)
-    longest_line: int = setting(
+    max_sentence_length: int = setting(
         4192,
         "lines longer than this many bytes are cut at white space (else between characters), not lost",
         source="SentencePiece's max_sentence_length, over which it drops a line",
@@ -103,13 +105,24 @@ class SampleSettings(Section):
     seed: Seed = setting(1, "seed of the draw of lines")
 
 
-class TrainSettings(Section):
-    """SentencePiece's trainer."""
+class SentencePieceSettings(Section):
+    """SentencePiece's trainer, its options by SentencePiece's names."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "vocabulary_size": "vocab_size",
+        "split_by_script": "split_by_unicode_script",
+        "longest_piece": "max_sentencepiece_length",
+        "normalisation": "normalization_rule_name",
+        "user_defined_pieces": "user_defined_symbols",
+        "seed_pieces": "seed_sentencepiece_size",
+        "rounds": "num_sub_iterations",
+        "threads": "num_threads",
+    }
 
     model_type: Literal["unigram", "bpe"] = setting(
         "unigram", "how pieces are found", source="XLM-R §3; its §5.2 compares with BPE"
     )
-    vocabulary_size: int = setting(
+    vocab_size: int = setting(
         250_000,
         "pieces of the model, <unk> <s> </s> included; the vocabulary has 2 more, <pad> and <mask>",
         source="XLM-R §3, and the released sentencepiece.bpe.model",
@@ -130,20 +143,20 @@ class TrainSettings(Section):
     split_digits: bool = setting(
         False, "every digit is a piece", source="SentencePiece's default; the released model has 2019 in one piece"
     )
-    split_by_script: bool = setting(
-        True, "no piece has letters of two scripts", source="SentencePiece's default, split_by_unicode_script"
+    split_by_unicode_script: bool = setting(
+        True, "no piece has letters of two scripts", source="SentencePiece's default"
     )
     split_by_number: bool = setting(True, "no piece has letters and digits", source="SentencePiece's default")
-    longest_piece: int = setting(
+    max_sentencepiece_length: int = setting(
         16, "characters of a piece at the most", source="SentencePiece's default", ge=1, le=512
     )
-    normalisation: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = setting(
-        "nmt_nfkc", "SentencePiece's name of the normalisation", source="the released sentencepiece.bpe.model"
+    normalization_rule_name: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = setting(
+        "nmt_nfkc", "normalisation, by SentencePiece's name of it", source="the released sentencepiece.bpe.model"
     )
-    user_defined_pieces: tuple[str, ...] = setting(
+    user_defined_symbols: tuple[str, ...] = setting(
         (),
         "texts that are one piece each wherever they stand, ids from 4 on: marks of a markup, say; unigram only",
-        source="SentencePiece's user_defined_symbols",
+        source="SentencePiece's default",
     )
     input_sentence_size: int = setting(
         0,
@@ -151,13 +164,13 @@ class TrainSettings(Section):
         source="SentencePiece's default",
         ge=0,
     )
-    seed_pieces: int = setting(
+    seed_sentencepiece_size: int = setting(
         1_000_000, "candidates that the pruning starts from", source="SentencePiece's default", ge=1_000
     )
     shrinking_factor: float = setting(
         0.75, "share of the candidates that a round of pruning keeps", source="SentencePiece's default", gt=0, lt=1
     )
-    rounds: int = setting(
+    num_sub_iterations: int = setting(
         2, "rounds of expectation-maximisation before each pruning", source="SentencePiece's default", ge=1, le=64
     )
     score_bits: int = setting(
@@ -168,7 +181,7 @@ class TrainSettings(Section):
         ge=0,
         le=16,
     )
-    threads: int = setting(
+    num_threads: int = setting(
         2,
         "threads of the trainer; part of the result, because sums are added up in another order",
         source="measured: the scores change in the fourth decimal",
@@ -179,36 +192,40 @@ class TrainSettings(Section):
 
     def inert(self) -> Collection[str]:
         """What only a unigram's pruning uses; the seed of a draw that is not made."""
-        pruning = ("seed_pieces", "shrinking_factor", "rounds", "score_bits") if self.model_type == "bpe" else ()
+        pruning = (
+            ("seed_sentencepiece_size", "shrinking_factor", "num_sub_iterations", "score_bits")
+            if self.model_type == "bpe"
+            else ()
+        )
         return pruning if self.input_sentence_size else (*pruning, "seed")
 
     @model_validator(mode="after")
-    def _check_user_defined(self) -> TrainSettings:
-        wanted = self.user_defined_pieces
+    def _check_user_defined(self) -> SentencePieceSettings:
+        wanted = self.user_defined_symbols
         if wanted and self.model_type != "unigram":
-            raise ValueError("user_defined_pieces: only a unigram model has them; set model_type to unigram")
+            raise ValueError("user_defined_symbols: only a unigram model has them; set model_type to unigram")
         for number, piece in enumerate(wanted):
-            if why := refused_piece(piece, folds_case=self.normalisation.endswith("_cf")):
-                raise ValueError(f"user_defined_pieces: {piece!r} {why}")
+            if why := refused_piece(piece, folds_case=self.normalization_rule_name.endswith("_cf")):
+                raise ValueError(f"user_defined_symbols: {piece!r} {why}")
             if piece in wanted[:number]:
-                raise ValueError(f"user_defined_pieces: {piece!r} is there twice")
+                raise ValueError(f"user_defined_symbols: {piece!r} is there twice")
         return self
 
 
 class EncodeSettings(Section):
-    """The corpus as samples of pieces."""
+    """The corpus as sequences of token ids."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         "sample_length": "sequence_length",
     }
 
     sequence_length: int = setting(
-        512, "pieces of a sample, <s> included", source="XLM-R §3, RoBERTa §4", ge=8, le=1 << 20
+        512, "tokens of a sequence, <s> included", source="XLM-R §3, RoBERTa §4", ge=8, le=1 << 20
     )
     break_mode: Literal["none", "complete"] = setting(
         "none",
-        "none: the stream is cut anywhere, every sample is full; complete: a sample holds whole sentences as long as "
-        "they fit, the rest of it is padding, and only a sentence longer than a sample is cut",
+        "none: the stream is cut anywhere, every sequence is full; complete: sequences hold whole sentences while they "
+        "fit, the rest is padding, and only a sentence longer than a sequence is cut",
         source="fairseq's sample-break-mode; its default for masked models is complete, XLM-R's is not published",
     )
     sentence: Literal["document", "line"] = setting(
@@ -245,14 +262,14 @@ class StudySettings(Section):
     )
     sizes: tuple[int, ...] = setting(
         (32_000, 64_000, 128_000, 256_000, 512_000),
-        "vocabulary sizes to try; those that the text is too small for are told and left out",
+        "vocabulary sizes to try; those that the text is too small for are reported and left out",
         source="XLM-R §5.3 and figure 6",
         min_length=1,
     )
     model_types: tuple[Literal["unigram", "bpe"], ...] = setting(("unigram",), "kinds of model to try", min_length=1)
-    bytes: int = setting(20_000_000, "text that each is learnt from, in bytes", gt=0)
+    bytes: int = setting(20_000_000, "text that each is trained on, in bytes", gt=0)
     test_share: float = setting(
-        0.05, "share of the documents that none of them learns from and all are measured on", gt=0, lt=1
+        0.05, "share of the documents that none of them is trained on and all are measured on", gt=0, lt=1
     )
     test_bytes: int = setting(100_000, "text of a language that is measured on, in bytes, at the most", gt=0)
 
@@ -265,11 +282,11 @@ class TokenizerSettings(Section):
     """All settings of the package."""
 
     existing: ExistingSettings = setting(
-        default_factory=ExistingSettings, description="a vocabulary that is there, in place of one that is learnt"
+        default_factory=ExistingSettings, description="a vocabulary that is there, in place of one that is trained"
     )
     sample: SampleSettings = setting(default_factory=SampleSettings, description="the text to learn from")
-    train: TrainSettings = setting(default_factory=TrainSettings, description="SentencePiece's trainer")
-    encode: EncodeSettings = setting(default_factory=EncodeSettings, description="the corpus as samples of pieces")
+    train: SentencePieceSettings = setting(default_factory=SentencePieceSettings, description="SentencePiece's trainer")
+    encode: EncodeSettings = setting(default_factory=EncodeSettings, description="the corpus as sequences of token ids")
     study: StudySettings = setting(default_factory=StudySettings, description="what α and vocabulary size change")
 
 
@@ -280,7 +297,7 @@ class SampleStage(Section):
     sample: SampleSettings
 
     def inert(self) -> Collection[str]:
-        """The text, where no vocabulary is learnt from it."""
+        """The text, where no vocabulary is trained on it."""
         return ("sample",) if self.existing.model else ()
 
 
@@ -288,7 +305,7 @@ class TrainStage(Section):
     """What ``tokenizer.train`` reads."""
 
     existing: ExistingSettings
-    train: TrainSettings
+    train: SentencePieceSettings
 
     def inert(self) -> Collection[str]:
         """The trainer, where a vocabulary is taken as it is."""
@@ -310,12 +327,12 @@ class StudyStage(Section):
     """What ``tokenizer.study`` reads."""
 
     sample: SampleSettings
-    train: TrainSettings
+    train: SentencePieceSettings
     study: StudySettings
 
     def inert(self) -> Collection[str]:
         """What the study varies itself; everything, where there is none."""
-        varied = ("sample.alpha", "sample.bytes", "train.vocabulary_size", "train.model_type")
+        varied = ("sample.alpha", "sample.bytes", "train.vocab_size", "train.model_type")
         return (*varied, "train.input_sentence_size") if self.study.alphas else ("sample", "train")
 
 
@@ -328,7 +345,7 @@ PACKAGE = Package(
             version=2,
             config=SampleStage,
             run="tokenizer.sample:run",
-            summary="draw the text that the vocabulary is learnt from",
+            summary="draw the text that the vocabulary is trained on",
             inputs=("corpus.regroup",),
             outside=_existing_files,
             check="tokenizer.sample:check",
@@ -340,23 +357,23 @@ PACKAGE = Package(
             version=3,
             config=TrainStage,
             run="tokenizer.train:run",
-            summary="learn the vocabulary with SentencePiece, or take the one that is named",
+            summary="train the vocabulary with SentencePiece, or take an existing one",
             inputs=("tokenizer.sample",),
             outside=_existing_files,
         ),
         Stage(
             name="tokenizer.encode",
-            version=5,
+            version=6,
             config=EncodeStage,
             run="tokenizer.encode:run",
-            summary="turn the corpus into samples of pieces",
+            summary="turn the corpus into sequences of token ids",
             inputs=("corpus.regroup", "tokenizer.train"),
             resumable=True,
             sharded=1,
         ),
         Stage(
             name="tokenizer.study",
-            version=1,
+            version=2,
             config=StudyStage,
             run="tokenizer.study:run",
             summary="compare vocabularies of several sizes and smoothings (only if study.alphas names some)",

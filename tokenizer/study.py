@@ -1,7 +1,7 @@
 """The stage tokenizer.study: vocabularies of several smoothings and sizes, each measured on the same held-out text.
 
-corpus -> for each (model type, α, size): text drawn, a model trained, text of every language cut by it -> study.json.
-XLM-R §5.3 (figures 5 and 6) does this up to the accuracy of models; this stops at what the pieces themselves say.
+corpus -> for each (model type, α, size): text drawn, a model trained, held-out text encoded -> study.json.
+XLM-R §5.3 (figures 5 and 6) does this up to the accuracy of models; this stops at counts of tokens.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pipeline.lines import cut
 from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
-from tokenizer.corpus_files import CorpusFile, corpus_files, document_hashes, read_batches, read_counts
+from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, read_batches, read_counts
 from tokenizer.coverage import Coverage
-from tokenizer.encode import Encoder
+from tokenizer.encode import DocumentEncoder
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 from tokenizer.sample import draw_lines
@@ -41,12 +41,12 @@ SALT = "study"
 
 @dataclass(frozen=True)
 class Variant:
-    """One vocabulary of the study, and what it is learnt from and measured on."""
+    """One vocabulary of the study, with the text that it is trained and measured on."""
 
     model_type: str
     alpha: float
     size: int
-    files: tuple[CorpusFile, ...]
+    files: tuple[BucketFile, ...]
     fractions: Mapping[str, float]
 
     @property
@@ -56,7 +56,7 @@ class Variant:
 
 
 def run(config: StudyStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Train and measure every variant; nothing where none is asked for."""
+    """Train and measure every variant. Without ``study.alphas`` there are none."""
     settings, corpus = config.study, inputs["corpus.regroup"]
     if not settings.alphas:
         write_json(output / STUDY, {"variants": []})
@@ -65,14 +65,14 @@ def run(config: StudyStage, inputs: Inputs, output: Path, context: Context) -> C
     files = tuple(corpus_files(corpus, *chosen))
     characters = read_counts(corpus, "characters", *chosen)
     sizes = read_counts(corpus, "bytes", *chosen)
-    learnt = {language: int(size * (1 - settings.test_share)) for language, size in sizes.items()}
-    if sum(learnt.values()) <= settings.bytes:
+    trainable = {language: int(size * (1 - settings.test_share)) for language, size in sizes.items()}
+    if sum(trainable.values()) <= settings.bytes:
         context.warn(
-            f"the corpus has {sum(learnt.values()):,} bytes to learn from, not more than "
-            f"study.bytes={settings.bytes:,}: all of it is taken, and alpha changes nothing"
+            f"the corpus has {sum(trainable.values()):,} bytes to train on, not more than "
+            f"study.bytes={settings.bytes:,}: all of it is used, and alpha has no effect"
         )
     variants = [
-        Variant(model_type, alpha, size, files, drawn_fractions(characters, learnt, alpha, settings.bytes))
+        Variant(model_type, alpha, size, files, drawn_fractions(characters, trainable, alpha, settings.bytes))
         for model_type in settings.model_types
         for alpha in settings.alphas
         for size in settings.sizes
@@ -92,7 +92,7 @@ def _file(variant: Variant) -> str:
 
 
 def study_variant(config: StudyStage, variant: Variant, workspace: Path) -> ShardReport:
-    """Train one vocabulary and measure it. The text lies on the disk meanwhile, beside the result."""
+    """Train one vocabulary and measure it. Its text is on the disk meanwhile, beside the result."""
     row: dict[str, Any] = {"model_type": variant.model_type, "alpha": variant.alpha, "size": variant.size}
     row |= {"refused": "", "languages": {}, "scripts": {}}
     with TemporaryDirectory(dir=workspace) as scratch:
@@ -100,7 +100,7 @@ def study_variant(config: StudyStage, variant: Variant, workspace: Path) -> Shar
         with text.open("wb") as lines:
             lines.writelines(b"%b\n" % line for line in training_lines(config, variant))
         settings = config.train.model_copy(
-            update={"vocabulary_size": variant.size, "model_type": variant.model_type, "input_sentence_size": 0}
+            update={"vocab_size": variant.size, "model_type": variant.model_type, "input_sentence_size": 0}
         )
         try:
             train_model(settings, [text], model, Path(scratch) / "log")
@@ -115,30 +115,30 @@ def study_variant(config: StudyStage, variant: Variant, workspace: Path) -> Shar
 
 
 def training_lines(config: StudyStage, variant: Variant) -> Iterator[bytes]:
-    """The drawn lines of all documents that are not for testing."""
+    """Yield the drawn lines of all documents that are not held out."""
     for file in variant.files:
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
             kept = batch.filter(pa.array(~_is_test(batch, config.study)))
             if kept.num_rows and variant.fractions.get(file.language, 0) > 0:
                 lines = draw_lines(kept, variant.fractions[file.language], config.sample.seed)
                 for line in lines.cast(pa.large_binary()).to_pylist():
-                    yield from cut(line, config.sample.longest_line)
+                    yield from cut(line, config.sample.max_sentence_length)
 
 
-def measure(settings: StudySettings, tokenizer: Tokenizer, files: tuple[CorpusFile, ...]) -> dict[str, Counts]:
-    """What the held-out text of each language becomes: characters, words, pieces, unknown characters."""
-    encoder = Encoder(tokenizer, Coverage(tokenizer), "document")
+def measure(settings: StudySettings, tokenizer: Tokenizer, files: tuple[BucketFile, ...]) -> dict[str, Counts]:
+    """Count the held-out text of each language: characters, words, tokens, unknown characters."""
+    encoder = DocumentEncoder(tokenizer, Coverage(tokenizer), "document")
     counts: dict[str, Counts] = {}
     for file in files:
         of = counts.setdefault(file.language, dict.fromkeys(("bytes", "characters", "words", "tokens", "unknown"), 0))
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
             texts = batch.column("raw_content").filter(pa.array(_is_test(batch, settings)))
-            package = (
+            within = (
                 np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False)) <= settings.test_bytes - of["bytes"]
             )
-            if not package.any():
+            if not within.any():
                 continue
-            _, _, counted = encoder.encode(texts.filter(pa.array(package)))
+            _, _, counted = encoder.encode(texts.filter(pa.array(within)))
             of["tokens"] += counted["tokens"] - counted["sentences"]  # without </s>
             of["unknown"] += counted["unknown_characters"]
             for name in ("bytes", "characters", "words"):

@@ -24,7 +24,7 @@ def segment(text: str, *, model: Path, lines: int = 20) -> None:
     tokenizer = load_tokenizer(model)
     for line in _lines(text, lines):
         ids = tokenizer.encode(line)
-        print(" ".join(tokenizer.pieces(ids)))
+        print(" ".join(tokenizer.tokens(ids)))
         print(" ".join(map(str, ids.tolist())))
 
 

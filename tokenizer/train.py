@@ -24,7 +24,7 @@ from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_tokenizer
 from tokenizer.model_file import round_scores
 from tokenizer.sample import TEXT
-from tokenizer.stages import MODEL_FILE, TrainSettings, TrainStage
+from tokenizer.stages import MODEL_FILE, SentencePieceSettings, TrainStage
 from tokenizer.trainer_log import TrainerLog
 from tokenizer.vocabulary import pieces_by_script, write_table
 
@@ -46,10 +46,10 @@ def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> C
     write_table(tokenizer, output / "vocabulary.tsv")
     scripts = pieces_by_script(tokenizer)
     write_json(output / SCRIPTS, scripts)
-    return {"pieces": tokenizer.vocabulary_size, **about, "scripts": len(scripts)}
+    return {"vocab_size": tokenizer.vocab_size, **about, "scripts": len(scripts)}
 
 
-def _learn(settings: TrainSettings, sample: Path, output: Path, context: Context) -> Counts:
+def _learn(settings: SentencePieceSettings, sample: Path, output: Path, context: Context) -> Counts:
     """Train on the drawn text, and count it."""
     texts = sorted((sample / TEXT).glob("*/*.txt"))
     with context.progress("") as bar:
@@ -63,7 +63,7 @@ def _learn(settings: TrainSettings, sample: Path, output: Path, context: Context
 
 
 def train_model(
-    settings: TrainSettings,
+    settings: SentencePieceSettings,
     texts: Sequence[Path],
     model: Path,
     kept: Path,
@@ -74,7 +74,7 @@ def train_model(
     ``show`` is called with what the log has said so far, every second. Errors: XlmrError when the trainer refuses or
     dies.
     """
-    log = TrainerLog(settings.vocabulary_size, sum(path.stat().st_size for path in texts))
+    log = TrainerLog(settings.vocab_size, sum(path.stat().st_size for path in texts))
     order = {
         "texts": [str(path) for path in texts],
         "model": str(model),
@@ -90,27 +90,14 @@ def train_model(
     return log
 
 
-def trainer_options(settings: TrainSettings, text_bytes: int) -> dict[str, Any]:
-    """The settings in SentencePiece's words. <unk> <s> </s> are 0, 1, 2 there and there is no <pad>, as
-    in XLM-R's.
+def trainer_options(settings: SentencePieceSettings, text_bytes: int) -> dict[str, Any]:
+    """The options of ``SentencePieceTrainer.train``. By its defaults <unk> <s> </s> are 0, 1, 2 and there is no <pad>,
+    as in XLM-R's model.
     """
     return {
-        "model_type": settings.model_type,
-        "vocab_size": settings.vocabulary_size,
-        "character_coverage": settings.character_coverage,
-        "byte_fallback": settings.byte_fallback,
-        "split_digits": settings.split_digits,
-        "split_by_unicode_script": settings.split_by_script,
-        "split_by_number": settings.split_by_number,
-        "max_sentencepiece_length": settings.longest_piece,
-        "shrinking_factor": settings.shrinking_factor,
-        "num_sub_iterations": settings.rounds,
-        "normalization_rule_name": settings.normalisation,
-        "user_defined_symbols": list(settings.user_defined_pieces),
-        "input_sentence_size": settings.input_sentence_size,
-        "seed_sentencepiece_size": settings.seed_pieces,
-        "num_threads": settings.threads,
-        # Its suffix array counts characters in 32 bits unless told otherwise, and dies of more than those hold.
+        **settings.model_dump(exclude={"score_bits", "seed"}),
+        "user_defined_symbols": list(settings.user_defined_symbols),
+        # Its suffix array counts characters in 32 bits by default, and it crashes where there are more.
         "train_extremely_large_corpus": text_bytes >= LARGE,
         # The sample has cut long lines already, by its own setting; nothing may be dropped here.
         "max_sentence_length": 1 << 30,

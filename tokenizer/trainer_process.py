@@ -1,7 +1,7 @@
 """The child process that trains: settings as JSON on stdin, the trainer's log on stderr, the model as a file.
 
-A process of its own because SentencePiece logs from C++ to the process's stderr, holds Python while it
-works, and keeps its memory afterwards. It is fed lines, not file names, because it writes file names into
+Training has a process of its own because SentencePiece logs from C++ to the process's stderr, holds Python's lock
+while it works, and keeps its memory afterwards. It is given lines, not file names, because it writes file names into
 the model.
 """
 
@@ -12,19 +12,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-TELL_EVERY = 1 << 24
-"""Bytes of text after which a line says how many were read."""
+REPORT_EVERY = 1 << 24
+"""Bytes of text between two lines that report how many were read."""
 
 
 def read_lines(paths: Iterable[str]) -> Iterator[bytes]:
     """The lines of the files, in order, without their ends."""
-    done = told = 0
+    done = reported = 0
     for path in paths:
         with Path(path).open("rb") as lines:
             for line in lines:
                 done += len(line)
-                if done - told >= TELL_EVERY:
-                    told = done
+                if done - reported >= REPORT_EVERY:
+                    reported = done
                     print(f"READ {done}", file=sys.stderr, flush=True)
                 yield line.rstrip(b"\n")
 

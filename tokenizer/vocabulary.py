@@ -33,7 +33,7 @@ def write_table(tokenizer: Tokenizer, path: Path) -> None:
 
 def pieces_by_script(tokenizer: Tokenizer) -> dict[str, int]:
     """How many pieces each script has, the special ones left out; most first."""
-    counts = Counter(script_of(piece) for piece in tokenizer.vocabulary[4 : tokenizer.mask])
+    counts = Counter(script_of(piece) for piece in tokenizer.vocabulary[4 : tokenizer.mask_token_id])
     return dict(counts.most_common())
 
 

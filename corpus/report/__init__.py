@@ -19,7 +19,7 @@ from pipeline.report import ReportSection
 from pipeline.storage import read_json
 
 SEQUENCES = "sequences.json"
-"""What tokenizer.encode writes: pieces by language."""
+"""What tokenizer.encode writes: tokens by language."""
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:

@@ -33,7 +33,7 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
         if not getattr(data, split):
             raise XlmrError(f"task {data.name}: there are no {split} examples", "check finetune.task and its files")
     tokenizer = load_tokenizer(encoder)
-    check_tokens(encoder, tokenizer.vocabulary_size, config)
+    check_tokens(encoder, tokenizer.vocab_size, config)
     check_exportable(tokenizer)  # it is written into the folder of each trained model
     if protocol.choose == "language" and (without := [lang for lang in data.test if lang not in data.dev]):
         raise XlmrError(

@@ -38,7 +38,7 @@ def random_sequences(vocabulary_size: int, length: int, sequences: int) -> Itera
             entry = {"sequences": count, "tokens": count * (length - 1), "files": [f"{language}/train-00000.bin"]}
             languages[language] = {"train": entry}
         listing = {
-            "vocabulary_size": vocabulary_size, "sequence_length": length, "dtype": dtype,
+            "vocab_size": vocabulary_size, "sequence_length": length, "dtype": dtype,
             "mask_token_id": vocabulary_size - 1, "languages": languages,
         }  # fmt: skip
         (folder / "sequences.json").write_text(json.dumps(listing))

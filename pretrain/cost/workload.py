@@ -77,8 +77,8 @@ def _tokens(tokenizer: Any) -> int:
     """Of the vocabulary that is to be learnt, or of the one that is there. Errors: XlmrError naming its file."""
     existing = tokenizer.existing.path()
     if existing is None:
-        return int(tokenizer.train.vocabulary_size)
+        return int(tokenizer.train.vocab_size)
     if not existing.exists():
         fix = "it is named by tokenizer.existing.model: fix the setting or put it there"
         raise XlmrError(f"{existing}: no such file", fix)
-    return load_tokenizer(existing).vocabulary_size - 2  # <pad> and <mask>
+    return load_tokenizer(existing).vocab_size - 2  # <pad> and <mask>

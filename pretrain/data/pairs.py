@@ -52,7 +52,7 @@ class PairShard:
 def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage. Errors: XlmrError naming files that are not parallel text."""
     sequences = open_sequences(inputs["tokenizer.encode"])
-    check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(inputs["tokenizer.train"]).vocabulary_size)
+    check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(inputs["tokenizer.train"]).vocab_size)
     check_vocabulary(inputs["tokenizer.encode"], sequences, inputs["tokenizer.train"] / TOKENIZER_MODEL)
     shards: dict[str, PairShard] = {}
     shape = (sequences.sequence_length, sequences.dtype.name, config.pairs.validation_share)
@@ -60,7 +60,7 @@ def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> 
         shards[f"{text.pair}-{number:05d}"] = PairShard(text, number, inputs["tokenizer.train"], *shape)
     counts = context.map_shards(encode_text, shards)
     listing = {
-        "vocabulary_size": sequences.vocabulary_size,
+        "vocab_size": sequences.vocabulary_size,
         "vocabulary_sha256": sequences.vocabulary,
         "mask_token_id": sequences.mask,
         "sequence_length": sequences.sequence_length,

@@ -85,7 +85,7 @@ class _Entry(BaseModel):
 class _Listing(BaseModel):
     """``sequences.json``."""
 
-    vocabulary_size: Annotated[int, Field(gt=FIRST_ORDINARY, lt=2**31)]
+    vocab_size: Annotated[int, Field(gt=FIRST_ORDINARY, lt=2**31)]
     sequence_length: Annotated[int, Field(ge=2, lt=2**31)]
     dtype: Literal["uint8", "uint16", "uint32"]
     languages: dict[str, dict[str, _Entry | None]]
@@ -94,8 +94,8 @@ class _Listing(BaseModel):
 
     @model_validator(mode="after")
     def _mask_is_an_id(self) -> Self:
-        if self.mask_token_id >= self.vocabulary_size:
-            raise ValueError(f"mask_token_id {self.mask_token_id} is no id of a vocabulary of {self.vocabulary_size}")
+        if self.mask_token_id >= self.vocab_size:
+            raise ValueError(f"mask_token_id {self.mask_token_id} is no id of a vocabulary of {self.vocab_size}")
         return self
 
 
@@ -148,7 +148,7 @@ def check_vocabulary(folder: Path, sequences: SequenceFolder, model: Path) -> No
 
 
 def _open_listed(folder: Path, listing: _Listing) -> SequenceFolder:
-    dtype, size = np.dtype(listing.dtype).newbyteorder("<"), listing.vocabulary_size
+    dtype, size = np.dtype(listing.dtype).newbyteorder("<"), listing.vocab_size
     splits: dict[str, dict[str, SequenceArray]] = {TRAIN: {}, VALIDATION: {}}
     for language, entries in sorted(listing.languages.items()):
         for split, arrays in splits.items():

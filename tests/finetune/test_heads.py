@@ -58,7 +58,7 @@ def encoder(request: pytest.FixtureRequest, export: Path) -> Encoder:
     torch.manual_seed(11)
     if request.param == "post":
         return load_encoder(export)
-    size = load_tokenizer(export).vocabulary_size
+    size = load_tokenizer(export).vocab_size
     return Encoder(
         ModelConfig(
             size,

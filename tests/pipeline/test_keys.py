@@ -194,7 +194,7 @@ INERT = {
     "corpus.fetch.kind": {},
     "corpus.language_models.order": {"corpus.language_models.folder": "models"},
     "corpus.perplexity.head_percentile": {"corpus.perplexity.cutoffs": "table.json"},
-    "tokenizer.train.vocabulary_size": {"tokenizer.existing.model": "x.model"},
+    "tokenizer.train.vocab_size": {"tokenizer.existing.model": "x.model"},
     "tokenizer.sample.alpha": {"tokenizer.existing.model": "x.model"},
     "tokenizer.train.shrinking_factor": {"tokenizer.train.model_type": "bpe"},
     "tokenizer.train.seed": {},

@@ -25,7 +25,7 @@ XNLI = SEVEN | {"es", "el", "bg", "tr", "ar", "vi", "th", "hi"}
 
 LANGUAGES = {"tokenizer.sample.languages", "tokenizer.encode.languages"}
 SHAPE = {f"pretrain.model.{name}" for name in ("hidden_size", "num_attention_heads", "intermediate_size")}
-VOCABULARY = {"tokenizer.train.vocabulary_size"}
+VOCABULARY = {"tokenizer.train.vocab_size"}
 CHANGES = {
     "languages": LANGUAGES,
     "alpha": {"tokenizer.sample.alpha", "pretrain.data.alpha"},
@@ -75,7 +75,7 @@ def test_it_differs_in_what_its_name_says_and_in_nothing_else(name: str, setting
     if kind == "alpha":
         assert own["tokenizer.sample.alpha"] == own["pretrain.data.alpha"] == float(value)
     if kind in {"capacity", "vocabulary"}:
-        assert own["tokenizer.train.vocabulary_size"] == int(value.removesuffix("k")) * 1000
+        assert own["tokenizer.train.vocab_size"] == int(value.removesuffix("k")) * 1000
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -65,7 +65,7 @@ def test_training_and_export_with_added_tokens(tmp_path: Path, make_context: Any
     write_tokenizer(load_tokenizer(folder), tokenizer)
     sequences = encoded_with(tmp_path / "sequences", tokenizer)
     listing = json.loads((sequences / "sequences.json").read_text())
-    (sequences / "sequences.json").write_text(json.dumps(listing | {"vocabulary_size": 64, "mask_token_id": MASK}))
+    (sequences / "sequences.json").write_text(json.dumps(listing | {"vocab_size": 64, "mask_token_id": MASK}))
     config = tiny_config(steps=1, init_from=str(folder), **NEVER)
     counts, _ = train_into(tmp_path / "run", sequences, make_context, config, **{"tokenizer.train": tokenizer})
     assert (counts["tokens_taken"], counts["tokens_composed"], counts["tokens_new"]) == (64, 0, 0)
@@ -111,15 +111,15 @@ def test_added_tokens_keep_their_rows_in_another_vocabulary(tmp_path: Path) -> N
     new = tmp_path / "new"
     plain = load_tokenizer(other_tokenizer(tmp_path / "other") / TOKENIZER_MODEL)
     added = load_tokenizer(folder).added.tokens
-    moved = [token.model_copy(update={"id": plain.mask + 1 + n}) for n, token in enumerate(reversed(added))]
+    moved = [token.model_copy(update={"id": plain.mask_token_id + 1 + n}) for n, token in enumerate(reversed(added))]
     write_tokenizer(type(plain)(plain.processor, plain.model, moved), new)
     config = read_config(folder)
-    architecture = ModelConfig(**{**config.__dict__, "vocab_size": plain.vocabulary_size + 2})
+    architecture = ModelConfig(**{**config.__dict__, "vocab_size": plain.vocab_size + 2})
     begun = read_start(folder, architecture, new)
     table = {name: make() for name, make in begun.values(build(architecture), seed=3)}[
         "encoder.embeddings.tokens.weight"
     ]
     old = load_model(folder).encoder.embeddings.tokens.weight
-    assert torch.equal(table[plain.mask], old[MASK])
-    assert torch.equal(table[plain.mask + 1], old[63])
-    assert torch.equal(table[plain.mask + 2], old[62])
+    assert torch.equal(table[plain.mask_token_id], old[MASK])
+    assert torch.equal(table[plain.mask_token_id + 1], old[63])
+    assert torch.equal(table[plain.mask_token_id + 2], old[62])

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         minloglevel=2,
     )
     tokenizer = load_tokenizer(place / "tokens.model")
-    size = tokenizer.vocabulary_size
+    size = tokenizer.vocab_size
     torch.manual_seed(0)
     model = MaskedLanguageModel(
         ModelConfig(
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_ids_are_fairseqs(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
-    tokens, mask = tokenizer.processor, tokenizer.mask
+    tokens, mask = tokenizer.processor, tokenizer.mask_token_id
     ids = encode("the <mask> dog", tokenizer)
     assert ids[0] == 0
     assert ids[-1] == 2
@@ -102,7 +102,7 @@ def test_model_and_text_go_to_the_device_there_is(folder: Path, monkeypatch: pyt
 
 
 def test_probabilities_are_over_real_tokens_only(folder: Path) -> None:
-    (guesses,) = guess("the <mask>", folder, load_tokenizer(folder).mask)
+    (guesses,) = guess("the <mask>", folder, load_tokenizer(folder).mask_token_id)
     assert sum(probability for _, probability in guesses) == pytest.approx(1, abs=1e-5)
     assert "<mask>" not in {token for token, _ in guesses}
 
@@ -119,7 +119,7 @@ def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
 def test_a_training_and_its_checkpoints_are_models_too(folder: Path, tmp_path: Path) -> None:
     model, tokens = load_any_model(folder), folder / "sentencepiece.bpe.model"
     tensors = [(name, dict.fromkeys(PARTS, parameter.detach())) for name, parameter in model.named_parameters()]
-    about = About(model.config, load_tokenizer(folder).vocabulary_size, Progress(step=7))
+    about = About(model.config, load_tokenizer(folder).vocab_size, Progress(step=7))
     path = CheckpointFolder(tmp_path / "checkpoints").write(tensors, about)
     text = "the quick <mask> fox"
     expected = guess(text, folder, 3)

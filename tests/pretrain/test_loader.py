@@ -142,24 +142,24 @@ def test_a_token_out_of_range_is_named(token: int, tmp_path: Path, sequences: Pa
 @pytest.mark.parametrize(
     ("listing", "words"),
     [
-        ("{}", r"sequences\.json: vocabulary_size is missing \(and 4 more\); run tokenizer\.encode again"),
+        ("{}", r"sequences\.json: vocab_size is missing \(and 4 more\); run tokenizer\.encode again"),
         ("[]", r"sequences\.json: input should be an object, got a list"),
         ("{", "not readable as JSON"),
         (
-            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "float32", "mask_token_id": 39, "languages": {}}',
+            '{"vocab_size": 40, "sequence_length": 16, "dtype": "float32", "mask_token_id": 39, "languages": {}}',
             "dtype: input .* 'float32'",
         ),
         (
-            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16", "languages": {}, "mask_token_id": 40}',
+            '{"vocab_size": 40, "sequence_length": 16, "dtype": "uint16", "languages": {}, "mask_token_id": 40}',
             "mask_token_id 40 is no id of a vocabulary of 40",
         ),
         (
-            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16",'
+            '{"vocab_size": 40, "sequence_length": 16, "dtype": "uint16",'
             ' "mask_token_id": 39, "languages": {"aa": {"train": {"sequences": 1, "files": ["../x"]}}}}',
             r"languages\.aa\.train\.files\.0: '\.\./x' is no file of this folder",
         ),
         (
-            '{"vocabulary_size": 40, "sequence_length": 16, "dtype": "uint16", "mask_token_id": 39, "languages": {}}',
+            '{"vocab_size": 40, "sequence_length": 16, "dtype": "uint16", "mask_token_id": 39, "languages": {}}',
             "no training sequences",
         ),
     ],

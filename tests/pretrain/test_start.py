@@ -202,7 +202,7 @@ def test_bytes_and_specials_are_not_spelt(tmp_path: Path) -> None:
     (tmp_path / "new.model").write_bytes(model.getvalue())
     new = load_tokenizer(tmp_path / "new.model")
     parts = rows_between(old, new).parts
-    byte = [n + 1 for n in range(3, new.mask - 1) if new.processor.is_byte(n)]
+    byte = [n + 1 for n in range(3, new.mask_token_id - 1) if new.processor.is_byte(n)]
     assert len(byte) == 256
     assert not parts[byte].any(), "<0x0A> is no text"
     assert (parts[:FIRST] == 1).all()

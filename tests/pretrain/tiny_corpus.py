@@ -14,7 +14,7 @@ def write_sequences(
     folder: Path, languages: dict[str, int], vocabulary: int = VOCABULARY, length: int = LENGTH
 ) -> Path:
     """Sequences that repeat one token, each language in a range of its own; two files where there is enough."""
-    listing: dict[str, object] = {"vocabulary_size": vocabulary, "sequence_length": length, "dtype": "uint16"}
+    listing: dict[str, object] = {"vocab_size": vocabulary, "sequence_length": length, "dtype": "uint16"}
     listing["mask_token_id"] = vocabulary - 1
     entries: dict[str, dict[str, dict[str, object]]] = {}
     span = (vocabulary - 5) // len(languages)

@@ -121,7 +121,7 @@ def trained(corpus: Path, run_stage: RunStage, tmp_path_factory: pytest.TempPath
     run_stage("tokenizer.sample", {"sample": {"bytes": 10_000_000}}, inputs, folder / "sample")
     run_stage(
         "tokenizer.train",
-        {"train": {"vocabulary_size": 700}},
+        {"train": {"vocab_size": 700}},
         {"tokenizer.sample": folder / "sample"},
         folder / "train",
     )

@@ -88,7 +88,7 @@ def test_a_column_of_something_else_is_refused(vocabulary: Tokenizer) -> None:
 
 def test_ids_of_special_tokens(vocabulary: Tokenizer) -> None:
     ids = [vocabulary.bos_token_id, vocabulary.pad_token_id, vocabulary.eos_token_id, vocabulary.unk_token_id]
-    assert vocabulary.pieces(ids) == ["<s>", "<pad>", "</s>", "<unk>"]
+    assert vocabulary.tokens(ids) == ["<s>", "<pad>", "</s>", "<unk>"]
     assert np.concatenate(vocabulary.encode_batch(TEXTS)).dtype == np.int32
 
 

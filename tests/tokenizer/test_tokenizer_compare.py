@@ -34,9 +34,9 @@ def test_the_model_and_its_export_are_the_same(trained: Path, capsys: pytest.Cap
     compare(trained, trained / "tokenizer.json")
     out = capsys.readouterr().out
     assert "702 pieces" in out
-    assert "ids with another piece: 0" in out
-    assert "scores apart by more than 1e-06: 0" in out
-    assert "texts with other ids: 0 of 20,702" in out
+    assert "ids with different pieces: 0" in out
+    assert "scores that differ by more than 1e-06: 0" in out
+    assert "texts with different ids: 0 of 20,702" in out
 
 
 def test_export_elsewhere_is_the_same_and_takes_the_length(trained: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_scores_that_differ_are_counted(trained: Path, tmp_path: Path, capsys: p
     out = capsys.readouterr().out
     found = find_differences(load_side(trained), load_side(coarse), [])
     assert 600 < len(found.scores) < 702
-    assert f"scores apart by more than 1e-06: {len(found.scores)}" in out
+    assert f"scores that differ by more than 1e-06: {len(found.scores)}" in out
     assert not found.pieces
 
 

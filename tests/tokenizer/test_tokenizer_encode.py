@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.errors import XlmrError
 from tokenizer.corpus_files import corpus_files, document_hashes, read_batches
 from tokenizer.encode import WHOLE, validation_threshold
-from tokenizer.layout import SequenceWriter, complete_starts, piece_type
+from tokenizer.layout import SequenceWriter, complete_starts, id_type
 from tokenizer.pieces import BOS, EOS, PAD, Tokenizer
 from tokenizer.report import sections
 
@@ -26,7 +26,7 @@ batches = st.lists(st.lists(st.integers(1, 30), max_size=6), max_size=6)
 def laid_out(folder: Path, lengths: list[list[int]], length: int, *, complete: bool) -> tuple[np.ndarray, list[int]]:
     """The sequences that a writer makes of documents of these lengths, and the whole stream."""
     (folder / "sequences.bin").unlink(missing_ok=True)
-    writer = SequenceWriter(folder / "sequences.bin", length, piece_type(60_000), complete=complete)
+    writer = SequenceWriter(folder / "sequences.bin", length, id_type(60_000), complete=complete)
     stream: list[int] = []
     for batch in lengths:
         pieces = [p for n in batch for p in [*range(10 + len(stream), 9 + len(stream) + n), EOS]]
@@ -82,10 +82,10 @@ def test_layout_complete(tmp_path_factory: pytest.TempPathFactory, lengths: list
     assert (sequences[:, 1:] != PAD).sum(axis=1).tolist() == np.diff([*starts, len(stream)]).tolist()[: len(starts)]
 
 
-def test_piece_type_holds_every_id() -> None:
-    assert piece_type(65_536) == np.dtype("<u2")
-    assert piece_type(65_537) == np.dtype("<u4")
-    assert np.iinfo(piece_type(250_002)).max >= 250_001
+def test_id_type_holds_every_id() -> None:
+    assert id_type(65_536) == np.dtype("<u2")
+    assert id_type(65_537) == np.dtype("<u4")
+    assert np.iinfo(id_type(250_002)).max >= 250_001
 
 
 def encode(run_stage: Any, corpus: Path, trained: Path, output: Path, workers: int = 1, **more: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_sequences_are_the_corpus(
     break_mode: str,
 ) -> None:
     listing = encode(run_stage, corpus, trained, tmp_path, break_mode=break_mode)
-    assert (listing["vocabulary_size"], listing["sequence_length"], listing["dtype"]) == (702, 32, "uint16")
+    assert (listing["vocab_size"], listing["sequence_length"], listing["dtype"]) == (702, 32, "uint16")
     for language, buckets in documents.items():
         texts = [text for bucket, texts in buckets.items() if bucket != "tail" for text in texts]
         expected = sorted(tokenizer.encode(text).tolist() for text in texts)
@@ -165,7 +165,7 @@ def test_the_list_says_which_vocabulary_it_was(corpus: Path, trained: Path, run_
     assert listing["vocabulary_sha256"] == hashlib.sha256(model).hexdigest()
 
 
-def test_one_document_is_for_training_and_told(
+def test_one_document_is_for_training_and_reported(
     write_corpus: Any, trained: Path, run_stage: Any, tmp_path: Path
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", {"en": {"head": ["One document."]}})
@@ -216,11 +216,11 @@ def test_report_shows_what_was_counted(corpus: Path, trained: Path, run_stage: A
         "tokenizer.train": trained,
         "tokenizer.encode": tmp_path / "encode",
     }
-    text, vocabulary, pieces = sections(outputs)
-    assert "697 pieces" in vocabulary.lead
+    text, vocabulary, tokens = sections(outputs)
+    assert "697 tokens" in vocabulary.lead
     assert "Cyrillic" in vocabulary.body
     sequences = sum(entry["train"]["sequences"] for entry in listing["languages"].values())
-    assert f"{sequences:,} training sequences of 32" in pieces.lead
-    assert pieces.body.count("no spaces") == 3  # zh-Hans, ja, th
-    assert all(section.body.count('<ol class="bars') == 1 for section in (text, vocabulary, pieces))
+    assert f"{sequences:,} training sequences of 32" in tokens.lead
+    assert tokens.body.count("no spaces") == 3  # zh-Hans, ja, th
+    assert all(section.body.count('<ol class="bars') == 1 for section in (text, vocabulary, tokens))
     assert sections({}) == []

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import XlmrError
-from tokenizer.corpus_files import CorpusFile, document_hashes, mix, read_batches
+from tokenizer.corpus_files import BucketFile, document_hashes, mix, read_batches
 from tokenizer.coverage import Coverage
 from tokenizer.encode import EncodeFile, pack, shard_size
 from tokenizer.pieces import EOS, UNK, Tokenizer
@@ -67,7 +67,7 @@ def run_encode(run_stage: Any, corpus: Path, trained: Path, output: Path, **more
     return json.loads((output / "sequences.json").read_text(encoding="utf-8")), context
 
 
-def test_small_files_together_give_the_same_sequences(
+def test_small_files_in_one_shard_give_the_same_sequences(
     corpus: Path, trained: Path, run_stage: Any, tmp_path: Path
 ) -> None:
     run_encode(run_stage, corpus, trained, tmp_path / "alone", shard_bytes=1)
@@ -81,7 +81,7 @@ def test_small_files_together_give_the_same_sequences(
 def test_files_are_packed_in_order_and_none_twice() -> None:
     files = []
     for number, size in enumerate([5, 5, 50, 1, 1, 1]):
-        files.append(EncodeFile(CorpusFile("en", "all", Path(f"{number}.arrow")), number, 0, size))
+        files.append(EncodeFile(BucketFile("en", "all", Path(f"{number}.arrow")), number, 0, size))
     shards = pack(files, Path("model"), 10)
     assert [[file.number for file in shard.files] for shard in shards] == [[0, 1], [2], [3, 4, 5]]
     assert [file for shard in shards for file in shard.files] == files
@@ -89,7 +89,7 @@ def test_files_are_packed_in_order_and_none_twice() -> None:
 
 
 def test_a_small_corpus_is_shared_among_workers() -> None:
-    file = CorpusFile("en", "all", Path("0.arrow"))
+    file = BucketFile("en", "all", Path("0.arrow"))
     megabyte = 1 << 20
 
     def shards(megabytes: int) -> int:
@@ -202,9 +202,7 @@ def test_document_hashes_against_the_plain_way(rows: list[tuple[str | None, str 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=9), st.integers(1, 12))
-def test_batches_are_put_together_and_cut(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], rows: int
-) -> None:
+def test_batches_are_joined_and_cut(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], rows: int) -> None:
     path = tmp_path_factory.getbasetemp() / "batches.arrow"
     schema = pa.schema([("number", pa.int64())])
     start = 0

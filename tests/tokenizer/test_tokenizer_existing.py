@@ -22,9 +22,9 @@ def test_it_is_taken_as_it_is(given: str, corpus: Path, trained: Path, run_stage
     file = Path(shutil.copy(trained / MODEL_FILE, tmp_path / "given" / MODEL_FILE))
     settings = {"existing": {"model": str(file if given == "file" else file.parent)}}
     counts, _ = run_stage("tokenizer.sample", settings, {"corpus.regroup": corpus}, tmp_path / "sample")
-    assert counts == {}, "no text is drawn that nothing is learnt from"
+    assert counts == {}, "no text is drawn where no vocabulary is trained"
     counts, _ = run_stage("tokenizer.train", settings, {"tokenizer.sample": tmp_path / "sample"}, tmp_path / "train")
-    assert counts["pieces"] == 702
+    assert counts["vocab_size"] == 702
     for name in FILES:
         assert (tmp_path / "train" / name).read_bytes() == (trained / name).read_bytes()
     drawn = sections({"tokenizer.sample": tmp_path / "sample", "tokenizer.train": tmp_path / "train"})
@@ -40,7 +40,7 @@ def test_its_content_counts_and_not_its_place(trained: Path, tmp_path: Path) -> 
         assert stage.outside(stage.config_from(TokenizerSettings())) == {}
 
 
-def test_what_is_no_model_is_told_by_its_name(run_stage: Any, tmp_path: Path) -> None:
+def test_what_is_no_model_is_named(run_stage: Any, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.model"
     wrong.write_text(json.dumps({"model": "not of SentencePiece"}))
     with pytest.raises(XlmrError, match=r"wrong\.model: not a SentencePiece model"):

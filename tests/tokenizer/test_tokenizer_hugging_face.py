@@ -1,4 +1,4 @@
-"""Hugging Face's files: their tokenizer gives our ids, on the crawl and on random text; what it cannot say is told."""
+"""Hugging Face's files: their tokenizer gives our ids, on the crawl and on random text; the rest is refused."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def is_mark(sign: str) -> bool:
 
 
 def test_special_pieces(folder: Path, theirs: Any, ours: Tokenizer) -> None:
-    size = ours.vocabulary_size
+    size = ours.vocab_size
     assert len(theirs) == theirs.vocab_size == size
     special = [theirs.bos_token_id, theirs.pad_token_id, theirs.eos_token_id, theirs.unk_token_id, theirs.mask_token_id]
     assert special == [0, 1, 2, 3, size - 1]

@@ -66,7 +66,7 @@ def their_ids(backend: Any, texts: list[str]) -> list[list[int]]:
 def gap(tokenizer: Tokenizer, one: list[int], other: list[int]) -> float:
     """By how much the scores of two ways to cut a text differ."""
     scores = tokenizer.scores.astype(np.float64)
-    scores[UNK] = scores[4 : tokenizer.mask].min() - 10
+    scores[UNK] = scores[4 : tokenizer.mask_token_id].min() - 10
     return float(abs(scores[one].sum() - scores[other].sum()))
 
 
@@ -111,7 +111,7 @@ def test_xlmr_comes_back_from_its_tokenizer_json(exported: Path, tmp_path: Path)
     assert [a.tolist() for a in ours.encode_batch(lines)] == [a.tolist() for a in again.encode_batch(lines)]
 
 
-def test_tables_of_tokenizers_are_as_told() -> None:
+def test_unicode_tables_of_tokenizers_are_as_listed() -> None:
     """Theirs is an older Unicode: what has to be protected from their NFKC is what it changes."""
     nfkc = tokenizers.normalizers.NFKC().normalize_str
     left = {sign for sign in _unicode().changed if nfkc(sign) == sign}
@@ -156,8 +156,8 @@ def saved(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_saved_there_read_here(saved: Path, trained: Path) -> None:
     ours, theirs = load_tokenizer(saved), transformers.AutoTokenizer.from_pretrained(str(saved))
-    assert ours.vocabulary_size == len(theirs) == 708
-    assert (ours.mask, ours.vocabulary[702:]) == (701, ["<new>", "doc", "Ｘ１", "<l>", "<r>", "<ctl>"])
+    assert ours.vocab_size == len(theirs) == 708
+    assert (ours.mask_token_id, ours.vocabulary[702:]) == (701, ["<new>", "doc", "Ｘ１", "<l>", "<r>", "<ctl>"])
     assert ours.vocabulary[:702] == load_tokenizer(trained).vocabulary
     # Marks that their own normaliser loses aside, for which the model is the reference.
     texts = [text for text in TEXTS if "\u0301" not in text]
@@ -187,7 +187,7 @@ def test_all_ways_to_encode_know_added_tokens(saved: Path) -> None:
         assert ids.tolist() == ours.encode(text).tolist() == stream.tolist()[:-1]
         assert lengths.tolist() == [len(ids) + 1]
         for number, (start, end) in zip(ids.tolist(), spans.tolist(), strict=True):
-            if number > ours.mask and ours.vocabulary[number] != "Ｘ１":
+            if number > ours.mask_token_id and ours.vocabulary[number] != "Ｘ１":
                 assert text[start:end].strip() == ours.vocabulary[number]
     assert ours.decode(ours.encode("born <new> and free")) == "born <new> and free"
 
@@ -244,7 +244,7 @@ def marked(corpus: Path, run_stage: Any, tmp_path_factory: pytest.TempPathFactor
     """Output of tokenizer.train with user-defined pieces."""
     folder = tmp_path_factory.mktemp("marked")
     run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, folder / "sample")
-    settings = {"train": {"vocabulary_size": 700, "user_defined_pieces": OWN_PIECES}}
+    settings = {"train": {"vocab_size": 700, "user_defined_symbols": OWN_PIECES}}
     run_stage("tokenizer.train", settings, {"tokenizer.sample": folder / "sample"}, folder / "train")
     return folder / "train"
 
@@ -295,9 +295,9 @@ def test_bytes_and_brackets_that_have_no_piece(trained: Path, tmp_path: Path) ->
 )
 def test_user_defined_pieces_that_would_be_read_in_two_ways(pieces: list[str], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        TokenizerSettings.model_validate({"train": {"user_defined_pieces": pieces}})
+        TokenizerSettings.model_validate({"train": {"user_defined_symbols": pieces}})
     with pytest.raises(ValidationError, match="only a unigram model has them"):
-        TokenizerSettings.model_validate({"train": {"user_defined_pieces": ["<x>"], "model_type": "bpe"}})
+        TokenizerSettings.model_validate({"train": {"user_defined_symbols": ["<x>"], "model_type": "bpe"}})
 
 
 def test_an_existing_folder_with_added_tokens(
@@ -307,14 +307,14 @@ def test_an_existing_folder_with_added_tokens(
     existing = {"existing": {"model": str(saved)}}
     run_stage("tokenizer.sample", existing, {"corpus.regroup": corpus}, tmp_path / "sample")
     counts, _ = run_stage("tokenizer.train", existing, {"tokenizer.sample": tmp_path / "sample"}, tmp_path / "train")
-    assert counts["pieces"] == 708
+    assert counts["vocab_size"] == 708
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "train"))
     assert theirs("a <new> b")["input_ids"] == [0, *load_tokenizer(saved).encode("a <new> b").tolist(), 2]
     texts = write_corpus(tmp_path / "corpus", {"en": {"all": ["human rights <new> and dignity", "born <new> free"]}})
     inputs = {"corpus.regroup": texts, "tokenizer.train": tmp_path / "train"}
     run_stage("tokenizer.encode", {"encode": {"sequence_length": 8}}, inputs, tmp_path / "encode")
     listing = json.loads((tmp_path / "encode" / "sequences.json").read_bytes())
-    assert (listing["vocabulary_size"], listing["mask_token_id"]) == (708, 701)
+    assert (listing["vocab_size"], listing["mask_token_id"]) == (708, 701)
     ids = np.concatenate([np.fromfile(file, np.uint16) for file in sorted((tmp_path / "encode" / "en").glob("*.bin"))])
     assert np.count_nonzero(ids == 702) == 2
 
@@ -382,7 +382,7 @@ def describe_json(tokenizer: Tokenizer) -> dict[str, Any]:
     charsmap = base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
     scores = tokenizer.scores.tolist()
     return {
-        "added_tokens": [{"id": tokenizer.mask + 1, "content": "<new>"}],
+        "added_tokens": [{"id": tokenizer.mask_token_id + 1, "content": "<new>"}],
         "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap},
         "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True},
         "model": {"unk_id": 3, "vocab": list(zip(tokenizer.vocabulary, scores, strict=True))},

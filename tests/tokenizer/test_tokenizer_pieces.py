@@ -59,8 +59,8 @@ def test_ids_are_those_of_hugging_face(
     assert len({unicodedata.name(c, "").split(" ")[0] for text in texts for c in text if c.isalpha()}) > 8
     for text, ours in zip(texts, tokenizer.encode_batch(texts), strict=True):
         assert [BOS, *ours.tolist(), EOS] == theirs(text)["input_ids"], text
-    assert len(theirs) == tokenizer.vocabulary_size == 702
-    assert theirs.mask_token_id == tokenizer.mask == 701
+    assert len(theirs) == tokenizer.vocab_size == 702
+    assert theirs.mask_token_id == tokenizer.mask_token_id == 701
     special = (theirs.bos_token_id, theirs.pad_token_id, theirs.eos_token_id, theirs.unk_token_id)
     assert special == (BOS, PAD, EOS, UNK) == (0, 1, 2, 3)
     assert theirs.convert_ids_to_tokens(list(range(702))) == tokenizer.vocabulary
@@ -85,7 +85,7 @@ def test_stream_is_the_batch_with_ends(tokenizer: Tokenizer) -> None:
 def test_unknown_characters_are_unk_and_nothing_else(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("free 🦄 rights")
     assert ids.tolist().count(UNK) == 1
-    assert tokenizer.pieces(ids)[ids.tolist().index(UNK)] == "<unk>"
+    assert tokenizer.tokens(ids)[ids.tolist().index(UNK)] == "<unk>"
     assert "⁇" in tokenizer.decode(ids)
 
 
@@ -98,8 +98,8 @@ def test_decode_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
 
 def test_special_ids_are_left_out_of_text(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("human rights").tolist()
-    assert tokenizer.decode([BOS, *ids, EOS, EOS, PAD, tokenizer.mask]) == "human rights"
-    assert tokenizer.pieces([BOS, PAD, EOS, UNK, tokenizer.mask]) == [
+    assert tokenizer.decode([BOS, *ids, EOS, EOS, PAD, tokenizer.mask_token_id]) == "human rights"
+    assert tokenizer.tokens([BOS, PAD, EOS, UNK, tokenizer.mask_token_id]) == [
         "<s>",
         "<pad>",
         "</s>",
@@ -107,7 +107,7 @@ def test_special_ids_are_left_out_of_text(tokenizer: Tokenizer) -> None:
         "<mask>",
     ]
     with pytest.raises(ValueError, match="ids must be in"):
-        tokenizer.decode([tokenizer.vocabulary_size])
+        tokenizer.decode([tokenizer.vocab_size])
 
 
 @settings(max_examples=100, deadline=None)
@@ -172,7 +172,7 @@ def test_script_of_a_piece(piece: str, script: str) -> None:
 
 def test_scripts_add_up(tokenizer: Tokenizer) -> None:
     scripts = pieces_by_script(tokenizer)
-    assert sum(scripts.values()) == tokenizer.vocabulary_size - 5
+    assert sum(scripts.values()) == tokenizer.vocab_size - 5
     assert {"Latin", "Cyrillic", "Han", "Thai", "Arabic", "Devanagari"} <= scripts.keys()
 
 

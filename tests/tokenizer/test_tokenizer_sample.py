@@ -107,7 +107,7 @@ def test_everything_is_taken_when_there_is_too_little(
     counts, context = run_stage("tokenizer.sample", {}, {"corpus.regroup": corpus}, tmp_path)
     assert Counter(lines_of(tmp_path)) == corpus_lines
     assert counts["lines"] == corpus_lines.total()
-    assert "all of it is taken" in context.warnings[0]
+    assert "all of it is used" in context.warnings[0]
 
 
 def test_the_draw_meets_its_targets(
@@ -135,7 +135,7 @@ def test_the_draw_meets_its_targets(
 def test_long_lines_reach_the_text_in_parts(write_corpus: Any, run_stage: Any, tmp_path: Path) -> None:
     long = "word " * 100 + "自" * 100
     write_corpus(tmp_path / "corpus", {"en": {"head": [f"short\n\n  {long}  \n"]}})
-    settings = {"sample": {"longest_line": 64}}
+    settings = {"sample": {"max_sentence_length": 64}}
     counts, _ = run_stage("tokenizer.sample", settings, {"corpus.regroup": tmp_path / "corpus"}, tmp_path / "out")
     drawn = [line for _, line in lines_of(tmp_path / "out")]
     assert drawn[0] == "short"
@@ -187,7 +187,7 @@ def test_a_language_that_is_not_there(corpus: Path, run_stage: Any, tmp_path: Pa
 
 def test_an_empty_corpus(run_stage: Any, write_corpus: Any, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(XlmrError, match=r"the corpus has no file of the buckets .*; look at what corpus.regroup kept"):
+    with pytest.raises(XlmrError, match=r"the corpus has no file of the buckets .*; check what corpus.regroup kept"):
         run_stage("tokenizer.sample", {}, {"corpus.regroup": tmp_path / "nothing"}, tmp_path / "out")
     corpus = write_corpus(tmp_path / "corpus", {"en": {"head": ["some text"]}})
     (corpus / "counts.json").unlink()

@@ -1,4 +1,4 @@
-"""The study: held-out text is learnt from by none, a size that the text has not is told, the report shows the rest."""
+"""The study: no vocabulary is trained on held-out text, a size that the text is too small for is reported."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def test_what_it_measures(studied: tuple[Path, Any]) -> None:
     folder, context = studied
     rows = json.loads((folder / "study.json").read_text(encoding="utf-8"))["variants"]
     assert [(row["alpha"], row["size"]) for row in rows] == [(0.0, 400), (0.0, 470), (1.0, 400), (1.0, 470)]
-    told = [line for line in context.warnings if "90,000" in line]
-    assert len(told) == 2
-    assert all("give at most" in line for line in told)
-    pieces = [sum(of["tokens"] for of in row["languages"].values()) for row in rows]
-    assert pieces[0] > pieces[1]  # a larger vocabulary needs fewer
-    assert pieces[2] > pieces[3]
+    refused = [line for line in context.warnings if "90,000" in line]
+    assert len(refused) == 2
+    assert all("give at most" in line for line in refused)
+    tokens = [sum(of["tokens"] for of in row["languages"].values()) for row in rows]
+    assert tokens[0] > tokens[1]  # a larger vocabulary needs fewer
+    assert tokens[2] > tokens[3]
     characters = {json.dumps({code: of["characters"] for code, of in row["languages"].items()}) for row in rows}
     assert len(characters) == 1  # all on the same text
     assert not list(folder.rglob("*.model"))
 
 
-def test_no_test_document_is_learnt_from(corpus: Path) -> None:
+def test_no_test_document_is_trained_on(corpus: Path) -> None:
     settings = TokenizerSettings.model_validate({"study": STUDY})
     stage = next(stage for stage in PACKAGE.stages if stage.name == "tokenizer.study")
     files = tuple(corpus_files(corpus, settings.sample.buckets))
     everything = dict.fromkeys((file.language for file in files), 1.0)
-    learnt = set(training_lines(stage.config_from(settings), Variant("unigram", 1.0, 500, files, everything)))
+    trained = set(training_lines(stage.config_from(settings), Variant("unigram", 1.0, 500, files, everything)))
     held_out, others = set(), set()
     for file in files:
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
@@ -60,7 +60,7 @@ def test_no_test_document_is_learnt_from(corpus: Path) -> None:
             ):
                 (held_out if test else others).update(line.encode() for line in text.split("\n"))
     assert len(held_out) > 20
-    assert learnt == others
+    assert trained == others
     assert held_out - others  # lines that only the test has
 
 

@@ -41,44 +41,42 @@ def test_same_model_each_time_and_nothing_of_the_place_in_it(
     monkeypatch.chdir(tmp_path)
     counts, _ = run_stage(
         "tokenizer.train",
-        {"train": {"vocabulary_size": 700}},
+        {"train": {"vocab_size": 700}},
         {"tokenizer.sample": Path("elsewhere/sample")},
         Path("elsewhere/train"),
     )
     model = (tmp_path / "elsewhere" / "train" / "sentencepiece.bpe.model").read_bytes()
     assert model == (trained / "sentencepiece.bpe.model").read_bytes()
     assert b"elsewhere" not in model
-    assert counts["pieces"] == 702
+    assert counts["vocab_size"] == 702
 
 
 def test_too_little_text_for_the_vocabulary(run_stage: Any, tmp_path: Path) -> None:
     inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", "a few words only, and a few more words")}
-    with pytest.raises(
-        XlmrError, match=r"give at most (\d+) pieces, not 250,000; lower .*vocabulary_size to \d+,"
-    ) as e:
+    with pytest.raises(XlmrError, match=r"give at most (\d+) pieces, not 250,000; lower .*vocab_size to \d+,") as e:
         run_stage("tokenizer.train", {}, inputs, tmp_path / "out")
     assert "\n" not in str(e.value)
     most = int(str(e.value).partition("at most ")[2].partition(" ")[0])
-    counts, _ = run_stage("tokenizer.train", {"train": {"vocabulary_size": most}}, inputs, tmp_path / "again")
-    assert counts["pieces"] == most + 2
+    counts, _ = run_stage("tokenizer.train", {"train": {"vocab_size": most}}, inputs, tmp_path / "again")
+    assert counts["vocab_size"] == most + 2
 
 
 def test_too_many_characters_for_the_vocabulary(run_stage: Any, tmp_path: Path) -> None:
     signs = "".join(chr(code) for code in range(0x4E00, 0x4E40))
     inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *[signs] * 5)}
-    with pytest.raises(XlmrError, match=r"has 6\d characters that each need a piece, .* raise .*vocabulary_size"):
-        run_stage("tokenizer.train", {"train": {"vocabulary_size": 32}}, inputs, tmp_path / "out")
+    with pytest.raises(XlmrError, match=r"has 6\d characters that each need a piece, .* raise .*vocab_size"):
+        run_stage("tokenizer.train", {"train": {"vocab_size": 32}}, inputs, tmp_path / "out")
 
 
 def test_no_text(run_stage: Any, tmp_path: Path) -> None:
-    with pytest.raises(XlmrError, match="there is no text to learn from"):
+    with pytest.raises(XlmrError, match="there is no text to train on"):
         run_stage("tokenizer.train", {}, {"tokenizer.sample": text_folder(tmp_path / "s")}, tmp_path / "out")
 
 
-def test_reserved_character_is_told(run_stage: Any, tmp_path: Path) -> None:
+def test_reserved_character_is_reported(run_stage: Any, tmp_path: Path) -> None:
     lines = [f"this is line {number} of some" for number in range(30)]
     inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *lines, "a bar ▅ of a chart")}
-    _, context = run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "out")
+    _, context = run_stage("tokenizer.train", {"train": {"vocab_size": 27}}, inputs, tmp_path / "out")
     assert context.warnings == ["1 lines hold a character that SentencePiece reserves (U+2585): dropped"]
 
 
@@ -169,10 +167,10 @@ def test_bpe_with_bytes_and_digits(trained: Path, run_stage: Any, tmp_path: Path
     text.mkdir(parents=True)
     lines = [f"in {number} people were born free and equal in {number + 1000}" for number in range(400)]
     (text / "all-00000.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    settings = {"model_type": "bpe", "vocabulary_size": 330, "byte_fallback": True, "split_digits": True}
+    settings = {"model_type": "bpe", "vocab_size": 330, "byte_fallback": True, "split_digits": True}
     run_stage(
         "tokenizer.train",
-        {"train": {**settings, "longest_piece": 4}},
+        {"train": {**settings, "max_sentencepiece_length": 4}},
         {"tokenizer.sample": tmp_path / "sample"},
         tmp_path / "out",
     )
@@ -193,27 +191,27 @@ def test_more_text_than_32_bits_count_and_the_same_model_by_either(
     assert large == [False, True]
     lines = [f"this is line {number} of some" for number in range(30)]
     inputs = {"tokenizer.sample": text_folder(tmp_path / "sample", *lines)}
-    run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "small")
+    run_stage("tokenizer.train", {"train": {"vocab_size": 27}}, inputs, tmp_path / "small")
     monkeypatch.setattr("tokenizer.train.LARGE", 0)
-    run_stage("tokenizer.train", {"train": {"vocabulary_size": 27}}, inputs, tmp_path / "large")
+    run_stage("tokenizer.train", {"train": {"vocab_size": 27}}, inputs, tmp_path / "large")
     tables = [(tmp_path / name / "vocabulary.tsv").read_bytes() for name in ("small", "large")]
     assert tables[0] == tables[1]
 
 
-def test_a_killed_trainer_is_told(tmp_path: Path) -> None:
+def test_a_killed_trainer_is_reported(tmp_path: Path) -> None:
     error = TrainerLog(100, 1).explain(-9, tmp_path / "trainer.log")
-    assert "was killed, probably for want of memory" in str(error)
+    assert "was killed, probably for lack of memory" in str(error)
     assert "tokenizer.sample.bytes" in str(error)
 
 
 def test_the_paper_configuration_is_the_default() -> None:
     settings = TokenizerSettings()
-    assert (settings.sample.alpha, settings.train.vocabulary_size, settings.encode.sequence_length) == (
+    assert (settings.sample.alpha, settings.train.vocab_size, settings.encode.sequence_length) == (
         0.3,
         250_000,
         512,
     )
-    assert (settings.train.character_coverage, settings.train.normalisation) == (0.9995, "nmt_nfkc")
+    assert (settings.train.character_coverage, settings.train.normalization_rule_name) == (0.9995, "nmt_nfkc")
 
 
 def test_package_is_light() -> None:
