@@ -1,53 +1,71 @@
-"""The filters that are on, applied to rows: lines go, then documents; and what is personal is masked."""
+"""Steps ``filter`` and ``mask``: rules leave out lines and drop documents; then personal data is masked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import compress
 
-from corpus.filters.apply import FilterChain
-from corpus.mine.rows import Drop, Row
-from corpus.mine.tally import MineTally
+from corpus.filters.apply import FilterChain, load_filters
+from corpus.mine.rows import Row
+from corpus.mine.steps import Step, StepContext
 
 
-def filter_rows(rows: Sequence[Row], chain: FilterChain, drop: Drop, tally: MineTally) -> list[Row]:
-    """Those that stay, with the lines that stay."""
-    left = list(rows)
-    if chain.trims:
-        left = _trim(left, chain, drop, tally)
-    if chain.checks:
-        left = _check(left, chain, drop)
-    return left
+def make_filter(context: StepContext) -> Filter:
+    """The step of the rules that are on."""
+    return Filter(context.dropped, load_filters(context.config.filters))
 
 
-def mask_rows(rows: Sequence[Row], chain: FilterChain, tally: MineTally) -> None:
-    """Mask what is personal in them, line for line."""
-    if not chain.masks:
-        return
-    masked, counts = chain.mask([row.lines for row in rows])
-    for row, lines in zip(rows, masked, strict=True):
-        row.lines = lines
-    tally.masked.update(counts)
+def make_mask(context: StepContext) -> Mask:
+    """The step of the masks that are on."""
+    return Mask(context.dropped, load_filters(context.config.filters))
 
 
-def _trim(rows: Sequence[Row], chain: FilterChain, drop: Drop, tally: MineTally) -> list[Row]:
-    trimmed = chain.trim([row.lines for row in rows], [row.language for row in rows])
-    for why, lines in trimmed.lines.items():
-        tally.drop(why, lines=lines, characters=trimmed.characters[why])
-    left: list[Row] = []
-    for row, mask, reason in zip(rows, trimmed.masks, trimmed.reasons, strict=True):
-        row.keep_lines(mask)
-        if reason is None:
-            left.append(row)
-        else:
-            drop(row, reason)
-    return left
+@dataclass(frozen=True)
+class Filter(Step):
+    """Leaves out lines by the rules for lines, then drops documents by the rules for documents."""
+
+    filters: FilterChain
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows that no rule drops, with the lines that stay."""
+        left = list(rows)
+        if self.filters.trims:
+            left = self._trim(left)
+        if self.filters.checks:
+            left = self._check(left)
+        return left
+
+    def _trim(self, rows: Sequence[Row]) -> list[Row]:
+        trimmed = self.filters.trim([row.lines for row in rows], [row.language for row in rows])
+        for reason, lines in trimmed.lines.items():
+            self.counts.drop(reason, lines=lines, characters=trimmed.characters[reason])
+        for row, mask in zip(rows, trimmed.masks, strict=True):
+            row.keep_lines(mask)
+        return self._without(rows, trimmed.reasons)
+
+    def _check(self, rows: Sequence[Row]) -> list[Row]:
+        lines, urls = [row.lines for row in rows], [row.document.url for row in rows]
+        return self._without(rows, self.filters.check(lines, urls, [row.language for row in rows]))
+
+    def _without(self, rows: Sequence[Row], reasons: Sequence[str | None]) -> list[Row]:
+        for row, reason in zip(rows, reasons, strict=True):
+            if reason is not None:
+                self.drop(row, reason)
+        return list(compress(rows, (reason is None for reason in reasons)))
 
 
-def _check(rows: Sequence[Row], chain: FilterChain, drop: Drop) -> list[Row]:
-    lines, urls = [row.lines for row in rows], [row.document.url for row in rows]
-    reasons = chain.check(lines, urls, [row.language for row in rows])
-    for row, reason in zip(rows, reasons, strict=True):
-        if reason is not None:
-            drop(row, reason)
-    return list(compress(rows, (reason is None for reason in reasons)))
+@dataclass(frozen=True)
+class Mask(Step):
+    """Masks personal data, line by line; every line stays."""
+
+    filters: FilterChain
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """All rows."""
+        if self.filters.masks:
+            masked, counts = self.filters.mask([row.lines for row in rows])
+            for row, lines in zip(rows, masked, strict=True):
+                row.lines = lines
+            self.counts.masked.update(counts)
+        return list(rows)

@@ -1,15 +1,17 @@
-"""Where mined records go: Arrow files whose record batches hold one language each."""
+"""Step ``write``, and where mined records go: Arrow files whose record batches hold one language each."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 
 from corpus.mine.rows import Row
+from corpus.mine.steps import Step, StepContext
 from corpus.output.records import DROPPED, MINED
 from pipeline.storage import write_json
 
@@ -18,6 +20,25 @@ BATCH_CHARACTERS = 4_000_000
 
 WAITING_CHARACTERS = 32_000_000
 """Text that waits in memory, of all languages: then the language with most of it is written."""
+
+
+def make_step(context: StepContext) -> Write:
+    """The step for the file of the shard."""
+    return Write(context.dropped, context.writer)
+
+
+@dataclass(frozen=True)
+class Write(Step):
+    """Writes the rows that are left, and counts them by language."""
+
+    writer: RecordWriter
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """All rows. Characters are counted as they were read, so that those read are those dropped and those kept."""
+        for row in rows:
+            self.counts.keep(row.language, len(row.lines), row.characters_read)
+            self.writer.add(row)
+        return list(rows)
 
 
 class RecordWriter:
@@ -65,7 +86,7 @@ class RecordWriter:
 
 
 def characters_held(row: Row) -> int:
-    """What a row keeps in memory: all lines of its page, also those that are not its own any more."""
+    """What a row keeps in memory: all lines of its page, also those that were left out."""
     return sum(map(len, row.document.lines))
 
 

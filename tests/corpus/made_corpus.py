@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from corpus.mine.tally import MineTally
+from corpus.mine.counts import StepCounts
 from corpus.output.records import CORPUS
 from corpus.stages import PACKAGE
 from pipeline.config import fingerprint
@@ -32,7 +32,7 @@ COUNTS: dict[str, Any] = {
 
 def mined_counts() -> dict[str, Any]:
     """As mining counts: 20 documents read, 8 duplicate lines, 6 unsure documents, 4 that a filter drops, 10 kept."""
-    tally = MineTally()
+    tally = StepCounts()
     tally.read(20, 62, 900)
     tally.drop("duplicate lines", lines=8, characters=100)
     tally.drop("language unsure", documents=6, lines=30, characters=600)

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from corpus.language.accuracy import accuracy
 from corpus.language.settings import LanguageId
-from corpus.mine.tally import MineTally
+from corpus.mine.counts import StepCounts
 from corpus.output.step_counts import UNITS, by_language, reasons_by_step, steps
 from corpus.report import sections
 from corpus.report.kept import kept_section, language_section
@@ -66,7 +66,7 @@ def cells(text: str, first: str) -> list[list[str]]:
 
 def random_counts(drops, kept) -> dict:
     """As mining counts, so that everything that was read went or stayed."""
-    tally = MineTally()
+    tally = StepCounts()
     for reason, documents, lines, characters in drops:
         tally.read(documents, lines, characters)
         tally.drop(reason, documents=documents, lines=lines, characters=characters)
@@ -149,7 +149,7 @@ def test_more_reasons_than_colours_are_one_part():
 
 
 def test_language_by_language_before_and_after():
-    tally = MineTally()
+    tally = StepCounts()
     tally.read(10, 10, 100)
     for _ in range(2):
         tally.keep("en", 1, 30)

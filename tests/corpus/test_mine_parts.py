@@ -8,9 +8,10 @@ from mined_corpus import SMALL, contents, run_on
 from corpus.crawl.wet import Document
 from corpus.language.settings import LanguageId
 from corpus.mine import stage, writer
-from corpus.mine.documents import UNSURE
-from corpus.mine.rows import DUPLICATE, NOTHING_LEFT, REPEATED, Row
-from corpus.mine.stage import OTHER_DUMP, OTHER_LANGUAGE
+from corpus.mine.deduplication import DUPLICATE, NOTHING_LEFT, REPEATED
+from corpus.mine.identification import UNSURE
+from corpus.mine.rows import Row
+from corpus.mine.selection import OTHER_DUMP, OTHER_LANGUAGE
 from corpus.mine.writer import DroppedWriter, RecordWriter
 from corpus.output.arrow_files import read_batches
 from corpus.output.step_counts import STEP_OF
@@ -122,7 +123,7 @@ def test_a_model_of_no_language_that_is_ever_said_is_named(tmp_path, monkeypatch
     for settings, never in ({}, "eng om"), ({"labels": "cc100", "own_model": "built-in"}, "eng"):
         said = Said(["de"])
         mine(tmp_path, monkeypatch, said, **settings)
-        assert said.warnings == [f"no text is ever called {never} by this identifier, so their models are not used"]
+        assert said.warnings == [f"this identifier has no label {never}, so their language models are not used"]
 
 
 def test_an_identifier_that_cannot_be_read_is_found_before_the_shards(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What mining counts: what came in, what went and why, what stays by language."""
+"""What a step of mining counts: what it read, dropped and why, masked, and kept by language."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def _amounts() -> Amounts:
 
 
 @dataclass
-class MineTally:
+class StepCounts:
     """Documents, lines and characters: of all that was read, of what was dropped by reason, of what stays by language.
 
-    A line is dropped once: those of a document that goes as a whole are counted with it. Characters are without the
-    newlines between lines, and before anything was masked; ``masked`` counts what was, by kind.
+    A line is dropped once: those of a document that is dropped as a whole are counted with it. Characters are without
+    the newlines between lines, and as they were read; ``masked`` counts what was masked, by kind.
     """
 
     all_read: Amounts = field(default_factory=_amounts)
@@ -33,7 +33,7 @@ class MineTally:
         _add(self.all_read, documents, lines, characters)
 
     def drop(self, reason: str, *, language: str = "", documents: int = 0, lines: int = 0, characters: int = 0) -> None:
-        """Count what goes; by language too, where one was found."""
+        """Count what is dropped; by language too, where one was found."""
         if documents or lines:
             _add(self.dropped[reason], documents, lines, characters)
             if language:

@@ -1,0 +1,75 @@
+"""Step ``identify``: the language of each row, and which are sure enough.
+
+By document, as cc_net: one language for all that is left of it. By paragraph, as CC100: each has its own, and those of
+one language of a document stay together; a record's score is the mean over its characters.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from corpus.language.identifier import Identifier, load_identifier
+from corpus.language.settings import LanguageId
+from corpus.mine.rows import Row
+from corpus.mine.steps import Step, StepContext
+
+UNSURE = "language unsure"
+
+
+def make_step(context: StepContext) -> Step:
+    """The step for documents or for paragraphs."""
+    settings = context.config.language_id
+    kind = IdentifyDocuments if context.config.mine.unit == "document" else IdentifyParagraphs
+    return kind(context.dropped, load_identifier(settings), settings)
+
+
+@dataclass(frozen=True)
+class IdentifyDocuments(Step):
+    """Sets language and score of each row; drops those under the threshold."""
+
+    identifier: Identifier
+    settings: LanguageId
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows whose language is sure. Lines are joined without a space between them, as cc_net does."""
+        languages, scores = self.identifier.identify(["".join(row.lines) for row in rows])
+        sure = []
+        for row, language, value in zip(rows, languages, scores.tolist(), strict=True):
+            row.language, row.score = language, value
+            if language and value >= self.settings.threshold_of(language):
+                sure.append(row)
+            else:
+                self.drop(row, UNSURE)
+        return sure
+
+
+@dataclass(frozen=True)
+class IdentifyParagraphs(Step):
+    """Makes a row for each language of each row, its paragraphs in order; drops those under the threshold."""
+
+    identifier: Identifier
+    settings: LanguageId
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows by language, in the order of their documents."""
+        languages, scores = self.identifier.identify(list(chain.from_iterable(row.lines for row in rows)))
+        found = zip(languages, scores.tolist(), strict=True)
+        return [one for row in rows for one in self._split(row, list(islice(found, len(row.lines))))]
+
+    def _split(self, row: Row, found: Sequence[tuple[str, float]]) -> Iterator[Row]:
+        by_language: dict[str, list[int]] = defaultdict(list)
+        for place, (language, score) in enumerate(found):
+            by_language[language if language and score >= self.settings.threshold_of(language) else ""].append(place)
+        for language, places in sorted(by_language.items()):
+            lines = [row.lines[place] for place in places]
+            one = Row(row.document, lines, [row.line_ids[place] for place in places], language)
+            if not language:
+                if one.characters:
+                    self.drop(one, UNSURE)
+                continue
+            one.line_scores = [found[place][1] for place in places]
+            one.average_scores()
+            yield one
