@@ -13,7 +13,7 @@ from corpus.crawl.settings import Fetch
 from corpus.filters.settings import Filters
 from corpus.language.labels import LABEL
 from corpus.language.model_file import BUILT_IN_OWN_MODEL, own_model_path
-from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from corpus.mine.settings import Mine
 from pipeline.storage import read_json
 
@@ -63,6 +63,8 @@ def _named_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> I
 
 def known_codes(settings: LanguageId) -> set[str] | None:
     """All codes that an identifier with these settings may give a text; None where only its model file knows."""
+    if settings.identifier != FASTTEXT:
+        return None
     if PurePath(settings.model).name not in LID_176 or settings.own_model not in ("", BUILT_IN_OWN_MODEL):
         return None
     table = read_json(own_model_path(BUILT_IN_OWN_MODEL).with_suffix(".json"))["combination"]

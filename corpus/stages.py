@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Self
 
 from pydantic import model_validator
@@ -9,7 +10,7 @@ from pydantic import model_validator
 from corpus.checks import check_dumps, check_languages
 from corpus.crawl.settings import Fetch, Read
 from corpus.duplicates.settings import Duplicates, NearDuplicates
-from corpus.filters.settings import Filters, list_files
+from corpus.filters.settings import OF_MASK, Filters, list_files
 from corpus.language.settings import LanguageId
 from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
@@ -64,6 +65,14 @@ class LanguageModelsStage(Section):
     language_models: LanguageModels
 
 
+OF_STEP = {
+    "select": ("mine.languages", "mine.dumps"),
+    "filter": tuple(f"filters.{name}" for name in Filters.model_fields if name not in OF_MASK),
+    "mask": tuple(f"filters.{name}" for name in OF_MASK),
+}
+"""The settings that a step of mining alone reads."""
+
+
 class MineStage(Section):
     """What corpus.mine reads."""
 
@@ -72,6 +81,10 @@ class MineStage(Section):
     mine: Mine
     filters: Filters
     scoring: Scoring
+
+    def inert(self) -> Collection[str]:
+        """The settings of steps that are left out."""
+        return [name for step, names in OF_STEP.items() if step not in self.mine.steps for name in names]
 
 
 class NearDuplicatesStage(Section):
@@ -104,7 +117,8 @@ def _mining_files(config: MineStage) -> dict[str, str]:
 
     check_identifier(config.language_id)
     check_lists(config.filters)
-    return {**config.language_id.files(), **list_files(config.filters)}
+    lists = list_files(config.filters) if "filter" in config.mine.steps else {}
+    return {**config.language_id.files(), **lists}
 
 
 def _cutoffs_file(config: CutoffsStage) -> dict[str, str]:

@@ -8,11 +8,12 @@ key of each stage that reads the setting. A file which that file imports is not.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import traceback
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -101,6 +102,21 @@ def load_plug_in(import_string: str) -> Any:
         return getattr(loaded, name)
     except AttributeError:
         raise UsageError(f"{import_string}: {module} has no {name}", f"it is {loaded.__file__}") from None
+
+
+def load_callable(import_string: str) -> Callable[..., Any]:
+    """The function that ``module:name`` names; of a class, an instance, made without arguments.
+
+    Errors: as ``load_plug_in``; XlmrError for what cannot be called.
+    """
+    loaded = load_plug_in(import_string)
+    if inspect.isclass(loaded):
+        with calling(import_string):
+            loaded = loaded()
+    if not callable(loaded):
+        raise XlmrError(f"{import_string}: cannot be called", "name a function, or a class with __call__")
+    function: Callable[..., Any] = loaded
+    return function
 
 
 def source_file(import_string: str) -> Path:

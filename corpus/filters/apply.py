@@ -1,4 +1,4 @@
-"""The filters that are on, as one object: which documents fall and why, which lines stay, what is masked."""
+"""The filters that are on, as one object: which documents are dropped and why, which lines stay, what is masked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from functools import lru_cache
 from corpus.filters.lines import LINE_RULES, Trimmed, trim_document
 from corpus.filters.list_files import read_entries
 from corpus.filters.masking import make_masker
+from corpus.filters.own_rule import OwnRule
 from corpus.filters.repetition import measure_ngrams
 from corpus.filters.rules import RULES
 from corpus.filters.scripts import CHARACTERS_PER_WORD
-from corpus.filters.settings import Filters, GopherRepetition, RuleSet
-from corpus.filters.text import Text
+from corpus.filters.settings import OWN_RULES, Filters, GopherRepetition, RuleSet
+from corpus.filters.text import DocumentText
 from corpus.filters.url_list import UrlList
 from corpus.filters.word_list import WordList
 from pipeline.storage import canonical_json
@@ -29,7 +30,8 @@ class FilterChain:
         self._filters = filters
         self._of_language = {language: filters.of_language(language) for language in filters.languages}
         names = filters.rules_in_use()
-        self.checks = bool(names)
+        self._own = [OwnRule(OWN_RULES.import_string(name)) for name in filters.own]
+        self.checks = bool(names or self._own)
         """Whether any rule may drop a document."""
         self.trims = any(name in LINE_RULES for name in names)
         """Whether any rule may leave out a line."""
@@ -48,9 +50,9 @@ class FilterChain:
         return not (self.checks or self.trims or self.masks)
 
     def check(self, lines: Sequence[Sequence[str]], urls: Sequence[str], languages: Sequence[str]) -> list[str | None]:
-        """For each document None, or the reason why it falls, as ``gopher_quality: too few words``.
+        """For each document None, or the reason why it is dropped, as ``gopher_quality: too few words``.
 
-        The reason is the first in the order of ``rules``. Lines hold no newline.
+        The reason is the first in the order of ``rules``, then of ``own``. Lines hold no newline.
         """
         reasons: list[str | None] = [None] * len(lines)
         alike: dict[str, list[int]] = defaultdict(list)
@@ -58,12 +60,14 @@ class FilterChain:
             alike[language if language in self._of_language else ""].append(place)
         for language, places in alike.items():
             for some in _in_runs(places, lines):
-                found = self._check(self._settings(language), [Text(lines[i], urls[i], languages[i]) for i in some])
+                found = self._check(
+                    self._settings(language), [DocumentText(lines[i], urls[i], languages[i]) for i in some]
+                )
                 for place, reason in zip(some, found, strict=True):
                     reasons[place] = reason
         return reasons
 
-    def _check(self, filters: Filters, texts: Sequence[Text]) -> list[str | None]:
+    def _check(self, filters: Filters, texts: Sequence[DocumentText]) -> list[str | None]:
         """The reasons for texts with the same settings; a set of rules sees only what the sets before it left."""
         reasons: list[str | None] = [None] * len(texts)
         for name in filters.rules:
@@ -71,10 +75,14 @@ class FilterChain:
             self._prepare(name, filters, [texts[place] for place in left])
             for place in left:
                 reasons[place] = _first_reason(name, filters, texts[place])
+        for rule in self._own:
+            left = [place for place, reason in enumerate(reasons) if reason is None]
+            for place, reason in zip(left, rule.reasons([texts[place] for place in left]), strict=True):
+                reasons[place] = reason
         return reasons
 
     def trim(self, lines: Sequence[Sequence[str]], languages: Sequence[str]) -> Trimmed:
-        """Which lines stay, which documents fall with theirs, and how many lines were left out for which reason."""
+        """Which lines stay, which documents are dropped with theirs, and how many lines were left out, by reason."""
         trimmed = Trimmed()
         for document, language in zip(lines, languages, strict=True):
             trim_document(document, language, self._settings(language), trimmed)
@@ -87,7 +95,7 @@ class FilterChain:
     def _settings(self, language: str) -> Filters:
         return self._of_language.get(language, self._filters)
 
-    def _prepare(self, name: RuleSet, filters: Filters, texts: Sequence[Text]) -> None:
+    def _prepare(self, name: RuleSet, filters: Filters, texts: Sequence[DocumentText]) -> None:
         """Find out what is cheaper for many documents at once."""
         if name == "url_lists" and self._urls is not None:
             for text, listed in zip(texts, self._urls.holds([text.url for text in texts]), strict=True):
@@ -120,7 +128,7 @@ def _in_runs(places: Sequence[int], lines: Sequence[Sequence[str]]) -> Iterator[
         yield some
 
 
-def _first_reason(name: RuleSet, filters: Filters, text: Text) -> str | None:
+def _first_reason(name: RuleSet, filters: Filters, text: DocumentText) -> str | None:
     limits = getattr(filters, name)
     for rule in RULES[name]:
         if rule(text, limits):

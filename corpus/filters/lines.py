@@ -1,4 +1,4 @@
-"""The rules for lines: each is a function of a stripped line and the thresholds of its set, True for what falls.
+"""The rules for lines: each is a function of a stripped line and the thresholds of its set, True to leave it out.
 
 A rule's name, with spaces, is the reason that is given.
 """
@@ -33,7 +33,7 @@ class Trimmed:
     masks: list[list[bool]] = field(default_factory=list)
     """For each document, which of its lines stay."""
     reasons: list[str | None] = field(default_factory=list)
-    """For each document, why it falls with its lines; None: it stays."""
+    """For each document, why it is dropped with its lines; None: it stays."""
     lines: Counter[str] = field(default_factory=Counter)
     """How many lines were left out, by reason."""
     characters: Counter[str] = field(default_factory=Counter)
@@ -105,7 +105,7 @@ LINE_RULES: Mapping[RuleSet, Sequence[LineRule]] = {
 
 
 def trim_document(lines: Sequence[str], language: str, filters: Filters, trimmed: Trimmed) -> None:
-    """Add to ``trimmed`` what the sets in use leave of one document. An empty line falls under c4 only."""
+    """Add to ``trimmed`` what the sets in use leave of one document. An empty line is left out by c4 only."""
     mask = [True] * len(lines)
     reason = None
     for name in filters.rules:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpus.filters.text import UNITS_AT_MOST, NgramShares, Text
+from corpus.filters.text import UNITS_AT_MOST, DocumentText, NgramShares
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -37,7 +37,7 @@ class Units:
     documents: int
 
 
-def measure_ngrams(texts: Sequence[Text], top: Sequence[int], duplicate: Sequence[int]) -> list[NgramShares]:
+def measure_ngrams(texts: Sequence[DocumentText], top: Sequence[int], duplicate: Sequence[int]) -> list[NgramShares]:
     """The shares of each text, for the ``n`` of ``top`` and of ``duplicate``."""
     by_width: dict[int, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
@@ -51,7 +51,7 @@ def measure_ngrams(texts: Sequence[Text], top: Sequence[int], duplicate: Sequenc
     return [shares[place] for place in range(len(texts))]
 
 
-def _in_batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[list[int]]:
+def _in_batches(texts: Sequence[DocumentText], places: Sequence[int]) -> Iterator[list[int]]:
     some: list[int] = []
     units = 0
     for place in places:
@@ -66,7 +66,7 @@ def _in_batches(texts: Sequence[Text], places: Sequence[int]) -> Iterator[list[i
         yield some
 
 
-def _words(texts: Sequence[Text]) -> Units:
+def _words(texts: Sequence[DocumentText]) -> Units:
     """Words, by Python's own hash of 64 bits (keyed anew in each process: nobody can aim at a collision)."""
     words = [word for text in texts for word in text.words]
     hashes = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
@@ -75,7 +75,7 @@ def _words(texts: Sequence[Text]) -> Units:
     return Units(hashes, lengths, owner, len(texts))
 
 
-def _characters(texts: Sequence[Text]) -> Units:
+def _characters(texts: Sequence[DocumentText]) -> Units:
     glued = ["".join(text.words)[:UNITS_AT_MOST] for text in texts]
     codes = np.frombuffer("".join(glued).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     owner = np.repeat(np.arange(len(texts)), list(map(len, glued)))

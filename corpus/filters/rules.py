@@ -1,4 +1,4 @@
-"""The rules for whole documents: each is a function of a Text and the thresholds of its set, True for what falls.
+"""The rules for whole documents: each is a function of a DocumentText and its set's thresholds, True to drop it.
 
 A rule's name, with spaces, is the reason that is given.
 """
@@ -24,9 +24,9 @@ from corpus.filters.settings import (
     Script,
     UrlLists,
 )
-from corpus.filters.text import UNITS_AT_MOST, Text
+from corpus.filters.text import UNITS_AT_MOST, DocumentText
 
-Rule = Callable[[Text, Any], bool]
+Rule = Callable[[DocumentText, Any], bool]
 
 _ELLIPSES = ("...", "…")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -41,49 +41,49 @@ def _share(part: float, whole: float) -> float:
 # --- only_hosts, url_lists, length, script ---------------------------------------------------------------------------
 
 
-def other_host(text: Text, limits: OnlyHosts) -> bool:
+def other_host(text: DocumentText, limits: OnlyHosts) -> bool:
     """Neither the URL nor anything above it is one that is kept."""
     del limits
     return text.of_other_host
 
 
-def listed_url(text: Text, limits: UrlLists) -> bool:
+def listed_url(text: DocumentText, limits: UrlLists) -> bool:
     """The host, a host above it, the page or a path above it is on a list. RefinedWeb, G.1."""
     del limits
     return text.listed
 
 
-def too_few_characters(text: Text, limits: Length) -> bool:
+def too_few_characters(text: DocumentText, limits: Length) -> bool:
     """Fewer than min_characters."""
     return text.characters < limits.min_characters
 
 
-def too_many_characters(text: Text, limits: Length) -> bool:
+def too_many_characters(text: DocumentText, limits: Length) -> bool:
     """More than max_characters."""
     return limits.max_characters is not None and text.characters > limits.max_characters
 
 
-def too_few_words(text: Text, limits: Length | GopherQuality) -> bool:
+def too_few_words(text: DocumentText, limits: Length | GopherQuality) -> bool:
     """Fewer than min_words. Gopher, A.1.1: 50."""
     return text.word_count < limits.min_words
 
 
-def too_many_words(text: Text, limits: Length | GopherQuality) -> bool:
+def too_many_words(text: DocumentText, limits: Length | GopherQuality) -> bool:
     """More than max_words. Gopher, A.1.1: 100,000."""
     return limits.max_words is not None and text.word_count > limits.max_words
 
 
-def too_few_lines(text: Text, limits: Length) -> bool:
+def too_few_lines(text: DocumentText, limits: Length) -> bool:
     """Fewer than min_lines."""
     return len(text.lines) < limits.min_lines
 
 
-def too_many_lines(text: Text, limits: Length) -> bool:
+def too_many_lines(text: DocumentText, limits: Length) -> bool:
     """More than max_lines."""
     return limits.max_lines is not None and len(text.lines) > limits.max_lines
 
 
-def other_script(text: Text, limits: Script) -> bool:
+def other_script(text: DocumentText, limits: Script) -> bool:
     """Less than min_share of the letters are in the scripts of the language."""
     share = script_share(text.joined[:UNITS_AT_MOST], text.language)
     return share is not None and share < limits.min_share
@@ -92,39 +92,39 @@ def other_script(text: Text, limits: Script) -> bool:
 # --- gopher_quality ------------------------------------------------------------------------------------------------
 
 
-def words_too_short(text: Text, limits: GopherQuality) -> bool:
+def words_too_short(text: DocumentText, limits: GopherQuality) -> bool:
     """Mean length of words under 3. Gopher, A.1.1. Not asked where no spaces tell words apart."""
     return not text.characters_per_word and _share(text.word_characters, len(text.words)) < limits.min_mean_word_length
 
 
-def words_too_long(text: Text, limits: GopherQuality) -> bool:
+def words_too_long(text: DocumentText, limits: GopherQuality) -> bool:
     """Mean length of words over 10. Gopher, A.1.1. Not asked where no spaces tell words apart."""
     return not text.characters_per_word and _share(text.word_characters, len(text.words)) > limits.max_mean_word_length
 
 
-def too_many_hash_signs(text: Text, limits: GopherQuality) -> bool:
+def too_many_hash_signs(text: DocumentText, limits: GopherQuality) -> bool:
     """More than 0.1 hash signs per word. Gopher, A.1.1."""
     return _share(text.joined.count("#"), text.word_count) > limits.max_symbols_per_word
 
 
-def too_many_ellipses(text: Text, limits: GopherQuality) -> bool:
+def too_many_ellipses(text: DocumentText, limits: GopherQuality) -> bool:
     """More than 0.1 ellipses (three dots, or the one character) per word. Gopher, A.1.1."""
     return _share(sum(map(text.joined.count, _ELLIPSES)), text.word_count) > limits.max_symbols_per_word
 
 
-def too_many_bullets(text: Text, limits: GopherQuality) -> bool:
+def too_many_bullets(text: DocumentText, limits: GopherQuality) -> bool:
     """More than 0.9 of the lines start with a bullet. Gopher, A.1.1."""
     bullets = sum(line.startswith(limits.bullets) for line in text.lines)
     return _share(bullets, len(text.lines)) > limits.max_bullet_lines
 
 
-def too_many_cut_lines(text: Text, limits: GopherQuality) -> bool:
+def too_many_cut_lines(text: DocumentText, limits: GopherQuality) -> bool:
     """More than 0.3 of the lines end in an ellipsis. Gopher, A.1.1."""
     cut = sum(line.endswith(_ELLIPSES) for line in text.lines)
     return _share(cut, len(text.lines)) > limits.max_ellipsis_lines
 
 
-def too_few_words_with_letters(text: Text, limits: GopherQuality) -> bool:
+def too_few_words_with_letters(text: DocumentText, limits: GopherQuality) -> bool:
     """Less than 0.8 of the words have a letter. Gopher, A.1.1. Not asked where no spaces tell words apart."""
     if text.characters_per_word:
         return False
@@ -133,45 +133,45 @@ def too_few_words_with_letters(text: Text, limits: GopherQuality) -> bool:
     return _share(len(text.words) - without, len(text.words)) < limits.min_alphabetic_words
 
 
-def too_few_stop_words(text: Text, limits: GopherQuality) -> bool:
+def too_few_stop_words(text: DocumentText, limits: GopherQuality) -> bool:
     """Fewer than two of: the be to of and that have with. Gopher, A.1.1, for English."""
     wanted = limits.stop_words.get(text.language, ())
     needed = limits.min_stop_words
-    if not wanted or len(set(wanted).intersection(text.small.split())) >= needed:
+    if not wanted or len(set(wanted).intersection(text.lower.split())) >= needed:
         return False
-    return len(set(wanted).intersection(_WORD.findall(text.small))) < needed
+    return len(set(wanted).intersection(_WORD.findall(text.lower))) < needed
 
 
 # --- gopher_repetition ---------------------------------------------------------------------------------------------
 
 
-def duplicate_lines(text: Text, limits: GopherRepetition) -> bool:
+def duplicate_lines(text: DocumentText, limits: GopherRepetition) -> bool:
     """More than 0.30 of the lines came before in the document. Gopher, Table A1."""
     return _share(text.duplicate_lines[0], len(text.lines)) > limits.max_duplicate_lines
 
 
-def duplicate_paragraphs(text: Text, limits: GopherRepetition) -> bool:
+def duplicate_paragraphs(text: DocumentText, limits: GopherRepetition) -> bool:
     """More than 0.30 of the paragraphs came before in the document. Gopher, Table A1."""
     return _share(text.duplicate_paragraphs[0], len(text.paragraphs)) > limits.max_duplicate_paragraphs
 
 
-def characters_in_duplicate_lines(text: Text, limits: GopherRepetition) -> bool:
+def characters_in_duplicate_lines(text: DocumentText, limits: GopherRepetition) -> bool:
     """More than 0.20 of the characters are in lines that came before. Gopher, Table A1."""
     return _share(text.duplicate_lines[1], text.characters) > limits.max_duplicate_line_characters
 
 
-def characters_in_duplicate_paragraphs(text: Text, limits: GopherRepetition) -> bool:
+def characters_in_duplicate_paragraphs(text: DocumentText, limits: GopherRepetition) -> bool:
     """More than 0.20 of the characters are in paragraphs that came before. Gopher, Table A1."""
     return _share(text.duplicate_paragraphs[1], text.characters) > limits.max_duplicate_paragraph_characters
 
 
-def frequent_ngram(text: Text, limits: GopherRepetition) -> bool:
+def frequent_ngram(text: DocumentText, limits: GopherRepetition) -> bool:
     """The most frequent 2-, 3- or 4-gram holds more than 0.20, 0.18, 0.16 of the characters. Gopher, Table A1."""
     assert text.ngrams is not None
     return any(text.ngrams.top[n] > share for n, share in limits.max_top_ngram.items())
 
 
-def duplicate_ngrams(text: Text, limits: GopherRepetition) -> bool:
+def duplicate_ngrams(text: DocumentText, limits: GopherRepetition) -> bool:
     """More than 0.15 … 0.10 of the characters are in 5- … 10-grams that came before. Gopher, Table A1."""
     assert text.ngrams is not None
     return any(text.ngrams.duplicate[n] > share for n, share in limits.max_duplicate_ngrams.items())
@@ -180,23 +180,23 @@ def duplicate_ngrams(text: Text, limits: GopherRepetition) -> bool:
 # --- c4, mc4 -------------------------------------------------------------------------------------------------------
 
 
-def page_with_unwanted_text(text: Text, limits: C4) -> bool:
+def page_with_unwanted_text(text: DocumentText, limits: C4) -> bool:
     """'lorem ipsum' or a curly bracket stands anywhere. T5, 2.2."""
-    return any(phrase in text.small for phrase in limits.drop_pages_with)
+    return any(phrase in text.lower for phrase in limits.drop_pages_with)
 
 
-def too_few_sentences(text: Text, limits: C4) -> bool:
+def too_few_sentences(text: DocumentText, limits: C4) -> bool:
     """Fewer than 3 sentences; a line is one at least. T5, 2.2, with c4_utils.py's value."""
     missing = limits.min_sentences - len(text.lines)
     return missing > 0 and sum(len(_SENTENCE_BREAK.findall(line)) for line in text.lines) < missing
 
 
-def too_few_long_lines(text: Text, limits: MC4) -> bool:
+def too_few_long_lines(text: DocumentText, limits: MC4) -> bool:
     """Fewer than three lines of 200 characters or more. mT5, 3.1."""
     return sum(len(line) >= limits.long_line for line in text.lines) < limits.min_long_lines
 
 
-def bad_words(text: Text, limits: BadWords) -> bool:
+def bad_words(text: DocumentText, limits: BadWords) -> bool:
     """More than max_words different words of the list of the language. T5, 2.2: none may stand there."""
     return text.bad_words > limits.max_words
 
@@ -204,7 +204,7 @@ def bad_words(text: Text, limits: BadWords) -> bool:
 # --- fineweb -------------------------------------------------------------------------------------------------------
 
 
-def too_few_lines_with_punctuation(text: Text, limits: FineWeb) -> bool:
+def too_few_lines_with_punctuation(text: DocumentText, limits: FineWeb) -> bool:
     """At most 0.12 of the lines end in punctuation. FineWeb, 3.6. Not asked of Thai and Lao."""
     if text.language in NO_TERMINAL_PUNCTUATION:
         return False
@@ -212,18 +212,18 @@ def too_few_lines_with_punctuation(text: Text, limits: FineWeb) -> bool:
     return _share(ended, len(text.lines)) <= limits.min_punctuated_lines
 
 
-def many_characters_in_duplicate_lines(text: Text, limits: FineWeb) -> bool:
+def many_characters_in_duplicate_lines(text: DocumentText, limits: FineWeb) -> bool:
     """At least 0.1 of the characters are in lines that came before. FineWeb, 3.6."""
     return _share(text.duplicate_lines[1], text.characters) >= limits.max_duplicate_line_characters
 
 
-def too_many_short_lines(text: Text, limits: FineWeb) -> bool:
+def too_many_short_lines(text: DocumentText, limits: FineWeb) -> bool:
     """At least 0.67 of the lines have fewer than 30 characters. FineWeb, 3.6."""
     short = sum(len(line) < limits.short_line for line in text.lines)
     return _share(short, len(text.lines)) >= limits.max_short_lines
 
 
-def too_many_line_breaks(text: Text, limits: FineWeb) -> bool:
+def too_many_line_breaks(text: DocumentText, limits: FineWeb) -> bool:
     """More than 0.3 line breaks per word. datatrove, not in the paper."""
     if limits.max_lines_per_word is None:
         return False

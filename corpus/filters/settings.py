@@ -1,23 +1,30 @@
 """Settings of the filters: which sets of rules are on, the thresholds of each with their source. Imports nothing heavy.
 
 Everything is off by default, as in cc_net and CC100. A set is switched on by its name in ``rules``; what is on can be
-told apart by language, in ``languages``.
+different by language, in ``languages``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ValidationError, model_validator
 
 from pipeline.config import Section, setting
+from pipeline.plug_ins import Registry
+
+OWN_RULES = Registry("filter rule", group="xlmr.filter_rules")
+"""Rules of a user's."""
 
 RuleSet = Literal[
     "only_hosts", "url_lists", "length", "script", "refinedweb", "c4", "mc4", "gopher_quality", "gopher_repetition",
     "fineweb", "bad_words",
 ]  # fmt: skip
 Kind = Literal["email", "iban", "credit_card", "ipv4", "ipv6", "phone"]
+
+OF_MASK = ("mask", "placeholders")
+"""The settings of masks; all others are of rules."""
 
 GOPHER_QUALITY = "Gopher (Rae et al. 2021), A.1.1, quality filtering"
 GOPHER_TABLE = "Gopher (Rae et al. 2021), Table A1"
@@ -204,6 +211,9 @@ class Filters(Section):
     """Rules that keep a document or drop it with a reason. All off by default, as in cc_net and CC100."""
 
     rules: tuple[RuleSet, ...] = setting((), "sets of rules that are on, in the order in which they are asked")
+    own: tuple[Annotated[str, OWN_RULES], ...] = setting(
+        (), "rules of your own, as my.rules:no_dots, asked in this order after those of rules, in every language"
+    )
     mask: tuple[Kind, ...] = setting((), "personal data that is masked")
     only_hosts: OnlyHosts = setting(OnlyHosts(), "hosts and pages that are kept, and no others")
     url_lists: UrlLists = setting(UrlLists(), "hosts and pages that are left out")
@@ -249,7 +259,7 @@ class Filters(Section):
             return self
         values = self.model_dump(exclude={"languages"})
         for name, value in over.items():
-            if name in {"languages", "mask", "placeholders", "only_hosts", "url_lists", "bad_words"}:
+            if name in {"languages", "own", "mask", "placeholders", "only_hosts", "url_lists", "bad_words"}:
                 raise ValueError(f"{language}: {name} cannot differ by language")
             same = isinstance(value, Mapping) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **value} if same else value

@@ -21,7 +21,7 @@ class NgramShares(NamedTuple):
     """In n-grams that occurred before; what overlaps counts once."""
 
 
-class Text:
+class DocumentText:
     """One document. ``lines`` hold no newline; empty ones count as breaks between paragraphs only.
 
     In languages written without spaces a word is so many characters (see docs/filters.md).
@@ -43,7 +43,7 @@ class Text:
         return "\n".join(self.all_lines)
 
     @cached_property
-    def small(self) -> str:
+    def lower(self) -> str:
         """The document in lower case."""
         return self.joined.lower()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import filterfalse
 
-from corpus.filters.text import Text
+from corpus.filters.text import DocumentText
 
 
 @cache
@@ -35,13 +35,13 @@ class WordList:
             self._by_word.setdefault(first[0] if first else "", []).append(phrase)
         self._firsts = frozenset(self._by_word)
 
-    def count(self, text: Text) -> int:
+    def count(self, text: DocumentText) -> int:
         """How many different entries stand in the document."""
         if self._anywhere:
-            return sum(phrase in text.small for phrase in self._phrases)
+            return sum(phrase in text.lower for phrase in self._phrases)
         # Only entries whose first word stands there need to be searched for.
-        candidates = self._firsts.intersection(self._words_of(text.small)) | (self._firsts & {""})
-        return sum(self._stands_in(text.small, phrase) for first in candidates for phrase in self._by_word[first])
+        candidates = self._firsts.intersection(self._words_of(text.lower)) | (self._firsts & {""})
+        return sum(self._stands_in(text.lower, phrase) for first in candidates for phrase in self._by_word[first])
 
     def _words_of(self, small: str) -> set[str]:
         """The different words; only what is more than letters and digits has to be searched for them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from corpus.language.labels import load_table
 from corpus.language.model_card import read_card
 from corpus.language.model_file import check_header, model_path, own_model_path
-from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from pipeline.errors import XlmrError
 
 
@@ -16,6 +16,8 @@ def check_identifier(settings: LanguageId) -> None:
     """Errors: XlmrError for a table, model or combination that cannot be used. Files that are missing are passed over:
     the plan names them.
     """
+    if settings.identifier != FASTTEXT:
+        return
     load_table(settings.labels)
     model = model_path(settings.model)
     if model.is_file():

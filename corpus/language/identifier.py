@@ -1,7 +1,7 @@
 """Language identification: text in, code and score out, in batches.
 
 One fastText model as cc_net uses it; or its labels under other names; or two models combined. What a model cannot say
-is split off afterwards (corpus.language.splitters).
+is split off afterwards (corpus.language.splitters). A user's identifier: corpus.language.own_identifier.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from corpus.language.combine import Combination
 from corpus.language.fast_text import FastText
 from corpus.language.labels import check_names, load_table
 from corpus.language.model_file import model_path
+from corpus.language.own_identifier import OwnIdentifier
 from corpus.language.own_model import OwnModel
-from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, IDENTIFIERS, LanguageId
 from corpus.language.splitters import split
 from pipeline.errors import XlmrError
 
@@ -95,20 +96,30 @@ class CodedIdentifier:
         return split(names, texts) if self._split else names, scores.round(2)
 
 
-Identifier = LanguageIdentifier | CodedIdentifier
+Identifier = LanguageIdentifier | CodedIdentifier | OwnIdentifier
 
 
 def load_identifier(settings: LanguageId) -> Identifier:
     """The identifier of the settings, loaded once a process."""
-    return _load(settings.model, settings.labels, settings.own_model)
+    return _load(settings.identifier, settings.model, settings.labels, settings.own_model)
 
 
 @lru_cache(maxsize=2)
-def _load(model: str, labels: str, own_model: str) -> Identifier:
-    return make_identifier(LanguageId.model_construct(model=model, labels=labels, own_model=own_model))
+def _load(identifier: str, model: str, labels: str, own_model: str) -> Identifier:
+    return make_identifier(
+        LanguageId.model_construct(identifier=identifier, model=model, labels=labels, own_model=own_model)
+    )
 
 
 def make_identifier(settings: LanguageId) -> Identifier:
     """The identifier of the settings, which the process does not keep. Errors: XlmrError for what cannot be used."""
+    if not IDENTIFIERS.is_own(settings.identifier):
+        return OwnIdentifier(IDENTIFIERS.import_string(settings.identifier))
+    made: Identifier = IDENTIFIERS.load(settings.identifier)(settings)
+    return made
+
+
+def make_fast_text_identifier(settings: LanguageId) -> Identifier:
+    """One fastText model as cc_net uses it, or under other codes, or combined with one of our own."""
     as_cc_net = settings.labels == AS_THEY_ARE and not settings.own_model
     return LanguageIdentifier(settings.model) if as_cc_net else CodedIdentifier(settings)

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Annotated
+
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, model_path, own_model_path
 from pipeline.config import LocalPath, Section, setting
+from pipeline.plug_ins import Registry
+
+FASTTEXT = "fasttext"
+IDENTIFIERS = Registry(
+    "identifier", {FASTTEXT: "corpus.language.identifier:make_fast_text_identifier"}, "xlmr.identifiers"
+)
 
 AS_THEY_ARE = "as_they_are"
 CC100 = "cc100"
@@ -12,6 +21,9 @@ CC100 = "cc100"
 class LanguageId(Section):
     """Which language a document is in."""
 
+    identifier: Annotated[str, IDENTIFIERS] = setting(
+        FASTTEXT, "fasttext, by the models named here; or one of your own, as my.identifier:identify"
+    )
     model: LocalPath = setting(
         BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us"
     )
@@ -29,12 +41,18 @@ class LanguageId(Section):
     )
     thresholds: dict[str, float] = setting({}, "thresholds of single languages, by code, in place of the one for all")
 
+    def inert(self) -> Collection[str]:
+        """The models, where another identifier is used."""
+        return () if self.identifier == FASTTEXT else ("model", "labels", "own_model")
+
     def threshold_of(self, language: str) -> float:
         """The score under which a document in this language is dropped."""
         return self.thresholds.get(language, self.threshold)
 
     def files(self) -> dict[str, str]:
         """The files that the answer depends on, and the setting that named each."""
+        if self.identifier != FASTTEXT:
+            return {}
         found = {str(model_path(self.model)): "language_id.model"}
         if self.labels not in (AS_THEY_ARE, CC100):
             found[self.labels] = "language_id.labels"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 from cyclopts import Parameter
+from pydantic import ValidationError
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER
-from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from corpus.language.train_settings import Training
 from pipeline.errors import UsageError
 from pipeline.packed import unpacking
@@ -32,6 +33,7 @@ def identify(
     model: str = BUILT_IN_IDENTIFIER,
     labels: str | None = None,
     own_model: str = "",
+    identifier: str = FASTTEXT,
 ) -> None:
     """Say which language each line is in: code and score, tab-separated.
 
@@ -51,15 +53,21 @@ def identify(
         as_they_are, cc100, or a table of labels; cc100 with --own-model, else as_they_are, if not given.
     own_model
         A model of train-lid to combine it with, or built-in.
+    identifier
+        One of your own in place of these models, as my.identifier:identify.
     """
     if paragraphs and whole:
         raise UsageError("--paragraphs and --whole exclude each other", "give one of them")
     from corpus.language.identifier import load_identifier
 
     labels = labels or (CC100 if own_model else AS_THEY_ARE)
-    identifier = load_identifier(LanguageId(model=model, labels=labels, own_model=own_model))
+    try:
+        settings = LanguageId(identifier=identifier, model=model, labels=labels, own_model=own_model)
+    except ValidationError as error:
+        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, "), "see --help") from None
+    found_by = load_identifier(settings)
     for batch in _batches(_texts(files, paragraphs=paragraphs, whole=whole)):
-        languages, scores = identifier.identify([text for _, _, text in batch])
+        languages, scores = found_by.identify([text for _, _, text in batch])
         found = zip(batch, languages, scores.tolist(), strict=True)
         if as_json:
             for (file, line, _), language, score in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from corpus.mine.rows import Row
 from corpus.mine.steps import Step
 from corpus.mine.writer import DroppedWriter
 from pipeline.errors import XlmrError
-from pipeline.plug_ins import calling, load_plug_in
+from pipeline.plug_ins import calling, load_callable
 
 Function = Callable[[list[Row]], Iterable[Row]]
 
@@ -30,14 +29,15 @@ class OwnStep(Step):
         before = [(len(row.lines), row.characters_read) for row in rows]
         with calling(self.import_string):
             returned = list(self.function(list(rows)))
+            after = [(len(row.lines), row.characters_read) for row in rows]
         known, stay = set(map(id, rows)), set(map(id, returned))
         if not stay <= known or len(stay) < len(returned):
             raise self._error("returns what is no row that it was given, or a row twice", "return some of its rows")
-        for row, (lines, characters) in zip(rows, before, strict=True):
+        reason = self.import_string.rpartition(":")[2]
+        for row, (lines, characters), (lines_left, characters_left) in zip(rows, before, after, strict=True):
             self._check(row, lines)
-            reason = self.import_string.rpartition(":")[2]
-            left_out = lines - len(row.lines), characters - row.characters_read
-            self.counts.drop(reason, language=row.language, lines=left_out[0], characters=left_out[1])
+            left_out = {"lines": lines - lines_left, "characters": characters - characters_left}
+            self.counts.drop(reason, language=row.language, **left_out)
             if id(row) not in stay:
                 self.drop(row, reason)
         return returned
@@ -56,10 +56,4 @@ class OwnStep(Step):
 
 def load_own_step(import_string: str, dropped: DroppedWriter) -> OwnStep:
     """The step; of a class, one instance a shard. Errors: UsageError, XlmrError where it cannot be loaded."""
-    loaded = load_plug_in(import_string)
-    if inspect.isclass(loaded):
-        with calling(import_string):
-            loaded = loaded()
-    if not callable(loaded):
-        raise XlmrError(f"{import_string}: cannot be called", "name a function of the rows, or a class of such")
-    return OwnStep(dropped, import_string, loaded)
+    return OwnStep(dropped, import_string, load_callable(import_string))

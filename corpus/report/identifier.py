@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from corpus.language.model_file import own_model_path
+from corpus.language.settings import FASTTEXT
 from pipeline.charts import bars
 from pipeline.errors import XlmrError
 from pipeline.manifest import Manifest, read_manifest
@@ -57,7 +58,8 @@ def identifier_section(mined: Path) -> ReportSection | None:
 
 def read_card(manifest: Manifest | None) -> Mapping[str, Any]:
     """The card of the model that mining used, by its manifest; empty where there is none that can be read."""
-    name = manifest.config.get("language_id", {}).get("own_model") if manifest else None
+    used = manifest.config.get("language_id", {}) if manifest else {}
+    name = used.get("own_model") if used.get("identifier", FASTTEXT) == FASTTEXT else None
     path = own_model_path(name).with_suffix(".json") if name else None
     if path is None or not path.is_file():
         return {}

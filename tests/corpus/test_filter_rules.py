@@ -23,7 +23,7 @@ from corpus.filters.lines import (
 from corpus.filters.repetition import NgramShares, measure_ngrams
 from corpus.filters.scripts import CHARACTERS_PER_WORD, script_share, scripts_of
 from corpus.filters.settings import C4, MC4, FineWeb, GopherQuality, GopherRepetition, Length, RefinedWeb, Script
-from corpus.filters.text import Text
+from corpus.filters.text import DocumentText
 
 CC100 = """
 am ar as az be bg bn bn_rom br bs ca cs cy da de el en eo es et eu fa ff fi fr fy ga gd gl gn gu ha he hi hi_rom hr ht
@@ -33,8 +33,8 @@ zh-Hans zh-Hant zu af
 """
 
 
-def text(*lines: str, language: str = "en") -> Text:
-    return Text(lines, "https://example.org/", language)
+def text(*lines: str, language: str = "en") -> DocumentText:
+    return DocumentText(lines, "https://example.org/", language)
 
 
 def words(number: int, word: str = "word") -> str:
@@ -44,7 +44,7 @@ def words(number: int, word: str = "word") -> str:
 # --- edges: what is just kept, and what just falls -----------------------------------------------------------------
 
 QUALITY = GopherQuality()
-EDGES: list[tuple[Any, Any, Text, Text]] = [
+EDGES: list[tuple[Any, Any, DocumentText, DocumentText]] = [
     (rules.too_few_words, QUALITY, text(words(50)), text(words(49))),
     (rules.too_many_words, QUALITY, text(words(100_000)), text(words(100_001))),
     (rules.words_too_short, QUALITY, text("aa aaaa"), text("aa aaa")),
@@ -100,7 +100,7 @@ EDGES: list[tuple[Any, Any, Text, Text]] = [
 @pytest.mark.parametrize(
     ("rule", "limits", "kept", "dropped"), EDGES, ids=[f"{e[0].__name__}-{i}" for i, e in enumerate(EDGES)]
 )
-def test_edges(rule: Any, limits: Any, kept: Text, dropped: Text) -> None:
+def test_edges(rule: Any, limits: Any, kept: DocumentText, dropped: DocumentText) -> None:
     assert not rule(kept, limits)
     assert rule(dropped, limits)
 
@@ -151,12 +151,12 @@ def test_without_spaces_words_are_characters() -> None:
 # --- n-grams -------------------------------------------------------------------------------------------------------
 
 
-def plain_units(document: Text) -> tuple[list[str], int]:
+def plain_units(document: DocumentText) -> tuple[list[str], int]:
     width = CHARACTERS_PER_WORD.get(document.language)
     return (list("".join(document.joined.split())), width) if width else (document.joined.split(), 1)
 
 
-def plain_shares(document: Text, top: Sequence[int], duplicate: Sequence[int]) -> NgramShares:
+def plain_shares(document: DocumentText, top: Sequence[int], duplicate: Sequence[int]) -> NgramShares:
     """Written as the definitions read: one n-gram after the other, a set of the units that are covered."""
     units, width = plain_units(document)
     total = sum(map(len, units))
@@ -195,7 +195,7 @@ documents = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(documents, max_size=6), st.sampled_from([1, 7, 2**16]))
-def test_ngrams_as_the_plain_twin(batch: list[Text], at_once: int) -> None:
+def test_ngrams_as_the_plain_twin(batch: list[DocumentText], at_once: int) -> None:
     top, duplicate = (2, 3, 4), (5, 6, 10)
     before = repetition.UNITS_AT_ONCE
     repetition.UNITS_AT_ONCE = at_once
@@ -207,7 +207,7 @@ def test_ngrams_as_the_plain_twin(batch: list[Text], at_once: int) -> None:
         assert shares == plain_shares(document, top, duplicate)
 
 
-def ngrams_of(document: Text, **limits: dict[int, float]) -> tuple[bool, bool]:
+def ngrams_of(document: DocumentText, **limits: dict[int, float]) -> tuple[bool, bool]:
     settings_ = GopherRepetition(**limits)
     (document.ngrams,) = measure_ngrams(
         [document], tuple(settings_.max_top_ngram), tuple(settings_.max_duplicate_ngrams)
@@ -215,7 +215,7 @@ def ngrams_of(document: Text, **limits: dict[int, float]) -> tuple[bool, bool]:
     return rules.frequent_ngram(document, settings_), rules.duplicate_ngrams(document, settings_)
 
 
-def twice(n: int, repeated: int, total: int) -> Text:
+def twice(n: int, repeated: int, total: int) -> DocumentText:
     """An n-gram of so many characters twice, one other word between, so many characters in all."""
     short = "abcdefghij"[: n - 1]
     phrase = ["x" * (repeated - len(short)), *short]
@@ -295,7 +295,7 @@ def test_script_shares() -> None:
     st.sampled_from(["en", "th", "zh-Hans", "hi", "xx"]),
 )
 def test_no_rule_raises(lines: list[str], language: str) -> None:
-    document = Text(lines, "", language)
+    document = DocumentText(lines, "", language)
     (document.ngrams,) = measure_ngrams([document], (2, 3, 4), (5, 6, 7, 8, 9, 10))
     limits = {"length": Length(min_words=2), "gopher_quality": QUALITY, "fineweb": FineWeb(), "script": Script()}
     for name, some in {**limits, "gopher_repetition": GopherRepetition(), "c4": C4(), "mc4": MC4()}.items():
