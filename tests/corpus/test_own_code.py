@@ -76,6 +76,12 @@ def test_the_examples_run_and_their_sources_count(small: Path, tmp_path: Path) -
         path.write_text(before)
 
 
+@pytest.mark.parametrize("path", EXAMPLES.glob("*.py"), ids=lambda path: path.stem)
+def test_the_page_shows_the_examples(path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "extend.md").read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8") in page
+
+
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Writes a module ``of_mine`` with a function ``f`` of the given body; returns its import string."""
