@@ -73,6 +73,8 @@ VALUES: dict[str, Any] = {
     "corpus.fetch.dumps": ["CC-MAIN-2019-09"],
     "corpus.language_models.sort_memory": "2G",
     "corpus.language_id.labels": "cc100",
+    "corpus.language_id.identifier": "my.identifier:identify",
+    "corpus.filters.own": ["my.rules:no_dots"],
     "run.part": "1/3",
 }
 """Values for settings whose type does not say what they may be."""
@@ -191,6 +193,7 @@ INERT = {
     "corpus.near_duplicates.threshold": {},
     "corpus.filters.gopher_quality.min_words": {"corpus.filters.rules": ["length"]},
     "corpus.filters.placeholders.iban": {"corpus.filters.mask": ["email"]},
+    "corpus.language_id.model": {"corpus.language_id.identifier": "my.identifier:identify"},
     "corpus.mine.languages": {"corpus.mine.steps": ["deduplicate", "identify", "filter", "mask", "score", "write"]},
     "corpus.filters.rules": {"corpus.mine.steps": ["deduplicate", "identify", "select", "mask", "score", "write"]},
     "corpus.filters.mask": {"corpus.mine.steps": ["deduplicate", "identify", "select", "filter", "score", "write"]},
