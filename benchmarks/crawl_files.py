@@ -1,6 +1,6 @@
 """Crawl files as many writers make them, and damage to them that says which records it left whole.
 
-A file is pieces: bytes of the file as it was written, or bytes that damage put there. A record is whole if all the
+A file is chunks: bytes of the file as it was written, or bytes that damage put there. A record is whole if all the
 bytes that it lies in are still one behind the other.
 """
 
@@ -56,27 +56,27 @@ class CrawlFile:
     packing: str
     written: list[Written]
     original: bytes
-    pieces: list[tuple[int, int] | bytes] = field(default_factory=list)
+    chunks: list[tuple[int, int] | bytes] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
     @property
     def content(self) -> bytes:
         """The file as it is now."""
-        return b"".join(p if isinstance(p, bytes) else self.original[p[0] : p[1]] for p in self.pieces)
+        return b"".join(p if isinstance(p, bytes) else self.original[p[0] : p[1]] for p in self.chunks)
 
     def copies(self, record: Written) -> int:
         """How often a record is whole in it."""
         return sum(p[0] <= record.start and record.end <= p[1] for p in self._runs())
 
     def _runs(self) -> list[tuple[int, int]]:
-        """The pieces of the original, those that follow each other as one."""
+        """The chunks of the original, those that follow each other as one."""
         runs: list[tuple[int, int]] = []
         before: tuple[int, int] | bytes = b""
-        for piece in self.pieces:
-            if isinstance(piece, tuple):
-                follows = isinstance(before, tuple) and before[1] == piece[0]
-                runs[-1:] = [(runs[-1][0], piece[1])] if follows else [*runs[-1:], piece]
-            before = piece
+        for chunk in self.chunks:
+            if isinstance(chunk, tuple):
+                follows = isinstance(before, tuple) and before[1] == chunk[0]
+                runs[-1:] = [(runs[-1][0], chunk[1])] if follows else [*runs[-1:], chunk]
+            before = chunk
         return runs
 
 
@@ -212,28 +212,28 @@ def _place(rng: Random, file: CrawlFile) -> int:
 
 
 def _size(file: CrawlFile) -> int:
-    return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in file.pieces)
+    return sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in file.chunks)
 
 
 def _replace(file: CrawlFile, start: int, end: int, new: Sequence[tuple[int, int] | bytes]) -> None:
-    before, _ = _split(file.pieces, start)
-    _, after = _split(file.pieces, end)
-    file.pieces = [piece for piece in [*before, *new, *after] if piece]
+    before, _ = _split(file.chunks, start)
+    _, after = _split(file.chunks, end)
+    file.chunks = [chunk for chunk in [*before, *new, *after] if chunk]
 
 
 def _split(
-    pieces: Sequence[tuple[int, int] | bytes], place: int
+    chunks: Sequence[tuple[int, int] | bytes], place: int
 ) -> tuple[list[tuple[int, int] | bytes], list[tuple[int, int] | bytes]]:
     before: list[tuple[int, int] | bytes] = []
-    for index, piece in enumerate(pieces):
-        size = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+    for index, chunk in enumerate(chunks):
+        size = len(chunk) if isinstance(chunk, bytes) else chunk[1] - chunk[0]
         if place < size:
-            if isinstance(piece, bytes):
-                return [*before, piece[:place]], [piece[place:], *pieces[index + 1 :]]
-            middle = piece[0] + place
-            left = [(piece[0], middle)] if place else []
-            return [*before, *left], [(middle, piece[1]), *pieces[index + 1 :]]
-        before.append(piece)
+            if isinstance(chunk, bytes):
+                return [*before, chunk[:place]], [chunk[place:], *chunks[index + 1 :]]
+            middle = chunk[0] + place
+            left = [(chunk[0], middle)] if place else []
+            return [*before, *left], [(middle, chunk[1]), *chunks[index + 1 :]]
+        before.append(chunk)
         place -= size
     return before, []
 
@@ -258,7 +258,7 @@ def _delete(rng: Random, file: CrawlFile) -> None:
 def _repeat(rng: Random, file: CrawlFile) -> None:
     start = _place(rng, file)
     end = min(start + _length(rng), _size(file))
-    _, rest = _split(file.pieces, start)
+    _, rest = _split(file.chunks, start)
     copied, _ = _split(rest, end - start)
     place = rng.choice((end, _place(rng, file)))
     _replace(file, place, place, copied)

@@ -79,19 +79,19 @@ def read(patterns: Iterable[str], at_most: int) -> list[Document]:
 
 
 def measure_ours(documents: Sequence[Document], size: float, repeat: int) -> dict[str, tuple[float, list[bool]]]:
-    """Print a row a set; seconds and which documents fall, by set."""
+    """Print a row a set; seconds and which documents are dropped, by set."""
     from corpus.filters.apply import FilterChain
     from corpus.filters.settings import Filters
 
     lines, urls, languages = (list(column) for column in zip(*documents, strict=True))
     measured: dict[str, tuple[float, list[bool]]] = {}
 
-    def row(name: str, seconds: float, fallen: Sequence[bool]) -> None:
-        measured[name] = seconds, list(fallen)
-        share = f"{sum(fallen) / len(fallen):7.1%}" if fallen else "      –"
+    def row(name: str, seconds: float, dropped: Sequence[bool]) -> None:
+        measured[name] = seconds, list(dropped)
+        share = f"{sum(dropped) / len(dropped):7.1%}" if dropped else "      –"
         print(f"{name:42s}{len(documents) / seconds:12,.0f}{size / seconds:9.1f}{share}")
 
-    print(f"{'':42s}{'documents/s':>12s}{'MB/s':>9s}{'fall':>7s}")
+    print(f"{'':42s}{'documents/s':>12s}{'MB/s':>9s}{'drop':>7s}")
     row("(words split, measured and hashed)", timed(repeat, lambda: words(lines))[0], ())
     for rules in (*((name,) for name in SETS), COMBINED):
         chain = FilterChain(Filters(rules=rules))
@@ -126,7 +126,7 @@ def words(lines: Iterable[Sequence[str]]) -> None:
 
 
 def trim_and_check(chain: Any, documents: Sequence[Document]) -> list[bool]:
-    """Which documents fall, once their lines are trimmed."""
+    """Which documents are dropped, once their lines are trimmed."""
     from itertools import compress
 
     lines, urls, languages = (list(column) for column in zip(*documents, strict=True))
@@ -147,15 +147,15 @@ def compare(python: str, documents: Sequence[Document], ours: dict[str, tuple[fl
     from corpus.filters.settings import Filters
 
     print(
-        f"\n{len(english):,} English documents{'':14s}{'ours':>10s}{'datatrove':>11s}{'ratio':>7s}{'fall':>16s}  agree"
+        f"\n{len(english):,} English documents{'':14s}{'ours':>10s}{'datatrove':>11s}{'ratio':>7s}{'drop':>16s}  agree"
     )
-    for name, words_by, their_seconds, their_fallen in json.loads(done.stdout.splitlines()[-1]):
+    for name, words_by, their_seconds, their_dropped in json.loads(done.stdout.splitlines()[-1]):
         chain = FilterChain(Filters(rules=(name,), **SAME_SETTINGS.get(name, {})))
-        seconds, fallen = timed(repeat, partial(trim_and_check, chain, english))
-        agree = sum(one == other for one, other in zip(fallen, their_fallen, strict=True)) / len(english)
-        falls = f"{sum(fallen) / len(english):7.1%} {sum(their_fallen) / len(english):7.1%}"
+        seconds, dropped = timed(repeat, partial(trim_and_check, chain, english))
+        agree = sum(one == other for one, other in zip(dropped, their_dropped, strict=True)) / len(english)
+        shares = f"{sum(dropped) / len(english):7.1%} {sum(their_dropped) / len(english):7.1%}"
         speeds = f"{len(english) / seconds:10,.0f}{len(english) / their_seconds:11,.0f}{their_seconds / seconds:7.1f}"
-        print(f"{name:20s}{words_by:20s}{speeds}{falls:>16s} {agree:6.1%}")
+        print(f"{name:20s}{words_by:20s}{speeds}{shares:>16s} {agree:6.1%}")
 
 
 SAME_SETTINGS: dict[str, dict[str, Any]] = {
@@ -167,7 +167,7 @@ SAME_SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def worker(path: str) -> None:
-    """In the other environment: [set, words, seconds, which documents fall] of each filter, as one line of JSON."""
+    """Print [set, words, seconds, documents dropped] of each filter, as one line of JSON, in the other environment."""
     from importlib import import_module
 
     page_of, filters = import_module("datatrove.data").Document, import_module("datatrove.pipeline.filters")

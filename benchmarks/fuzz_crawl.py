@@ -111,7 +111,7 @@ def _check_given(file: CrawlFile, records: Sequence[Record], result: Result) -> 
 def _check_counts(
     file: CrawlFile, content: bytes, records: Sequence[Record], damages: Sequence[Damage], result: Result
 ) -> None:
-    """Every byte of the file is in a record or counted as lost, to the byte where members can be told apart."""
+    """Every byte of the file is in a record or counted as lost, to the byte where members can be distinguished."""
     skipped = sum(damage.bytes for damage in damages)
     if any(damage.bytes < 0 or damage.records < 0 for damage in damages) or skipped > len(content):
         result.faults.append(f"of {len(content):,} bytes {skipped:,} are said to be lost")
@@ -133,7 +133,7 @@ def _member_size(content: bytes, position: int) -> int:
 
 def _seen(file: CrawlFile) -> int:
     """How many records the file holds a part of that shows."""
-    kept = [piece for piece in file.pieces if isinstance(piece, tuple)]
+    kept = [chunk for chunk in file.chunks if isinstance(chunk, tuple)]
     return sum(any(a < written.end and written.start < b for a, b in kept) for written in file.written)
 
 

@@ -1,4 +1,4 @@
-"""Damaged inputs for as long as it is told: each must be read, or refused in one line. Tracebacks are counted.
+"""Damaged inputs, by number or for some seconds: each must be read, or refused in one line. Tracebacks are counted.
 
     python -m benchmarks.fuzz_inputs --inputs 2000
     python -m benchmarks.fuzz_inputs --seconds 600 --kinds fasttext,manifest --seed 7

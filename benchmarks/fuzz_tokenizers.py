@@ -75,20 +75,20 @@ def whole_files(scratch: Path, rules: str) -> dict[str, bytes]:
     return {MODEL_FILE: plain.model, **{name: json.dumps(value).encode() for name, value in written.items()}}
 
 
-def damaged(data: bytes, chance: random.Random, *, is_json: bool) -> bytes:
+def damaged(data: bytes, rng: random.Random, *, is_json: bool) -> bytes:
     """The same with one to three faults."""
-    for _ in range(chance.randint(1, 3)):
-        if is_json and chance.random() < 0.7:
-            data = _other_key(data, chance)
-        elif chance.random() < 0.2:
-            data = data[: chance.randrange(len(data) + 1)]
+    for _ in range(rng.randint(1, 3)):
+        if is_json and rng.random() < 0.7:
+            data = _other_key(data, rng)
+        elif rng.random() < 0.2:
+            data = data[: rng.randrange(len(data) + 1)]
         elif data:
-            place = chance.randrange(len(data))
-            data = data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :]
+            place = rng.randrange(len(data))
+            data = data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
     return data
 
 
-def _other_key(data: bytes, chance: random.Random) -> bytes:
+def _other_key(data: bytes, rng: random.Random) -> bytes:
     """A key taken away, renamed, or with another value, anywhere in a file of JSON."""
     try:
         value = json.loads(data)
@@ -96,12 +96,12 @@ def _other_key(data: bytes, chance: random.Random) -> bytes:
         return data
     inside = value
     while isinstance(inside, dict | list) and inside:
-        key: Any = chance.choice(list(inside)) if isinstance(inside, dict) else chance.randrange(len(inside))
+        key: Any = rng.choice(list(inside)) if isinstance(inside, dict) else rng.randrange(len(inside))
         below = inside[key]
-        if not isinstance(below, dict | list) or not below or chance.random() < 0.3:
-            fault = chance.randrange(3)
+        if not isinstance(below, dict | list) or not below or rng.random() < 0.3:
+            fault = rng.randrange(3)
             if fault == 0:
-                inside[key] = chance.choice(VALUES)
+                inside[key] = rng.choice(VALUES)
             else:
                 del inside[key]
             if fault == 1 and isinstance(inside, dict):
@@ -130,14 +130,14 @@ def use(folder: Path) -> str:
 
 def write_input(number: int, seed: int, all_whole: Sequence[Mapping[str, bytes]], folder: Path) -> None:
     """Input ``number`` of a seed."""
-    chance = random.Random(f"{seed} {number}")
-    whole, names = chance.choice(all_whole), chance.choice(LAYOUTS)
-    broken = chance.choice(names)
+    rng = random.Random(f"{seed} {number}")
+    whole, names = rng.choice(all_whole), rng.choice(LAYOUTS)
+    broken = rng.choice(names)
     for old in folder.iterdir():
         old.unlink()
     for name in names:
         data = whole[name]
-        (folder / name).write_bytes(damaged(data, chance, is_json=name != MODEL_FILE) if name == broken else data)
+        (folder / name).write_bytes(damaged(data, rng, is_json=name != MODEL_FILE) if name == broken else data)
 
 
 def numbers(given: argparse.Namespace) -> Iterator[int]:

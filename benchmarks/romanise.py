@@ -57,21 +57,21 @@ _LONG = {
     "simple": {"aa": "a", "ii": "i", "uu": "u", "E": "e", "O": "o"},
     "both": {"aa": "a", "ii": "ee", "uu": "oo", "E": "e", "O": "o"},
 }
-_HABITS = (("v", "w"), ("sh", "s"), ("chh", "ch"), ("zh", "l"), ("ph", "f"), ("th", "t"), ("ny", "n"))
-_HABIT_CHANCE = 0.25
+_VARIANTS = (("v", "w"), ("sh", "s"), ("chh", "ch"), ("zh", "l"), ("ph", "f"), ("th", "t"), ("ny", "n"))
+_VARIANT_SHARE = 0.25
 
 
 class Manner:
     """How one writer spells."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self._long = _LONG[chance.choice(["doubled", "simple", "both", "simple"])]
-        self._habits = [habit for habit in _HABITS if chance.random() < _HABIT_CHANCE]
+    def __init__(self, rng: random.Random) -> None:
+        self._long = _LONG[rng.choice(["doubled", "simple", "both", "simple"])]
+        self._variants = [variant for variant in _VARIANTS if rng.random() < _VARIANT_SHARE]
 
     def spell(self, word: str) -> str:
-        """The word with this writer's long vowels and habits."""
+        """The word with this writer's long vowels and variants."""
         word = re.sub(r"aa|ii|uu|E|O", lambda match: self._long[match[0]], word)
-        for old, new in self._habits:
+        for old, new in self._variants:
             word = word.replace(old, new)
         return word
 
@@ -82,9 +82,9 @@ def documents(code: str, native: Iterable[list[str]]) -> Iterator[list[str]]:
     convert: Callable[[str], str] = urdu_word if code == "ur" else partial(brahmic_word, code)
     first, last = (0x600, 0x6FF) if code == "ur" else (_BLOCK[code], _BLOCK[code] + 0x7F)
     word = re.compile(f"[{chr(first)}-{chr(last)}\u200c\u200d]+")
-    chance = random.Random(f"romanise {code}")
+    rng = random.Random(f"romanise {code}")
     for paragraphs in native:
-        yield [_spelt(paragraph, word, common, convert, Manner(chance)) for paragraph in paragraphs]
+        yield [_spelt(paragraph, word, common, convert, Manner(rng)) for paragraph in paragraphs]
 
 
 def _spelt(

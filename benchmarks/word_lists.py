@@ -50,11 +50,11 @@ def dictionary(folder: Path) -> dict[str, float]:
 
 def documents(words: dict[str, float], seed: str) -> Iterator[list[str]]:
     """Paragraphs of words drawn by frequency."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     chosen = sorted(words, key=lambda word: (-words[word], word))[:MOST_WORDS]
     weights = list(accumulate(words[word] for word in chosen))
     for _ in range(DOCUMENTS):
-        drawn = chance.choices(chosen, cum_weights=weights, k=WORDS_A_PARAGRAPH * PARAGRAPHS_A_DOCUMENT)
+        drawn = rng.choices(chosen, cum_weights=weights, k=WORDS_A_PARAGRAPH * PARAGRAPHS_A_DOCUMENT)
         yield [" ".join(drawn[i : i + WORDS_A_PARAGRAPH]) for i in range(0, len(drawn), WORDS_A_PARAGRAPH)]
 
 
