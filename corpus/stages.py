@@ -35,7 +35,7 @@ class CorpusConfig(Section):
     regroup: Regroup = setting(Regroup(), "the files of the corpus")
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_sections(self) -> Self:
         check_dumps(self.fetch, self.mine)
         check_languages(self.language_id, self.mine, self.filters)
         return self
