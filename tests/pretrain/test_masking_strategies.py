@@ -44,7 +44,7 @@ def plain_words(ids: list[int]) -> list[list[int]]:
     return [part for run in runs for part in ([run] if len(run) <= LONGEST_WORD else [[place] for place in run])]
 
 
-def positions(mask: np.ndarray) -> set[int]:
+def places_of(mask: np.ndarray) -> set[int]:
     return set(np.flatnonzero(mask).tolist())
 
 
@@ -55,7 +55,7 @@ def test_words_are_masked_whole(length: int, rate: float, seed: int) -> None:
     found = candidates_of(ids, rate, seed)
     mask = whole_words(found)
     for row in range(5):
-        words, drawn = plain_words(ids[row].tolist()), positions(mask[row])
+        words, drawn = plain_words(ids[row].tolist()), places_of(mask[row])
         assert all(set(word) <= drawn or not set(word) & drawn for word in words)
         assert drawn <= {place for word in words for place in word}
         longest = max(map(len, words), default=0)
