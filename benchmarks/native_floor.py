@@ -20,7 +20,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from corpus.language.model_file import model_path
 from corpus.normalise import ASCII_LOOK_ALIKES, normalise_for_language_model
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, languages_with_models
+from corpus.perplexity.score import NGRAMS_SUFFIX, SENTENCEPIECE_SUFFIX, languages_with_models
 
 READ = "inflate and cut records (FastWARC), to hash and to mine"
 LINES = "decode, cut and strip lines (CPython), to hash and to mine"
@@ -28,10 +28,10 @@ LOWER = "lower case, digits, signs of distinct lines (CPython, re)"
 HASH = "SHA-1 of distinct lines (OpenSSL)"
 LANGUAGE = "language (fastText)"
 NFD = "NFD and signs, for the language model (CPython, re)"
-PIECES = "pieces (SentencePiece)"
+TOKENS = "tokens (SentencePiece)"
 NGRAMS = "5-grams (KenLM)"
 WRITE = "write records (Arrow, lz4)"
-LIBRARIES = (READ, HASH, LANGUAGE, PIECES, NGRAMS)
+LIBRARIES = (READ, HASH, LANGUAGE, TOKENS, NGRAMS)
 """The libraries that the work is named after; the others are the work on text between them."""
 
 _DIGIT = re.compile(r"\d")
@@ -99,15 +99,15 @@ def _hash(documents: Sequence[Sequence[str]], floor: Floor) -> None:
 
 
 def _score(texts: Sequence[str], models: Path, language: str, floor: Floor) -> None:
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(models / f"{language}{PIECES_SUFFIX}"))
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(models / f"{language}{SENTENCEPIECE_SUFFIX}"))
     ngrams = kenlm.Model(str(models / f"{language}{NGRAMS_SUFFIX}"))
     megabytes = sum(map(len, texts)) / 1e6
     with floor.timed(NFD, megabytes):
         for text in texts:
             _SIGNS.sub("", _DIGIT.sub("0", unicodedata.normalize("NFD", text.lower())))
     lines = [normalise_for_language_model(text) for text in texts]
-    with floor.timed(PIECES, megabytes):
-        encoded = pieces.encode(lines, out_type=str, num_threads=1)
+    with floor.timed(TOKENS, megabytes):
+        encoded = processor.encode(lines, out_type=str, num_threads=1)
     joined = [" ".join(line) for line in encoded]
     with floor.timed(NGRAMS, megabytes):
         for line in joined:

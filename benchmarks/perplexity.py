@@ -29,9 +29,9 @@ from corpus.normalise import normalise_for_language_model
 from corpus.perplexity.normalise import normalise_batch
 from corpus.perplexity.score import (
     NGRAMS_SUFFIX,
-    PIECES_SUFFIX,
+    SENTENCEPIECE_SUFFIX,
     LanguageModel,
-    ModelShelf,
+    ModelCache,
     languages_with_models,
 )
 from corpus.perplexity.settings import LanguageModels
@@ -112,21 +112,21 @@ def _row(name: str, taken: Mapping[str, float]) -> None:
 def _steps(models: Path, language: str, documents: list[str]) -> Iterator[Callable[[], object]]:
     """What is measured, in the order of ``STEPS``."""
     model = LanguageModel.load(models, language)
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(models / f"{language}{PIECES_SUFFIX}"))
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(models / f"{language}{SENTENCEPIECE_SUFFIX}"))
     ngrams = kenlm.Model(str(models / f"{language}{NGRAMS_SUFFIX}"))
     paragraphs = [line for document in documents for line in document.split("\n")]
     lines, short_lines = normalise_batch(documents), normalise_batch(paragraphs)
-    encoded = [b" ".join(pieces.encode(line, out_type=bytes)) for line in lines]
+    encoded = [b" ".join(processor.encode(line, out_type=bytes)) for line in lines]
     texts, short_texts = [line.decode() for line in lines], [line.decode() for line in short_lines]
 
     def libraries(some: list[str]) -> list[float]:
-        return [ngrams.score(" ".join(pieces.encode(text, out_type=str))) for text in some]
+        return [ngrams.score(" ".join(processor.encode(text, out_type=str))) for text in some]
 
     def cc_net() -> list[float]:
         return libraries([normalise_for_language_model(document) for document in documents])
 
     yield lambda: normalise_batch(documents)
-    yield lambda: [pieces.encode(line, out_type=bytes) for line in lines]
+    yield lambda: [processor.encode(line, out_type=bytes) for line in lines]
     yield lambda: [ngrams.score(line) for line in encoded]
     yield lambda: model.perplexities(documents)
     yield lambda: libraries(texts)
@@ -140,16 +140,16 @@ def shelf(mined: Path, models: Path, rounds: int) -> None:
     documents = documents_by_language(mined, models)
     batches = [{language: some[start : start + 5] for language, some in documents.items()} for start in range(0, 50, 5)]
     megabytes = sum(len(text.encode()) for batch in batches for some in batch.values() for text in some) / 1e6
-    everything = ModelShelf()
+    everything = ModelCache()
     for language in documents:
         everything.get(models, language, 2**62)
     print(f"{len(documents)} languages, {everything.bytes / 1e6:.0f} MB of models, {megabytes:.1f} MB of text")
     print("limit MB", "held MB", "languages held", "MB/s", "ms a language and batch", sep="\t")
     for share in (1.0, 0.5, 0.25, 0.0):
         limit = int(everything.bytes * share)
-        kept = ModelShelf()
+        kept = ModelCache()
 
-        def score_all(limit: int = limit, kept: ModelShelf = kept) -> None:
+        def score_all(limit: int = limit, kept: ModelCache = kept) -> None:
             for batch in batches:
                 for language, some in batch.items():
                     kept.get(models, language, limit).perplexities(some)
@@ -175,8 +175,8 @@ def structures(text: str, rounds: int) -> None:
             out = Path(folder) / structure
             publish_models(LanguageModels(text=str(path), structure=structure), "xx", [str(path)], out)
             model, ngrams = LanguageModel.load(out, "xx"), kenlm.Model(str(out / f"xx{NGRAMS_SUFFIX}"))
-            pieces = sentencepiece.SentencePieceProcessor(model_file=str(out / f"xx{PIECES_SUFFIX}"))
-            lines = [b" ".join(pieces.encode(line, out_type=bytes)) for line in normalise_batch(unseen)]
+            processor = sentencepiece.SentencePieceProcessor(model_file=str(out / f"xx{SENTENCEPIECE_SUFFIX}"))
+            lines = [b" ".join(processor.encode(line, out_type=bytes)) for line in normalise_batch(unseen)]
             taken = seconds(
                 {
                     "KenLM": partial(_score_all, ngrams, lines),

@@ -69,7 +69,7 @@ def known_codes(settings: LanguageId) -> set[str] | None:
         return None
     table = read_json(own_model_path(BUILT_IN_OWN_MODEL).with_suffix(".json"))["combination"]
     if settings.own_model and settings.labels == CC100:
-        return _split(set(table["base_habits"]))
+        return _split(set(table["base_confusion"]))
     if settings.labels == CC100:
         return _split(set(table["base_codes"]))
     if settings.labels == AS_THEY_ARE and not settings.own_model:

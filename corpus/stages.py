@@ -14,7 +14,7 @@ from corpus.filters.settings import OF_MASK, Filters, list_files
 from corpus.language.settings import LanguageId
 from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
-from corpus.perplexity.settings import LanguageModels, Perplexity, Scoring, outside_model_files
+from corpus.perplexity.settings import LanguageModels, Perplexity, PerplexityScoring, outside_model_files
 from pipeline.config import Section, setting
 from pipeline.stage import Package, Stage
 
@@ -28,14 +28,14 @@ class CorpusConfig(Section):
     near_duplicates: NearDuplicates = setting(NearDuplicates(), "documents that are nearly the same")
     language_id: LanguageId = setting(LanguageId(), "language identification")
     mine: Mine = setting(Mine(), "what is decided on: documents or paragraphs")
-    scoring: Scoring = setting(Scoring(), "memory of the models while mining")
+    scoring: PerplexityScoring = setting(PerplexityScoring(), "memory of the models while mining")
     filters: Filters = setting(Filters(), "rules that drop documents and lines, masks; off unless named")
     language_models: LanguageModels = setting(LanguageModels(), "models for perplexity")
     perplexity: Perplexity = setting(Perplexity(), "buckets by perplexity")
     regroup: Regroup = setting(Regroup(), "the files of the corpus")
 
     @model_validator(mode="after")
-    def _check_sections(self) -> Self:
+    def _check_combinations(self) -> Self:
         check_dumps(self.fetch, self.mine)
         check_languages(self.language_id, self.mine, self.filters)
         return self
@@ -80,7 +80,7 @@ class MineStage(Section):
     language_id: LanguageId
     mine: Mine
     filters: Filters
-    scoring: Scoring
+    scoring: PerplexityScoring
 
     def inert(self) -> Collection[str]:
         """The settings of steps that are left out."""
@@ -170,7 +170,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="corpus.language_models",
-            version=2,
+            version=3,
             config=LanguageModelsStage,
             run="corpus.perplexity.train:run",
             summary="train a SentencePiece and a 5-gram model for each language",

@@ -19,7 +19,7 @@ def digest_fits(headers: Mapping[str, str], body: bytes) -> bool | None:
     found = hashlib.new(algorithm, body, usedforsecurity=False).digest()
     value = value.strip()
     try:
-        said = bytes.fromhex(value) if len(value) == 2 * len(found) else base64.b32decode(value.upper())
+        declared = bytes.fromhex(value) if len(value) == 2 * len(found) else base64.b32decode(value.upper())
     except (ValueError, binascii.Error):
         return None
-    return said == found if len(said) == len(found) else None
+    return declared == found if len(declared) == len(found) else None

@@ -1,7 +1,7 @@
 """Copies of files that lie elsewhere, in a folder that processes and runs share and that keeps to a size.
 
     files/<name>    whole copies. Who reads one holds its lock, shared; who removes one must have it alone.
-    parts/<name>    what has come of others, and of which version it is. Who fetches holds the lock.
+    parts/<name>    what is here of files that are being fetched, and of which version. Who fetches holds the lock.
     known/<name>    size, time and SHA-256 of all that ever came, so that a file that changed is noticed.
 
 The name is a hash of the address: nothing that an address holds can lead out of the folder.
@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 from corpus.crawl.download import (
     GoneError,
     LocalFile,
-    Part,
+    PartialFile,
     Ranges,
     download,
     download_ranges,
@@ -133,7 +133,7 @@ class Cache:
             if not _is_at(path, stream) or final.exists():
                 stream.close()
                 return None
-            part = Part(stream, path.with_suffix(".json"))
+            part = PartialFile(stream, path.with_suffix(".json"))
             if ranges := self._ranges.get(address):
                 _, digest = download_ranges(address, ranges, part, self._settings, self._stop, self._free_space)
             else:

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.crawl.inflate import Gap, Limits, Text, format_of
+from corpus.crawl.inflate import Gap, InflatedText, Limits, format_of
+from corpus.crawl.look_ahead import RECORD_START
 from corpus.crawl.slots import StoppedError, pause, slot
 from corpus.crawl.source import Opened, RefusedError, open_range, open_source
-from corpus.crawl.tape import RECORD_START
 from pipeline.errors import XlmrError
 from pipeline.storage import check_file, naming, read_json, write_json
 
@@ -60,7 +60,7 @@ class LocalFile(io.FileIO):
 
 
 @dataclass
-class Part:
+class PartialFile:
     """What is here of a file: its open file, locked by us, and beside it which version it is of."""
 
     stream: IO[bytes]
@@ -72,7 +72,7 @@ class Part:
         return os.fstat(self.stream.fileno()).st_size
 
     def version(self) -> str | None:
-        """Of which version; None if it cannot be gone on with."""
+        """Of which version; None if it cannot be resumed."""
         try:
             about: Any = read_json(self.about)
         except (FileNotFoundError, XlmrError):
@@ -80,7 +80,7 @@ class Part:
         return about.get("version") if isinstance(about, dict) else None
 
     def begin(self, version: str | None, size: int | None = None) -> None:
-        """Start over with a version, of so many bytes; None: one that cannot be gone on with."""
+        """Start over with a version, of so many bytes; None: one that cannot be resumed."""
         self.stream.seek(0)
         self.stream.truncate(0)
         write_json(self.about, {"version": version, "size": size})
@@ -101,7 +101,7 @@ def sha256_of(stream: IO[bytes]) -> str:
 
 
 def download(
-    address: str, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]
+    address: str, part: PartialFile, settings: Download, stop: Event, make_package: Callable[[], None]
 ) -> tuple[int, str]:
     """Fill ``part`` with the file at ``address``; its size and SHA-256.
 
@@ -130,7 +130,7 @@ def download(
 
 
 def download_ranges(
-    address: str, ranges: Ranges, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]
+    address: str, ranges: Ranges, part: PartialFile, settings: Download, stop: Event, make_package: Callable[[], None]
 ) -> tuple[int, str]:
     """Fill ``part`` with byte ranges (offset, length) of the file at ``address``, one after the other.
 
@@ -156,7 +156,7 @@ def download_ranges(
 
 
 def _receive_range(
-    address: str, offset: int, length: int, part: Part, place: int, settings: Download, stop: Event
+    address: str, offset: int, length: int, part: PartialFile, place: int, settings: Download, stop: Event
 ) -> None:
     """One range into its place. Errors: RefusedError if it did not bring all of it."""
     with open_range(address, offset, length, settings.timeout) as blocks:
@@ -176,11 +176,13 @@ def _give_up(address: str, refused: RefusedError, failures: int, settings: Downl
     if failures >= settings.attempts:
         raise XlmrError(
             f"{address}: {refused.problem} ({failures} attempts)",
-            "run the same command later: it goes on from here",
+            "run the same command later: it resumes from here",
         )
 
 
-def _receive(address: str, part: Part, settings: Download, stop: Event, make_package: Callable[[], None]) -> None:
+def _receive(
+    address: str, part: PartialFile, settings: Download, stop: Event, make_package: Callable[[], None]
+) -> None:
     """One connection. Errors: RefusedError if it did not bring all that was left."""
     version = part.version()
     start = part.size if version else 0
@@ -194,7 +196,7 @@ def _receive(address: str, part: Part, settings: Download, stop: Event, make_pac
         raise RefusedError(problem, anew=part.size > opened.size)
 
 
-def _write(opened: Opened, part: Part, stop: Event) -> None:
+def _write(opened: Opened, part: PartialFile, stop: Event) -> None:
     part.stream.seek(opened.start)
     try:
         for block in opened.blocks:
@@ -216,6 +218,6 @@ def _ends_whole(stream: IO[bytes]) -> bool:
     stream.seek(0)
     if format_of(stream.read(_MAGIC)) is None:
         return True
-    text = Text(stream, Limits(2**62, 2**62), RECORD_START)
+    text = InflatedText(stream, Limits(2**62, 2**62), RECORD_START)
     start = text.next_start(text.size - _TAIL, RECORD_START) if text.size > _TAIL else 0
     return start is None or not any(isinstance(part, Gap) for part in text.parts(start))

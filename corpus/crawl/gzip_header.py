@@ -8,13 +8,13 @@ _FIXED = 10
 _CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16
 
 
-def header_goes_on(data: bytes) -> bool:
+def header_continues(data: bytes) -> bool:
     """Whether the header at the start of ``data`` ends only after it, within ``LONGEST``."""
     return len(data) < LONGEST and _end(data) > len(data)
 
 
 def _end(data: bytes) -> int:
-    """The length of the header; where it goes on after ``data``, more than that."""
+    """The length of the header; where it continues after ``data``, more than that."""
     end = _FIXED
     flags = data[3] if len(data) > 3 else 0
     if flags & _EXTRA:

@@ -1,7 +1,7 @@
 """The plain bytes of a file that may be gzip, zstd or neither, and may be damaged or hostile.
 
-CommonCrawl writes a gzip member a record. Plain bytes come a member at a time where it is small, otherwise in pieces,
-so that no more than a piece is ever held, whatever a file says of itself. Where a member is damaged, reading resumes
+CommonCrawl writes a gzip member a record. Plain bytes come a member at a time where it is small, otherwise in blocks,
+so that no more than a block is ever held, whatever a file says of itself. Where a member is damaged, reading resumes
 at the next one, and a gap says what was skipped.
 """
 
@@ -17,14 +17,14 @@ from typing import IO, NamedTuple, Protocol
 
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor, IsalError
 
-from corpus.crawl.gzip_header import LONGEST, header_goes_on
+from corpus.crawl.gzip_header import LONGEST, header_continues
 
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdDecompressor, ZstdError
 else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
-PIECE = 2**20
+BLOCK_BYTES = 2**20
 """Plain bytes that are held at once."""
 GROWTH_FROM = 2**24
 """Plain bytes of a member from which on its growth is looked at."""
@@ -130,7 +130,7 @@ def format_of(start: bytes) -> Format | None:
     return next((form for form in (GZIP, ZSTD) if form.start.match(start)), None)
 
 
-class Text:
+class InflatedText:
     """The plain bytes of one file, whose records begin with ``begins``. Counts what it gives and keeps to the limits.
 
     ``problem``  why nothing in it can be read, or empty.
@@ -222,7 +222,7 @@ class Text:
         """The first plain bytes of the member that begins there; None if none does."""
         self._stream.seek(position)
         data = self._stream.read(4096)
-        if form is GZIP and header_goes_on(data):
+        if form is GZIP and header_continues(data):
             data += self._stream.read(LONGEST)
         inflate, fed, text = form.new(), 0, b""
         try:
@@ -246,7 +246,7 @@ class Text:
         """Whether a record begins anywhere in the file as it is."""
         self._stream.seek(0)
         before = b""
-        while block := self._stream.read(PIECE):
+        while block := self._stream.read(BLOCK_BYTES):
             if begins.search(before + block):
                 return True
             before = block[-_FIRST_BYTES:]
@@ -254,10 +254,10 @@ class Text:
 
     def _plain(self) -> Iterator[Chunk]:
         position = 0
-        while piece := self._stream.read(PIECE):
-            self._count(piece, position, position)
-            yield Chunk(position, piece, first=False, last=False, end=position + len(piece))
-            position += len(piece)
+        while block := self._stream.read(BLOCK_BYTES):
+            self._count(block, position, position)
+            yield Chunk(position, block, first=False, last=False, end=position + len(block))
+            position += len(block)
 
     def _members(self, form: Format, position: int) -> Iterator[Chunk]:
         while waiting := self._stream.read(READ):
@@ -266,7 +266,7 @@ class Text:
                 inflate = form.new()
                 data = problem = None
                 try:
-                    data = inflate.decompress(waiting, PIECE)
+                    data = inflate.decompress(waiting, BLOCK_BYTES)
                 except _ERRORS as error:
                     problem = f"{form.name} data error ({error})"
                 if data is not None and inflate.eof:
@@ -275,7 +275,7 @@ class Text:
                     self._count(data, position, position)
                     yield Chunk(position, data, True, True, end)
                     waiting, position = rest, end
-                elif form is GZIP and header_goes_on(waiting) and (more := self._stream.read(READ)):
+                elif form is GZIP and header_continues(waiting) and (more := self._stream.read(READ)):
                     waiting += more
                     read += len(more)
                 elif data is None:
@@ -292,10 +292,10 @@ class Text:
         first, parts, size, grown, done = True, [data], len(data), len(data), position
         problem = ""
         while not inflate.eof and not problem:
-            if size >= PIECE:
-                piece = b"".join(parts)
-                self._count(piece, position, done)
-                yield Chunk(position, piece, first, last=False, end=read)
+            if size >= BLOCK_BYTES:
+                block = b"".join(parts)
+                self._count(block, position, done)
+                yield Chunk(position, block, first, last=False, end=read)
                 first, parts, size, done = False, [], 0, read
             waiting = self._stream.read(READ) if inflate.needs_input else b""
             if inflate.needs_input and not waiting:
@@ -303,7 +303,7 @@ class Text:
                 problem = "the file ends within a record"
                 break
             try:
-                parts.append(inflate.decompress(waiting, PIECE))
+                parts.append(inflate.decompress(waiting, BLOCK_BYTES))
             except _ERRORS as error:
                 problem = f"{form.name} data error ({error})"
                 break
@@ -312,16 +312,16 @@ class Text:
             grown += len(parts[-1])
             if grown > GROWTH_FROM and grown > self._limits.growth * (read - position):
                 problem = f"it grows to more than {self._limits.growth:,} times its size"
-        piece = b"".join(parts)
-        self._count(piece, position, done)
-        chunk = Chunk(position, piece, first, last=not problem, end=read - len(inflate.unused_data))
+        block = b"".join(parts)
+        self._count(block, position, done)
+        chunk = Chunk(position, block, first, last=not problem, end=read - len(inflate.unused_data))
         if problem:
-            raise UnreadableError(position, done, problem, rest=chunk if piece else None)
+            raise UnreadableError(position, done, problem, rest=chunk if block else None)
         yield chunk
         return read
 
-    def _count(self, piece: bytes, position: int, done: int) -> None:
-        self._given += len(piece)
+    def _count(self, block: bytes, position: int, done: int) -> None:
+        self._given += len(block)
         if self._given > self._limits.file_bytes:
             problem = f"the file grows to more than {self._limits.file_bytes:,} bytes"
             raise UnreadableError(position, done, problem, final=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from corpus.documents.settings import Columns
+from corpus.documents.settings import DocumentColumns
 from pipeline.config import Section, setting
 
 DUMP = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -144,7 +144,9 @@ class Read(Section):
         "nfc: characters that can be written in two ways become Unicode's composed ones (NFC) before anything else",
         source="as_is: cc_net; nfc: our choice for cc100",
     )
-    columns: Columns = setting(Columns(), "which column holds what, where documents are JSON lines, Parquet or Arrow")
+    columns: DocumentColumns = setting(
+        DocumentColumns(), "which column holds what, where documents are JSON lines, Parquet or Arrow"
+    )
     documents: int | None = setting(None, "of each shard, its first so many documents; None: all", ge=1)
     main_content: bool = setting(False, "of HTML, only what looks like the main content; WET has no HTML")
     max_record_bytes: int = setting(64 * 2**20, "a record with more is left out and named", ge=1)

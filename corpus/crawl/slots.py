@@ -1,4 +1,4 @@
-"""Locks between processes: a few slots for connections, and the wait for a lock that can be told to end."""
+"""Locks between processes: a few slots for connections, and the wait for a lock, which another thread can end."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _FORMATTING_TAG = re.compile(f"<{_FORMATTING}", re.IGNORECASE)
 _FORMATTING_OR_BLOCK = re.compile(
     rf"<(?:(/?)({_FORMATTING})([^>]*)|(?!(?:a|br|img|span){_NAME_END})[a-z])", re.IGNORECASE
 )
-# Possessive, so that no text is gone over twice; a quotation mark that is not closed goes on to the end.
+# Possessive, so that no text is read twice; a quotation mark that is not closed extends to the end.
 _VALUE = r"""=\s*+(?:"[^"]*+"?+|'[^']*+'?+)?+"""
 _WHOLE_TAG = re.compile(rf"<[a-z](?:[^>\"'=]++|{_VALUE}|[\"'])*+", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rf"[^\s/>=][^\s/>=]*+(?:\s*+{_VALUE}[^\s>\"']*+)?+")

@@ -1,8 +1,8 @@
 """WARC records out of a file that may be damaged: the good ones are given, the bad ones are counted and named.
 
-Nearly every record is a gzip member of its own, and is cut out of it at once. Whatever does not fit that goes over the
-tape. After damage, reading resumes at the next member that begins with a record, or at the next WARC line that
-has a header below it.
+Nearly every record is a gzip member of its own, and is cut out of it at once. Everything else is read through the
+look-ahead buffer. After damage, reading resumes at the next member that begins with a record, or at the next WARC line
+that has a header below it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 from corpus.crawl.block_digest import digest_fits
-from corpus.crawl.inflate import Chunk, Gap, Limits, Text
-from corpus.crawl.tape import BEGINS, HEADER_ENDS, LONGEST_HEADER, RECORD_LINE, RECORD_LINES, RECORD_START, Tape
+from corpus.crawl.inflate import Chunk, Gap, InflatedText, Limits
+from corpus.crawl.look_ahead import (
+    BEGINS,
+    HEADER_ENDS,
+    LONGEST_HEADER,
+    RECORD_LINE,
+    RECORD_LINES,
+    RECORD_START,
+    LookAheadBuffer,
+)
 
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH, _TYPE = "content-length", "warc-type"
@@ -76,13 +84,17 @@ def read_records(
 
     A record with more than ``max_bytes`` of content is a Damage too; it is never held in memory.
     """
-    text = Text(stream, limits, RECORD_START)
+    text = InflatedText(stream, limits, RECORD_START)
     if text.problem:
         yield Damage(0, text.problem, text.size)
         return
-    reader = _Reader(text, max_bytes)
+    reader = _RecordReader(text, max_bytes)
     for part in reader.parts:
         record = _of_whole_member(part, max_bytes) if type(part) is Chunk and part.last else None
+        if record is not None and part.position == 0 and part.end == text.size and RECORD_START.search(record.body):
+            record = (
+                None  # a file of one member: that its first record ends with it does not show that it is the only one
+            )
         if record is None:
             yield from _of_types(reader.look_closely(part), types)
             continue
@@ -120,13 +132,13 @@ def _of_whole_member(chunk: Chunk, max_bytes: int) -> Record | None:
     return Record(headers, data[end + 4 : -4], chunk.position)
 
 
-class _Reader:
+class _RecordReader:
     """The records of what is not a member with a record of its own, and what is lost between them."""
 
-    def __init__(self, text: Text, max_bytes: int) -> None:
+    def __init__(self, text: InflatedText, max_bytes: int) -> None:
         self.parts = text.parts()
         self.loss: _Loss | None = None
-        self._tape = Tape(self.parts, plain=text.format is None)
+        self._buffer = LookAheadBuffer(self.parts, plain=text.format is None)
         self._max_bytes = max_bytes
         self._digested = -_DIGESTED_ANYWAY - _DIGESTS * text.size
 
@@ -141,13 +153,13 @@ class _Reader:
         if isinstance(part, Gap):
             self._add_gap(part)
             return
-        tape = self._tape
-        tape.add(part)
-        while tape.begins_record() if self.loss is None else tape.seek_record():
+        buffer = self._buffer
+        buffer.add(part)
+        while buffer.begins_record() if self.loss is None else buffer.seek_record():
             if self.loss is not None:
-                yield self.end_loss(tape.file_offset())
-            position, start = tape.position(), tape.file_offset()
-            records = int(tape.first_line().startswith(BEGINS))
+                yield self.end_loss(buffer.file_offset())
+            position, start = buffer.position(), buffer.file_offset()
+            records = int(buffer.first_line().startswith(BEGINS))
             record, problem = self._next(position)
             if record is not None:
                 if problem:
@@ -155,8 +167,8 @@ class _Reader:
                 yield record
             else:
                 self.loss = _Loss(position, start, problem, records)
-                tape.give_up()
-        gap = tape.take_gap()
+                buffer.give_up()
+        gap = buffer.take_gap()
         if gap is not None:
             self._add_gap(gap)
 
@@ -174,10 +186,10 @@ class _Reader:
 
     def _next(self, position: int) -> tuple[Record | None, str]:
         """The record that begins here, and what is wrong with it."""
-        tape = self._tape
-        if not tape.begins_with_line():
-            return None, _not_a_record(tape.first_line())
-        header = tape.header()
+        buffer = self._buffer
+        if not buffer.begins_with_line():
+            return None, _not_a_record(buffer.first_line())
+        header = buffer.header()
         if header is None:
             return None, f"no WARC header ends within {LONGEST_HEADER:,} bytes, or before the next record"
         if b"\0" in header:
@@ -190,39 +202,39 @@ class _Reader:
             return None, _wrong_length(headers)
         if length > self._max_bytes:
             return None, f"a record of {length:,} bytes is over the limit of {self._max_bytes:,}"
-        available = tape.available(length)
+        available = buffer.available(length)
         if available < length:
             return None, f"a record has {available:,} bytes, its Content-Length says {length:,}"
         return self._with_body(headers, length, position)
 
     def _with_body(self, headers: dict[str, str], length: int, position: int) -> tuple[Record | None, str]:
         """The record whose body begins here, by its Content-Length unless that is wrong."""
-        tape = self._tape
-        more = tape.holds_record(length)
-        if tape.ends_after(length):
+        buffer = self._buffer
+        more = buffer.holds_record(length)
+        if buffer.ends_after(length):
             good = not more or bool(self._digest_fits(headers, length))
             problem = "a record's Content-Length is wrong, other records are within it"
         else:
-            problem = "a record's Content-Length is wrong, its text goes on after it"
-            newlines = tape.newlines_after(length)
+            problem = "a record's Content-Length is wrong, its text continues after it"
+            newlines = buffer.newlines_after(length)
             fits = self._digest_fits(headers, length) if newlines else False
-            rest = None if fits else tape.rest_of_member(self._max_bytes)
+            rest = None if fits else buffer.rest_of_member(self._max_bytes)
             if rest is not None and _LITTLE * length >= len(rest):
-                tape.skip(len(rest))
+                buffer.skip(len(rest))
                 body = rest.removesuffix(HEADER_ENDS) if rest.endswith(HEADER_ENDS) else rest.removesuffix(b"\n\n")
                 problem = f"a record's Content-Length is {length:,}, its member has {len(body):,} bytes, which are read"
                 return Record(headers, body, position), problem
             good = bool(fits) or (fits is None and not more)
         if not good:
             return None, problem
-        body = tape.peek(length)
-        tape.skip(length)
+        body = buffer.peek(length)
+        buffer.skip(length)
         return Record(headers, body, position), ""
 
     def _digest_fits(self, headers: dict[str, str], length: int) -> bool | None:
         """None too where so much was hashed already that the file seems made for it."""
         self._digested += length
-        return digest_fits(headers, self._tape.peek(length)) if self._digested <= 0 else None
+        return digest_fits(headers, self._buffer.peek(length)) if self._digested <= 0 else None
 
 
 def _is_two(header: bytes) -> bool:
@@ -257,7 +269,7 @@ def _wrong_length(headers: dict[str, str]) -> str:
 def _parse_headers(header: bytes) -> dict[str, str]:
     """By their names in lower case."""
     text = header.decode("utf-8", "replace")
-    if "\n " in text or "\n\t" in text:  # lines that go on from those before
+    if "\n " in text or "\n\t" in text:  # lines that continue those before
         text = _FOLD.sub(" ", text)
     pairs = [line.partition(":") for line in text.split("\n")]  # a value's carriage return goes with its spaces
     headers = {name.lower(): value.strip() for name, _, value in pairs}

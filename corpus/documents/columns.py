@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import XlmrError
 
 if TYPE_CHECKING:
-    from corpus.documents.settings import Columns
+    from corpus.documents.settings import DocumentColumns
 
 USUAL = {
     "text": ("text", "content", "raw_content"),
@@ -25,7 +25,7 @@ Names = Mapping[str, tuple[str, ...]]
 """Of each kind of column the names that are looked for, the first one first."""
 
 
-def names_of(columns: Columns) -> Names:
+def names_of(columns: DocumentColumns) -> Names:
     """The names that are looked for: the one that is set, the usual ones where nothing is, none where it is empty."""
     chosen = {kind: getattr(columns, kind) for kind in USUAL}
     return {kind: USUAL[kind] if name is None else (name,) if name else () for kind, name in chosen.items()}

@@ -21,7 +21,7 @@ _LOOKED_AT = 1000
 def read_json_lines(
     file: str, stream: IO[bytes], names: Names, max_line_bytes: int, max_file_bytes: int
 ) -> Iterator[TextRow | BadRow]:
-    """The documents of a file, and its bad lines. Empty lines are nothing. Compression is told by the first bytes.
+    """The documents of a file, and its bad lines. Empty lines are skipped. The first bytes say how it is compressed.
 
     A line of more than ``max_line_bytes`` is a bad one and never in memory as a whole; reading ends at
     ``max_file_bytes``, both decompressed.

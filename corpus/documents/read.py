@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from corpus.documents.row import BadRow, TextRow
-    from corpus.documents.settings import Columns
+    from corpus.documents.settings import DocumentColumns
 
 COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -30,7 +30,7 @@ def unit_of(address: str) -> Unit | None:
 
 
 def read_rows(
-    file: str, stream: IO[bytes], columns: Columns, max_record_bytes: int, max_file_bytes: int
+    file: str, stream: IO[bytes], columns: DocumentColumns, max_record_bytes: int, max_file_bytes: int
 ) -> Iterator[TextRow | BadRow]:
     """The rows of a file of documents in their order. Limits are those of ``corpus.read``.
 

@@ -7,7 +7,7 @@ from pipeline.config import Section, setting
 _FORM = "'a.b' is field b of field a. null: the first of the usual names that there is; '': none"
 
 
-class Columns(Section):
+class DocumentColumns(Section):
     """Which column of JSON lines, Parquet and Arrow holds what. Other columns are not read."""
 
     text: str | None = setting(

@@ -35,7 +35,7 @@ Batches = Iterator[pa.RecordBatch | BadRow]
 def read_table(file: str, stream: IO[bytes], names: Names, max_text_bytes: int) -> Iterator[TextRow | BadRow]:
     """The documents of a Parquet file, or of an Arrow file or stream, and its bad rows.
 
-    Rows that lie in a damaged part are counted as bad; reading goes on at the next row group.
+    Rows that lie in a damaged part are counted as bad; reading resumes at the next row group.
     Errors: XlmrError naming the file where it lacks a column that is needed.
     """
     head = stream.read(len(_ARROW))

@@ -29,7 +29,7 @@ _MEMBERS: dict[bytes, Callable[[], Any]] = {
 }
 """What decompresses a member, by the first bytes of the file."""
 _READ = 2**15
-_PIECE = 2**16
+_BLOCK = 2**16
 """Plain bytes at once: what is lost before a damaged place is less."""
 _LONGEST_MAGIC = 6
 
@@ -62,13 +62,13 @@ class _Unpacked(io.RawIOBase):
                 if not self._waiting:
                     raise EOFError("the file ends within a compressed member")
             waiting, self._waiting = self._waiting, b""
-            piece: bytes = self._member.decompress(waiting, min(len(buffer), _PIECE))
-            if piece:
-                buffer[: len(piece)] = piece
-                return len(piece)
+            block: bytes = self._member.decompress(waiting, min(len(buffer), _BLOCK))
+            if block:
+                buffer[: len(block)] = block
+                return len(block)
 
     def _begin_member(self) -> bool:
-        """Go on with the next member; False at the end of the file. Zeros between members are padding."""
+        """Begin the next member; False at the end of the file. Zeros between members are padding."""
         self._waiting = self._member.unused_data.lstrip(b"\0")
         while not self._waiting:
             block = self._stream.read(_READ)

@@ -1,4 +1,4 @@
-"""Lists in files, an entry a line: plain or compressed, any fsspec address, read in chunks."""
+"""Lists in files, an entry a line: plain or compressed, any fsspec address, read in pieces."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CHARACTERS_AT_ONCE = 2**22
 
 
 def read_blocks(pattern: str) -> Iterator[str]:
-    """The text of the files of a pattern, in chunks of whole lines."""
+    """The text of the files of a pattern, in pieces of whole lines."""
     for address in expand(pattern):
         rest = ""
-        for chunk in _read(address):
-            whole, newline, rest = (rest + chunk).rpartition("\n")
+        for piece in _read(address):
+            whole, newline, rest = (rest + piece).rpartition("\n")
             if newline:
                 yield whole
         if rest:
@@ -38,8 +38,8 @@ def _read(address: str) -> Iterator[str]:
     try:
         how = {"compression": "infer", "encoding": "utf-8", "errors": "replace"}
         with unpacking(address), fsspec.open(address, "rt", **how) as handle:
-            while chunk := handle.read(CHARACTERS_AT_ONCE):
-                yield chunk
+            while piece := handle.read(CHARACTERS_AT_ONCE):
+                yield piece
     except (OSError, EOFError, ValueError) as error:
         raise XlmrError(f"{address}: not readable ({error})", "check corpus.filters") from None
 

@@ -1,4 +1,4 @@
-"""How often an identifier is right, by language, and what it says instead."""
+"""How often an identifier is right, by language, and what it predicts instead."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MOST_PAIRS = 200
 """Pairs of languages that are confused, written down, most frequent first."""
 
 
-def accuracy(truth: Sequence[str], said: Sequence[str]) -> dict[str, Any]:
+def accuracy(truth: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     """Texts, share right, mean over languages, figures by language, and pairs confused. Plain values, for a card.
 
-    ``languages[code]``: texts in it, ``right`` (recall), ``precise`` (of the texts said to be in it, the share that
-    is; None where it was never said). ``confused``: [language, said instead, texts], most frequent first.
+    ``languages[code]``: texts in it, ``right`` (recall), ``precise`` (precision; None where the language was never
+    predicted). ``confused``: [language, predicted label, texts], most frequent first.
     """
-    pairs = Counter(zip(truth, said, strict=True))
-    texts, answers = Counter(truth), Counter(said)
+    pairs = Counter(zip(truth, predicted, strict=True))
+    texts, answers = Counter(truth), Counter(predicted)
     languages = {
         code: {
             "texts": texts[code],
@@ -47,5 +47,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def confusions(measured: Mapping[str, Any], code: str) -> list[tuple[str, int]]:
-    """What was said instead of a language, most frequent first."""
-    return [(said, texts) for language, said, texts in measured["confused"] if language == code]
+    """What was predicted instead of a language, most frequent first."""
+    return [(predicted, texts) for language, predicted, texts in measured["confused"] if language == code]

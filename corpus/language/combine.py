@@ -1,14 +1,14 @@
-"""The rule that makes one answer of two identifiers, of which each knows languages that the other does not.
+"""Combines two identifiers, of which each knows languages that the other does not, into one.
 
-What an identifier says of a text is evidence for a language as far as it says the same of texts in that language. That
-is its *habit*: the mean of its probabilities over labelled text, a row a language. Of Zulu, which lid.176 does not
-know, it may say Swahili here and English there; of Indonesian, ours may say Malay. With B the probabilities of the
-first and H its habits, Q and G ours,
+The labels that an identifier predicts for a text are evidence for a language, as far as it predicts the same labels for
+other texts in that language. These are a row of its *confusion matrix*: the mean of its probabilities over labelled
+text in the language. For Zulu, which lid.176 does not know, it may predict Swahili or English; for Indonesian, ours may
+predict Malay. With B the probabilities of the first and H its confusion matrix, Q and G ours,
 
-    P(language) ∝ (Σ_said B(said) · H(said | language))^w · (Σ_said Q(said) · G(said | language))^v
+    P(language) ∝ (Σ_label B(label) · H(label | language))^w · (Σ_label Q(label) · G(label | language))^v
 
-Habits and both weights are learnt from labelled text that ours was not trained on, the weights by least log loss, every
-language counting the same.
+The confusion matrices and both weights are learnt from labelled text that ours was not trained on, the weights by least
+log loss, every language counting the same.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 PRIOR_TEXTS = 2.0
-"""How many texts' worth of belief a habit starts with."""
+"""How many texts the prior of a confusion row counts as."""
 PRIOR_ITSELF = 0.95
-"""Of that belief, the share on its own name, for a language that the identifier knows; the rest is spread evenly."""
-LEAST_HABIT = 0.005
-"""Smaller parts of a habit are not written down; they are spread evenly."""
+"""The prior probability of its own label, for a language that the identifier knows; the rest is spread evenly."""
+LEAST_PROBABILITY = 0.005
+"""Smaller probabilities of a confusion row are not written to the card; they are spread evenly."""
 _LEAST = 1e-6
 
 _WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
@@ -35,19 +35,19 @@ _WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.
 
 @dataclass(frozen=True)
 class Combination:
-    """Two identifiers as one: ``codes`` are what it may say, sorted; the others what each of the two says, sorted."""
+    """Two identifiers as one: ``codes`` are the labels that it predicts, the others those of each one; sorted."""
 
     codes: list[str]
     base_codes: list[str]
     own_codes: list[str]
-    base_habits: Floats  # [codes, base_codes]
-    own_habits: Floats  # [codes, own_codes]
+    base_confusion: Floats  # [codes, base_codes]
+    own_confusion: Floats  # [codes, own_codes]
     base_weight: float
     own_weight: float
 
     def probabilities(self, base: Floats, own: Floats) -> Floats:
         """[texts, base_codes] and [texts, own_codes] to [texts, codes]."""
-        return _mixed(_evidence(base, self.base_habits), _evidence(own, self.own_habits), *self.weights)
+        return _mixed(_evidence(base, self.base_confusion), _evidence(own, self.own_confusion), *self.weights)
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -55,31 +55,31 @@ class Combination:
         return self.base_weight, self.own_weight
 
     def to_card(self) -> dict[str, Any]:
-        """As plain values. Small parts of habits are left out: ``from_card`` spreads what is missing evenly."""
+        """As plain values. Small probabilities are left out: ``from_card`` spreads what is missing evenly."""
         return {
             "base_codes": self.base_codes,
             "base_weight": self.base_weight,
             "own_weight": self.own_weight,
-            "base_habits": _named(self.codes, self.base_codes, self.base_habits),
-            "own_habits": _named(self.codes, self.own_codes, self.own_habits),
+            "base_confusion": _named(self.codes, self.base_codes, self.base_confusion),
+            "own_confusion": _named(self.codes, self.own_codes, self.own_confusion),
         }
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], own_codes: Sequence[str]) -> Combination:
         """The other way round."""
-        codes, base_codes = sorted(card["base_habits"]), card["base_codes"]
-        base_habits = _table(codes, base_codes, card["base_habits"])
-        own_habits = _table(codes, own_codes, card["own_habits"])
+        codes, base_codes = sorted(card["base_confusion"]), card["base_codes"]
+        base_confusion = _table(codes, base_codes, card["base_confusion"])
+        own_confusion = _table(codes, own_codes, card["own_confusion"])
         weights = card["base_weight"], card["own_weight"]
-        return cls(codes, base_codes, list(own_codes), base_habits, own_habits, *weights)
+        return cls(codes, base_codes, list(own_codes), base_confusion, own_confusion, *weights)
 
 
 def learn(
     base_codes: Sequence[str], own_codes: Sequence[str], truth: Sequence[str], base: Floats, own: Floats
 ) -> Combination:
-    """Weights by habits of one half of the labelled texts on the other half, then habits of all of them.
+    """Learn the weights, by confusion rows of one half of the labelled texts on the other half, then the rows of all.
 
-    ``truth`` names each text's language; ``base`` and ``own`` are what the two say of it.
+    ``truth`` names each text's language; ``base`` and ``own`` are the probabilities that the two give.
     """
     codes = sorted({*base_codes, *own_codes})
     known = np.isin(truth, codes)
@@ -87,12 +87,15 @@ def learn(
     base, own = base[known], own[known]
     first = np.arange(len(places)) % 2 == 0
     evidence = [
-        _evidence(said[~first], _habits(codes, names, places[first], said[first]))
-        for names, said in ((base_codes, base), (own_codes, own))
+        _evidence(probabilities[~first], _confusion(codes, names, places[first], probabilities[first]))
+        for names, probabilities in ((base_codes, base), (own_codes, own))
     ]
     weights = _best_weights(evidence[0], evidence[1], places[~first])
-    habits = [_habits(codes, names, places, said) for names, said in ((base_codes, base), (own_codes, own))]
-    return Combination(codes, list(base_codes), list(own_codes), habits[0], habits[1], *weights)
+    confusion = [
+        _confusion(codes, names, places, probabilities)
+        for names, probabilities in ((base_codes, base), (own_codes, own))
+    ]
+    return Combination(codes, list(base_codes), list(own_codes), confusion[0], confusion[1], *weights)
 
 
 def _best_weights(base: Floats, own: Floats, places: npt.NDArray[np.int64]) -> tuple[float, float]:
@@ -106,9 +109,9 @@ def _best_weights(base: Floats, own: Floats, places: npt.NDArray[np.int64]) -> t
     return min(((w, v) for w in _WEIGHTS for v in _WEIGHTS), key=loss)
 
 
-def _evidence(said: Floats, habits: Floats) -> Floats:
-    """Log of how far what is said is what would be said: [texts, codes]."""
-    return np.log(said.astype(np.float32) @ habits.T + np.float32(_LEAST))
+def _evidence(probabilities: Floats, confusion: Floats) -> Floats:
+    """The log of each language's evidence: [texts, codes]."""
+    return np.log(probabilities.astype(np.float32) @ confusion.T + np.float32(_LEAST))
 
 
 def _mixed(base: Floats, own: Floats, base_weight: float, own_weight: float) -> Floats:
@@ -117,27 +120,29 @@ def _mixed(base: Floats, own: Floats, base_weight: float, own_weight: float) -> 
     return likely / likely.sum(1, keepdims=True)
 
 
-def _habits(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.int64], said: Floats) -> Floats:
-    """[codes, names]: the mean of what is said of texts in each language, after a belief to start with."""
+def _confusion(
+    codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.int64], probabilities: Floats
+) -> Floats:
+    """[codes, names]: the mean of the probabilities of texts in each language, and of a prior."""
     total = np.full((len(codes), len(names)), PRIOR_TEXTS / len(names))
     itself = np.searchsorted(codes, names)
     total[itself] *= 1 - PRIOR_ITSELF
     total[itself, np.arange(len(names))] += PRIOR_TEXTS * PRIOR_ITSELF
-    np.add.at(total, places, said)
+    np.add.at(total, places, probabilities)
     return (total / total.sum(1, keepdims=True)).astype(np.float32)
 
 
-def _named(codes: Sequence[str], names: Sequence[str], habits: Floats) -> dict[str, dict[str, float]]:
+def _named(codes: Sequence[str], names: Sequence[str], confusion: Floats) -> dict[str, dict[str, float]]:
     return {
-        code: {name: round(value, 3) for name, value in zip(names, row, strict=True) if value >= LEAST_HABIT}
-        for code, row in zip(codes, habits.tolist(), strict=True)
+        code: {name: round(value, 3) for name, value in zip(names, row, strict=True) if value >= LEAST_PROBABILITY}
+        for code, row in zip(codes, confusion.tolist(), strict=True)
     }
 
 
-def _table(codes: Sequence[str], names: Sequence[str], habits: Mapping[str, Mapping[str, float]]) -> Floats:
+def _table(codes: Sequence[str], names: Sequence[str], confusion: Mapping[str, Mapping[str, float]]) -> Floats:
     place = {name: i for i, name in enumerate(names)}
     table = np.zeros((len(codes), len(names)), np.float32)
     for row, code in zip(table, codes, strict=True):
-        for said, value in habits[code].items():
-            row[place[said]] = value
+        for label, value in confusion[code].items():
+            row[place[label]] = value
     return table + (1 - table.sum(1, keepdims=True)).clip(min=0) / len(names)

@@ -74,8 +74,8 @@ class FastText:
         edge = np.abs(hundredths - np.floor(hundredths) - 0.5) < 100 * ROUNDING
         unsure = np.flatnonzero((edge | (values - second < ROUNDING)) & known)
         if len(unsure):
-            said, scores = self._oracle.predict([_as_read(texts[int(i)]) for i in unsure], k=1)
-            for place, label, score in zip(unsure.tolist(), said, scores, strict=True):
+            predicted, scores = self._oracle.predict([_as_read(texts[int(i)]) for i in unsure], k=1)
+            for place, label, score in zip(unsure.tolist(), predicted, scores, strict=True):
                 labels[place], values[place] = label[0].removeprefix(LABEL_PREFIX), score[0]
         return labels, values.round(2)
 

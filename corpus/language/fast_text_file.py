@@ -70,7 +70,7 @@ class FastTextFile:
 def read_fast_text(path: Path) -> FastTextFile:
     """Read a ``.bin`` or ``.ftz`` file. Errors: XlmrError for a file that is not there or is no such classifier."""
     try:
-        return _Reader(np.memmap(path, np.uint8, "r")).read()
+        return _FastTextReader(np.memmap(path, np.uint8, "r")).read()
     except FileNotFoundError:
         raise XlmrError(f"{path}: no such file", "check corpus.language_id.model") from None
     except (ValueError, struct.error, OverflowError) as error:
@@ -91,7 +91,7 @@ def check_labels(labels: Sequence[str], counts: Sequence[int]) -> None:
         raise ValueError("its labels do not stand in falling order of their counts")
 
 
-class _Reader:
+class _FastTextReader:
     def __init__(self, data: npt.NDArray[np.uint8]) -> None:
         self._data = data
         self._place = 0
@@ -188,12 +188,12 @@ class _Reader:
 
     def _text(self) -> bytes:
         most = 1 << 12
-        piece = self._data[self._place : self._place + most].tobytes()
-        end = piece.find(b"\0")
+        block = self._data[self._place : self._place + most].tobytes()
+        end = block.find(b"\0")
         if end < 0:
             raise ValueError("a word has no end")
         self._place += end + 1
-        return piece[:end]
+        return block[:end]
 
 
 def _ngram_rows(pruned: npt.NDArray[np.int32] | None, buckets: int, words: int) -> npt.NDArray[np.int32] | None:

@@ -1,5 +1,5 @@
 """Labelled text for training and measuring: files ``<language>.txt[.xz …]``, a paragraph a line, an empty line ends a
-document; cut into pieces of the lengths that texts of a crawl have.
+document; cut into excerpts of the lengths that texts of a crawl have.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ MAX_CHARACTERS = 50_000_000
 """Of one language that are read; the rest of its files is left out."""
 
 MEDIAN_CHARACTERS, SPREAD = 120, 0.8
-"""Lengths of pieces are drawn from a log-normal distribution, and kept between these bounds."""
+"""Lengths of excerpts are drawn from a log-normal distribution, and kept between these bounds."""
 SHORTEST, LONGEST = 20, 1_000
 
 _LONG_WORD = 30
-"""A piece ends at a space, if there is one within so many characters; scripts without spaces are cut where it falls."""
+"""An excerpt ends at a space, if there is one within so many characters; scripts without spaces are cut anywhere."""
 
 
 @dataclass(frozen=True)
-class Document:
+class LabelledDocument:
     """Paragraphs of one language."""
 
     language: str
@@ -55,7 +55,7 @@ def find_files(pattern: str) -> dict[str, list[str]]:
     return found
 
 
-def read_documents(language: str, addresses: Sequence[str]) -> Iterator[Document]:
+def read_documents(language: str, addresses: Sequence[str]) -> Iterator[LabelledDocument]:
     """The documents of a language, up to MAX_CHARACTERS of it. Errors: XlmrError for a file that is no UTF-8 text."""
     left = MAX_CHARACTERS
     for address in addresses:
@@ -65,12 +65,12 @@ def read_documents(language: str, addresses: Sequence[str]) -> Iterator[Document
                 paragraphs.append(line)
                 left -= len(line)
             elif paragraphs:
-                yield Document(language, paragraphs)
+                yield LabelledDocument(language, paragraphs)
                 paragraphs = []
             if left <= 0:
                 break
         if paragraphs:
-            yield Document(language, paragraphs)
+            yield LabelledDocument(language, paragraphs)
 
 
 def _lines(address: str) -> Iterator[str]:
@@ -86,32 +86,32 @@ def _lines(address: str) -> Iterator[str]:
         ) from None
 
 
-def split_off(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
+def split_off(
+    documents: Sequence[LabelledDocument], share: float
+) -> tuple[list[LabelledDocument], list[LabelledDocument]]:
     """Whole documents, by a checksum of their text: those to train on, and about ``share`` of them held out.
 
-    The same text always falls on the same side, whatever stands around it.
+    The same text is always on the same side, whatever stands around it.
     """
     edge = int(share * 2**32)
-    sides: tuple[list[Document], list[Document]] = ([], [])
+    sides: tuple[list[LabelledDocument], list[LabelledDocument]] = ([], [])
     for document in documents:
         sides[zlib.crc32(document.text.encode("utf-8", "replace")) < edge].append(document)
     return sides
 
 
-def pieces(documents: Sequence[Document], characters: float, chance: np.random.Generator) -> list[str]:
-    """Pieces cut from places drawn at random, until they hold so many characters: where text is short, it is cut again
-    at other places.
-    """
+def draw_excerpts(documents: Sequence[LabelledDocument], characters: float, rng: np.random.Generator) -> list[str]:
+    """Excerpts from places drawn at random, until they hold so many characters. Short text is cut several times."""
     texts = [document.text for document in documents]
     texts = [text for text in texts if len(text) >= SHORTEST] or [" ".join(texts)]
     lengths = np.array([len(text) for text in texts], np.float64)
     made: list[str] = []
     while characters > 0 and texts[0]:
-        text = texts[int(chance.choice(len(texts), p=lengths / lengths.sum()))]
-        length = int(np.clip(chance.lognormal(np.log(MEDIAN_CHARACTERS), SPREAD), SHORTEST, LONGEST))
-        piece = cut(text, int(chance.integers(max(len(text) - length, 0) + 1)), length)
-        made.append(piece)
-        characters -= len(piece) + 1
+        text = texts[int(rng.choice(len(texts), p=lengths / lengths.sum()))]
+        length = int(np.clip(rng.lognormal(np.log(MEDIAN_CHARACTERS), SPREAD), SHORTEST, LONGEST))
+        excerpt = cut(text, int(rng.integers(max(len(text) - length, 0) + 1)), length)
+        made.append(excerpt)
+        characters -= len(excerpt) + 1
     return made
 
 

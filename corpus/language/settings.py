@@ -29,7 +29,7 @@ class LanguageId(Section):
     )
     labels: LocalPath = setting(
         AS_THEY_ARE,
-        "as_they_are, as cc_net; cc100: the codes of CC100, with zh and my told apart by script and encoding; "
+        "as_they_are, as cc_net; cc100: the codes of CC100, zh and my split by script and encoding; "
         "or a table of one's own, a TSV, YAML or JSON file of label and code",
     )
     own_model: LocalPath = setting(

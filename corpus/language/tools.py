@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
-from corpus.language.train_settings import Training
+from corpus.language.train_settings import IdentifierTraining
 from pipeline.errors import UsageError
 from pipeline.packed import unpacking
 
@@ -84,7 +84,7 @@ def train_lid(
     calibration: str = "",
     base: str = BUILT_IN_IDENTIFIER,
     labels: str = CC100,
-    settings: Annotated[Training, Parameter(name="*")] | None = None,
+    settings: Annotated[IdentifierTraining, Parameter(name="*")] | None = None,
 ) -> None:
     """Train an identifier of our own on labelled text, and learn how to combine it with another.
 
@@ -104,7 +104,7 @@ def train_lid(
     """
     from corpus.language.train import train
 
-    path = train(text, out, settings or Training(), base, labels, calibration)
+    path = train(text, out, settings or IdentifierTraining(), base, labels, calibration)
     from corpus.language.model_card import read_card
 
     for size, measured in read_card(path)["held_out"].items():
@@ -113,11 +113,11 @@ def train_lid(
     print(path)
 
 
-Text = tuple[str, int, str]
+LocatedText = tuple[str, int, str]
 """File, the number of the first line, text without newlines."""
 
 
-def _texts(files: Sequence[Path], *, paragraphs: bool, whole: bool) -> Iterator[Text]:
+def _texts(files: Sequence[Path], *, paragraphs: bool, whole: bool) -> Iterator[LocatedText]:
     for file in files or (Path("-"),):
         lines = enumerate(_lines(file), 1)
         if whole:
@@ -129,7 +129,7 @@ def _texts(files: Sequence[Path], *, paragraphs: bool, whole: bool) -> Iterator[
                 yield str(file), number, line[:MAX_CHARACTERS]
 
 
-def _paragraphs(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[Text]:
+def _paragraphs(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[LocatedText]:
     gathered: list[str] = []
     first = 1
     for number, line in lines:
@@ -179,8 +179,8 @@ def _bounded(handle: TextIO) -> Iterator[str]:
         inside = not part.endswith("\n")
 
 
-def _batches(texts: Iterator[Text]) -> Iterator[list[Text]]:
-    batch: list[Text] = []
+def _batches(texts: Iterator[LocatedText]) -> Iterator[list[LocatedText]]:
+    batch: list[LocatedText] = []
     characters = 0
     for text in texts:
         batch.append(text)

@@ -1,6 +1,6 @@
 """Training an identifier of our own: labelled text in, a fastText model and its card out.
 
-Every language gives text by temperature, cut into pieces of a crawl's lengths; whole documents are held out. The card
+Every language gives text by temperature, cut into excerpts of a crawl's lengths; whole documents are held out. The card
 says what it was trained on, with which settings, how right it is on text that it did not see, and how it is combined
 with the identifier that it is to help.
 """
@@ -19,10 +19,10 @@ from corpus.language.combine import Combination, learn
 from corpus.language.identifier import CodedModel
 from corpus.language.labelled_text import (
     MEDIAN_CHARACTERS,
-    Document,
+    LabelledDocument,
     checksums,
+    draw_excerpts,
     find_files,
-    pieces,
     read_documents,
     split_off,
 )
@@ -31,7 +31,7 @@ from corpus.language.model_file import model_path
 from corpus.language.own_model import OwnModel, words_alone
 from corpus.language.settings import CC100
 from corpus.language.splitters import split
-from corpus.language.train_settings import Training
+from corpus.language.train_settings import IdentifierTraining
 from pipeline.child import ZEROED, run_script
 from pipeline.errors import XlmrError
 from pipeline.storage import sha256_of_file
@@ -41,10 +41,12 @@ TRAINER = Path(__file__).with_name("fast_text_trainer.py")
 MODEL_FILE = "own.ftz"
 MODEL_FILE_FULL = "own.bin"
 
-Texts = dict[str, list[Document]]
+Texts = dict[str, list[LabelledDocument]]
 
 
-def train(text: str, folder: Path, settings: Training, base: str, labels: str = CC100, calibration: str = "") -> Path:
+def train(
+    text: str, folder: Path, settings: IdentifierTraining, base: str, labels: str = CC100, calibration: str = ""
+) -> Path:
     """Write the model and its card into ``folder``, and say where the model is. The same bytes for the same text.
 
     ``calibration``: labelled text of another source, which the combination is learnt from; without it, half of what is
@@ -87,17 +89,17 @@ def _hold_out(documents: Texts, share: float) -> tuple[Texts, Texts]:
     return kept, {language: side[1] for language, side in sides.items() if side[0] and side[1]}
 
 
-def _fit(documents: Texts, settings: Training, path: Path) -> dict[str, int]:
-    """Train on pieces of the documents; the characters that each language gave."""
+def _fit(documents: Texts, settings: IdentifierTraining, path: Path) -> dict[str, int]:
+    """Train on excerpts of the documents; the characters that each language gave."""
     sizes = {language: sum(len(one.text) for one in found) for language, found in documents.items()}
     largest = max(sizes.values())
     lines, learnt_on = [], {}
     for language, found in documents.items():
         wanted = min(largest, settings.characters) * (sizes[language] / largest) ** settings.temperature
-        chance = np.random.default_rng([settings.seed, *language.encode()])
-        made = [words_alone(piece) for piece in pieces(found, wanted, chance)]
+        rng = np.random.default_rng([settings.seed, *language.encode()])
+        made = [words_alone(excerpt) for excerpt in draw_excerpts(found, wanted, rng)]
         learnt_on[language] = sum(map(len, made))
-        lines += [f"__label__{language} {piece}\n" for piece in made if piece.strip()]
+        lines += [f"__label__{language} {excerpt}\n" for excerpt in made if excerpt.strip()]
     np.random.default_rng(settings.seed).shuffle(lines)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "train.txt"
@@ -113,7 +115,7 @@ def _fit(documents: Texts, settings: Training, path: Path) -> dict[str, int]:
     return learnt_on
 
 
-def _card(path: Path, settings: Training, base: str, labels: str) -> dict[str, Any]:
+def _card(path: Path, settings: IdentifierTraining, base: str, labels: str) -> dict[str, Any]:
     return {
         "card_version": CARD_VERSION,
         "model": {"file": path.name, "sha256": sha256_of_file(path), "bytes": path.stat().st_size},
@@ -123,12 +125,12 @@ def _card(path: Path, settings: Training, base: str, labels: str) -> dict[str, A
 
 
 def _combine_and_measure(
-    card: dict[str, Any], path: Path, halves: tuple[Texts, Texts], settings: Training, base: str, labels: str
+    card: dict[str, Any], path: Path, halves: tuple[Texts, Texts], settings: IdentifierTraining, base: str, labels: str
 ) -> None:
     own, coded = OwnModel(str(path)), CodedModel(base, labels)
     truth, texts = _sample(halves[0], settings)
-    said = [coded.probabilities(texts), own.probabilities(texts)]
-    card["combination"] = learn(coded.codes, own.codes, truth, said[0], said[1]).to_card()
+    probabilities = [coded.probabilities(texts), own.probabilities(texts)]
+    card["combination"] = learn(coded.codes, own.codes, truth, probabilities[0], probabilities[1]).to_card()
     combination = Combination.from_card(card["combination"], own.codes)  # as it will be read
     card["held_out"] = {}
     for size, (truth, texts) in {
@@ -155,14 +157,16 @@ def measure(
     }
 
 
-def _sample(documents: Texts, settings: Training) -> tuple[list[str], list[str]]:
-    """The same number of pieces of every language, or as many as its text holds."""
+def _sample(documents: Texts, settings: IdentifierTraining) -> tuple[list[str], list[str]]:
+    """The same number of excerpts of every language, or as many as its text holds."""
     truth: list[str] = []
     texts: list[str] = []
     for language, found in sorted(documents.items()):
-        chance = np.random.default_rng([settings.seed, 1, *language.encode()])
+        rng = np.random.default_rng([settings.seed, 1, *language.encode()])
         size = sum(len(one.text) for one in found)
-        made = pieces(found, min(size, settings.pieces_held_out * MEDIAN_CHARACTERS * 1.4), chance) if size else []
+        made = (
+            draw_excerpts(found, min(size, settings.excerpts_held_out * MEDIAN_CHARACTERS * 1.4), rng) if size else []
+        )
         truth += [language] * len(made)
         texts += made
     return truth, texts

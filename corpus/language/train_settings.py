@@ -7,13 +7,13 @@ from typing import Any
 from pipeline.config import Section, Seed, setting
 
 
-class Training(Section):
+class IdentifierTraining(Section):
     """How an identifier of our own is trained."""
 
     characters: int = setting(400_000, "text of the largest language that is learnt on", ge=1_000)
     temperature: float = setting(0.3, "the others give (size / largest)^this of it", ge=0, le=1, source="XLM-R paper")
     held_out: float = setting(0.1, "share of documents that are not trained on", ge=0, lt=1)
-    pieces_held_out: int = setting(200, "about how many pieces of each language are measured", ge=1)
+    excerpts_held_out: int = setting(200, "about how many excerpts of the text of each language are measured", ge=1)
     dimension: int = setting(16, "width of the vectors", ge=2, source="lid.176")
     epochs: int = setting(10, "passes over the text", ge=1)
     learning_rate: float = setting(0.5, "learning rate at the start", gt=0)

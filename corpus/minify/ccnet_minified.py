@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.minify.minified import FORMAT, INDEX, MINIFIED
-from corpus.minify.segments import Run, count_segments, index_of, write_parts
+from corpus.minify.segments import SegmentRun, count_segments, index_of, write_parts
 from corpus.output.settings import Regroup
 from pipeline.context import Context
 from pipeline.errors import UsageError, XlmrError
@@ -49,7 +49,7 @@ def convert(folder: Path, output: Path, context: Context) -> None:
     for name in files:
         for number, segments in enumerate(read_json(runs / f"{name}.json")):
             # A stream each: what order documents had between these files, and in them, CCNet does not promise.
-            run = Run.of(runs / f"{name}-{number:05d}.run", segments)
+            run = SegmentRun.of(runs / f"{name}-{number:05d}.run", segments)
             streams[run.path.stem] = [run]
     inside = Context(context.stage, output, context.workers, context.log)
     found, _ = write_parts(streams, inside)

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from corpus.minify.minified import FORMAT, INDEX, MINIFIED, checks_of
-from corpus.minify.segments import Run, count_segments, index_of, write_parts
+from corpus.minify.segments import SegmentRun, count_segments, index_of, write_parts
 from corpus.output.arrow_files import read_batches, text_bytes, with_columns
-from corpus.output.corpus_folder import CorpusFile, corpus_files, corpus_identity, find_corpus
+from corpus.output.corpus_folder import BucketFile, corpus_files, corpus_identity, find_corpus
 from corpus.output.masks import read_masks
 from corpus.output.reading import read_reading
 from corpus.output.settings import Regroup
@@ -42,7 +42,7 @@ def minify(corpus: Path, out: Path, *, workers: int | None = None) -> None:
     corpus
         The output folder of corpus.regroup, a run's folder, or its YAML file.
     out
-        The folder to write into. The same command again goes on.
+        The folder to write into. The same command again resumes.
     workers
         Processes; usually one a core.
     """
@@ -59,10 +59,10 @@ def _minify(corpus: Path, out: Path, context: Context) -> None:
     files = corpus_files(corpus)
     inside = Context(context.stage, out / RUNS, context.workers, context.log)
     counts = inside.map_shards(minify_file, {file.name: file for file in files})
-    streams: dict[str, list[Run]] = defaultdict(list)
+    streams: dict[str, list[SegmentRun]] = defaultdict(list)
     for file in files:
         stream = streams[f"{file.language} {file.bucket}"]
-        stream.append(Run.of(out / RUNS / f"{file.name}.run", read_json(out / RUNS / f"{file.name}.json")))
+        stream.append(SegmentRun.of(out / RUNS / f"{file.name}.run", read_json(out / RUNS / f"{file.name}.json")))
     segments, written = write_parts(streams, context)
     manifest = read_manifest(corpus)
     index = {
@@ -93,7 +93,7 @@ def describe(index: dict[str, Any]) -> str:
     )
 
 
-def minify_file(file: CorpusFile, workspace: Path) -> ShardReport:
+def minify_file(file: BucketFile, workspace: Path) -> ShardReport:
     """One file of the corpus as a run, with the segments that stand in it."""
     counts = {"documents": 0, "lines": 0, "text_bytes": 0}
     path = workspace / f"{file.name}.run"

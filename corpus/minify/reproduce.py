@@ -23,7 +23,7 @@ from corpus.minify.rebuild import Crawl, SegmentShard, files_by_name, rebuild
 from corpus.output.file_boundaries import Codes
 from corpus.output.masks import write_masks
 from corpus.output.reading import read_like, write_reading
-from corpus.output.regroup import Source, code_of, forget_measured, regroup, write_measure
+from corpus.output.regroup import MinedFile, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
 from corpus.output.tool_folder import ASKED, LOG, tool_folder
 from pipeline.context import Context
@@ -57,7 +57,7 @@ def reproduce(
         Where the crawl is: a folder, an address as https://data.commoncrawl.org/ or s3://commoncrawl/, or a pattern
         of files in quotes, as 'folder/*.gz'.
     out
-        The folder to write into. The same command again goes on, and tries again what was not to be had.
+        The folder to write into. The same command again resumes, and tries again what could not be had.
     main_content
         The corpus was made from HTML with corpus.read.main_content; only asked of CCNet's files, ours say it.
     cache
@@ -121,7 +121,7 @@ def _reproduce(source: Minified, crawl: Crawl, out: Path, context: Context) -> N
         shutil.rmtree(out / CONVERTED, ignore_errors=True)
 
 
-def measure_rebuilt(source: Source, workspace: Path) -> ShardReport:
+def measure_rebuilt(source: MinedFile, workspace: Path) -> ShardReport:
     """Measure one rebuilt segment: its rows say their buckets."""
 
     def codes_of(language: str, batch: pa.RecordBatch, first_row: int) -> Codes:

@@ -30,20 +30,20 @@ PART_ROWS = 200_000
 
 
 @dataclass(frozen=True)
-class Run:
+class SegmentRun:
     """An Arrow file of MINIFIED rows; the segments that stand in it, in order, each with its number of rows."""
 
     path: Path
     segments: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, path: Path, segments: Sequence[Sequence[Any]]) -> Run:
+    def of(cls, path: Path, segments: Sequence[Sequence[Any]]) -> SegmentRun:
         """From what ``count_segments`` gave, by way of JSON."""
         return cls(path, tuple((name, rows) for name, rows in segments))
 
 
 @dataclass(frozen=True)
-class Part:
+class ParquetPart:
     """Some segments that follow each other: their rows in each run are a slice (run, first row, rows)."""
 
     name: str
@@ -65,7 +65,7 @@ def count_segments(batches: Iterator[pa.RecordBatch]) -> list[tuple[str, int]]:
     return found
 
 
-def write_parts(streams: Mapping[str, Sequence[Run]], context: Context) -> tuple[list[Segment], Counts]:
+def write_parts(streams: Mapping[str, Sequence[SegmentRun]], context: Context) -> tuple[list[Segment], Counts]:
     """Write the parts of all runs; ``streams`` are runs that follow each other. Gives the segments in order."""
     order = order_of([[name for run in runs for name, _ in run.segments] for runs in streams.values()])
     parts = cut_into_parts([run for runs in streams.values() for run in runs], order)
@@ -99,7 +99,7 @@ def order_of(streams: Sequence[Sequence[str]]) -> list[str]:
         ) from None
 
 
-def cut_into_parts(runs: Sequence[Run], order: Sequence[str]) -> list[Part]:
+def cut_into_parts(runs: Sequence[SegmentRun], order: Sequence[str]) -> list[ParquetPart]:
     """Parts of PART_ROWS rows or less, if no segment has more."""
     rows = dict.fromkeys(order, 0)
     for run in runs:
@@ -115,11 +115,12 @@ def cut_into_parts(runs: Sequence[Run], order: Sequence[str]) -> list[Part]:
         space -= rows[name]
     slices = _slices(runs, {name: number for number, group in enumerate(groups) for name in group})
     return [
-        Part(f"part-{number:05d}", tuple(group), tuple(slices.get(number, ()))) for number, group in enumerate(groups)
+        ParquetPart(f"part-{number:05d}", tuple(group), tuple(slices.get(number, ())))
+        for number, group in enumerate(groups)
     ]
 
 
-def _slices(runs: Sequence[Run], part_of: Mapping[str, int]) -> dict[int, list[tuple[Path, int, int]]]:
+def _slices(runs: Sequence[SegmentRun], part_of: Mapping[str, int]) -> dict[int, list[tuple[Path, int, int]]]:
     found: dict[int, list[tuple[Path, int, int]]] = {}
     for run in runs:
         first = 0
@@ -134,9 +135,9 @@ def _slices(runs: Sequence[Run], part_of: Mapping[str, int]) -> dict[int, list[t
     return found
 
 
-def write_part(part: Part, workspace: Path) -> ShardReport:
+def write_part(part: ParquetPart, workspace: Path) -> ShardReport:
     """Write one part, a row group a segment."""
-    table = pa.Table.from_batches([rows for piece in part.slices for rows in _read_slice(*piece)], MINIFIED)
+    table = pa.Table.from_batches([rows for rows_of_run in part.slices for rows in _read_slice(*rows_of_run)], MINIFIED)
     places = pc.index_in(table.column("cc_segment"), value_set=pa.array(part.segments, pa.string())).to_numpy()
     table = table.take(pa.array(np.argsort(places, kind="stable")))
     counts = np.bincount(places, minlength=len(part.segments)).tolist()

@@ -194,7 +194,7 @@ def _what_it_is(documents: int, text: int, languages: int, history: History) -> 
     where = f"{source} ({', '.join(dumps)})" if dumps else source
     return (
         f"{documents:,} documents, {size(text)} of text in UTF-8, {languages} languages, out of {where}: deduplicated "
-        "by line, told apart by language, and cut into buckets by perplexity, as CCNet and CC100 were."
+        "by line, identified by language, and cut into buckets by perplexity, as CCNet and CC100 were."
     )
 
 

@@ -28,7 +28,7 @@ tail lie in the same mined batches, and what is written together is read once.""
 
 
 @dataclass(frozen=True, order=True)
-class Start:
+class FileStart:
     """Where the rows of a file begin: mined file, record batch, and how many of the bucket's rows there to pass by."""
 
     file: int
@@ -42,7 +42,7 @@ class FileCut:
 
     bucket: str
     number: int
-    start: Start
+    start: FileStart
     end: int
     rows: int
     group: int
@@ -53,7 +53,7 @@ class _Open:
     """The file of one bucket that is being filled."""
 
     number: int
-    start: Start
+    start: FileStart
     group: int
     space: int
     rows: int = 0
@@ -87,7 +87,7 @@ class Cutter:
         while start < len(sizes):
             current = self._open.get(code)
             if current is None:
-                current = _Open(self._numbers[code], Start(file, batch, start), group, self.file_bytes)
+                current = _Open(self._numbers[code], FileStart(file, batch, start), group, self.file_bytes)
                 self._open[code] = current
                 self._numbers[code] += 1
             stop = next_stop(ends, start, current.space, empty=current.rows == 0)

@@ -17,7 +17,7 @@ Reading = dict[str, Any]
 
 
 def reading_of(mined: Path) -> Reading | None:
-    """What corpus.mine was told of reading, by its manifest; None where that is the default."""
+    """The settings of reading that corpus.mine had, by its manifest; None where that is the default."""
     manifest = read_manifest(mined)
     read = manifest.config.get("read", {}) if manifest else {}
     usual = Read().model_dump()

@@ -61,7 +61,7 @@ Cutoffs = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Source:
+class MinedFile:
     """A mined file: its record batches hold one language each. ``measured`` is what was measured of it."""
 
     mined: Path
@@ -78,7 +78,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Group:
+class FileGroup:
     """Files of one language that are written together, and the mined files that their rows lie in.
 
     ``first`` is the number of the first of ``sources`` in the whole list, what the cuts count from.
@@ -86,7 +86,7 @@ class Group:
 
     language: str
     first: int
-    sources: tuple[Source, ...]
+    sources: tuple[MinedFile, ...]
     cuts: tuple[FileCut, ...]
 
 
@@ -104,7 +104,7 @@ def run(config: RegroupStage, inputs: Inputs, output: Path, context: Context) ->
 
 
 def regroup(
-    measure: Callable[[Source, Path], ShardReport], mined: Sequence[Path], settings: Regroup, output: Path,
+    measure: Callable[[MinedFile, Path], ShardReport], mined: Sequence[Path], settings: Regroup, output: Path,
     context: Context,
 ) -> Counts:  # fmt: skip
     """Measure the mined files by ``measure``, cut, write the files and counts.json; give the counts in all.
@@ -112,7 +112,7 @@ def regroup(
     What was measured stays until ``forget_measured``. Errors: FinishedByOtherError where another task did so.
     """
     folder = output / MEASURED
-    sources = [Source(path, folder / f"{path.stem}.sizes") for path in mined]
+    sources = [MinedFile(path, folder / f"{path.stem}.sizes") for path in mined]
     left_out = sum_counts(
         _inside(folder, context).map_shards(measure, {source.mined.stem: source for source in sources})
     )
@@ -134,7 +134,7 @@ def forget_measured(output: Path) -> None:
     shutil.rmtree(output / MEASURED, ignore_errors=True)
 
 
-def _cut_unless_finished(sources: Sequence[Source], file_bytes: int, output: Path) -> dict[str, Group]:
+def _cut_unless_finished(sources: Sequence[MinedFile], file_bytes: int, output: Path) -> dict[str, FileGroup]:
     """The groups; of several tasks, one may be so late that another has finished and removed what was measured."""
     try:
         return cut_into_groups(sources, file_bytes)
@@ -157,7 +157,7 @@ def _inside(folder: Path, context: Context) -> Context:
     return inside
 
 
-def measure_mined(cutoffs: Cutoffs, near: Path | None, source: Source, workspace: Path) -> ShardReport:
+def measure_mined(cutoffs: Cutoffs, near: Path | None, source: MinedFile, workspace: Path) -> ShardReport:
     """Measure one mined file: the buckets follow from the perplexities, near-duplicates are left out."""
     drops = _near_drops(near, source.mined.stem)
 
@@ -172,7 +172,7 @@ def measure_mined(cutoffs: Cutoffs, near: Path | None, source: Source, workspace
 
 
 def write_measure(
-    source: Source, workspace: Path, codes_of: Callable[[str, pa.RecordBatch, int], Codes], columns: Sequence[str]
+    source: MinedFile, workspace: Path, codes_of: Callable[[str, pa.RecordBatch, int], Codes], columns: Sequence[str]
 ) -> None:
     """Write bytes and bucket of every row.
 
@@ -213,7 +213,7 @@ def code_of(buckets: pa.Array) -> Codes:
     return codes
 
 
-def cut_into_groups(sources: Sequence[Source], file_bytes: int) -> dict[str, Group]:
+def cut_into_groups(sources: Sequence[MinedFile], file_bytes: int) -> dict[str, FileGroup]:
     """All files of the corpus, by groups that are written together."""
     cutters: dict[str, Cutter] = {}
     for number, source in enumerate(sources):
@@ -226,11 +226,11 @@ def cut_into_groups(sources: Sequence[Source], file_bytes: int) -> dict[str, Gro
         for number, cuts in cutter.finish():
             first, last = min(cut.start.file for cut in cuts), max(cut.end for cut in cuts)
             name = f"{language}-{number:05d}"
-            groups[name] = Group(language, first, tuple(sources[first : last + 1]), tuple(cuts))
+            groups[name] = FileGroup(language, first, tuple(sources[first : last + 1]), tuple(cuts))
     return groups
 
 
-def write_group(settings: Regroup, group: Group, workspace: Path) -> ShardReport:
+def write_group(settings: Regroup, group: FileGroup, workspace: Path) -> ShardReport:
     """Write the files of one group."""
     folder = workspace / group.language
     folder.mkdir()
@@ -251,7 +251,7 @@ def _by_bucket(cuts: Sequence[FileCut]) -> list[list[FileCut]]:
     return [own for bucket in BUCKETS if (own := [cut for cut in cuts if cut.bucket == bucket])]
 
 
-def _read(group: Group) -> Iterator[tuple[int, int, pa.RecordBatch, Sizes, Codes]]:
+def _read(group: FileGroup) -> Iterator[tuple[int, int, pa.RecordBatch, Sizes, Codes]]:
     """The record batches of the group's language, with where they stand and what was measured of their rows."""
     for file, source in enumerate(group.sources, group.first):
         numbers = [number for number, language in enumerate(source.languages()) if language == group.language]

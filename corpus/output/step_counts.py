@@ -1,7 +1,7 @@
 """What each step left of the crawl, out of what the stages counted: plain numbers in, rows out.
 
 A step counts documents, lines and characters. Before language identification nobody knows languages; from then on they
-are told apart, and the buckets from regrouping on.
+are counted apart, and the buckets from regrouping on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tool's folder: what was asked of it, so that the same command goes on and another one is refused; its shards."""
+"""A tool's folder: what was asked of it, so that the same command resumes and another one is refused; its shards."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.language.labels import LABEL
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, name_of_model
+from corpus.perplexity.score import NGRAMS_SUFFIX, SENTENCEPIECE_SUFFIX, name_of_model
 from pipeline.errors import XlmrError
 from pipeline.manifest import read_manifest
 from pipeline.stage import Inputs
@@ -120,7 +120,7 @@ def rows_of(cutoffs: Cutoffs, sizes: Mapping[str, int], inputs: Inputs) -> dict[
     rows = {}
     for language, (head, middle) in sorted(cutoffs.items()):
         model = name_of_model(language, there)
-        checksums = {suffix: files.get(f"{model}{suffix}") for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX)}
+        checksums = {suffix: files.get(f"{model}{suffix}") for suffix in (SENTENCEPIECE_SUFFIX, NGRAMS_SUFFIX)}
         rows[language] = {
             "head": head,
             "middle": middle,

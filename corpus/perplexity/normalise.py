@@ -32,7 +32,7 @@ _FENCE = "\ue000"
 
 
 @dataclass(frozen=True)
-class _Table:
+class _CharacterTable:
     """What becomes of each code point.
 
     ``one``      [0x110000] the character that it becomes; 0 where it goes; ``_MOVED`` where the text must be done the
@@ -48,7 +48,7 @@ class _Table:
 
 
 @cache
-def _table() -> _Table:
+def _table() -> _CharacterTable:
     """Made once a process, by the plain function, in less than 0.1 s."""
     codes = [code for code in changeable() if chr(code) != _FENCE]
     fenced = _FENCE + _FENCE.join(map(chr, codes)) + _FENCE
@@ -63,7 +63,7 @@ def _table() -> _Table:
         else:
             one[code] = _SEVERAL + len(several)
             several.append([*map(ord, text), *[0] * (_MOST - len(text))])
-    return _Table(
+    return _CharacterTable(
         one,
         np.array(several, np.uint32),
         bytes(one[:128].astype(np.uint8)) + bytes(128),
@@ -91,7 +91,7 @@ def normalise_batch(texts: Sequence[str]) -> list[bytes]:
     return normalised
 
 
-def _look_up(texts: Sequence[str], numbers: Sequence[int], normalised: list[bytes], table: _Table) -> None:
+def _look_up(texts: Sequence[str], numbers: Sequence[int], normalised: list[bytes], table: _CharacterTable) -> None:
     """Normalise the texts of these numbers."""
     prepared = [_prepare(texts[number]) for number in numbers]
     codes = np.frombuffer("\n".join(prepared).encode("utf-32-le", "replace"), np.uint32)
@@ -122,7 +122,7 @@ def _prepare(text: str) -> str:
     return text
 
 
-def _write_out(folded: Codes, table: _Table) -> Codes:
+def _write_out(folded: Codes, table: _CharacterTable) -> Codes:
     """With the characters that become several in their places; 0 for those that are moved."""
     wide = np.zeros((len(folded), _MOST), np.uint32)
     wide[:, 0] = folded

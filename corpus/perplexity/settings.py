@@ -33,9 +33,14 @@ class LanguageModels(Section):
     )
     documents: int = setting(1_000_000, "documents of each language at the most", ge=1, source="cc_net get_wiki_cirrus")
     vocabulary_size: int = setting(
-        65_536, "pieces of each language; fewer where there is little text", ge=64, source="cc_net"
+        65_536,
+        "tokens of each language's SentencePiece vocabulary; fewer where there is little text",
+        ge=64,
+        source="cc_net",
     )
-    character_coverage: float = setting(0.9995, "share of characters that get a piece", gt=0, le=1, source="cc_net")
+    character_coverage: float = setting(
+        0.9995, "share of the characters of the text that are in the vocabulary", gt=0, le=1, source="cc_net"
+    )
     order: int = setting(5, "length of the longest n-gram", ge=2, le=6, source="cc_net")
     prune: tuple[int, ...] = setting(
         (),
@@ -55,12 +60,12 @@ class LanguageModels(Section):
         return () if self.folder is None else type(self).model_fields.keys() - {"folder"}
 
 
-class Scoring(Section):
+class PerplexityScoring(Section):
     """Scoring by the models, while mining."""
 
     memory_bytes: int = setting(
         MODEL_MEMORY,
-        "models that one worker holds: their files are mapped, the least recently used let go",
+        "models that one worker holds: their files are mapped, the least recently used are evicted",
         ge=0,
         affects_result=False,
     )
@@ -96,6 +101,6 @@ def text_pattern(text: str) -> str:
     """What ``language_models.text`` means as a pattern that names files: itself, or of a folder the files in it."""
     try:
         folder = is_folder(text)
-    except XlmrError:  # told where the files are asked for, with the setting that named them
+    except XlmrError:  # reported where the files are listed, with the setting that named them
         return text
     return f"{text.rstrip('/')}/*.*" if folder else text

@@ -61,9 +61,9 @@ def language_of(address: str) -> str:
         return language
     if _format_of(address) in _JSON:
         for _, record in zip(range(_RECORDS_PEEKED), _read_records(address), strict=False):
-            said = record.get("language")
-            if isinstance(said, str) and LABEL.fullmatch(said):
-                return said
+            stated = record.get("language")
+            if isinstance(stated, str) and LABEL.fullmatch(stated):
+                return stated
     raise XlmrError(f"{address}: {language!r} is not a language code", "name the file <code>.txt, as de.txt")
 
 
@@ -76,7 +76,7 @@ def _format_of(address: str) -> str:
 
 
 def _read_lines(address: str) -> Iterator[str]:
-    with _mended(address), _open(address) as stream:
+    with _naming_damage(address), _open(address) as stream:
         yield from io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8", newline="\n")
 
 
@@ -97,7 +97,7 @@ def _read_table(address: str, kind: str) -> Iterator[str]:
     import pyarrow as pa
     import pyarrow.parquet
 
-    with _mended(address), _open(address, compressed=False) as stream:
+    with _naming_damage(address), _open(address, compressed=False) as stream:
         source = pa.PythonFile(stream, "r")
         if kind == ".parquet":
             table = pa.parquet.ParquetFile(source)
@@ -137,7 +137,7 @@ def _open_zstandard(address: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _mended(address: str) -> Iterator[None]:
+def _naming_damage(address: str) -> Iterator[None]:
     """Turn what the readers of damaged files raise into one line."""
     import pyarrow as pa
 

@@ -40,7 +40,7 @@ def score(
     json: Flag = False,
     memory: int | None = None,
 ) -> None:
-    """Print the perplexity of each line: perplexity, pieces, bucket if there are cut-offs, the text; by tabs.
+    """Print the perplexity of each line: perplexity, tokens, bucket if there are cut-offs, the text; by tabs.
 
     Without --language, each document's own is found first, and stands before the rest. A text that nothing is left of,
     or whose language has no model, has no perplexity; its bucket is all.
@@ -65,7 +65,7 @@ def score(
     from corpus.perplexity.cutoff_table import read_cutoffs
     from corpus.perplexity.settings import MODEL_MEMORY
 
-    scorer = Scorer(models, language, read_cutoffs(cutoffs) if cutoffs else None, memory or MODEL_MEMORY)
+    scorer = TextScorer(models, language, read_cutoffs(cutoffs) if cutoffs else None, memory or MODEL_MEMORY)
     try:
         for documents in read_documents(files or (STANDARD_INPUT,), paragraphs):
             for scored in scorer.score(documents):
@@ -77,11 +77,11 @@ def score(
 
 @dataclass(frozen=True)
 class Scored:
-    """A text: its language, its perplexity (None where it has none), its pieces and bucket; or a document of texts."""
+    """A text: its language, its perplexity (None where it has none), its tokens and bucket; or a document of texts."""
 
     language: str
     perplexity: float | None
-    pieces: int
+    tokens: int
     bucket: str | None
     text: str = ""
     parts: tuple[Scored, ...] = ()
@@ -92,7 +92,7 @@ class Scored:
         return json.dumps(shown if paragraphs else self.parts[0]._values(), ensure_ascii=False)
 
     def _values(self) -> dict[str, Any]:
-        values = {"language": self.language, "perplexity": self.perplexity, "pieces": self.pieces}
+        values = {"language": self.language, "perplexity": self.perplexity, "tokens": self.tokens}
         if self.bucket is not None:
             values["bucket"] = self.bucket
         return values if self.parts else {**values, "text": self.text}
@@ -111,7 +111,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-class Scorer:
+class TextScorer:
     """Scores documents, each a list of texts, in the language that is given or found.
 
     Errors: XlmrError where the folder has no models, or none of the language.
@@ -132,7 +132,7 @@ class Scorer:
         manifest = usable_manifest(models)
         self._ours = manifest is not None and not manifest.faults(models)  # else they are tried before they are used
         self._tried: set[str] = set()
-        optional = (("language", language is None), ("perplexity", True), ("pieces", True), ("bucket", bool(cutoffs)))
+        optional = (("language", language is None), ("perplexity", True), ("tokens", True), ("bucket", bool(cutoffs)))
         self.columns = [*(name for name, there in optional if there), "text"]
 
     def score(self, documents: Sequence[list[str]]) -> list[Scored]:
@@ -160,29 +160,29 @@ class Scorer:
         from corpus.perplexity.score import load_language_model, name_of_model, perplexity_of, try_language
 
         texts = list(chain.from_iterable(documents))
-        scores, pieces = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
+        scores, tokens = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
         name = name_of_model(language, self._there)
         if name is not None:
             if not self._ours and name not in self._tried:
                 try_language(self._folder, name)
                 self._tried.add(name)
-            scores, pieces = load_language_model(self._folder, name, self._memory_bytes).score_batch(texts)
-        values = perplexity_of(scores, pieces).tolist()
-        counts = pieces.tolist()
+            scores, tokens = load_language_model(self._folder, name, self._memory_bytes).score_batch(texts)
+        values = perplexity_of(scores, tokens).tolist()
+        counts = tokens.tolist()
         start = 0
         for document in documents:
             here = slice(start, start := start + len(document))
             parts = map(self._scored, [language] * len(document), values[here], counts[here], document)
-            lines = np.array([np.count_nonzero(pieces[here])], np.int32)
-            whole = perplexity_of(scores[here].sum(keepdims=True), pieces[here].sum(keepdims=True), lines)
+            lines = np.array([np.count_nonzero(tokens[here])], np.int32)
+            whole = perplexity_of(scores[here].sum(keepdims=True), tokens[here].sum(keepdims=True), lines)
             yield self._scored(language, float(whole[0]), sum(counts[here]), "", tuple(parts))
 
-    def _scored(self, language: str, value: float, pieces: int, text: str, parts: tuple[Scored, ...] = ()) -> Scored:
+    def _scored(self, language: str, value: float, tokens: int, text: str, parts: tuple[Scored, ...] = ()) -> Scored:
         from corpus.perplexity.cutoff_table import cutoffs_of
 
         perplexity = None if math.isnan(value) else value
         bucket = None if self._cutoffs is None else bucket_of(perplexity, cutoffs_of(language, self._cutoffs))
-        return Scored(language, perplexity, pieces, bucket, text, parts)
+        return Scored(language, perplexity, tokens, bucket, text, parts)
 
 
 def bucket_of(perplexity: float | None, cutoffs: tuple[float, float] | None) -> str:
@@ -269,7 +269,7 @@ def train_lm(  # noqa: PLR0913 - a command's options
     wikipedia_field
         What is read of an article: opening_text or text.
     vocabulary_size
-        Pieces; fewer where there is little text.
+        Tokens; fewer where there is little text.
     prune
         Leave out n-grams seen no more often than this, by order: --prune 0 0 1.
     structure
@@ -301,6 +301,6 @@ def train_lm(  # noqa: PLR0913 - a command's options
         raise UsageError(f"{text}: files of {len(files)} languages: {' '.join(files)}", "name one, by --language")
     for code, addresses in files.items():
         counts = publish_models(settings, code, addresses, out)
-        print(f"{out}/{code}: {counts['documents']:,} documents, {counts['pieces']:,} pieces")
+        print(f"{out}/{code}: {counts['documents']:,} documents, {counts['tokens']:,} tokens")
         if counts.get("long_lines"):
             print(f"{counts['long_lines']:,} long lines were learnt from in parts", file=sys.stderr)

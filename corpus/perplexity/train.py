@@ -1,6 +1,6 @@
 """Stage ``corpus.language_models``: a SentencePiece and a 5-gram for each language, from clean text or ready-made.
 
-One shard a language: documents → normalised → SentencePiece (unigram) → pieces → lmplz → build_binary.
+One shard a language: documents → normalised → SentencePiece (unigram) → tokens → lmplz → build_binary.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from corpus.perplexity.normalise import normalise_batch
 from corpus.perplexity.ready_made import ready_made_models, take_language
-from corpus.perplexity.score import NGRAMS_SUFFIX, PIECES_SUFFIX, PiecesModel
+from corpus.perplexity.score import NGRAMS_SUFFIX, SENTENCEPIECE_SUFFIX, SentencePieceModel
 from corpus.perplexity.settings import text_pattern
 from corpus.perplexity.texts import language_of, read_texts
 from pipeline.context import Context
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from corpus.stages import LanguageModelsStage
 
 DOCUMENTS_AT_ONCE = 1000
-FEW_PIECES = 1000
+FEW_TOKENS = 1000
 """Our choice; the smallest of the embedded texts has 4,892."""
 LONGEST_LINE = 1 << 16
 """Bytes; SentencePiece would pass over longer lines without a word, so it gets them in parts."""
 
 STRUCTURES = {"probing": [], "trie": ["-a", "22", "trie"], "quantised trie": ["-q", "8", "-a", "22", "trie"]}
-"""What build_binary is told: bits of a probability, and of a pointer's offset at the most."""
+"""Options of build_binary: bits of a probability, and of a pointer's offset at the most."""
 
 
 def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Context) -> Counts:
@@ -54,9 +54,9 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
     else:
         files = files_by_language(expand(text_pattern(settings.text)))
         counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
-        few = sorted(language for language, count in counts.items() if count["pieces"] < FEW_PIECES)
+        few = sorted(language for language, count in counts.items() if count["tokens"] < FEW_TOKENS)
         if few:
-            context.warn(f"under {FEW_PIECES:,} pieces of clean text, so perplexities say little: {' '.join(few)}")
+            context.warn(f"under {FEW_TOKENS:,} tokens of clean text, so perplexities say little: {' '.join(few)}")
     return {"languages": len(counts), "by_language": counts}
 
 
@@ -97,15 +97,15 @@ def train_language(settings: LanguageModels, shard: tuple[str, Sequence[str]], w
     documents, long_lines = _write_normalised(itertools.islice(read, settings.documents), text)
     if documents == 0:
         raise XlmrError(f"{named}: holds no text", "put clean text there, a document a line, or remove the file")
-    pieces_model = workspace / f"{language}{PIECES_SUFFIX}"
-    _train_pieces(settings, text, pieces_model, named)
-    pieces = _write_pieces(pieces_model, text, scratch / "pieces.txt")
+    sentencepiece_model = workspace / f"{language}{SENTENCEPIECE_SUFFIX}"
+    _train_sentencepiece(settings, text, sentencepiece_model, named)
+    tokens = _write_tokens(sentencepiece_model, text, scratch / "tokens.txt")
     _train_ngrams(settings, scratch, workspace / f"{language}{NGRAMS_SUFFIX}", named)
     shutil.rmtree(scratch)
     if not long_lines:
-        return ShardReport({"documents": documents, "pieces": pieces})
+        return ShardReport({"documents": documents, "tokens": tokens})
     cut_there = f"{named}: {long_lines:,} lines of more than {LONGEST_LINE:,} bytes are learnt from in parts"
-    return ShardReport({"documents": documents, "pieces": pieces, "long_lines": long_lines}, [cut_there])
+    return ShardReport({"documents": documents, "tokens": tokens, "long_lines": long_lines}, [cut_there])
 
 
 def publish_models(settings: LanguageModels, language: str, addresses: Sequence[str], folder: Path) -> Counts:
@@ -114,7 +114,7 @@ def publish_models(settings: LanguageModels, language: str, addresses: Sequence[
     workspace = Path(tempfile.mkdtemp(prefix=f".{language}.", dir=folder))
     try:
         report = train_language(settings, (language, addresses), workspace)
-        for suffix in (PIECES_SUFFIX, NGRAMS_SUFFIX):
+        for suffix in (SENTENCEPIECE_SUFFIX, NGRAMS_SUFFIX):
             publish(workspace / f"{language}{suffix}", folder / f"{language}{suffix}")
     finally:
         shutil.rmtree(workspace)
@@ -133,7 +133,7 @@ def _write_normalised(documents: Iterator[str], path: Path) -> tuple[int, int]:
     return count, long_lines
 
 
-def _train_pieces(settings: LanguageModels, text: Path, model: Path, named: str) -> None:
+def _train_sentencepiece(settings: LanguageModels, text: Path, model: Path, named: str) -> None:
     try:
         # Streams, not paths: a model that was given paths carries them, and would differ from folder to folder.
         with text.open("rb") as lines, model.open("wb") as out:
@@ -151,7 +151,7 @@ def _train(settings: LanguageModels, lines: Iterator[bytes], out: IO[bytes]) -> 
         model_writer=out,
         model_type="unigram",
         vocab_size=settings.vocabulary_size,
-        hard_vocab_limit=False,  # little text makes fewer pieces
+        hard_vocab_limit=False,  # little text makes fewer tokens
         character_coverage=settings.character_coverage,
         max_sentence_length=LONGEST_LINE,
         num_threads=1,  # workers are the parallelism; and the result does not depend on their number
@@ -159,14 +159,14 @@ def _train(settings: LanguageModels, lines: Iterator[bytes], out: IO[bytes]) -> 
     )
 
 
-def _write_pieces(model: Path, text: Path, path: Path) -> int:
-    processor = PiecesModel(model)
+def _write_tokens(model: Path, text: Path, path: Path) -> int:
+    processor = SentencePieceModel(model)
     count = 0
     with text.open("rb") as lines, path.open("wb") as out:
         while batch := [line.rstrip(b"\n") for line in itertools.islice(lines, DOCUMENTS_AT_ONCE)]:
-            for pieces in processor.encode(batch):
-                out.write(b" ".join(pieces) + b"\n")
-                count += len(pieces)
+            for tokens in processor.encode(batch):
+                out.write(b" ".join(tokens) + b"\n")
+                count += len(tokens)
     return count
 
 
@@ -176,9 +176,9 @@ def _train_ngrams(settings: LanguageModels, scratch: Path, binary: Path, named: 
     lmplz += ["--vocab_estimate", str(settings.vocabulary_size), "--discount_fallback"]
     if settings.prune:
         lmplz += ["--prune", *map(str, settings.prune)]
-    with (scratch / "pieces.txt").open("rb") as pieces, arpa.open("wb") as out:
-        _check(subprocess.run(lmplz, stdin=pieces, stdout=out, stderr=subprocess.PIPE, check=False), named)
-    (scratch / "pieces.txt").unlink()
+    with (scratch / "tokens.txt").open("rb") as tokens, arpa.open("wb") as out:
+        _check(subprocess.run(lmplz, stdin=tokens, stdout=out, stderr=subprocess.PIPE, check=False), named)
+    (scratch / "tokens.txt").unlink()
     build = [find_tool("build_binary"), "-T", f"{scratch}/", *STRUCTURES[settings.structure], str(arpa), str(binary)]
     _check(subprocess.run(build, capture_output=True, check=False), named)
 

@@ -13,19 +13,19 @@ WORDS_IN_A_LINE = 8
 
 
 def main() -> None:
-    """Load the files ``pieces`` and ``ngrams``, and score all pieces in lines, forwards and backwards."""
+    """Load the files ``sentencepiece`` and ``ngrams``, and score all tokens in lines, forwards and backwards."""
     import kenlm
     import sentencepiece
 
     order = json.load(sys.stdin)
-    processor = sentencepiece.SentencePieceProcessor(model_file=order["pieces"])
+    processor = sentencepiece.SentencePieceProcessor(model_file=order["sentencepiece"])
     options = kenlm.Config()
     options.load_method = kenlm.LoadMethod.LAZY
     options.show_progress = False
     ngrams = kenlm.Model(order["ngrams"], options)
-    pieces = [processor.id_to_piece(number) for number in range(processor.vocab_size())]
-    processor.encode(pieces, out_type=bytes)
-    for words in (pieces, pieces[::-1]):
+    tokens = [processor.id_to_piece(number) for number in range(processor.vocab_size())]
+    processor.encode(tokens, out_type=bytes)
+    for words in (tokens, tokens[::-1]):
         for start in range(0, len(words), WORDS_IN_A_LINE):
             score = ngrams.score(" ".join(words[start : start + WORDS_IN_A_LINE]))
             if not math.isfinite(score) or score > 0:

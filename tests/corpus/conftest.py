@@ -64,7 +64,7 @@ class CorpusRun:
             f"  fetch: {{crawl: '{small}/crawl/*.gz'}}\n"
             f"  language_models: {{text: '{small}/clean/*.xz', vocabulary_size: 500}}\n"
         )
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def config(self, *words: str):
         # Dumps are read in place of the files that the YAML names.
@@ -72,8 +72,8 @@ class CorpusRun:
         return self.dag.load_config(self.yaml, (*instead, *words))
 
     def run(self, *words: str, until: str = "corpus", **options):
-        self.said = []
-        return run(self.dag, self.config(*words), Selection(until=until, **options), say=self.said.append)
+        self.messages = []
+        return run(self.dag, self.config(*words), Selection(until=until, **options), say=self.messages.append)
 
     def output(self, stage: str, *words: str) -> Path:
         return make_plan(self.dag, self.config(*words))[stage].output

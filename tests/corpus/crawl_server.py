@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             time.sleep(crawl.slowness)
             with self.lock:
-                crawl.busy -= 1  # before the answer: who has it may come again before this thread goes on
+                crawl.busy -= 1  # before the answer: who has it may come again before this thread continues
             content = crawl.files.get(path)
             if content is None:
                 self.status(404)

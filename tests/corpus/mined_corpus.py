@@ -72,17 +72,17 @@ def rows_of(path: Path) -> list[dict]:
 
 def random_mined(folder: Path, seed: int = 0, files: int = 5, rows: int = 60) -> Path:
     """Some mined files: English in most batches, German in some, Frisian without a model."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     for file in range(files):
         batches = []
         for language in ("de", "en", "fy", "en"):
             batch = []
-            for _ in range(int(chance.integers(1, rows))):
+            for _ in range(int(rng.integers(1, rows))):
                 number += 1
-                text = "\n".join("é" * int(n) + "x" for n in chance.integers(0, 90, chance.integers(1, 6)))
-                value = None if language == "fy" else round(float(chance.integers(10, 6000)) / 10, 1)
+                text = "\n".join("é" * int(n) + "x" for n in rng.integers(0, 90, rng.integers(1, 6)))
+                value = None if language == "fy" else round(float(rng.integers(10, 6000)) / 10, 1)
                 batch.append(mined_row(language, text, value, number))
             batches.append(batch)
         write_mined(folder / f"shard-{file:05d}.arrow", batches)

@@ -17,8 +17,8 @@ def identify_paragraph(paragraph: str, fasttext_model, threshold: float) -> tupl
     return pairs[0][1].removeprefix("__label__"), round(pairs[0][0], 2)
 
 
-def log_score(paragraph: str, pieces, ngrams) -> tuple[float, int]:
-    line = " ".join(pieces.encode_as_pieces(normalise_for_language_model(paragraph)))
+def log_score(paragraph: str, sentencepiece, ngrams) -> tuple[float, int]:
+    line = " ".join(sentencepiece.encode_as_pieces(normalise_for_language_model(paragraph)))
     return (ngrams.score(line), len(line.split())) if line else (0.0, 0)
 
 
@@ -49,8 +49,8 @@ def split_by_language(document: dict, fasttext_model, threshold: float) -> list[
     return records
 
 
-def score_record(record: dict, pieces, ngrams) -> dict:
-    scores = [log_score(paragraph, pieces, ngrams) for paragraph in record["raw_content"].split("\n")]
+def score_record(record: dict, sentencepiece, ngrams) -> dict:
+    scores = [log_score(paragraph, sentencepiece, ngrams) for paragraph in record["raw_content"].split("\n")]
     each = [round(10 ** (-score / (number + 1)), 1) if number else None for score, number in scores]
     total = sum(score for score, number in scores if number)
     length = sum(number + 1 for _, number in scores if number)

@@ -120,8 +120,8 @@ def identify(document: dict, fasttext_model, threshold: float) -> dict | None:
     return {**document, "language": label.removeprefix("__label__"), "language_score": score}
 
 
-def perplexity(text: str, pieces, ngrams) -> float:
-    line = " ".join(pieces.encode_as_pieces(normalise_for_language_model(text)))
+def perplexity(text: str, sentencepiece, ngrams) -> float:
+    line = " ".join(sentencepiece.encode_as_pieces(normalise_for_language_model(text)))
     return round(10 ** (-ngrams.score(line) / (len(line.split()) + 1)), 1)
 
 

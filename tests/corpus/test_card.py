@@ -151,7 +151,7 @@ def test_regrouping_writes_the_same_card_as_the_tool(run, text):
     assert (output / "README.md").read_text(encoding="utf-8") == text
 
 
-def test_every_stage_its_settings_and_counts_are_told(text):
+def test_every_stage_its_settings_and_counts_are_listed(text):
     for stage in ("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.mine", "corpus.cutoffs", REGROUP):
         assert re.search(rf"^\d\. \*\*{re.escape(stage)}\*\*: ", text, re.MULTILINE), stage
     assert "records 25, too short 4" in text
@@ -163,7 +163,7 @@ def test_every_stage_its_settings_and_counts_are_told(text):
     assert "commit 0123abc, pyarrow 25.0.1." in text
 
 
-def test_languages_are_told_largest_first(text):
+def test_languages_are_listed_largest_first(text):
     table = re.search(r"## Languages\n.*?\n\n(\|.*?)\n\n", text, re.DOTALL)
     rows = [row.strip("| ").split(" | ") for row in table[1].splitlines()]
     assert rows[0] == ["code", "BCP-47", "documents", "lines", "characters", "text", "documents in head",
@@ -176,7 +176,7 @@ def test_languages_are_told_largest_first(text):
     assert ["en", "en", "3", "4", "23", "23 B", "1", "1", "1", "0"] in rows
 
 
-def test_where_files_lay_is_not_told(tmp_path):
+def test_local_paths_are_left_out(tmp_path):
     secret = Fetch(crawl="/home/somebody/crawl/*.gz")
     outputs = made_corpus.make_run(tmp_path / "run", config={"fetch": secret})
     text = text_of(outputs[REGROUP], tmp_path / "card.md")
@@ -185,7 +185,7 @@ def test_where_files_lay_is_not_told(tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_rules_that_are_off_are_not_told(run):
+def test_rules_that_are_off_are_left_out(run):
     filters = fingerprint(Filters(rules=("length",), mask=("email", "phone")))
     text = draw_card(run[REGROUP], {
         "corpus.mine": Made({"filters": filters}, made_corpus.mined_counts() | {"masked": {"email": 1234}}),
@@ -222,7 +222,7 @@ def test_limits_and_licence_follow_the_settings(tmp_path, config, words, not_wor
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_stage_that_is_off_is_not_told(run, enabled):
+def test_a_stage_that_is_off_is_left_out(run, enabled):
     near = Made({"near_duplicates": fingerprint(NearDuplicates(enabled=enabled))}, {"dropped": 5} if enabled else {})
     text = draw_card(run[REGROUP], {"corpus.near_duplicates": near, REGROUP: Made({}, {})})
     assert ("1. **corpus.near_duplicates**" in text) is enabled

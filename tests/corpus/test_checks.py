@@ -1,4 +1,4 @@
-"""Settings that do not fit each other are refused at once, and what can only be seen at the end is said loudly."""
+"""Settings that do not fit each other are refused at once, and what can only be seen at the end is reported."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def test_what_fits(fresh):
 @pytest.mark.parametrize(
     "settings", [LanguageId(), LanguageId(labels="cc100"), LanguageId(labels="cc100", own_model="built-in")], ids=str
 )
-def test_the_codes_that_are_known_are_those_that_can_be_said(settings):
+def test_the_codes_that_are_known_are_those_that_can_be_predicted(settings):
     identifier = load_identifier(settings)
     if isinstance(identifier, LanguageIdentifier):
-        said = set(identifier._model.labels)
+        predicted = set(identifier._model.labels)
     else:
-        said = {name for code in identifier.codes for name in SPLITTERS.get(code, (None, code))[1:]}
-    assert known_codes(settings) == said
+        predicted = {name for code in identifier.codes for name in SPLITTERS.get(code, (None, code))[1:]}
+    assert known_codes(settings) == predicted
 
 
-def test_a_corpus_that_came_out_empty_is_said_loudly(done):
+def test_an_empty_corpus_is_an_error(done):
     words = ("--corpus.mine.languages", "[bpy]")
     plan = done.run(*words, until="corpus.mine")
     (line, *_) = plan["corpus.mine"].manifest.warnings

@@ -49,8 +49,8 @@ def test_three_tasks_give_identical_bytes(done, fresh):
         )
         for number in range(3)
     ]  # fmt: skip
-    said = [task.communicate(timeout=500)[1] for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0, 0], said
+    errors = [task.communicate(timeout=500)[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0, 0], errors
     assert checksums(fresh) == checksums(done)
 
 

@@ -31,7 +31,7 @@ def test_tables_that_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", CC_NET.replace("\n30", "\n31"), "has no row of percentile 30, only 0, 31, 60, 99"),
         ("a.csv", CC_NET.replace("620.1", "62.1"), "de has no two rising numbers"),
@@ -52,11 +52,11 @@ def test_tables_that_are_read(tmp_path):
         ("a.json", '{"languages": {"de": 7}}', "de has no two rising numbers"),
     ],
 )
-def test_tables_that_are_refused(tmp_path, name, content, said):
+def test_tables_that_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     with pytest.raises(XlmrError) as caught:
         read_cutoffs(tmp_path / name)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def write_mined(folder, name, batches, paragraphs=True):

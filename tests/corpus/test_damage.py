@@ -17,6 +17,7 @@ from pipeline.errors import XlmrError
 
 GOOD = [wet_record(n, f"title {n}\n" + f"line of number {n} that says something\n" * 5) for n in range(6)]
 WRONG, LARGE, HUGE = wet_record(9, "x" * 500, 100), wet_record(9, "x" * 500, 900), wet_record(9, "x" * 500, 10**15)
+REACHES_THE_END = wet_record(9, "x" * 500, 500 + len(GOOD[0])) + GOOD[0]
 BAD_TEXT = b"title\n" + b"\xff\xfe is not UTF-8 " * 20
 
 
@@ -54,6 +55,7 @@ CASES = {
     "one member, length too small": (gzip.compress(b"".join([*GOOD[:2], WRONG, *GOOD[2:]])), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
     "one member, length too large": (gzip.compress(b"".join([*GOOD[:2], LARGE, *GOOD[2:]])), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
     "one member, length beyond the end": (gzip.compress(b"".join([*GOOD[:2], HUGE, *GOOD[2:]])), [0, 1, 2, 3, 4, 5], 1, "over the limit"),
+    "one member, length to its end": (gzip.compress(REACHES_THE_END), [0], 1, "other records are within it"),
     "not compressed, length too small": (b"".join([*GOOD[:2], WRONG, *GOOD[2:]]), [0, 1, 2, 3, 4, 5], 1, "Content-Length"),
     "not compressed, garbage between": (b"".join([*GOOD[:2], b"garbage\r\n" * 9, *GOOD[2:]]), [0, 1, 2, 3, 4, 5], 1, "no WARC header"),
     "a header that does not end": (packed(*GOOD[:2], b"WARC/1.0\r\n" + b"X" * 200_000, *GOOD[2:]), [0, 1, 2, 3, 4, 5], 1, "no WARC header"),
@@ -141,7 +143,7 @@ def test_a_run_over_damaged_files_goes_through_and_says_so(fresh, small, tmp_pat
     assert [line.split(":")[0][-4:] for line in manifest.warnings] == ["a.gz", "b.gz", "c.gz"]
     assert manifest.warnings[1].endswith("the file is empty (byte 0); no document in the file")
     assert manifest.counts["documents"] > 100
-    assert any("warning" in line and "b.gz" in line for line in fresh.said)
+    assert any("warning" in line and "b.gz" in line for line in fresh.messages)
 
 
 def test_a_crawl_of_which_nothing_can_be_read_is_an_error(fresh, tmp_path):
@@ -170,7 +172,7 @@ def test_a_crawl_that_lost_more_than_allowed_is_an_error_and_its_shards_stay(fre
 
 
 def test_a_crawl_that_changes_between_stages_is_noticed(fresh, small, tmp_path):
-    """The plan sees it first; a file that changes while the run goes on is caught by the walk along the hashes."""
+    """The plan sees it first; a file that changes during the run is caught by the walk along the hashes."""
     from corpus.mine.stage import MineShard, mine_shard
 
     fresh.run()

@@ -115,10 +115,10 @@ def test_a_text_that_is_not_compressed_as_named_is_a_line(tmp_path, capsys, name
     (tmp_path / name).write_bytes(b"\x1f\x8b\x08\0" + zlib.compress(b"x" * 99))
     for words in (["identify", str(tmp_path / name)], ["train-lid", str(tmp_path / "*.txt.*"), str(tmp_path / "out")]):
         assert main(["corpus", *words]) == 1
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert name in said
-        assert "fault of xlmr" not in said
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert name in message
+        assert "fault of xlmr" not in message
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from corpus.crawl.tally import Tally
 from corpus.crawl.wet import Document, read_crawl
 from corpus.documents.read import unit_of
 from corpus.documents.row import digest_of
-from corpus.documents.settings import Columns
+from corpus.documents.settings import DocumentColumns
 from pipeline.errors import XlmrError
 
 try:
@@ -90,7 +90,7 @@ def test_published_layouts_are_found_out(tmp_path, record, form):
     ("end", "pack"),
     [("", bytes), (".gz", gzip.compress), (".zst", zstd.compress), (".xz", lzma.compress), (".bz2", bz2.compress)],
 )
-def test_compression_is_told_by_the_first_bytes(tmp_path, end, pack):
+def test_the_first_bytes_say_how_a_file_is_compressed(tmp_path, end, pack):
     content = [json.dumps({"text": f"{TEXT} {n}"}).encode() + b"\n" for n in range(4)]
     path = tmp_path / f"x.jsonl{end}"
     path.write_bytes(pack(b"".join(content[:2])) + pack(b"".join(content[2:])))
@@ -185,12 +185,12 @@ def test_columns_may_be_named_or_left_out(tmp_path, form):
         json_lines(path, record)
     else:
         parquet.write_table(pa.Table.from_pylist([record]), path)
-    (document,) = read(path, columns=Columns(text="body.plain", url="link", title=""))
+    (document,) = read(path, columns=DocumentColumns(text="body.plain", url="link", title=""))
     assert (document.lines, document.title, document.source_domain) == (LINES, "", "a.org")
     with pytest.raises(XlmrError, match=r"has no column 'nope'; its columns are body, text, title, link"):
-        read(path, columns=Columns(text="nope"))
+        read(path, columns=DocumentColumns(text="nope"))
     with pytest.raises(XlmrError, match=r"has no column 'href'.*") as error:
-        read(path, columns=Columns(url="href"))
+        read(path, columns=DocumentColumns(url="href"))
     assert "corpus.read.columns.url" in error.value.fix
 
 

@@ -17,7 +17,7 @@ from pyarrow import feather, parquet
 
 from corpus.documents.read import read_rows
 from corpus.documents.row import BadRow, TextRow
-from corpus.documents.settings import Columns
+from corpus.documents.settings import DocumentColumns
 from pipeline.errors import XlmrError
 
 RECORDS = [
@@ -27,7 +27,7 @@ LINES = "".join(json.dumps(record) + "\n" for record in RECORDS).encode()
 
 
 def rows(name: str, content: bytes) -> list[TextRow | BadRow]:
-    return list(read_rows(name, io.BytesIO(content), Columns(), 2**16, 2**24))
+    return list(read_rows(name, io.BytesIO(content), DocumentColumns(), 2**16, 2**24))
 
 
 def as_parquet(compression: str) -> bytes:
@@ -58,18 +58,18 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_damage_anywhere(name):
-    chance = random.Random(name)
+    rng = random.Random(name)
     for _ in range(60):
         content = bytearray(FORMS[name])
-        for _ in range(chance.choice([1, 1, 3, 20])):
-            place = chance.randrange(len(content))
-            match chance.randrange(4):
+        for _ in range(rng.choice([1, 1, 3, 20])):
+            place = rng.randrange(len(content))
+            match rng.randrange(4):
                 case 0:
-                    content[place] ^= 1 << chance.randrange(8)
+                    content[place] ^= 1 << rng.randrange(8)
                 case 1:
-                    del content[place : place + chance.choice([1, 100, 3000])]
+                    del content[place : place + rng.choice([1, 100, 3000])]
                 case 2:
-                    content[place:place] = chance.randbytes(chance.choice([1, 50]))
+                    content[place:place] = rng.randbytes(rng.choice([1, 50]))
                 case _:
                     content[place : place + 200] = bytes(len(content[place : place + 200]))
             content = content or bytearray(b"x")

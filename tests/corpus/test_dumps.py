@@ -206,7 +206,7 @@ def test_cc_nets_name_of_a_dump_gets_a_hint(fresh):
 
 
 def test_a_plan_does_not_wait_for_a_server_that_is_silent(fresh, tmp_path, monkeypatch, capsys):
-    """It says what it waits for; a run would go on waiting."""
+    """It says what it waits for; a run would wait on."""
     monkeypatch.setattr("pipeline.patience.QUIET_SECONDS", 0.02)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         base = f"http://127.0.0.1:{silent.getsockname()[1]}/"

@@ -260,9 +260,9 @@ def test_buckets_can_be_chosen(corpus, tmp_path):
 )
 def test_mistakes_get_one_line(corpus, tmp_path, capsys, words, line):
     assert main(["corpus", "export", str(corpus), str(tmp_path / "out"), *words]) == 2
-    said = capsys.readouterr().err
-    assert line in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert line in message
+    assert message.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

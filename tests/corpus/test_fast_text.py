@@ -96,8 +96,8 @@ def test_rounded_answers_are_fast_texts_to_the_last_digit(lines: list[str]) -> N
 def test_probabilities_of_all_labels(models: dict[str, Path], name: str) -> None:
     model, oracle = FastText(models[name]), fasttext.load_model(str(models[name]))
     line = "das ist a house и сад"
-    said, scores = oracle.predict([line], k=-1)
-    expected = {label[9:]: score for label, score in zip(said[0], scores[0], strict=True)}
+    predicted, scores = oracle.predict([line], k=-1)
+    expected = {label[9:]: score for label, score in zip(predicted[0], scores[0], strict=True)}
     found = dict(zip(model.labels, model.probabilities([line])[0].tolist(), strict=True))
     assert {label: found[label] for label in expected} == pytest.approx(expected, abs=2e-5)
     assert max((found[label] for label in set(found) - set(expected)), default=0) < 1e-4  # fastText leaves these out

@@ -189,8 +189,8 @@ def test_a_length_that_is_not_declared(server, tmp_path):
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         for start in range(0, len(content), 100_000):
-            piece = content[start : start + 100_000]
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            block = content[start : start + 100_000]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
         handler.wfile.write(b"0\r\n\r\n")
         return True
 

@@ -66,11 +66,11 @@ def plain_of(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield from parts
 
 
-def record_of(piece: bytes, times: int) -> Iterator[bytes]:
-    """A record whose body is ``piece`` so many times; its length is right."""
-    yield wet_record(9, "", length=len(piece) * times).removesuffix(b"\r\n\r\n")
+def record_of(block: bytes, times: int) -> Iterator[bytes]:
+    """A record whose body is ``block`` so many times; its length is right."""
+    yield wet_record(9, "", length=len(block) * times).removesuffix(b"\r\n\r\n")
     for _ in range(times):
-        yield piece
+        yield block
     yield b"\r\n\r\n"
 
 
@@ -87,7 +87,7 @@ WHOLE = {"gzip": gzip.compress(GOOD), "zstd": zstd.compress(GOOD), "plain": GOOD
 
 @pytest.mark.parametrize("form", PACK)
 @pytest.mark.parametrize(
-    ("piece", "times", "words"),
+    ("block", "times", "words"),
     [
         (b"x" * MEGABYTE, 1024, "over the limit of 67,108,864"),  # a line of 1 GB
         (b"\n" * MEGABYTE, 1024, "over the limit of 67,108,864"),  # a billion empty lines
@@ -95,11 +95,11 @@ WHOLE = {"gzip": gzip.compress(GOOD), "zstd": zstd.compress(GOOD), "plain": GOOD
     ],
     ids=["a line", "empty lines", "NULs"],
 )
-def test_a_record_far_too_large(tmp_path, form, piece, times, words):
+def test_a_record_far_too_large(tmp_path, form, block, times, words):
     """Between two good ones, which stay."""
     if form == "plain":
         times = max(times // 8, 80)
-    path = write(tmp_path / "x", [WHOLE[form]], PACK[form](record_of(piece, times)), [WHOLE[form]])
+    path = write(tmp_path / "x", [WHOLE[form]], PACK[form](record_of(block, times)), [WHOLE[form]])
     result = read_apart(path)
     assert [lines for _, lines in result["found"]] == [30, 30]
     assert result["bad"] >= 1
@@ -108,7 +108,7 @@ def test_a_record_far_too_large(tmp_path, form, piece, times, words):
 
 
 @pytest.mark.parametrize(
-    ("piece", "times", "words"),
+    ("block", "times", "words"),
     [
         (b"x" * MEGABYTE, 60, "a line of more than 10,000,000 characters"),
         (b"\n" * MEGABYTE, 60, "more than 1,000,000 lines"),
@@ -117,9 +117,9 @@ def test_a_record_far_too_large(tmp_path, form, piece, times, words):
     ],
     ids=["line", "newlines", "returns", "separators"],
 )
-def test_a_record_just_within_its_limit(tmp_path, piece, times, words):
+def test_a_record_just_within_its_limit(tmp_path, block, times, words):
     """Its lines are looked at before there is a list of them; memory stays within a few times the limit of a record."""
-    body = wet_record(9, b"title\n" + piece * times)
+    body = wet_record(9, b"title\n" + block * times)
     path = write(tmp_path / "x", [WHOLE["gzip"], gzip.compress(body, 1), WHOLE["gzip"]])
     result = read_apart(path, max_growth=2000)
     assert [lines for _, lines in result["found"]] == [30, 30]
@@ -129,7 +129,7 @@ def test_a_record_just_within_its_limit(tmp_path, piece, times, words):
 
 
 def test_a_bomb_is_left_after_its_growth(tmp_path):
-    """A member of 8 GB in 8 MB: given up after 16 MB, and reading goes on after it."""
+    """A member of 8 GB in 8 MB: given up after 16 MB, and reading resumes after it."""
     bomb = b"".join(gzip_of([b"WARC/1.0\r\nContent-Length: 1\r\n\r\n", *[bytes(MEGABYTE)] * 64]))
     path = write(tmp_path / "x", [WHOLE["gzip"], bomb, WHOLE["gzip"]])
     result = read_apart(path, max_growth=100)

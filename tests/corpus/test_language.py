@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from corpus.language.accuracy import accuracy, confusions
 from corpus.language.combine import Combination, learn
 from corpus.language.identifier import CodedModel, load_identifier
-from corpus.language.labelled_text import Document, cut, find_files, pieces, read_documents, split_off
+from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
 from corpus.language.labels import load_table
 from corpus.language.model_card import read_card
 from corpus.language.model_file import model_path, own_model_path
 from corpus.language.own_model import OwnModel, words_alone
 from corpus.language.settings import LanguageId
 from corpus.language.train import train
-from corpus.language.train_settings import Training
+from corpus.language.train_settings import IdentifierTraining
 from pipeline.cli import main
 from pipeline.errors import XlmrError
 
@@ -90,14 +90,14 @@ def test_tables_of_ones_own(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [("t.tsv", "de\t../up\n", "cannot be a language's name"), ("t.yaml", "- de\n", "is no table"),
      ("t.yaml", "de: [1\n", "not readable as YAML"), ("t.json", "{", "not readable as JSON"),
      ("t.yaml", "de: 1\n", "is no table")],
 )  # fmt: skip
-def test_tables_that_are_refused(tmp_path, name, text, said):
+def test_tables_that_are_refused(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(XlmrError, match=said):
+    with pytest.raises(XlmrError, match=message):
         load_table(str(tmp_path / name))
 
 
@@ -162,10 +162,10 @@ def test_what_lid_176_cannot_say():
 def test_an_answer_does_not_hang_on_the_batch():
     identifier = load_identifier(LanguageId(labels="cc100", own_model="built-in"))
     texts = [GERMAN, ZULU, "", "国语", "aap kaise hain", "မြန်မာ"]
-    together = identifier.identify(texts)
+    as_a_batch = identifier.identify(texts)
     alone = [identifier.identify([text]) for text in texts]
-    assert together[0] == [names[0] for names, _ in alone]
-    assert together[1].tolist() == pytest.approx([scores[0] for _, scores in alone], abs=0.011)
+    assert as_a_batch[0] == [names[0] for names, _ in alone]
+    assert as_a_batch[1].tolist() == pytest.approx([scores[0] for _, scores in alone], abs=0.011)
     assert identifier.identify([])[0] == []
 
 
@@ -190,8 +190,8 @@ def plain_probabilities(rule: Combination, base: dict[str, float], own: dict[str
     """The rule as it is written down."""
     weights = {}
     for row, code in enumerate(rule.codes):
-        first = sum(base[said] * rule.base_habits[row, place] for place, said in enumerate(rule.base_codes))
-        second = sum(own[said] * rule.own_habits[row, place] for place, said in enumerate(rule.own_codes))
+        first = sum(base[label] * rule.base_confusion[row, place] for place, label in enumerate(rule.base_codes))
+        second = sum(own[label] * rule.own_confusion[row, place] for place, label in enumerate(rule.own_codes))
         weights[code] = (first + 1e-6) ** rule.base_weight * (second + 1e-6) ** rule.own_weight
     return {code: weight / sum(weights.values()) for code, weight in weights.items()}
 
@@ -199,12 +199,12 @@ def plain_probabilities(rule: Combination, base: dict[str, float], own: dict[str
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 1.5]), st.sampled_from([0.1, 0.7]))
 def test_the_rule(seed, base_weight, own_weight):
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     base_codes, own_codes = ["de", "en", "sw"], ["de", "en", "zu"]
     codes = ["de", "en", "sw", "zu"]
-    habits = [chance.dirichlet([1, 1, 1], 4).astype(np.float32) for _ in range(2)]
-    rule = Combination(codes, base_codes, own_codes, habits[0], habits[1], base_weight, own_weight)
-    base, own = chance.dirichlet([1, 1, 1], 2), chance.dirichlet([1, 1, 1], 2)
+    confusion = [rng.dirichlet([1, 1, 1], 4).astype(np.float32) for _ in range(2)]
+    rule = Combination(codes, base_codes, own_codes, confusion[0], confusion[1], base_weight, own_weight)
+    base, own = rng.dirichlet([1, 1, 1], 2), rng.dirichlet([1, 1, 1], 2)
     for got, b, o in zip(rule.probabilities(base, own), base, own, strict=True):
         expected = plain_probabilities(
             rule, dict(zip(base_codes, b, strict=True)), dict(zip(own_codes, o, strict=True))
@@ -219,20 +219,20 @@ def test_learning_the_rule():
     own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 20, np.float32)
     rule = learn(["de", "sw"], ["de", "zu"], truth, base, own)
     assert rule.codes == ["de", "sw", "zu"]
-    assert rule.base_habits[2, 1] == pytest.approx(0.8, abs=0.05)
-    assert rule.own_habits[0, 1] == pytest.approx(0.6, abs=0.06)
-    assert rule.own_habits[1].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
-    said = [rule.codes[i] for i in rule.probabilities(base, own).argmax(1)]
-    assert accuracy(truth, said)["right"] > 0.6
-    assert said[0] == "de"
-    assert said[1] == "zu"
+    assert rule.base_confusion[2, 1] == pytest.approx(0.8, abs=0.05)
+    assert rule.own_confusion[0, 1] == pytest.approx(0.6, abs=0.06)
+    assert rule.own_confusion[1].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
+    predicted = [rule.codes[i] for i in rule.probabilities(base, own).argmax(1)]
+    assert accuracy(truth, predicted)["right"] > 0.6
+    assert predicted[0] == "de"
+    assert predicted[1] == "zu"
 
 
 def test_a_rule_goes_through_its_card():
     ones = np.ones((2, 1), np.float32)
     rule = Combination(["a", "b"], ["a"], ["b"], ones, ones, 1.2, 0.5)
     again = Combination.from_card(json.loads(json.dumps(rule.to_card())), ["b"])
-    assert again.base_habits.tolist() == again.own_habits.tolist() == ones.tolist()
+    assert again.base_confusion.tolist() == again.own_confusion.tolist() == ones.tolist()
     assert (again.codes, again.weights) == (rule.codes, (1.2, 0.5))
 
 
@@ -267,23 +267,23 @@ def test_text_that_is_refused(tmp_path):
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("ab 語"), max_size=60), st.integers(0, 60), st.integers(1, 30))
 def test_a_cut_is_of_the_text(text, start, length):
-    piece = cut(text, min(start, len(text)), length)
-    assert piece in text
-    assert len(piece) <= length + 30
+    excerpt = cut(text, min(start, len(text)), length)
+    assert excerpt in text
+    assert len(excerpt) <= length + 30
 
 
-def test_pieces_are_the_same_again_and_have_lengths_of_a_crawl():
+def test_excerpts_are_the_same_again_and_have_lengths_of_a_crawl():
     text = " ".join(f"wort{n}" for n in range(5_000))
-    made, again = (pieces([Document("de", [text])], 20_000, np.random.default_rng(1)) for _ in range(2))
+    made, again = (draw_excerpts([LabelledDocument("de", [text])], 20_000, np.random.default_rng(1)) for _ in range(2))
     assert made == again
     assert sum(map(len, made)) == pytest.approx(20_000, rel=0.1)
-    assert 90 < np.median([len(piece) for piece in made]) < 160
-    assert all(piece in text for piece in made)
-    assert all(piece.startswith("wort") for piece in made)
+    assert 90 < np.median([len(excerpt) for excerpt in made]) < 160
+    assert all(excerpt in text for excerpt in made)
+    assert all(excerpt.startswith("wort") for excerpt in made)
 
 
 def test_what_is_held_out_stays_held_out():
-    documents = [Document("de", [f"text {n}"]) for n in range(500)]
+    documents = [LabelledDocument("de", [f"text {n}"]) for n in range(500)]
     kept, held_out = split_off(documents, 0.2)
     assert 60 < len(held_out) < 140
     assert split_off(documents[:100] + documents[200:], 0.2)[1] == [
@@ -321,7 +321,7 @@ def labelled(tmp_path_factory) -> Path:
     return write(tmp_path_factory.mktemp("labelled"), **texts)
 
 
-SMALL = Training(characters=20_000, buckets=5_000, epochs=30, held_out=0.3, quantise=False)
+SMALL = IdentifierTraining(characters=20_000, buckets=5_000, epochs=30, held_out=0.3, quantise=False)
 
 
 def test_training(labelled, tmp_path):
@@ -390,6 +390,6 @@ def test_identify_a_line_that_is_too_long(tmp_path, capsys, monkeypatch):
 def test_train_lid_command(labelled, tmp_path, capsys):
     words = ["--characters", "20000", "--buckets", "5000", "--epochs", "30", "--held-out", "0.3", "--no-quantise"]
     assert main(["corpus", "train-lid", str(labelled), str(tmp_path / "out"), *words]) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "out/own.bin")
-    assert "paragraph of text held out" in said.err
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(tmp_path / "out/own.bin")
+    assert "paragraph of text held out" in printed.err

@@ -18,9 +18,9 @@ def test_what_a_plan_refuses(tmp_path):
     (tmp_path / "m.bin").write_bytes(b"no model")
     (tmp_path / "t.tsv").write_bytes(b"de\t../up\n")
     (tmp_path / "latin.tsv").write_bytes(b"de\t\xe4\n")
-    for settings, said in (
+    for settings, message in (
         ({"model": "m.bin"}, "not a fastText"), ({"own_model": "m.bin"}, "not a fastText"),
         ({"labels": "t.tsv"}, "cannot be a language's name"), ({"labels": "latin.tsv"}, "not UTF-8"),
     ):  # fmt: skip
-        with pytest.raises(XlmrError, match=said):
+        with pytest.raises(XlmrError, match=message):
             check_identifier(LanguageId(**{name: str(tmp_path / file) for name, file in settings.items()}))

@@ -173,7 +173,7 @@ def test_models_that_somebody_else_made(ready, fresh):
         assert (output / path.name).samefile(path)  # linked, not copied
     manifest = json.loads((output / "manifest.json").read_text())
     assert {Path(name).name for name in manifest["outside"]} == {path.name for path in ready.iterdir()}
-    assert manifest["counts"]["by_language"]["de"]["pieces_known"] > 0.9
+    assert manifest["counts"]["by_language"]["de"]["tokens_known"] > 0.9
 
 
 def test_models_of_another_file_system_are_referred_to(ready, tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_models_at_a_remote_address_are_fetched(ready, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda folder: (folder / "el.arpa.bin").unlink(), "el.arpa.bin missing"),
         (lambda folder: (folder / "de.sp.model").unlink(), "de.sp.model missing"),
@@ -205,12 +205,12 @@ def test_models_at_a_remote_address_are_fetched(ready, tmp_path):
         (lambda folder: (folder / "el.sp.model").replace(folder / "de.sp.model"), "el.sp.model missing"),
         (
             lambda folder: (folder / "de.sp.model").write_bytes((folder / "el.sp.model").read_bytes()),
-            "were not trained together",
+            "are of different models",
         ),
         (lambda folder: [(folder / f"el{s}").rename(folder / f"a b{s}") for s in (".sp.model", ".arpa.bin")], "'a b'"),
     ],
 )
-def test_models_that_do_not_fit_get_one_line(ready, tmp_path, change, said):
+def test_models_that_do_not_fit_get_one_line(ready, tmp_path, change, message):
     folder = tmp_path / "folder"
     folder.mkdir()
     for path in ready.iterdir():
@@ -219,12 +219,12 @@ def test_models_that_do_not_fit_get_one_line(ready, tmp_path, change, said):
     (tmp_path / "out").mkdir()
     with pytest.raises(XlmrError) as caught:
         take_language(ready_made_models(str(folder))["de"], tmp_path / "out")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["none.txt"], "none.txt: no such file"),
         (["empty/de.txt"], "holds no text"),
@@ -234,13 +234,13 @@ def test_models_that_do_not_fit_get_one_line(ready, tmp_path, change, said):
         (["two/de.txt", "--sort-memory", "lots"], "--sort-memory"),
     ],
 )
-def test_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, said):
+def test_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     for name, text in (("empty/de.txt", "\n \n"), ("two/de.txt", german(50)), ("two/el.txt", german(50))):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert main(["corpus", "train-lm", words[0], "out", *words[1:]]) != 0
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(Path("out").glob("**/*")) if Path("out").exists() else True
 
 
@@ -256,7 +256,7 @@ def test_several_files_of_a_language_are_one_text(tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one/models" / name).read_bytes()
 
 
-def test_a_folder_is_its_files_and_little_text_is_told(tmp_path, fresh):
+def test_a_folder_is_its_files_and_little_text_is_reported(tmp_path, fresh):
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "de.txt").write_text(german(400))
     (tmp_path / "clean" / "is.txt").write_text(german(3))
@@ -264,7 +264,7 @@ def test_a_folder_is_its_files_and_little_text_is_told(tmp_path, fresh):
     done = fresh.run(*words, until="corpus.language_models")["corpus.language_models"].manifest
     assert sorted(done.counts["by_language"]) == ["de", "is"]
     assert sorted(Path(address).name for address in done.outside) == ["de.txt", "is.txt"]
-    assert done.warnings == ["under 1,000 pieces of clean text, so perplexities say little: is"]
+    assert done.warnings == ["under 1,000 tokens of clean text, so perplexities say little: is"]
 
 
 def test_settings_of_tries_are_closed():
@@ -283,11 +283,11 @@ def test_books_in_one_line_are_learnt_from(tmp_path, fresh):
     done = fresh.run(*options, until="corpus.language_models")["corpus.language_models"]
     assert done.manifest.counts["by_language"]["el"]["long_lines"] == 3
     assert "3 lines of more than 65,536 bytes are learnt from in parts" in done.manifest.warnings[0]
-    pieces = {piece for piece, _ in load_pieces(done.output / "el.sp.model")}
-    assert len({c for piece in pieces for c in piece if "α" <= c <= "ω"}) > 15
+    tokens = {token for token, _ in load_vocabulary(done.output / "el.sp.model")}
+    assert len({c for token in tokens for c in token if "α" <= c <= "ω"}) > 15
 
 
-def load_pieces(path: Path) -> list[tuple[str, float]]:
+def load_vocabulary(path: Path) -> list[tuple[str, float]]:
     import sentencepiece
 
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))

@@ -79,14 +79,14 @@ def test_a_placeholder_may_not_itself_be_masked() -> None:
     assert chain(mask=("email",), placeholders={"email": ""}).mask([["x@example.org"]])[0] == [[""]]
 
 
-pieces = st.sampled_from(
+fragments = st.sampled_from(
     ["a@example.org", "8.8.8.8", "+49 30 1234567", "4111 1111 1111 1111", "DE89370400440532013000", "2a00:1450::200e",
      " ", ".", "-", "1", "23", "@", ":", "(", "x", "٣", "[", "/"]
 )  # fmt: skip
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.lists(pieces, max_size=8).map("".join) | st.text(), st.sampled_from(["[pii]", "", "|", "0"]))
+@given(st.lists(fragments, max_size=8).map("".join) | st.text(), st.sampled_from(["[pii]", "", "|", "0"]))
 def test_masking_again_changes_nothing(line: str, placeholder: str) -> None:
     filters = chain(mask=KINDS, placeholders=dict.fromkeys(KINDS, placeholder))
     once, _ = filters.mask([[line]])

@@ -135,9 +135,9 @@ def test_more_lines_than_16_bits_can_number(tmp_path):
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=6, unique=True), max_size=4), st.randoms())
-def test_an_order_of_segments_agrees_with_every_stream(streams, chance):
+def test_an_order_of_segments_agrees_with_every_stream(streams, rng):
     hidden = list("abcdef")
-    chance.shuffle(hidden)
+    rng.shuffle(hidden)
     streams = [sorted(stream, key=hidden.index) for stream in streams]
     order = order_of(streams)
     assert sorted(order) == sorted({name for stream in streams for name in stream})

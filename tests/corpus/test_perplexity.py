@@ -21,7 +21,7 @@ from language_models import ROOT, clean_text, train_models
 from corpus.normalise import ASCII_LOOK_ALIKES, changeable, normalise_for_language_model
 from corpus.perplexity import score as score_module
 from corpus.perplexity.normalise import normalise_batch
-from corpus.perplexity.score import LanguageModel, ModelShelf, PiecesModel, perplexity_of
+from corpus.perplexity.score import LanguageModel, ModelCache, SentencePieceModel, perplexity_of
 from corpus.perplexity.tools import bucket_of, read_documents
 from pipeline.cli import main
 
@@ -92,48 +92,48 @@ def test_a_lone_surrogate_is_a_question_mark():
 @settings(max_examples=300, deadline=None)
 @given(some=st.lists(texts, max_size=6), language=st.sampled_from(["de", "el", "zh"]))
 def test_perplexity_equals_the_plain_twin(loaded, some, language):
-    model, pieces, ngrams = loaded[language]
+    model, tokenizer, ngrams = loaded[language]
     found = model.perplexities(some)
     for text, value in zip(some, found.tolist(), strict=True):
-        if not pieces.encode_as_pieces(plain.normalise_for_language_model(text)):
+        if not tokenizer.encode_as_pieces(plain.normalise_for_language_model(text)):
             assert np.isnan(value)
         else:
-            assert value == np.float32(plain.perplexity(text, pieces, ngrams)), ascii(text)
+            assert value == np.float32(plain.perplexity(text, tokenizer, ngrams)), ascii(text)
 
 
 def test_perplexity_of_real_documents_equals_the_plain_twin(loaded):
-    for language, (model, pieces, ngrams) in loaded.items():
+    for language, (model, tokenizer, ngrams) in loaded.items():
         documents = clean_text(language, 80, 140)
         paragraphs = [part for document in documents for part in document.split(". ")]
         for some in (documents, paragraphs, [" ".join(documents)]):
-            expected = [np.float32(plain.perplexity(one, pieces, ngrams)) if one.strip() else np.nan for one in some]
+            expected = [np.float32(plain.perplexity(one, tokenizer, ngrams)) if one.strip() else np.nan for one in some]
             np.testing.assert_array_equal(model.perplexities(some), expected)
 
 
 def test_scores_of_paragraphs_sum_to_the_document_of_cc_net(loaded):
-    """cc_net scores the lines of a document one by one and divides by their pieces and ends."""
+    """cc_net scores the lines of a document one by one and divides by their tokens and ends."""
     model, processor, ngrams = loaded["de"]
     paragraphs = ["Öffnen Sie das Menü.", "", "\x01", "Der zweite Absatz, mit 17 Wörtern."]
-    scores, pieces = model.score_batch(paragraphs)
-    assert (scores.dtype, pieces.dtype) == (np.float64, np.int32)
-    assert [bool(n) for n in pieces] == [True, False, False, True]
+    scores, tokens = model.score_batch(paragraphs)
+    assert (scores.dtype, tokens.dtype) == (np.float64, np.int32)
+    assert [bool(n) for n in tokens] == [True, False, False, True]
     assert scores[1] == scores[2] == 0
     total, length = 0.0, 0
     for text in (paragraphs[0], paragraphs[3]):
         words = processor.encode_as_pieces(plain.normalise_for_language_model(text))
         total += ngrams.score(" ".join(words))
         length += len(words) + 1
-    together = perplexity_of(scores.sum(keepdims=True), pieces.sum(keepdims=True), np.array([2], np.int32))
-    assert together.tolist() == [round(10 ** (-total / length), 1)]
+    of_both = perplexity_of(scores.sum(keepdims=True), tokens.sum(keepdims=True), np.array([2], np.int32))
+    assert of_both.tolist() == [round(10 ** (-total / length), 1)]
 
 
 @settings(max_examples=500)
 @given(st.lists(st.tuples(st.floats(-50_000, 0), st.integers(1, 10_000)), min_size=1))
 def test_rounding_is_pythons(pairs):
-    pairs = [(score, pieces) for score, pieces in pairs if score > -100 * pieces]
-    scores, pieces = np.array([s for s, _ in pairs]), np.array([n for _, n in pairs], np.int32)
+    pairs = [(score, tokens) for score, tokens in pairs if score > -100 * tokens]
+    scores, tokens = np.array([s for s, _ in pairs]), np.array([n for _, n in pairs], np.int32)
     expected = [round(10.0 ** (-s / (n + 1)), 1) for s, n in pairs]
-    assert perplexity_of(scores, pieces).tolist() == expected
+    assert perplexity_of(scores, tokens).tolist() == expected
 
 
 @pytest.mark.parametrize("value", [1.05, 1.15, 2.25, 7.35, 100.65, 123456.75])
@@ -142,33 +142,33 @@ def test_rounding_of_halves_is_pythons(value):
     assert perplexity_of(score, np.array([1], np.int32)).tolist() == [round(10.0 ** (-float(score[0]) / 2), 1)]
 
 
-def test_words_are_counted_where_a_piece_holds_a_space(tmp_path):
-    """A model that does not normalise keeps a no-break space inside a piece; cc_net's count splits there."""
+def test_words_are_counted_where_a_token_holds_a_space(tmp_path):
+    """A model that does not normalise keeps a no-break space inside a token; cc_net's count splits there."""
     lines = ["eins\u00a0zwei drei", "vier\u00a0fünf sechs"] * 50
     with (tmp_path / "xx.sp.model").open("wb") as out:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines), model_writer=out, vocab_size=60, hard_vocab_limit=False, minloglevel=2,
             normalization_rule_name="identity", user_defined_symbols=["s\u00a0z"],
         )  # fmt: skip
-    model = PiecesModel(tmp_path / "xx.sp.model")
-    (pieces,) = model.encode(["eins\u00a0zwei".encode()])
-    assert "s\u00a0z".encode() in pieces
-    assert model.count(pieces) == len(pieces) + 1 == len(b" ".join(pieces).decode().split())
+    model = SentencePieceModel(tmp_path / "xx.sp.model")
+    (tokens,) = model.encode(["eins\u00a0zwei".encode()])
+    assert "s\u00a0z".encode() in tokens
+    assert model.count(tokens) == len(tokens) + 1 == len(b" ".join(tokens).decode().split())
 
 
 def test_models_within_a_limit(models):
-    shelf = ModelShelf()
+    cache = ModelCache()
     sizes = {language: (models / f"{language}.arpa.bin").stat().st_size for language in ("de", "el", "zh")}
     heap = sum((models / f"{language}.sp.model").stat().st_size * 4 for language in sizes)
     limit = heap + sizes["de"] + sizes["el"] + sizes["zh"] - 1
     for language in ("de", "el", "de", "zh"):
-        shelf.get(models, language, limit)
-    assert shelf.bytes == limit + 1 - sizes["el"]  # the least recently used, not the first
+        cache.get(models, language, limit)
+    assert cache.bytes == limit + 1 - sizes["el"]  # the least recently used, not the first
     for language in ("de", "el", "zh") * 2:
         expected = LanguageModel.load(models, language).perplexities(["ein Text, κείμενο, 文"])
-        assert shelf.get(models, language, 0).perplexities(["ein Text, κείμενο, 文"]) == expected
-        assert len(shelf) == 1
-    assert shelf.bytes == sizes["zh"] + 4 * (models / "zh.sp.model").stat().st_size
+        assert cache.get(models, language, 0).perplexities(["ein Text, κείμενο, 文"]) == expected
+        assert len(cache) == 1
+    assert cache.bytes == sizes["zh"] + 4 * (models / "zh.sp.model").stat().st_size
 
 
 def mapped(folder: Path) -> set[str]:
@@ -180,8 +180,8 @@ def mapped(folder: Path) -> set[str]:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
 def test_what_is_let_go_is_mapped_no_more(models, tmp_path, monkeypatch):
     folder = shutil.copytree(models, tmp_path / "models")
-    shelf = ModelShelf()
-    monkeypatch.setattr(score_module, "_shelf", lambda: shelf)
+    cache = ModelCache()
+    monkeypatch.setattr(score_module, "_model_cache", lambda: cache)
     for language in ("de", "el", "zh"):
         score_module.load_language_model(folder, language)
     assert mapped(folder) == {"de.arpa.bin", "el.arpa.bin", "zh.arpa.bin"}

@@ -36,9 +36,9 @@ def test_cc100_decides_by_paragraph_and_knows_all_codes():
     found = profile("cc100")
     assert (found.mine.unit, found.read.title) == ("paragraph", "paragraph")
     assert len(set(found.mine.languages)) == 116
-    # zh is said, and split into its two scripts afterwards; so is Burmese in Zawgyi.
-    said = set(load_identifier(found.language_id).codes) | {"zh-Hans", "zh-Hant", "my_zaw"}
-    assert set(found.mine.languages) <= said
+    # zh is predicted, and split into its two scripts afterwards; so is Burmese in Zawgyi.
+    predicted = set(load_identifier(found.language_id).codes) | {"zh-Hans", "zh-Hant", "my_zaw"}
+    assert set(found.mine.languages) <= predicted
     assert len(found.fetch.dumps) == 12
     assert found.mine.takes("de", found.fetch.dumps[0])
     assert [dump for dump in found.fetch.dumps if found.mine.takes("en", dump)] == ["CC-MAIN-2018-51"]

@@ -106,7 +106,7 @@ def test_record_batches_are_cut_exactly_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_bytes_do_not_depend_on_workers_nor_on_what_is_written_together(tmp_path, monkeypatch):
+def test_bytes_do_not_depend_on_workers_nor_on_groups_of_files(tmp_path, monkeypatch):
     mined = random_mined(tmp_path / "mined")
     run_on(mined, tmp_path / "one", SMALL)
     run_on(mined, tmp_path / "three", SMALL, workers=3)
@@ -170,7 +170,7 @@ def test_a_language_in_one_script_is_cut_by_the_cut_offs_of_the_language(tmp_pat
 def test_of_several_tasks_one_comes_after_the_end(tmp_path, monkeypatch):
     """Another has removed what was measured, and written the manifest; or died before that."""
     run_on(random_mined(tmp_path / "mined", files=1), tmp_path / "out", SMALL)
-    sources = [regroup.Source(path, tmp_path / "gone.sizes") for path in (tmp_path / "mined").glob("*.arrow")]
+    sources = [regroup.MinedFile(path, tmp_path / "gone.sizes") for path in (tmp_path / "mined").glob("*.arrow")]
     monkeypatch.setattr(regroup, "FINISHING_SECONDS", 0.0)
     with pytest.raises(FileNotFoundError):
         regroup._cut_unless_finished(sources, 4096, tmp_path / "out")

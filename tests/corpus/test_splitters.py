@@ -52,10 +52,10 @@ def test_zawgyi_probabilities_of_its_authors():
 
 def test_zawgyi_of_a_text_does_not_hang_on_its_neighbours():
     texts = ["", "abc", *(text for text, _ in ZAWGYI), "၅၂၀"]
-    together = zawgyi_probabilities(texts)
+    as_a_batch = zawgyi_probabilities(texts)
     alone = [zawgyi_probabilities([text])[0] for text in texts]
-    assert np.allclose(together, alone, rtol=1e-9)
-    assert together[0] == together[1] == 0
+    assert np.allclose(as_a_batch, alone, rtol=1e-9)
+    assert as_a_batch[0] == as_a_batch[1] == 0
 
 
 def test_romanised():

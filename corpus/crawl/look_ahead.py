@@ -1,4 +1,4 @@
-"""A tape of plain bytes for records that are not a member each: what is looked at is held, the rest is let go.
+"""A look-ahead buffer of plain bytes, for records that are not a member each: holds the present record, no more.
 
 A gzip or zstd member that begins with a WARC line begins a record, whatever the record before it claims.
 """
@@ -43,7 +43,7 @@ class _Mark(NamedTuple):
 _OFFSET = attrgetter("offset")
 
 
-class Tape:
+class LookAheadBuffer:
     """Chunks one after the other, up to the next gap. What follows the start of the present record is held."""
 
     def __init__(self, parts: Iterator[Chunk | Gap], *, plain: bool) -> None:
@@ -235,7 +235,7 @@ class Tape:
         return self._starts[index] - self._base if index < len(self._starts) else None
 
     def _forget(self) -> None:
-        """A record begins here: let go of what is before it."""
+        """A record begins here: remove what is before it."""
         gone = self._record = self._at
         if gone:
             del self._data[:gone]  # moves nothing: a bytearray begins later then
