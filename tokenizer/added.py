@@ -22,11 +22,11 @@ Normalise = Callable[[str], tuple[str, list[int]]]
 """Text -> its normalised form, and for each character of that, and for its end, the character that it comes from."""
 
 Found = tuple[int, int, int]
-"""Characters [start, end) of a text, and the id of the token that stands there."""
+"""Characters [start, end) of a text, and the id of the token there."""
 
 
 class AddedToken(BaseModel):
-    """One token, by the names of ``tokenizer.json``. ``content`` is what stands in a text."""
+    """One token, by the names of ``tokenizer.json``. ``content`` is its text."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -76,7 +76,7 @@ class _Matcher:
 
 
 def _ends(neighbour: str) -> bool:
-    r"""Whether a word ends where this character (or nothing) stands.
+    r"""Return whether a word ends before this character, or at the end of the text.
 
     A word is what ``\w`` is to Rust's regex (UTS 18): marks too, and no fractions, unlike Python's.
     """
@@ -96,7 +96,7 @@ class AddedTokens:
         self.tokens = tuple(tokens)
         self._normalise, self._normal_text = normalise, normal_text
         self._as_written = _Matcher.of({one.content: one for one in tokens if not one.normalized})
-        # Their own text is normalised too; what normalisation deletes is found nowhere.
+        # Their own text is normalised too. A token that normalisation deletes never matches.
         normal = {normal_text(one.content): one for one in tokens if one.normalized}
         self._normalised = _Matcher.of({text: one for text, one in normal.items() if text})
 
@@ -104,7 +104,7 @@ class AddedTokens:
         return bool(self.tokens)
 
     def find(self, text: str) -> list[Found]:
-        """All added tokens in a text, from left to right: those that are looked for as written go first."""
+        """All added tokens in a text, from left to right: those that match the text as written come first."""
         found = list(self._as_written.find(text)) if self._as_written else []
         if self._normalised is None:
             return found

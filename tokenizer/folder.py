@@ -1,7 +1,6 @@
-"""A tokenizer from what a person has: a ``.model`` file, a ``tokenizer.json``, or a folder with either or both.
+"""Reader of tokenizers: a ``.model`` file, a ``tokenizer.json``, or a folder with either or both.
 
-The one reader of tokenizers of others. Of a folder with both files the ``.model`` is the vocabulary, and
-``tokenizer.json`` says which tokens were added to it.
+In a folder with both files, the ``.model`` is the vocabulary, and ``tokenizer.json`` lists the tokens added to it.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def model_from_bytes(data: bytes, file: Path) -> Tokenizer:
 def with_added(plain: Tokenizer, tokens: Sequence[AddedToken], file: Path) -> Tokenizer:
     """The same tokenizer with added tokens; the special ones of every XLM-R are left out of them.
 
-    Errors: XlmrError where ids have gaps or are given twice: a row of the model would be nobody's.
+    Errors: XlmrError where ids have gaps, so that a row of the model would have no token, or are used twice.
     """
     special = {*range(len(SPECIAL)), plain.mask_token_id}
     added = sorted((token for token in tokens if token.id not in special), key=lambda token: token.id)
@@ -97,7 +96,7 @@ def with_added(plain: Tokenizer, tokens: Sequence[AddedToken], file: Path) -> To
             "add them again with transformers' add_tokens",
         )
     if twice := _twice([token.content for token in added]):
-        raise XlmrError(f"{file}: the added token {twice!r} is there twice", "remove one of them")
+        raise XlmrError(f"{file}: the added token {twice!r} is listed twice", "remove one of them")
     return Tokenizer(plain.processor, plain.model, added, plain.source) if added else plain
 
 
@@ -135,7 +134,7 @@ def _read(kind: type[_Read], file: Path) -> _Read:
 
 
 def _added_without_json(folder: Path) -> list[AddedToken]:
-    """What the files of transformers' slow tokenizers say."""
+    """Return the added tokens in the files of transformers' slow tokenizers."""
     config, added = folder / CONFIG, folder / ADDED
     decoder = _read(_Config, config).added_tokens_decoder if config.is_file() else {}
     if decoder:

@@ -39,23 +39,23 @@ _KEYS = {
 
 
 def check_exportable(tokenizer: Tokenizer) -> None:
-    """Everything that ``write_tokenizer`` needs, without writing: to be called before hours of training.
+    """Check everything that ``write_tokenizer`` needs, without writing: called before hours of training.
 
-    Errors: XlmrError where the tokenizer has settings that their format cannot say.
+    Errors: XlmrError where the tokenizer has settings that their format cannot express.
     """
     _described(tokenizer)
 
 
-def write_files(path: Path, folder: Path, longest: int | None = None) -> None:
+def write_files(path: Path, folder: Path, model_max_length: int | None = None) -> None:
     """Write the files of the tokenizer that ``path`` is: a file or a folder, see ``tokenizer.folder``."""
-    write_tokenizer(load_tokenizer(path), folder, longest)
+    write_tokenizer(load_tokenizer(path), folder, model_max_length)
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = None) -> None:
+def write_tokenizer(tokenizer: Tokenizer, folder: Path, model_max_length: int | None = None) -> None:
     """Write the files into ``folder``, the model among them.
 
-    ``longest`` is the model's number of positions for pieces, 512 for XLM-R.
-    Errors: XlmrError where the tokenizer has settings that their format cannot say.
+    ``model_max_length`` is the maximal number of tokens of the model, 512 for XLM-R.
+    Errors: XlmrError where the tokenizer has settings that their format cannot express.
     """
     described = _described(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, longest: int | None = No
     with atomic_write(folder / TOKENIZER, "w") as file:
         file.write(canonical_json(described))
     added = tokenizer.added.tokens
-    write_json(folder / CONFIG, describe_config(tokenizer.mask_token_id, longest, added))
+    write_json(folder / CONFIG, describe_config(tokenizer.mask_token_id, model_max_length, added))
     own = [token.content for token in added if token.special]
     write_json(
         folder / SPECIAL_TOKENS,
@@ -85,7 +85,7 @@ def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, An
     vocabulary = [*SPECIAL, *model.pieces[3:], MASK]
     last = len(vocabulary) - 1
     space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": model.split_by_white_space}
-    # The space before a word goes first, so that offsets begin with the word, and then becomes ▁ anew.
+    # The space before a word is removed first, so that offsets begin with the word; then ▁ is added.
     words = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
     steps = [*([words] if model.split_by_white_space else []), space, *_split_brackets(model)]
     return {
@@ -109,7 +109,7 @@ def describe(model: ModelFile, added: Sequence[AddedToken] = ()) -> dict[str, An
     }
 
 
-def describe_config(mask: int, longest: int | None, added: Sequence[AddedToken] = ()) -> dict[str, Any]:
+def describe_config(mask: int, model_max_length: int | None, added: Sequence[AddedToken] = ()) -> dict[str, Any]:
     """tokenizer_config.json. ``mask`` is the id of <mask>."""
     ids = {**{str(number): piece for number, piece in enumerate(SPECIAL)}, str(mask): MASK}
     decoder = {number: _added(piece) for number, piece in ids.items()}
@@ -123,17 +123,17 @@ def describe_config(mask: int, longest: int | None, added: Sequence[AddedToken] 
         "clean_up_tokenization_spaces": False,
         "tokenizer_class": "XLMRobertaTokenizer",
         # transformers 5's XLMRobertaTokenizer takes only vocabulary and charsmap from tokenizer.json, and builds a
-        # normaliser of its own that loses marks. By this key it keeps what tokenizer.json says. No code is fetched or
-        # run by it: that would need an auto_map.
+        # normaliser of its own that loses marks. With this key it keeps the one of tokenizer.json. It downloads
+        # and runs no code: that would need an auto_map.
         "trust_remote_code": True,
-        **({"model_max_length": longest} if longest else {}),
+        **({"model_max_length": model_max_length} if model_max_length else {}),
         **({"extra_special_tokens": own} if own else {}),
     }
 
 
 def _check(model: ModelFile) -> None:
     if model.kind not in {"unigram", "bpe"}:
-        raise XlmrError(f"a model of the kind {model.kind} has no counterpart there", "train with unigram or bpe")
+        raise XlmrError(f"a model of the kind {model.kind} has no equivalent there", "train with unigram or bpe")
     own = (NORMAL, BYTE, USER_DEFINED)
     first, others = model.types[:3].tolist(), np.flatnonzero(~np.isin(model.types[3:], own))
     if len(others) or model.white_space_as_suffix or first != [UNKNOWN, CONTROL, CONTROL]:
@@ -142,14 +142,14 @@ def _check(model: ModelFile) -> None:
             "train it with tokenizer.train",
         )
     if model.user_defined and model.kind != "unigram":
-        raise XlmrError("a model with merges and user-defined pieces has no counterpart there", "train with unigram")
+        raise XlmrError("a model with merges and user-defined pieces has no equivalent there", "train with unigram")
     for piece in sorted(model.user_defined):
         if why := refused_piece(piece, folds_case=model.normalisation.endswith("_cf")):
             raise XlmrError(f"the user-defined piece {piece!r} {why}", "train it without that piece")
 
 
 def _added(piece: str) -> dict[str, Any]:
-    """A special piece. The space before ``<mask>`` belongs to it, because it stands for ▁word."""
+    """A special piece. ``<mask>`` includes the space before it, because it replaces ▁word."""
     return {
         "content": piece,
         "single_word": False,

@@ -29,9 +29,7 @@ KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a model file says. ``scores`` are float32 [pieces], ``types`` the pieces' types, both by SentencePiece's
-    ids.
-    """
+    """The content of a model file. ``scores`` (float32) and ``types`` are arrays [pieces], by SentencePiece's ids."""
 
     kind: str
     pieces: list[str]
@@ -48,7 +46,7 @@ class ModelFile:
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """Every character that stands in some piece that text can become."""
+        """Every character of the pieces that text can become."""
         of_text = np.flatnonzero((self.types == NORMAL) | (self.types == USER_DEFINED))
         return frozenset("".join(self.pieces[number] for number in of_text))
 
@@ -108,7 +106,7 @@ def parse_proto(data: bytes, path: Path) -> Any:
         texts = all(isinstance(piece.piece, str) and math.isfinite(piece.score) for piece in proto.pieces)
     except (DecodeError, UnicodeError, AttributeError):
         raise broken from None
-    # Other trainers (of Llama, of T5) write models with fewer or more pieces than their trainer's setting says.
+    # Models of other trainers (Llama, T5) have fewer or more pieces than their trainer_spec.vocab_size.
     whole = proto.HasField("normalizer_spec") and proto.HasField("trainer_spec") and proto.trainer_spec.vocab_size
     if not (proto.pieces and whole and texts and is_sound(proto.normalizer_spec.precompiled_charsmap)):
         raise broken
@@ -128,7 +126,7 @@ def round_scores(data: bytes, bits: int) -> bytes:
 
 
 NODES_AT_MOST = 1 << 21
-"""Of a charsmap, counted once for each key that goes through them: nmt_nfkc has an eighth of that."""
+"""Limit of visited nodes of a charsmap, each counted once for every key through it: nmt_nfkc has an eighth."""
 
 
 def is_sound(charsmap: bytes) -> bool:

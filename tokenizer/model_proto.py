@@ -1,7 +1,7 @@
 """The messages of SentencePiece's model files, as classes of protobuf.
 
 The wheel of sentencepiece carries generated code for them that asks for a newer protobuf than Apache Beam allows, so
-the fields that are read or written here are declared anew. Other fields are kept as they stand in a file.
+the fields that are read or written here are declared here. Other fields of a file are kept unchanged.
 
 Source: sentencepiece_model.proto of sentencepiece 0.2.3.
 """

@@ -50,7 +50,7 @@ UNUSED = tuple(
         range(0xF0000, 0xFFFFE),
     )
 )
-"""Where characters are looked for that no text needs, in this order."""
+"""Where unused characters are searched, in this order."""
 
 EXTENDING = "\u200c\u200d\u0e33\u0eb3" + "".join(map(chr, (*range(0x1F3FB, 0x1F400), *range(0xE0020, 0xE0080))))
 """What Unicode counts to the grapheme before it though it is no mark: joiners, two vowels, emoji modifiers, tags."""
@@ -112,7 +112,7 @@ def _joining(longer: set[str]) -> set[str]:
 
 @dataclass(frozen=True)
 class _Unicode:
-    """What Python's Unicode tables say of all characters: those that are marks; those that combine with what stands
+    """Python's Unicode tables of all characters: those that are marks; those that combine with the character
     before them; the second parts of two that become one; what those that NFKD changes begin with; those that NFKC
     changes.
     """
@@ -147,9 +147,9 @@ def _protected(rules: Mapping[str, str]) -> list[str]:
     found = [sign for sign in _unicode().changed if sign not in rules and sign not in NOT_IN_TABLES]
     if len(found) > PROTECTED_AT_MOST:
         raise XlmrError(
-            f"the model's own normalisation leaves {len(found):,} characters that NFKC changes: tokenizer.json cannot "
-            "say that",
-            "train with normalisation nmt_nfkc, nfkc or identity",
+            f"the model's own normalisation leaves {len(found):,} characters that NFKC changes; tokenizer.json cannot "
+            "express that",
+            "train with normalization_rule_name nmt_nfkc, nfkc or identity",
         )
     return found
 

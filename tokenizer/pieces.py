@@ -20,7 +20,7 @@ from tokenizer.stages import MASK, MODEL_FILE, SPECIAL
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 OFFSET = 1
-"""What SentencePiece's ids from 3 on are moved by: <pad> stands before them."""
+"""Added to SentencePiece's ids from 3 on, because <pad> precedes them."""
 
 A_THREAD = 64
 """Texts for which SentencePiece may start a thread: it does so for every batch, even if it is to use one only."""
@@ -34,7 +34,7 @@ class Tokenizer:
     """A SentencePiece model with the ids of XLM-R, and tokens that were added to it. ``tokenizer.load`` makes one.
 
     ``processor`` reads ``model``, the bytes of the model file. The ids of ``added`` follow ``<mask>``; those of them
-    that are smaller name a piece, which is then looked for in the text before SentencePiece reads it. ``source`` is the
+    that are smaller name a piece, which is then searched in the text before SentencePiece reads it. ``source`` is the
     file that errors name.
     """
 

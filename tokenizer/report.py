@@ -210,7 +210,7 @@ def _study_chart(rows: list[tuple[Any, ...]], column: int, title: str) -> Markup
 
 
 def _shown(shown: int, of: int, which: str = "") -> str:
-    """Which languages a chart shows, in words."""
+    """Return the sentence that says which languages a chart shows."""
     largest = " ".join(("largest languages", which)).strip()
     return f"Shown: the {shown} {largest}." if shown < of else f"Shown: all {of} languages."
 

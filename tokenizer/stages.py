@@ -27,7 +27,7 @@ language model.
 
 
 Languages = Annotated[tuple[str, ...], AfterValidator(lambda codes: tuple(sorted(set(codes))))]
-"""Codes as the corpus names its folders. Their order says nothing, so it is no part of a stage's key."""
+"""Codes as the corpus names its folders. Their order has no effect, so it is not part of a stage's key."""
 
 
 def tokenizer_files(path: Path) -> list[Path]:
@@ -47,7 +47,7 @@ def refused_piece(piece: str, *, folds_case: bool) -> str:
     SentencePiece finds such pieces before it normalises the text, others after that.
     """
     if not piece or not piece.isprintable() or any(sign.isspace() or sign in "▁▅" for sign in piece):
-        return "is empty, or has white space, ▁, ▅ or characters that are not printed"
+        return "is empty, or has white space, ▁, ▅ or characters that cannot be printed"
     if piece in {*SPECIAL, MASK}:
         return "is a special piece already"
     normal = unicodedata.normalize("NFKC", piece)
@@ -57,18 +57,17 @@ def refused_piece(piece: str, *, folds_case: bool) -> str:
 
 
 class ExistingSettings(Section):
-    """A vocabulary that is there already."""
+    """An existing vocabulary."""
 
     model: LocalPath = setting(
         "",
-        "file of a SentencePiece model, tokenizer.json of transformers, or folder with either (XLM-R's own, say), that"
-        " is taken as it is, added tokens included, for a model that is initialised from one which has it; empty: a"
-        " vocabulary is trained on the corpus",
-        affects_result=False,  # what is in it counts, not where it lies
+        "an existing vocabulary with its added tokens: a SentencePiece model file, a tokenizer.json of transformers, or"
+        " a folder with either, such as XLM-R's; empty: a vocabulary is trained on the corpus",
+        affects_result=False,  # its content counts, not its path
     )
 
     def path(self) -> Path | None:
-        """The file or folder; None where there is none to take."""
+        """The file or folder; None if none is set."""
         return Path(self.model) if self.model else None
 
 
@@ -155,7 +154,7 @@ class SentencePieceSettings(Section):
     )
     user_defined_symbols: tuple[str, ...] = setting(
         (),
-        "texts that are one piece each wherever they stand, ids from 4 on: marks of a markup, say; unigram only",
+        "texts that are always one piece, such as tags of a markup; their ids start at 4; unigram only",
         source="SentencePiece's default",
     )
     input_sentence_size: int = setting(
@@ -208,7 +207,7 @@ class SentencePieceSettings(Section):
             if why := refused_piece(piece, folds_case=self.normalization_rule_name.endswith("_cf")):
                 raise ValueError(f"user_defined_symbols: {piece!r} {why}")
             if piece in wanted[:number]:
-                raise ValueError(f"user_defined_symbols: {piece!r} is there twice")
+                raise ValueError(f"user_defined_symbols: {piece!r} is listed twice")
         return self
 
 
@@ -282,7 +281,7 @@ class TokenizerSettings(Section):
     """All settings of the package."""
 
     existing: ExistingSettings = setting(
-        default_factory=ExistingSettings, description="a vocabulary that is there, in place of one that is trained"
+        default_factory=ExistingSettings, description="an existing vocabulary, used in place of a new one"
     )
     sample: SampleSettings = setting(default_factory=SampleSettings, description="the text to learn from")
     train: SentencePieceSettings = setting(default_factory=SentencePieceSettings, description="SentencePiece's trainer")

@@ -28,7 +28,7 @@ def segment(text: str, *, model: Path, lines: int = 20) -> None:
         print(" ".join(map(str, ids.tolist())))
 
 
-def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
+def export(model: Path, folder: Path, *, model_max_length: int | None = None) -> None:
     """Write a SentencePiece model with XLM-R's ids as Hugging Face's files, for AutoTokenizer.from_pretrained(FOLDER).
 
     Parameters
@@ -37,13 +37,13 @@ def export(model: Path, folder: Path, *, longest: int | None = None) -> None:
         A folder of tokenizer.train's or of transformers', a SentencePiece model file, or a tokenizer.json.
     folder
         Where to write tokenizer.json, tokenizer_config.json, special_tokens_map.json and sentencepiece.bpe.model.
-    longest
-        Pieces that the model has positions for, 512 for XLM-R; longer texts are then cut when asked to.
+    model_max_length
+        Maximal number of tokens of the model, 512 for XLM-R. transformers truncates longer texts when asked to.
     """
     from tokenizer.folder import load_tokenizer
     from tokenizer.hugging_face import write_tokenizer
 
-    write_tokenizer(load_tokenizer(model), folder, longest)
+    write_tokenizer(load_tokenizer(model), folder, model_max_length)
     print(folder)
 
 

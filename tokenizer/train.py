@@ -1,7 +1,6 @@
 """The stage tokenizer.train: the drawn text -> sentencepiece.bpe.model, Hugging Face's files, the pieces as a table.
 
-The trainer is a child process; its log is read as it comes, for progress and for the fix of its refusals. A model that
-is named is taken instead.
+The trainer is a child process; its log is followed for progress and errors. An existing model replaces the training.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ LARGE = 1 << 31
 """Bytes of text from which there may be as many characters."""
 
 TICK = 1.0
-"""Seconds after which the time of a phase is shown anew, though the trainer says nothing."""
+"""Seconds between two updates of a phase's time while the trainer writes nothing."""
 
 
 def run(config: TrainStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """Train, or take the model that is named; and write what the vocabulary holds."""
+    """Train, or use the existing model, and write the vocabulary's files."""
     existing = config.existing.path()
     about = _learn(config.train, inputs["tokenizer.sample"], output, context) if existing is None else {}
     tokenizer = load_tokenizer(existing or output / MODEL_FILE)
@@ -71,7 +70,7 @@ def train_model(
 ) -> TrainerLog:
     """Train on the lines of ``texts``; write the model file, and the trainer's log to ``kept``.
 
-    ``show`` is called with what the log has said so far, every second. Errors: XlmrError when the trainer refuses or
+    ``show`` is called with the state of the log every second. Errors: XlmrError when the trainer refuses or
     dies.
     """
     log = TrainerLog(settings.vocab_size, sum(path.stat().st_size for path in texts))

@@ -67,7 +67,7 @@ class _Step(_Json):
 
 
 class _Kind(_Json):
-    type: str = UNIGRAM  # older files do not say it
+    type: str = UNIGRAM  # older files do not have it
 
 
 class _Kinds(_Json):
@@ -150,7 +150,7 @@ def _type_of(piece: str, score: float, byte_fallback: bool) -> int:
 
 
 def _splits_words(read: TokenizerJson, file: Path) -> bool:
-    """Whether no piece goes over a space. Errors: XlmrError where ▁ is not set before each word."""
+    """Return whether no piece contains a space. Errors: XlmrError where ▁ is not set before each word."""
     steps = list(read.pre_tokenizer.flat()) if read.pre_tokenizer else []
     others = sorted({step.type for step in steps} - WORDS)
     spaces = [step for step in steps if step.type == "Metaspace"]
@@ -190,7 +190,7 @@ def _is_of_spaces(step: _Step) -> bool:
 
 
 def _is_own(step: _Step) -> bool:
-    """Whether a step is one of those that say SentencePiece's rules around NFKC (``normaliser_json``)."""
+    """Return whether a step is one of those that express SentencePiece's rules around NFKC (``normaliser_json``)."""
     if step.type != "Replace" or _is_of_spaces(step):
         return True
     pattern = step.pattern or {}

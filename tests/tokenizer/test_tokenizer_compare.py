@@ -40,7 +40,7 @@ def test_the_model_and_its_export_are_the_same(trained: Path, capsys: pytest.Cap
 
 
 def test_export_elsewhere_is_the_same_and_takes_the_length(trained: Path, tmp_path: Path) -> None:
-    export(trained, tmp_path / "there", longest=128)
+    export(trained, tmp_path / "there", model_max_length=128)
     for name in (MODEL_FILE, "tokenizer.json", "special_tokens_map.json"):
         assert (tmp_path / "there" / name).read_bytes() == (trained / name).read_bytes()
     config = json.loads((tmp_path / "there" / "tokenizer_config.json").read_text(encoding="utf-8"))

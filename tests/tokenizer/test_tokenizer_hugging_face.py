@@ -57,7 +57,7 @@ def folder(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     kept = [line for line in lines[::40] if len(line) > 20]
     train(kept, folder / MODEL_FILE, unrounded=folder / "unrounded.model", vocab_size=6000)
-    write_files(folder / MODEL_FILE, folder, longest=512)
+    write_files(folder / MODEL_FILE, folder, model_max_length=512)
     return folder
 
 
@@ -67,7 +67,7 @@ def bpe_folder(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("merges")
     kept = [line for line in lines[::40] if len(line) > 20]
     train(kept, folder / MODEL_FILE, vocab_size=6000, model_type="bpe")
-    write_files(folder / MODEL_FILE, folder, longest=512)
+    write_files(folder / MODEL_FILE, folder, model_max_length=512)
     return folder
 
 

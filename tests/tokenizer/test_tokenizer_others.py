@@ -168,7 +168,7 @@ def test_saved_there_read_here(saved: Path, trained: Path) -> None:
 def test_written_here_loaded_there(saved: Path, tmp_path: Path) -> None:
     ours = load_tokenizer(saved)
     check_exportable(ours)
-    write_files(saved, tmp_path, longest=512)
+    write_files(saved, tmp_path, model_max_length=512)
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     again = load_tokenizer(tmp_path)
     for text in TEXTS:
@@ -289,7 +289,7 @@ def test_bytes_and_brackets_that_have_no_piece(trained: Path, tmp_path: Path) ->
         (["two words"], "white space"),
         (["<mask>"], "special piece already"),
         (["ﬁ"], "normalised, to 'fi'"),
-        (["x", "x"], "there twice"),
+        (["x", "x"], "listed twice"),
         ([""], "is empty"),
     ],
 )
@@ -338,7 +338,7 @@ def edited(saved: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], Any]) -
         (lambda d: d.update(pre_tokenizer={"type": "ByteLevel"}), "pre_tokenizer has ByteLevel"),
         (lambda d: d.update(pre_tokenizer=None), "not one Metaspace"),
         (lambda d: d["added_tokens"][-1].update(id=900), "do not follow one another from 702"),
-        (lambda d: d["added_tokens"][-1].update(content="<new>"), "'<new>' is there twice"),
+        (lambda d: d["added_tokens"][-1].update(content="<new>"), "'<new>' is listed twice"),
         (lambda d: d["added_tokens"][-1].pop("content"), r"added_tokens\.10\.content: Field required"),
         (lambda d: d["model"]["vocab"].__setitem__(9, d["model"]["vocab"][8]), "not a SentencePiece model"),
     ],
