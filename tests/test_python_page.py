@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.corpus.small_pages import write_pages
 from tests.tokenizer.small_vocabulary import write_vocabulary
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
 FOLDERS: dict[str, Callable[[Path], Any]] = {
+    "corpus": write_pages,
     "tokenizer": lambda folder: write_vocabulary(folder / "vocabulary"),
 }
 """Section -> what writes the files that its examples read; a section without such files has no entry."""
