@@ -123,7 +123,7 @@ def has_wildcards(address: str) -> bool:
 
 
 @contextmanager
-def told_of(address: str) -> Iterator[None]:
+def naming_address(address: str) -> Iterator[None]:
     """Whatever a remote file system raises in the block (each has errors of its own) is one line about ``address``."""
     try:
         yield
@@ -141,7 +141,7 @@ def is_folder(address: str) -> bool:
     filesystem, path = filesystem_of(address)
     if has_wildcards(path):
         return False
-    with told_of(address):
+    with naming_address(address):
         return bool(_asked(address, lambda: filesystem.isdir(path)))
 
 
@@ -156,7 +156,7 @@ def expand(address: str) -> list[str]:
     Errors: XlmrError when nothing is there, when it cannot be asked, and for a name that is not UTF-8.
     """
     filesystem, path = filesystem_of(address)
-    with told_of(address):
+    with naming_address(address):
         if has_wildcards(path):
             named: dict[str, Any] = _asked(address, lambda: filesystem.glob(path, detail=True))
             found = sorted(name for name, about in named.items() if not _is_folder(name, about))
@@ -249,7 +249,7 @@ class ChecksumCache:
         """The checksum of the file at ``address``; reads it again when ``verify`` is set or it looks touched."""
         if not is_local(address):
             filesystem, path = filesystem_of(address)
-            with told_of(address):
+            with naming_address(address):
                 return str(ask(address, lambda: filesystem.checksum(path)))
         with naming(Path(address)):
             status = check_file(Path(address))

@@ -12,7 +12,7 @@ from corpus.crawl.settings import Download
 from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
 from pipeline.errors import XlmrError
 from pipeline.patience import ask
-from pipeline.storage import WILDCARDS, atomic_write, expand, filesystem_of, is_folder, is_local, told_of
+from pipeline.storage import WILDCARDS, atomic_write, expand, filesystem_of, is_folder, is_local, naming_address
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
@@ -119,7 +119,7 @@ def patterns_of(crawl: str) -> list[str]:
     if not is_folder(crawl):
         return [crawl]
     filesystem, _ = filesystem_of(crawl)
-    with told_of(crawl):
+    with naming_address(crawl):
         patterns = [f"{crawl.rstrip('/')}/**/*{end}" for end in ENDINGS]
         found = [pattern for pattern in patterns if filesystem.glob(filesystem_of(pattern)[1])]
     if not found:

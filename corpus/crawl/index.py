@@ -16,7 +16,7 @@ from pyarrow import dataset
 from corpus.crawl.addresses import is_path_of_crawl
 from corpus.crawl.chosen import SCHEMA
 from pipeline.errors import XlmrError
-from pipeline.storage import expand, filesystem_of, is_folder, told_of
+from pipeline.storage import expand, filesystem_of, is_folder, naming_address
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch, Index
@@ -49,7 +49,7 @@ def choose(fetch: Fetch) -> pa.Table:
 def _rows_of(address: str, fetch: Fetch) -> Iterator[pa.RecordBatch]:
     filesystem, path = filesystem_of(address)
     try:
-        with told_of(address):
+        with naming_address(address):
             table = dataset.dataset(path, format="parquet", filesystem=filesystem)
     except (OSError, pa.ArrowException) as error:
         raise XlmrError(f"{address}: is no Parquet file ({' '.join(str(error).split())})", "fetch it again") from None
@@ -58,7 +58,7 @@ def _rows_of(address: str, fetch: Fetch) -> Iterator[pa.RecordBatch]:
     lacking = sorted({*columns.values(), *_columns_asked(fetch.index)} - set(table.schema.names))
     if lacking:
         raise XlmrError(f"{address}: has no column {', '.join(lacking)}", "it must be CommonCrawl's index in Parquet")
-    with told_of(address):
+    with naming_address(address):
         for batch in table.to_batches(columns={k: dataset.field(v) for k, v in columns.items()}, filter=wanted):
             rows = {name: batch.column(name).cast(SCHEMA.field(name).type) for name in columns}
             missing = [name for name in SCHEMA.names if name not in rows]

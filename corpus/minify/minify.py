@@ -18,7 +18,7 @@ import pyarrow as pa
 from corpus.minify.minified import FORMAT, INDEX, MINIFIED, checks_of
 from corpus.minify.segments import SegmentRun, count_segments, index_of, write_parts
 from corpus.output.arrow_files import read_batches, text_bytes, with_columns
-from corpus.output.corpus_folder import BucketFile, corpus_files, corpus_identity, find_corpus
+from corpus.output.corpus_folder import CorpusFile, corpus_files, corpus_identity, find_corpus
 from corpus.output.masks import read_masks
 from corpus.output.reading import read_reading
 from corpus.output.settings import Regroup
@@ -93,7 +93,7 @@ def describe(index: dict[str, Any]) -> str:
     )
 
 
-def minify_file(file: BucketFile, workspace: Path) -> ShardReport:
+def minify_file(file: CorpusFile, workspace: Path) -> ShardReport:
     """One file of the corpus as a run, with the segments that stand in it."""
     counts = {"documents": 0, "lines": 0, "text_bytes": 0}
     path = workspace / f"{file.name}.run"

@@ -23,7 +23,7 @@ from corpus.minify.rebuild import Crawl, SegmentShard, files_by_name, rebuild
 from corpus.output.file_boundaries import Codes
 from corpus.output.masks import write_masks
 from corpus.output.reading import read_like, write_reading
-from corpus.output.regroup import MinedFile, code_of, forget_measured, regroup, write_measure
+from corpus.output.regroup import MeasuredFile, code_of, forget_measured, regroup, write_measure
 from corpus.output.settings import Regroup
 from corpus.output.tool_folder import ASKED, LOG, tool_folder
 from pipeline.context import Context
@@ -121,7 +121,7 @@ def _reproduce(source: Minified, crawl: Crawl, out: Path, context: Context) -> N
         shutil.rmtree(out / CONVERTED, ignore_errors=True)
 
 
-def measure_rebuilt(source: MinedFile, workspace: Path) -> ShardReport:
+def measure_rebuilt(source: MeasuredFile, workspace: Path) -> ShardReport:
     """Measure one rebuilt segment: its rows say their buckets."""
 
     def codes_of(language: str, batch: pa.RecordBatch, first_row: int) -> Codes:

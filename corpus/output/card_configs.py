@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from corpus.output.corpus_folder import BucketFile
+from corpus.output.corpus_folder import CorpusFile
 
 FENCE = "---\n"
 PATTERNS = {
@@ -21,7 +21,7 @@ PATTERNS = {
 """Of each form, the files of a language and bucket. ``arrow`` is the corpus as corpus.regroup writes it."""
 
 
-def data_files(form: str, files: Iterable[BucketFile]) -> dict[str, list[str]]:
+def data_files(form: str, files: Iterable[CorpusFile]) -> dict[str, list[str]]:
     """For each language of ``files`` (of the corpus) the patterns of its files in a form; each matches one at least."""
     found: dict[str, dict[str, None]] = {}
     for file in files:

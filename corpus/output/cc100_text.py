@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.output.arrow_files import read_numbered
-from corpus.output.corpus_folder import BucketFile
+from corpus.output.corpus_folder import CorpusFile
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.shards import ShardReport
@@ -36,7 +36,7 @@ COUNTED = ".counts.json"
 class Block:
     """Some record batches of one file of the corpus."""
 
-    file: BucketFile
+    file: CorpusFile
     number: int
     batches: range
 
@@ -46,7 +46,7 @@ class Block:
         return f"{self.file.name}.{self.number:05d}"
 
 
-def write_text(files: list[BucketFile], level: int, context: Context) -> Counts:
+def write_text(files: list[CorpusFile], level: int, context: Context) -> Counts:
     """Write each language's file; those that are there are complete."""
     path = context.output / COUNTED
     counts: dict[str, Counts] = read_json(path) if path.exists() else {}
@@ -73,7 +73,7 @@ def _name(language: str) -> str:
     return f"{language}.txt.xz"
 
 
-def cut_into_blocks(file: BucketFile) -> Iterator[Block]:
+def cut_into_blocks(file: CorpusFile) -> Iterator[Block]:
     """The blocks of one file of the corpus."""
     with pa.memory_map(str(file.path)) as source, pa.ipc.open_file(source) as reader:
         batches = reader.num_record_batches

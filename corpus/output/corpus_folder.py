@@ -17,7 +17,7 @@ COUNTS = "counts.json"
 
 
 @dataclass(frozen=True)
-class BucketFile:
+class CorpusFile:
     """One file of the corpus: ``<language>/<bucket>-<number>.arrow``."""
 
     path: Path
@@ -65,7 +65,7 @@ def _of_config(path: Path) -> Path:
     return stage.output
 
 
-def corpus_files(corpus: Path, languages: Collection[str] = (), buckets: Collection[str] = ()) -> list[BucketFile]:
+def corpus_files(corpus: Path, languages: Collection[str] = (), buckets: Collection[str] = ()) -> list[CorpusFile]:
     """The files of some languages and buckets (empty: all of them), by language, then head, middle, tail, all.
 
     Errors: UsageError for a language or bucket that the corpus does not have.
@@ -84,11 +84,11 @@ def corpus_files(corpus: Path, languages: Collection[str] = (), buckets: Collect
     )
 
 
-def _as_file(path: Path) -> BucketFile:
+def _as_file(path: Path) -> CorpusFile:
     bucket, _, number = path.stem.rpartition("-")
     if bucket not in BUCKETS or not number.isdigit():
         raise XlmrError(f"{path}: not a file of a corpus", "files are named <language>/<bucket>-<number>.arrow")
-    return BucketFile(path, path.parent.name, bucket, int(number))
+    return CorpusFile(path, path.parent.name, bucket, int(number))
 
 
 def corpus_identity(corpus: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from corpus.output.corpus_folder import BucketFile, corpus_files, corpus_identity, find_corpus
+from corpus.output.corpus_folder import CorpusFile, corpus_files, corpus_identity, find_corpus
 from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
@@ -92,7 +92,7 @@ def _with_earlier(out: Path, languages: tuple[str, ...]) -> list[str]:
     return sorted(set(languages))
 
 
-def write_form(to: Form, files: list[BucketFile], level: int, context: Context) -> Counts:
+def write_form(to: Form, files: list[CorpusFile], level: int, context: Context) -> Counts:
     """Write ``files`` in one form into the context's folder; give what was counted."""
     if to == "text":
         from corpus.output.cc100_text import write_text
@@ -104,7 +104,7 @@ def write_form(to: Form, files: list[BucketFile], level: int, context: Context) 
     return sum_counts(context.map_shards(partial(function, level), {file.name: file for file in files}))
 
 
-def write_card(corpus: Path, out: Path, to: Form, files: list[BucketFile]) -> None:
+def write_card(corpus: Path, out: Path, to: Form, files: list[CorpusFile]) -> None:
     """README.md with the ``configs`` that ``datasets.load_dataset(folder, language)`` reads."""
     from corpus.output.card_configs import card, data_files
 

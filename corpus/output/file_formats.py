@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from corpus.output.arrow_files import read_batches, text_bytes, with_columns
-from corpus.output.corpus_folder import BucketFile
+from corpus.output.corpus_folder import CorpusFile
 from corpus.output.records import CORPUS
 from pipeline.counts import Counts
 from pipeline.shards import ShardReport
@@ -32,7 +32,7 @@ OURS = ("line_scores", "line_perplexities")
 FIELDS = [*(name for name in CORPUS.names if name not in OURS), *(name for name in OURS if name in CORPUS.names)]
 
 
-def write_parquet(level: int, file: BucketFile, workspace: Path) -> ShardReport:
+def write_parquet(level: int, file: CorpusFile, workspace: Path) -> ShardReport:
     """``<language>/<bucket>-<number>.parquet``, zstd."""
     path = workspace / file.language / f"{file.path.stem}.parquet"
     path.parent.mkdir()
@@ -62,7 +62,7 @@ def _row_groups(path: Path, counts: Counts) -> Iterator[list[pa.RecordBatch]]:
         yield group
 
 
-def write_jsonl(level: int, file: BucketFile, workspace: Path) -> ShardReport:
+def write_jsonl(level: int, file: CorpusFile, workspace: Path) -> ShardReport:
     """``<language>_<bucket>_<number>.json.gz``, a document a line, cc_net's fields in its order.
 
     What is null is left out: cc_net's documents without a language model have no perplexity, those of its profile no

@@ -61,7 +61,7 @@ Cutoffs = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class MinedFile:
+class MeasuredFile:
     """A mined file: its record batches hold one language each. ``measured`` is what was measured of it."""
 
     mined: Path
@@ -86,7 +86,7 @@ class FileGroup:
 
     language: str
     first: int
-    sources: tuple[MinedFile, ...]
+    sources: tuple[MeasuredFile, ...]
     cuts: tuple[FileCut, ...]
 
 
@@ -104,7 +104,7 @@ def run(config: RegroupStage, inputs: Inputs, output: Path, context: Context) ->
 
 
 def regroup(
-    measure: Callable[[MinedFile, Path], ShardReport], mined: Sequence[Path], settings: Regroup, output: Path,
+    measure: Callable[[MeasuredFile, Path], ShardReport], mined: Sequence[Path], settings: Regroup, output: Path,
     context: Context,
 ) -> Counts:  # fmt: skip
     """Measure the mined files by ``measure``, cut, write the files and counts.json; give the counts in all.
@@ -112,7 +112,7 @@ def regroup(
     What was measured stays until ``forget_measured``. Errors: FinishedByOtherError where another task did so.
     """
     folder = output / MEASURED
-    sources = [MinedFile(path, folder / f"{path.stem}.sizes") for path in mined]
+    sources = [MeasuredFile(path, folder / f"{path.stem}.sizes") for path in mined]
     left_out = sum_counts(
         _inside(folder, context).map_shards(measure, {source.mined.stem: source for source in sources})
     )
@@ -134,7 +134,7 @@ def forget_measured(output: Path) -> None:
     shutil.rmtree(output / MEASURED, ignore_errors=True)
 
 
-def _cut_unless_finished(sources: Sequence[MinedFile], file_bytes: int, output: Path) -> dict[str, FileGroup]:
+def _cut_unless_finished(sources: Sequence[MeasuredFile], file_bytes: int, output: Path) -> dict[str, FileGroup]:
     """The groups; of several tasks, one may be so late that another has finished and removed what was measured."""
     try:
         return cut_into_groups(sources, file_bytes)
@@ -157,7 +157,7 @@ def _inside(folder: Path, context: Context) -> Context:
     return inside
 
 
-def measure_mined(cutoffs: Cutoffs, near: Path | None, source: MinedFile, workspace: Path) -> ShardReport:
+def measure_mined(cutoffs: Cutoffs, near: Path | None, source: MeasuredFile, workspace: Path) -> ShardReport:
     """Measure one mined file: the buckets follow from the perplexities, near-duplicates are left out."""
     drops = _near_drops(near, source.mined.stem)
 
@@ -172,7 +172,7 @@ def measure_mined(cutoffs: Cutoffs, near: Path | None, source: MinedFile, worksp
 
 
 def write_measure(
-    source: MinedFile, workspace: Path, codes_of: Callable[[str, pa.RecordBatch, int], Codes], columns: Sequence[str]
+    source: MeasuredFile, workspace: Path, codes_of: Callable[[str, pa.RecordBatch, int], Codes], columns: Sequence[str]
 ) -> None:
     """Write bytes and bucket of every row.
 
@@ -213,7 +213,7 @@ def code_of(buckets: pa.Array) -> Codes:
     return codes
 
 
-def cut_into_groups(sources: Sequence[MinedFile], file_bytes: int) -> dict[str, FileGroup]:
+def cut_into_groups(sources: Sequence[MeasuredFile], file_bytes: int) -> dict[str, FileGroup]:
     """All files of the corpus, by groups that are written together."""
     cutters: dict[str, Cutter] = {}
     for number, source in enumerate(sources):

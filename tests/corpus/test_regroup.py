@@ -170,7 +170,7 @@ def test_a_language_in_one_script_is_cut_by_the_cut_offs_of_the_language(tmp_pat
 def test_of_several_tasks_one_comes_after_the_end(tmp_path, monkeypatch):
     """Another has removed what was measured, and written the manifest; or died before that."""
     run_on(random_mined(tmp_path / "mined", files=1), tmp_path / "out", SMALL)
-    sources = [regroup.MinedFile(path, tmp_path / "gone.sizes") for path in (tmp_path / "mined").glob("*.arrow")]
+    sources = [regroup.MeasuredFile(path, tmp_path / "gone.sizes") for path in (tmp_path / "mined").glob("*.arrow")]
     monkeypatch.setattr(regroup, "FINISHING_SECONDS", 0.0)
     with pytest.raises(FileNotFoundError):
         regroup._cut_unless_finished(sources, 4096, tmp_path / "out")
