@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from pipeline.errors import XlmrError
 from pipeline.json_file import read_json_as
+from pretrain.choices import LAYERS
 from pretrain.conversion import refuse_pickles
 from pretrain.model import INITIAL_DEVIATION, PAD, ModelConfig
 
@@ -46,6 +47,7 @@ class Architecture(BaseModel):
     dropout: Dropout
     attention_dropout: Dropout
     layer_norm_eps: Epsilon = 1e-5  # checkpoints that do not name it were written when all models had this
+    layer: Annotated[str, LAYERS] = "standard"
 
     @model_validator(mode="after")
     def _heads_divide_hidden_size(self) -> Self:

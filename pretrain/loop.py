@@ -23,9 +23,9 @@ from pipeline.storage import write_json
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
 from pretrain.checkpoints.writer import CheckpointWriter
 from pretrain.data.first_batch import write_first_batch
-from pretrain.data.loader import Batches, Loader, Prepared
+from pretrain.data.loader import Loader, Prepared
+from pretrain.data.material import Material, stream_of
 from pretrain.data.sequences import SequenceFolder
-from pretrain.data.stream import MixedStream, Stream
 from pretrain.engine import Engine, Outcome
 from pretrain.model import ModelConfig
 from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
@@ -36,15 +36,6 @@ from pretrain.validation import Losses, Validation, count_tokens
 CHECKPOINTS, BASELINES, FIRST_BATCH = "checkpoints", "baselines.json", "first-batch.txt"
 NONE, FAILED = -1, -2
 """What rank 0 says instead of a step to resume from."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a training reads: sequences, pairs of translations where there are any, and the tokenizer's folder."""
-
-    sequences: SequenceFolder
-    pairs: SequenceFolder | None = None
-    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +59,11 @@ class Training:
         self._data, self._settings = config.data, config.train
         self._material, self._output, self._context = material, output, context
         sequences, data = material.sequences, config.data
-        self._loader = Loader(stream_of(engine, material, config), sequences.masked, data.mask_rate, data.seed)
-        self._validation = Validation(sequences, data.validation_sequences, data.mask_rate, data.seed)
+        masker = material.masker(data)
+        self._loader = Loader(stream_of(material, config, (engine.data_rank, engine.data_world)), masker)
+        self._validation = Validation(sequences, data.validation_sequences, masker)
         self._of_pairs = Validation(
-            material.pairs or replace(sequences, validation={}), data.validation_sequences, data.mask_rate, data.seed
+            material.pairs or replace(sequences, validation={}), data.validation_sequences, masker
         )
         keeping = Keeping(self._settings.keep_last, self._settings.keep_every, self._settings.keep_best)
         self._folder = CheckpointFolder(output / CHECKPOINTS, keeping)
@@ -269,20 +261,6 @@ class Training:
             "waited_for_data_seconds": round(self._waited, 1),
             "validation_loss": None if math.isnan(loss) else round(loss, 4),
         }
-
-
-def stream_of(engine: Engine, material: Material, config: PretrainConfig) -> Batches:
-    """This rank's stream. Errors: XlmrError where pairs are wanted and none are given."""
-    sequences, data, batch = material.sequences, config.data, config.train.global_batch
-    ranks = (engine.data_rank, engine.data_world)
-    if not data.pair_share:
-        return Stream(sequences.train, sequences.sequence_length, batch, data.alpha, data.seed, *ranks)
-    if material.pairs is None or not material.pairs.train:
-        raise XlmrError(
-            f"pretrain.data.pair_share is {data.pair_share}, and there are no pairs of translations",
-            "name files of parallel text in pretrain.pairs.files",
-        )
-    return MixedStream(sequences, material.pairs, batch, data.alpha, data.seed, data.pair_share, *ranks)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

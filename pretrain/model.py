@@ -6,6 +6,7 @@ process group, no optimiser and no file, and its shapes follow from the weights 
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from pipeline.errors import XlmrError
+from pipeline.plug_ins import calling
+from pretrain.choices import LAYERS
 from pretrain.cross_entropy import Scoring, loss_and_gradient, summed_cross_entropy
 from pretrain.presets import SHAPES
 from pretrain.rng import mix
@@ -51,6 +55,7 @@ class ModelConfig:
     dropout: float = 0.1
     attention_dropout: float = 0.1
     layer_norm_eps: float = 1e-5
+    layer: str = "standard"
 
     @property
     def max_sequence_length(self) -> int:
@@ -163,16 +168,29 @@ class PreNormLayer(PostNormLayer):
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 
 
+def standard_layer(config: ModelConfig) -> nn.Module:
+    """The layer of XLM-R, or of XLM-R XL and XXL."""
+    return PostNormLayer(config) if config.norm == "post" else PreNormLayer(config)
+
+
+def make_layer(config: ModelConfig) -> nn.Module:
+    """A layer of the kind that ``config.layer`` names. Errors: XlmrError where that makes no layer."""
+    with calling(LAYERS.import_string(config.layer)):
+        layer = LAYERS.load(config.layer)(config)
+    if not isinstance(layer, nn.Module):
+        raise XlmrError(f"pretrain.model.layer: {config.layer} makes no nn.Module", "name a class of layers")
+    return layer
+
+
 class Encoder(nn.Module):
     """The Transformer without any head. ``activation_checkpointing`` trades a second forward pass for memory."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        layer = PostNormLayer if config.norm == "post" else PreNormLayer
         self.config = config
         self.activation_checkpointing = False
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(layer(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(make_layer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.norm == "pre" else nn.Identity()
         self.apply(_initialise)
 
@@ -282,10 +300,13 @@ def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Call
     shape, matrix = parameter.shape, kind == "weight" and isinstance(module, nn.Linear | nn.Embedding)
     padding = module.padding_idx if isinstance(module, nn.Embedding) else None
     ones = kind == "weight" and isinstance(module, nn.LayerNorm)
+    ours = isinstance(module, nn.Linear | nn.Embedding | nn.LayerNorm | Head)
 
     def make() -> Tensor:
         if not parameter.is_meta:
             return parameter.detach()
+        if not ours:
+            return _reset(module, kind, seed)
         if not matrix:
             return torch.full(shape, float(ones), device="cpu")
         value = torch.empty(shape, device="cpu")
@@ -295,6 +316,20 @@ def _made_by(module: nn.Module, kind: str, parameter: Tensor, seed: int) -> Call
         return value
 
     return make
+
+
+def _reset(module: nn.Module, kind: str, seed: int) -> Tensor:
+    """What a module of a user's layer makes itself. Errors: XlmrError where it has no ``reset_parameters``."""
+    if not hasattr(module, "reset_parameters"):
+        raise XlmrError(
+            f"{type(module).__name__} has a parameter {kind} and no way to make its first value",
+            "give the class a method reset_parameters, as PyTorch's own have",
+        )
+    own = copy.deepcopy(module).to_empty(device="cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        own.reset_parameters()  # type: ignore[operator]
+    return own.get_parameter(kind).detach()
 
 
 def _alike(make: Callable[[], Tensor], head_dim: int) -> Callable[[], Tensor]:

@@ -10,12 +10,14 @@ import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
+from pipeline.errors import XlmrError
 from pipeline.stage import Package, Stage
+from pretrain.choices import LAYERS, MASKING, MIXING, TRACKERS
 from pretrain.conversion import files_of
 from pretrain.presets import SHAPES
 
@@ -45,6 +47,9 @@ class ModelSettings(Section):
     intermediate_size: int = setting(3072, "inner size of the feed-forward layers", source="XLM-R paper", ge=8)
     norm: Literal["post", "pre"] = setting(
         "post", "LayerNorm after each sum (Base, Large) or before each branch (XL, XXL)", source="XL paper, section 2"
+    )
+    layer: Annotated[str, LAYERS] = setting(
+        "standard", "what each layer is; another one than ours is trained, and has no place in Hugging Face's layout"
     )
     max_position_embeddings: int = setting(
         514, "rows of the position table: the longest sequence + 2", source="fairseq", ge=4
@@ -84,10 +89,17 @@ class DataSettings(Section):
         "validation_samples": "validation_sequences",
     }
 
+    mixing: Annotated[str, MIXING] = setting("alpha", "what gives the shares of the languages")
     alpha: float = setting(
         0.3, "languages are drawn with p ∝ (n/N)^alpha, n in sequences", source="XLM-R paper, section 3", gt=0, le=1
     )
+    weights: dict[str, float] = setting(
+        {}, "of languages, for mixing: weights; a language that is not named is not trained on"
+    )
     seed: Seed = setting(1, "of the weights, the order of sequences, the masks and the dropout")
+    masking: Annotated[str, MASKING] = setting(
+        "token", "which positions are predicted", source="XLM-R: token; BERT: whole-word; SpanBERT: span"
+    )
     mask_rate: float = setting(0.15, "share of positions to predict", source="BERT, RoBERTa", gt=0, lt=1)
     validation_sequences: int = setting(16, "validation sequences of each language that are scored", ge=1)
     pair_share: float = setting(
@@ -97,6 +109,18 @@ class DataSettings(Section):
         ge=0,
         le=1,
     )
+
+    @model_validator(mode="after")
+    def _weights_are_given(self) -> DataSettings:
+        if self.mixing == "weights" and not any(weight > 0 for weight in self.weights.values()):
+            raise ValueError("mixing: weights needs weights, a number above 0 for one language at least")
+        if any(weight < 0 for weight in self.weights.values()):
+            raise ValueError("weights are numbers of 0 or more")
+        return self
+
+    def inert(self) -> Collection[str]:
+        """What another mixing strategy reads."""
+        return [name for name, strategy in {"alpha": "alpha", "weights": "weights"}.items() if self.mixing != strategy]
 
 
 class PairSettings(Section):
@@ -208,7 +232,7 @@ class TrainSettings(Section):
         source="XLM-R paper, section 5.1: validation perplexity is a bad stopping rule",
         affects_result=False,
     )
-    trackers: tuple[Literal["mlflow", "wandb"], ...] = setting(
+    trackers: tuple[Annotated[str, TRACKERS], ...] = setting(
         (), "who gets the numbers besides metrics.jsonl and TensorBoard's file; extras", affects_result=False
     )
 
@@ -248,7 +272,22 @@ def _start_files(config: PretrainConfig) -> dict[str, str]:
 
 
 class ExportConfig(Section):
-    """Export has no settings: the checkpoint says what it is."""
+    """What export is checked against before training begins; the checkpoint says what is written."""
+
+    model: ModelSettings = setting(default_factory=ModelSettings, description="the architecture")
+
+    def inert(self) -> Collection[str]:
+        """All of it: the key of pretrain.train has it."""
+        return ("model",)
+
+
+def check_export(config: ExportConfig) -> None:
+    """Errors: XlmrError for a model that Hugging Face's layout has no place for."""
+    if config.model.layer != "standard":
+        raise XlmrError(
+            f"pretrain.model.layer is {config.model.layer}, which Hugging Face's layout has no place for",
+            "add --until pretrain.train",
+        )
 
 
 PACKAGE = Package(
@@ -282,6 +321,7 @@ PACKAGE = Package(
             extra="train",
             config=ExportConfig,
             run="pretrain.export:run",
+            check="pretrain.stages:check_export",
             summary="write the trained model in Hugging Face's layout, with its tokenizer",
             inputs=("pretrain.train", "tokenizer.train"),
         ),

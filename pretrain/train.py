@@ -20,18 +20,16 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
-from pretrain.data.sequences import SequenceFolder, check_tokenizer, check_vocabulary, open_sequences, read_listing
+from pretrain.data.material import open_material
+from pretrain.data.sequences import SequenceFolder
 from pretrain.engine import Engine
-from pretrain.folder import TOKENIZER_MODEL
-from pretrain.loop import CHECKPOINTS, Material, Training
+from pretrain.loop import CHECKPOINTS, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
 from pretrain.ranks.device import enough_memory, free_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
 from pretrain.stages import ModelSettings, PretrainConfig
 from pretrain.start import read_start
-from pretrain.tokenizer_files import check_files
 from pretrain.validation import count_tokens
-from tokenizer.folder import load_tokenizer
 
 SMALLER = (
     "lower pretrain.train.micro_batch, set pretrain.train.activation_checkpointing, or raise zero_stage or"
@@ -104,26 +102,6 @@ def algorithms(*, deterministic: bool) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(False)
-
-
-def open_material(inputs: Inputs) -> Material:
-    """What the stages before made. Errors: XlmrError when it does not fit together."""
-    sequences = open_sequences(inputs["tokenizer.encode"])
-    pairs = read_listing(inputs["pretrain.pairs"]) if "pretrain.pairs" in inputs else None
-    if pairs is not None:
-        have = (pairs.vocabulary_size, pairs.sequence_length)
-        if have != (sequences.vocabulary_size, sequences.sequence_length):
-            raise XlmrError(
-                f"{inputs['pretrain.pairs']}: a vocabulary of {have[0]} and sequences of {have[1]} tokens,"
-                f" the other sequences have {sequences.vocabulary_size} and {sequences.sequence_length}",
-                "run pretrain.pairs again",
-            )
-    tokenizer = inputs.get("tokenizer.train")
-    if tokenizer is not None:
-        check_files(tokenizer)  # pretrain.export needs them when the training is done
-        check_tokenizer(inputs["tokenizer.encode"], sequences, load_tokenizer(tokenizer).vocab_size)
-        check_vocabulary(inputs["tokenizer.encode"], sequences, tokenizer / TOKENIZER_MODEL)
-    return Material(sequences, pairs, tokenizer)
 
 
 def warn_of_languages(sequences: SequenceFolder, context: Context) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrain.data.masking import MaskedBatch, mask_sequences
+from pretrain.data.masking import MaskedBatch, Masker
 from pretrain.data.sequences import SequenceArray, SequenceFolder
 
 NEVER_TRAINED = 2**62
@@ -47,9 +47,9 @@ class Losses:
 class Validation:
     """The masked validation sequences, by language."""
 
-    def __init__(self, folder: SequenceFolder, sequences: int, rate: float, seed: int) -> None:
+    def __init__(self, folder: SequenceFolder, sequences: int, masker: Masker) -> None:
         self.batches = {
-            language: _mask(array, folder, sequences, rate, seed, code)
+            language: _mask(array, folder.sequence_length, sequences, masker, code)
             for code, (language, array) in enumerate(folder.validation.items())
         }
         self.batches = {language: batch for language, batch in self.batches.items() if len(batch.labels)}
@@ -101,10 +101,8 @@ def count_tokens(folder: SequenceFolder) -> dict[str, NDArray[np.int64]]:
     return counts
 
 
-def _mask(
-    array: SequenceArray, folder: SequenceFolder, sequences: int, rate: float, seed: int, code: int
-) -> MaskedBatch:
+def _mask(array: SequenceArray, length: int, sequences: int, masker: Masker, code: int) -> MaskedBatch:
     index = np.arange(min(sequences, len(array)), dtype=np.int64)
-    ids = np.empty((len(index), folder.sequence_length), np.int64)
+    ids = np.empty((len(index), length), np.int64)
     array.read(index, ids)
-    return mask_sequences(ids, folder.masked, rate, seed, NEVER_TRAINED + code, index)
+    return masker.mask(ids, NEVER_TRAINED + code, index)

@@ -1,6 +1,6 @@
-"""Hashes on disk: .npy files of uint64 that are written piece by piece, and read without mapping what is not asked for.
+"""Hashes on disk: .npy files of uint64 that are written chunk by chunk, and read without mapping what is not asked for.
 
-A file is the same as numpy's own ``save`` writes; only no more than one piece of it is ever in memory.
+A file is the same as numpy's own ``save`` writes; only no more than one chunk of it is ever in memory.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ def read_into(target: Hashes, path: Path, start: int) -> None:
             view = view[read:]
 
 
-def read_pieces(path: Path, start: int, stop: int, size: int) -> Iterator[Hashes]:
-    """The hashes ``start`` to ``stop`` of a sorted file in pieces of about ``size``; equal ones are never parted."""
+def read_chunks(path: Path, start: int, stop: int, size: int) -> Iterator[Hashes]:
+    """The hashes ``start`` to ``stop`` of a sorted file in chunks of about ``size``; equal ones are never parted."""
     carried = np.empty(0, np.uint64)
     while start < stop:
-        piece = np.empty(min(size, stop - start), np.uint64)
-        read_into(piece, path, start)
-        start += len(piece)
-        piece = np.concatenate([carried, piece])
-        whole = len(piece) if start == stop else int(np.searchsorted(piece, piece[-1]))
-        carried = piece[whole:]
-        yield piece[:whole]
+        chunk = np.empty(min(size, stop - start), np.uint64)
+        read_into(chunk, path, start)
+        start += len(chunk)
+        chunk = np.concatenate([carried, chunk])
+        whole = len(chunk) if start == stop else int(np.searchsorted(chunk, chunk[-1]))
+        carried = chunk[whole:]
+        yield chunk[:whole]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from corpus.duplicates.arrays import Hashes, HashWriter, read_into, read_pieces
+from corpus.duplicates.arrays import Hashes, HashWriter, read_chunks, read_into
 from corpus.duplicates.table import Mask, Table
 from corpus.duplicates.windows import Partition, cut, windows_of
 from pipeline.context import Context
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from corpus.stages import DuplicatesStage
 
 WINDOWS = "windows.json"
-PIECE = 2**19
+CHUNK = 2**19
 """Hashes that are read at once where the order of reading does not matter: 4 MiB, and as much again for indices."""
 
 MANY_READS = 10_000_000
@@ -75,7 +75,7 @@ def find_in_partition(keep: Keep, partition: Partition, workspace: Path) -> Shar
         read_into(union[end - length : end], window.path(shard), int(start))
     duplicates = Table(keep_duplicates(union))
     shards = (
-        read_pieces(window.path(shard), int(start), int(stop), PIECE)
+        read_chunks(window.path(shard), int(start), int(stop), CHUNK)
         for shard, (start, stop) in zip(window.shards, slices, strict=True)
     )
     path = workspace / f"{partition.stem}.npy"
@@ -85,13 +85,13 @@ def find_in_partition(keep: Keep, partition: Partition, workspace: Path) -> Shar
     return ShardReport({**counts, "dropped_in_shards": sum(row[-1] for row in starts)})
 
 
-def keep_duplicates(union: Hashes, size: int = PIECE) -> Hashes:
+def keep_duplicates(union: Hashes, size: int = CHUNK) -> Hashes:
     """The values that stand in ``union`` twice or more, sorted, at its front: it is sorted and overwritten in place."""
     union.sort()
     kept = 0
     for start in range(1, len(union), size):
-        piece = union[start - 1 : start + size].copy()
-        found = distinct(piece[1:][piece[1:] == piece[:-1]])
+        chunk = union[start - 1 : start + size].copy()
+        found = distinct(chunk[1:][chunk[1:] == chunk[:-1]])
         if kept and len(found) and found[0] == union[kept - 1]:
             found = found[1:]
         # A value that is kept stands in two places that were read: what is written never reaches what is still to read.
@@ -111,9 +111,9 @@ def _drop_all(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path)
     """Write the duplicates that each shard holds; return where each shard's begin."""
     starts = [0]
     with HashWriter(path) as drops:
-        for pieces in shards:
-            for piece in pieces:
-                values = distinct(piece)
+        for chunks in shards:
+            for chunk in chunks:
+                values = distinct(chunk)
                 drops.append(values[duplicates.holds(values)])
             starts.append(drops.length)
     return [starts]
@@ -124,14 +124,14 @@ def _keep_first(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Pat
     seen = np.zeros(len(duplicates.hashes), bool)
     starts, once_starts = [0], [0]
     with HashWriter(path) as drops, HashWriter(path.with_suffix(".once.npy")) as once:
-        for pieces in shards:
-            for piece in pieces:
-                values = distinct(piece)
+        for chunks in shards:
+            for chunk in chunks:
+                values = distinct(chunk)
                 places, held = duplicates.find(values)
                 values, places = values[held], places[held]
                 known = seen[places]
                 drops.append(values[known])
-                again = np.searchsorted(piece, values, "right") - np.searchsorted(piece, values) > 1
+                again = np.searchsorted(chunk, values, "right") - np.searchsorted(chunk, values) > 1
                 once.append(values[~known & again])
                 seen[places] = True
             starts.append(drops.length)

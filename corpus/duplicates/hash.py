@@ -94,8 +94,8 @@ def hash_shard(read: Read, shard: HashShard, workspace: Path) -> ShardReport:
             counts["lines"] += len(lines)
             counts["characters"] += sum(map(len, lines))
     with HashWriter(workspace / "sorted" / f"{name}.npy") as writer:
-        for piece in document_hashes.pieces():
-            writer.append(piece)
+        for chunk in document_hashes.chunks():
+            writer.append(chunk)
     write_missing(workspace, name, missing)
     gone = {"missing_files": len(missing)} if missing else {}
     warnings = [*(f"{file}: is gone; left out" for file in missing[:NAMED_AT_MOST]), *tally.warnings()]
@@ -109,7 +109,7 @@ def _documents(
     try:
         yield from read_crawl(files, read, tally, left_out, chosen=read_chosen(chosen))
     except GoneError as error:
-        fix = "check the address, or go on without files that are gone by corpus.read.missing: leave_out"
+        fix = "check the address, or set corpus.read.missing: leave_out to leave out files that are gone"
         raise GoneError(error.problem, fix) from None
 
 
@@ -155,7 +155,7 @@ def digests_of(lines: Sequence[bytes]) -> Hashes:
 def first_in_document(hashes: Hashes, owner: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """True for the first line of a document with its hash, False for repeats in the same document.
 
-    ``owner`` is the number of the document of each line; it never falls.
+    ``owner`` is the number of the document of each line; it never decreases.
     """
     order = _stable_order(hashes)
     repeats = (hashes[order[1:]] == hashes[order[:-1]]) & (owner[order[1:]] == owner[order[:-1]])

@@ -38,8 +38,8 @@ class SortedRuns:
             self._length += len(some)
             hashes = hashes[len(some) :]
 
-    def pieces(self) -> Iterator[Hashes]:
-        """All of them, sorted, piece by piece. To be asked once."""
+    def chunks(self) -> Iterator[Hashes]:
+        """All of them, sorted, chunk by chunk. To be asked once."""
         if not self._runs:
             yield from sorted_at_most_twice(self._waiting[: self._length])
             return
@@ -51,8 +51,8 @@ class SortedRuns:
     def _spill(self) -> None:
         path = self._folder / f"{len(self._runs):05d}.npy"
         with HashWriter(path) as writer:
-            for piece in sorted_at_most_twice(self._waiting[: self._length]):
-                writer.append(piece)
+            for chunk in sorted_at_most_twice(self._waiting[: self._length]):
+                writer.append(chunk)
         self._runs.append(path)
         self._length = 0
 
@@ -67,11 +67,11 @@ def merge(runs: Sequence[Path], most: int) -> Iterator[Hashes]:
     cuts = np.array([_cuts(map_hashes(path), borders) for path in runs], np.int64)
     for starts, stops in zip(cuts.T, cuts.T[1:], strict=False):
         ends = np.cumsum(stops - starts).tolist()
-        together = np.empty(ends[-1], np.uint64)
+        union = np.empty(ends[-1], np.uint64)
         for path, start, stop, end in zip(runs, starts.tolist(), stops.tolist(), ends, strict=True):
-            read_into(together[end - (stop - start) : end], path, start)
-        yield from sorted_at_most_twice(together)
-        del together  # before there is the next
+            read_into(union[end - (stop - start) : end], path, start)
+        yield from sorted_at_most_twice(union)
+        del union  # before there is the next
 
 
 def _cuts(hashes: Hashes, borders: Hashes) -> list[int]:
@@ -79,11 +79,11 @@ def _cuts(hashes: Hashes, borders: Hashes) -> list[int]:
 
 
 def sorted_at_most_twice(hashes: Hashes, size: int = 2**19) -> Iterator[Hashes]:
-    """``hashes`` sorted (in place), with the third and later copies of each left out; in pieces of ``size`` at most."""
+    """``hashes`` sorted (in place), with the third and later copies of each left out; in chunks of ``size`` at most."""
     hashes.sort()
     for start in range(0, len(hashes), size):
         before = max(start - 2, 0)
-        piece = hashes[before : start + size]
-        keep = np.ones(len(piece), bool)
-        keep[2:] = piece[2:] != piece[:-2]
-        yield piece[start - before :][keep[start - before :]]
+        chunk = hashes[before : start + size]
+        keep = np.ones(len(chunk), bool)
+        keep[2:] = chunk[2:] != chunk[:-2]
+        yield chunk[start - before :][keep[start - before :]]

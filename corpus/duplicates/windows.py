@@ -21,7 +21,7 @@ BYTES_PER_HASH = 9
 """The hash, and the mark that its first copy was seen."""
 
 PROCESS_BYTES = 128 * 2**20
-"""What a worker takes whatever it reads: Python and its modules (70 MB), pieces of files, their indices."""
+"""What a worker takes whatever it reads: Python and its modules (70 MB), chunks of files, their indices."""
 
 MOST_BITS = 24
 

@@ -1,4 +1,4 @@
-"""Lists in files, an entry a line: plain or compressed, any fsspec address, read in pieces."""
+"""Lists in files, an entry a line: plain or compressed, any fsspec address, read in chunks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CHARACTERS_AT_ONCE = 2**22
 
 
 def read_blocks(pattern: str) -> Iterator[str]:
-    """The text of the files of a pattern, in pieces of whole lines."""
+    """The text of the files of a pattern, in chunks of whole lines."""
     for address in expand(pattern):
         rest = ""
-        for piece in _read(address):
-            whole, newline, rest = (rest + piece).rpartition("\n")
+        for chunk in _read(address):
+            whole, newline, rest = (rest + chunk).rpartition("\n")
             if newline:
                 yield whole
         if rest:
@@ -38,8 +38,8 @@ def _read(address: str) -> Iterator[str]:
     try:
         how = {"compression": "infer", "encoding": "utf-8", "errors": "replace"}
         with unpacking(address), fsspec.open(address, "rt", **how) as handle:
-            while piece := handle.read(CHARACTERS_AT_ONCE):
-                yield piece
+            while chunk := handle.read(CHARACTERS_AT_ONCE):
+                yield chunk
     except (OSError, EOFError, ValueError) as error:
         raise XlmrError(f"{address}: not readable ({error})", "check corpus.filters") from None
 

@@ -39,7 +39,7 @@ class DocumentText:
 
     @cached_property
     def joined(self) -> str:
-        """The document in one piece."""
+        """The lines of the document, joined by newlines."""
         return "\n".join(self.all_lines)
 
     @cached_property
@@ -55,8 +55,8 @@ class DocumentText:
     @cached_property
     def paragraphs(self) -> list[str]:
         """What stands between empty lines."""
-        pieces = "\n".join(map(str.strip, self.all_lines)).split("\n\n")
-        return list(filter(None, map(str.strip, pieces)))
+        blocks = "\n".join(map(str.strip, self.all_lines)).split("\n\n")
+        return list(filter(None, map(str.strip, blocks)))
 
     @cached_property
     def characters(self) -> int:
@@ -96,13 +96,13 @@ class DocumentText:
         return second_copies(self.paragraphs)
 
 
-def second_copies(pieces: Sequence[str]) -> tuple[int, int]:
-    """How many pieces came before, and how many characters these have."""
-    distinct = set(pieces)
-    if len(distinct) == len(pieces):
+def second_copies(items: Sequence[str]) -> tuple[int, int]:
+    """How many items came before, and how many characters these have."""
+    distinct = set(items)
+    if len(distinct) == len(items):
         return 0, 0
-    return len(pieces) - len(distinct), _characters(pieces) - _characters(distinct)
+    return len(items) - len(distinct), _characters(items) - _characters(distinct)
 
 
-def _characters(pieces: Iterable[str]) -> int:
-    return sum(map(len, pieces))
+def _characters(items: Iterable[str]) -> int:
+    return sum(map(len, items))

@@ -70,11 +70,11 @@ def places_above(url: str) -> list[str]:
 def _split(url: str) -> tuple[str, str]:
     """Host (lower case, no www, no port) and path with query."""
     try:
-        pieces = urlsplit(url if "//" in url else f"//{url}")
-        host = (pieces.hostname or "").rstrip(".").removeprefix("www.")
+        address = urlsplit(url if "//" in url else f"//{url}")
+        host = (address.hostname or "").rstrip(".").removeprefix("www.")
     except ValueError:
         return "", ""
-    return host, pieces.path + (f"?{pieces.query}" if pieces.query else "")
+    return host, address.path + (f"?{address.query}" if address.query else "")
 
 
 def _hashes(block: str) -> Hashes:

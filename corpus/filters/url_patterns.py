@@ -30,5 +30,5 @@ def compile_patterns(patterns: Iterable[str]) -> list[re.Pattern[str]]:
                 alone.append(compiled)
             else:
                 joined.append(entry)
-    together = [re.compile("|".join(f"(?:{entry})" for entry in joined), re.IGNORECASE)] if joined else []
-    return together + alone
+    combined = [re.compile("|".join(f"(?:{entry})" for entry in joined), re.IGNORECASE)] if joined else []
+    return combined + alone

@@ -45,8 +45,8 @@ class WordList:
 
     def _words_of(self, small: str) -> set[str]:
         """The different words; only what is more than letters and digits has to be searched for them."""
-        pieces = set(small.split())
-        return pieces.union(self._words.findall(" ".join(filterfalse(str.isalnum, pieces))))
+        words = set(small.split())
+        return words.union(self._words.findall(" ".join(filterfalse(str.isalnum, words))))
 
     def _stands_in(self, small: str, phrase: str) -> bool:
         if self._words.fullmatch(phrase):

@@ -27,15 +27,15 @@ def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     made: list[ReportSection | None] = []
     table = read_json(outputs["corpus.regroup"] / COUNTS) if "corpus.regroup" in outputs else {}
     hashed, mined, regrouped = (_counts(outputs, f"corpus.{step}") for step in ("hash", "mine", "regroup"))
-    pieces = _pieces(outputs)
+    tokens = _tokens(outputs)
     if table.get("bytes"):
-        made.append(amount_section(table, pieces))
+        made.append(amount_section(table, tokens))
     if hashed and mined:
         made.append(kept_section(hashed, mined, regrouped))
     if mined:
         made.append(language_section(mined, table))
     if table.get("bytes"):
-        made.append(papers_section(table, pieces))
+        made.append(papers_section(table, tokens))
     if "corpus.mine" in outputs:
         made.append(identifier_section(outputs["corpus.mine"]))
     if "corpus.cutoffs" in outputs:
@@ -48,8 +48,8 @@ def _counts(outputs: Mapping[str, Path], stage: str) -> Counts:
     return manifest.counts if manifest else {}
 
 
-def _pieces(outputs: Mapping[str, Path]) -> dict[str, int]:
-    """Pieces of each language, if the corpus was encoded; another package's file, known by its form alone."""
+def _tokens(outputs: Mapping[str, Path]) -> dict[str, int]:
+    """Tokens of each language, if the corpus was encoded; another package's file, known by its form alone."""
     if "tokenizer.encode" not in outputs:
         return {}
     languages = read_json(outputs["tokenizer.encode"] / SEQUENCES)["languages"]

@@ -15,8 +15,8 @@ from pipeline.words import size
 LANGUAGES_IN_TABLE = 30
 
 
-def amount_section(counts: Counts, pieces: Mapping[str, int]) -> ReportSection:
-    """``counts`` is counts.json of the corpus; ``pieces`` by language, empty if it was not encoded."""
+def amount_section(counts: Counts, tokens: Mapping[str, int]) -> ReportSection:
+    """``counts`` is counts.json of the corpus; ``tokens`` by language, empty if it was not encoded."""
     sizes, documents, lines = (totals(counts, unit) for unit in ("bytes", "documents", "lines"))
     order = in_order(sizes)
     total = size(sum(sizes.values()))
@@ -29,7 +29,7 @@ def amount_section(counts: Counts, pieces: Mapping[str, int]) -> ReportSection:
         "documents": [documents[language] for language in shown],
         **{bucket: [counts["documents"][language].get(bucket, 0) for language in shown] for bucket in BUCKETS},
         "lines": [lines.get(language) for language in shown],
-        "pieces": [pieces.get(language) for language in shown],
+        "tokens": [tokens.get(language) for language in shown],
         "text": [size(sizes[language]) for language in shown],
     }
     known = {name: column for name, column in by_bucket.items() if any(value is not None for value in column)}

@@ -40,7 +40,7 @@ def identifier_section(mined: Path) -> ReportSection | None:
     lead = (
         f"Share of texts whose language is named rightly, on text that the model was not trained on: "
         f"{best['texts']:,} texts ({title} by {title}) in {len(order)} languages. Over all texts "
-        f"{_said(best.get('right'))}, as mean of languages {_said(best.get('right_mean_of_languages'))}. "
+        f"{_share(best.get('right'))}, as mean of languages {_share(best.get('right_mean_of_languages'))}. "
         f"Bars: the {len(shown)} of them that were mined, worst first."
     )
     base = held_out.get("base")
@@ -106,11 +106,11 @@ def _table_of(name: str, held_out: Mapping[str, Any]) -> Markup:
 
 def _confused(name: str, measured: Mapping[str, Any]) -> Markup:
     rows = [
-        (language, said, texts, _percent(texts / measured["languages"].get(language, {}).get("texts", 0)))
-        for language, said, texts in measured["confused"][:PAIRS]
+        (language, predicted, texts, _percent(texts / measured["languages"].get(language, {}).get("texts", 0)))
+        for language, predicted, texts in measured["confused"][:PAIRS]
         if measured["languages"].get(language, {}).get("texts")
     ]
-    headers = ("language", "said instead", "texts", "% of the language's")
+    headers = ("language", "predicted label", "texts", "% of the language's")
     return table(headers, rows, f"Pairs most often confused, {name} by {name}", folded=False) if rows else Markup()
 
 
@@ -123,5 +123,5 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _said(share: float | None) -> str:
+def _share(share: float | None) -> str:
     return "unknown" if share is None else f"{share:.1%}"

@@ -36,7 +36,7 @@ JOINED = {"my_zaw": "my"}
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperLanguage:
     """A language of the table. ``tokens`` in millions; None where the table cannot be read."""
 
     language: str
@@ -47,12 +47,12 @@ class Row:
 
 
 @cache
-def papers_table() -> tuple[Row, ...]:
+def papers_table() -> tuple[PaperLanguage, ...]:
     """The rows as printed, in their order; ``my`` stands twice."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t")
         return tuple(
-            Row(
+            PaperLanguage(
                 line["code"],
                 line["language"],
                 int(line["tokens_millions"]) if line["tokens_millions"] else None,
@@ -63,27 +63,27 @@ def papers_table() -> tuple[Row, ...]:
         )
 
 
-def papers_sizes(ours: Sequence[str]) -> dict[str, Row]:
-    """The table by language, languages told apart as far as the corpus (``ours``) and the table both do."""
-    together = {part: whole for whole, parts in SPLIT.items() if whole in ours for part in parts}
-    found: dict[str, Row] = {}
+def papers_sizes(ours: Sequence[str]) -> dict[str, PaperLanguage]:
+    """The table by language, split no finer than the corpus (``ours``) is."""
+    joined = {part: whole for whole, parts in SPLIT.items() if whole in ours for part in parts}
+    found: dict[str, PaperLanguage] = {}
     for row in papers_table():
-        language = together.get(row.language, row.language)
+        language = joined.get(row.language, row.language)
         name = row.name.partition(" (")[0] if language != row.language else row.name
         if language in found:
             before = found[language]
             tokens = None if before.tokens is None or row.tokens is None else before.tokens + row.tokens
             note = "; ".join(dict.fromkeys(note for note in (before.note, row.note) if note))
-            found[language] = Row(language, name, tokens, round(before.gib + row.gib, 1), note)
+            found[language] = PaperLanguage(language, name, tokens, round(before.gib + row.gib, 1), note)
         else:
-            found[language] = Row(language, name, row.tokens, row.gib, row.note)
+            found[language] = PaperLanguage(language, name, row.tokens, row.gib, row.note)
     return found
 
 
-def papers_section(counts: Counts, pieces: Mapping[str, int]) -> ReportSection:
-    """``counts`` is counts.json of the corpus; ``pieces`` by language, empty if it was not encoded."""
+def papers_section(counts: Counts, tokens: Mapping[str, int]) -> ReportSection:
+    """``counts`` is counts.json of the corpus; ``tokens`` by language, empty if it was not encoded."""
     ours = _joined(totals(counts, "bytes"))
-    pieces = _joined(pieces)
+    tokens = _joined(tokens)
     theirs = papers_sizes(list(ours))
     order = in_order(ours)
     both = [language for language in order if language in theirs]
@@ -101,12 +101,12 @@ def papers_section(counts: Counts, pieces: Mapping[str, int]) -> ReportSection:
         amount=_percent,
     )
     body += _on_one_side(order, theirs)
-    body += _side_by_side(ours, theirs, pieces)
+    body += _side_by_side(ours, theirs, tokens)
     body += _notes(theirs)
     return ReportSection("Beside CC100", lead, body)
 
 
-def _side_by_side(ours: Mapping[str, int], theirs: Mapping[str, Row], pieces: Mapping[str, int]) -> Markup:
+def _side_by_side(ours: Mapping[str, int], theirs: Mapping[str, PaperLanguage], tokens: Mapping[str, int]) -> Markup:
     whole_ours, whole_theirs = sum(ours.values()) or 1, sum(row.gib for row in theirs.values())
     rows = [
         (
@@ -116,35 +116,35 @@ def _side_by_side(ours: Mapping[str, int], theirs: Mapping[str, Row], pieces: Ma
             f"{theirs[language].gib:,.1f} GiB" if language in theirs else None,
             100 * ours[language] / whole_ours if language in ours else None,
             100 * theirs[language].gib / whole_theirs if language in theirs else None,
-            *([pieces.get(language)] if pieces else []),
+            *([tokens.get(language)] if tokens else []),
             theirs[language].tokens if language in theirs else None,
         )
         for language in [*in_order(ours), *sorted(theirs.keys() - ours.keys())]
     ]
     headers = (
-        "language", "name", "ours", "theirs", "ours, %", "theirs, %", *(["our pieces"] if pieces else []),
+        "language", "name", "ours", "theirs", "ours, %", "theirs, %", *(["our tokens"] if tokens else []),
         "their tokens, M",
     )  # fmt: skip
     return table(headers, rows, "XLM-R's Table 6 and this corpus", folded=True)
 
 
 def _lead(both: int, correlation: float | None, whole_ours: int, whole_theirs: float) -> str:
-    said = (
+    lead = (
         f"Shares of {size(whole_ours)} here and of {whole_theirs:,.0f} GiB in the paper, on a log scale; {both} "
         "languages are in both."
     )
     if correlation is not None:
-        said += f" Their sizes have a rank correlation (Spearman) of {correlation:.2f}."
-    return said
+        lead += f" Their sizes have a rank correlation (Spearman) of {correlation:.2f}."
+    return lead
 
 
 def _on_one_side(ours: Collection[str], theirs: Collection[str]) -> Markup:
     sides = (("Only here", set(ours) - set(theirs)), ("Only in the paper", set(theirs) - set(ours)))
-    said = [f"{where} ({len(languages)}): {' '.join(sorted(languages))}." for where, languages in sides if languages]
-    return Markup('<p class="note">{}</p>\n').format(" ".join(said)) if said else Markup()
+    lines = [f"{where} ({len(languages)}): {' '.join(sorted(languages))}." for where, languages in sides if languages]
+    return Markup('<p class="note">{}</p>\n').format(" ".join(lines)) if lines else Markup()
 
 
-def _notes(theirs: Mapping[str, Row]) -> Markup:
+def _notes(theirs: Mapping[str, PaperLanguage]) -> Markup:
     noted = [(row.language, row.note) for row in theirs.values() if row.note]
     return table(("language", "what is to be known of its row"), noted, "Notes on the paper's table", folded=True)
 

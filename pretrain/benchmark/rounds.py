@@ -18,11 +18,13 @@ from pretrain.benchmark.random_sequences import random_sequences
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload
 from pretrain.data.loader import Loader, measure_loader
-from pretrain.data.masking import MaskedVocabulary
+from pretrain.data.masking import MaskedVocabulary, Masker
+from pretrain.data.mixing import mixing_of
 from pretrain.data.sequences import open_sequences
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine
 from pretrain.model import ModelConfig, build
+from pretrain.stages import DataSettings
 
 SEED = 1
 LOADER_SECONDS = 0.5
@@ -172,8 +174,10 @@ def loader_of(work: Workload, engine: Engine) -> Iterator[Loader]:
     batch, vocabulary_size = work.train.global_batch, work.shape.vocabulary_size + 2
     with random_sequences(vocabulary_size, work.length, max(64, 4 * batch)) as source:
         sequences = open_sequences(source.folder)
-        stream = Stream(sequences.train, work.length, batch, 0.3, SEED, engine.data_rank, engine.data_world)
-        yield Loader(stream, MaskedVocabulary.plain(vocabulary_size), work.mask_rate, SEED)
+        stream = Stream(
+            sequences.train, work.length, batch, mixing_of(DataSettings()), SEED, engine.data_rank, engine.data_world
+        )
+        yield Loader(stream, Masker(MaskedVocabulary.plain(vocabulary_size), work.mask_rate, SEED))
 
 
 class _Rounds:

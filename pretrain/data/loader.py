@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedBatch, Masker
 from pretrain.data.stream import Drawn
 
 AHEAD = 2
@@ -39,14 +39,13 @@ class Prepared:
 class Loader:
     """Draws and masks. The same (seed, step, row) gives the same masks on whatever rank."""
 
-    def __init__(self, stream: Batches, vocabulary: MaskedVocabulary, mask_rate: float, seed: int) -> None:
-        self._stream, self._vocabulary, self._rate, self._seed = stream, vocabulary, mask_rate, seed
+    def __init__(self, stream: Batches, masker: Masker) -> None:
+        self._stream, self._masker = stream, masker
 
     def prepare(self, step: int) -> Prepared:
         """The batch of one step."""
         drawn = self._stream.batch(step)
-        masked = mask_sequences(drawn.ids, self._vocabulary, self._rate, self._seed, step, drawn.rows)
-        return Prepared(step, drawn, masked)
+        return Prepared(step, drawn, self._masker.mask(drawn.ids, step, drawn.rows))
 
     def between(self, start: int, stop: int) -> Iterator[Prepared]:
         """The batches start … stop - 1, made by a thread. Errors: what drawing them raises, in their turn."""

@@ -1,6 +1,7 @@
 """What the model has to guess: positions are drawn, most become ``<mask>``, and their tokens are the labels.
 
-XLM-R masks tokens (not words), anew each time that a sequence is seen; as RoBERTa and fairseq's MaskTokensDataset.
+XLM-R masks single tokens, anew each time that a sequence is seen, as RoBERTa does. Other strategies stand in
+``masking_strategies``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pretrain.data.masking_strategies import TOKEN, TREATMENT, Candidates, Mask, MaskingStrategy, tokens
 from pretrain.rng import below, mix, uniform
 
 PAD = 1
@@ -20,19 +22,20 @@ FIRST_ORDINARY = 4
 BLOCK = 256
 """Sequences that are masked at once: what is worked out on the way stays near the processor, which is twice as fast."""
 
-POSITIONS, AMOUNT, TREATMENT, TOKEN = range(4)
-"""Which decision a random number is for."""
-
 MASKED, REPLACED = 0.8, 0.1
 """Shares of the drawn positions that become ``<mask>`` and a random token; the others stay (BERT, section 3.1)."""
 
 
 @dataclass(frozen=True)
 class MaskedVocabulary:
-    """How many ids there are, and which is <mask>: the last but for tokens that were added behind it."""
+    """How many ids there are, and which is <mask>: the last but for tokens that were added behind it.
+
+    ``begins_word`` [size] bool: tokens that follow white space, for strategies that mask words; None: not known.
+    """
 
     size: int
     mask: int
+    begins_word: Mask | None = None
 
     @classmethod
     def plain(cls, size: int) -> MaskedVocabulary:
@@ -72,51 +75,41 @@ class MaskedBatch:
         return None if present.all() else present
 
 
-def mask_sequences(
-    sequences: NDArray[np.int64],
-    vocabulary: MaskedVocabulary,
-    rate: float,
-    seed: int,
-    step: int,
-    names: NDArray[np.int64],
-) -> MaskedBatch:
-    """Mask ``sequences`` [n, length]; the same (seed, step, name of the sequence) gives the same masks.
+@dataclass(frozen=True)
+class Masker:
+    """Masks sequences; the same (seed, step, name of the sequence) gives the same masks on any rank.
 
-    Of a sequence's m ordinary tokens, 0.15·m are drawn, rounded up or down at random so that the mean is exact.
+    ``rate``      share of the ordinary tokens to predict.
+    ``strategy``  which positions these are.
     """
-    starts = range(0, max(len(sequences), 1), BLOCK)
-    blocks = [
-        _mask_block(sequences[start : start + BLOCK], vocabulary, rate, mix(seed, step, names[start:][:BLOCK]))
-        for start in starts
-    ]
-    return MaskedBatch(
-        np.concatenate([block.ids for block in blocks]),
-        np.concatenate([block.rows + start for start, block in zip(starts, blocks, strict=True)]),
-        np.concatenate([block.columns for block in blocks]),
-        np.concatenate([block.labels for block in blocks]),
-    )
 
+    vocabulary: MaskedVocabulary
+    rate: float
+    seed: int
+    strategy: MaskingStrategy = tokens
 
-def _mask_block(
-    sequences: NDArray[np.int64], vocabulary: MaskedVocabulary, rate: float, key: NDArray[np.uint64]
-) -> MaskedBatch:
-    ordinary = (sequences >= FIRST_ORDINARY) & (sequences != vocabulary.mask)
-    amount = np.floor(rate * ordinary.sum(1) + uniform(key, AMOUNT)).astype(np.int64)
-    cell = mix(key[:, None], np.arange(sequences.shape[1]))
-    order = np.where(ordinary, uniform(cell, POSITIONS), 2.0)
-    drawn = order <= _smallest(order, amount)[:, None]
-    rows, columns = np.nonzero(drawn)
-    labels = sequences[rows, columns]
-    ids = sequences.copy()
-    ids[rows, columns] = _treat(labels, cell[rows, columns], vocabulary)
-    return MaskedBatch(ids, rows, columns, labels)
+    def mask(self, sequences: NDArray[np.int64], step: int, names: NDArray[np.int64]) -> MaskedBatch:
+        """Mask ``sequences`` [n, length], which have the ``names`` [n]. ``sequences`` is not changed."""
+        starts = range(0, max(len(sequences), 1), BLOCK)
+        blocks = [
+            self._mask_block(sequences[start : start + BLOCK], mix(self.seed, step, names[start:][:BLOCK]))
+            for start in starts
+        ]
+        return MaskedBatch(
+            np.concatenate([block.ids for block in blocks]),
+            np.concatenate([block.rows + start for start, block in zip(starts, blocks, strict=True)]),
+            np.concatenate([block.columns for block in blocks]),
+            np.concatenate([block.labels for block in blocks]),
+        )
 
-
-def _smallest(order: NDArray[np.float64], amount: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The amount-th smallest number of each row; -1 where nothing is to be drawn."""
-    ranked = np.sort(order, axis=1)
-    last = ranked[np.arange(len(order)), np.maximum(amount - 1, 0)]
-    return np.where(amount > 0, last, -1.0)
+    def _mask_block(self, sequences: NDArray[np.int64], key: NDArray[np.uint64]) -> MaskedBatch:
+        ordinary = (sequences >= FIRST_ORDINARY) & (sequences != self.vocabulary.mask)
+        candidates = Candidates(sequences, ordinary, self.rate, key, self.vocabulary.begins_word)
+        rows, columns = np.nonzero(self.strategy(candidates))
+        labels = sequences[rows, columns]
+        ids = sequences.copy()
+        ids[rows, columns] = _treat(labels, candidates.cell[rows, columns], self.vocabulary)
+        return MaskedBatch(ids, rows, columns, labels)
 
 
 def _treat(labels: NDArray[np.int64], cell: NDArray[np.uint64], vocabulary: MaskedVocabulary) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The endless stream of global batches: languages drawn with p ∝ (n/N)^alpha, epoch after epoch.
+"""The endless stream of global batches: languages in the shares that a mixing strategy gives, epoch after epoch.
 
 Any batch is found from its number alone, in constant memory, so the position in the stream is one integer.
 """
@@ -12,17 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import XlmrError
+from pretrain.data.mixing import Mixing, epoch_shares
 from pretrain.data.sequences import SequenceArray, SequenceFolder
 from pretrain.rng import below, shuffled
-
-
-def epoch_shares(available: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
-    """How many sequences of each language an epoch has, from how many there are; about as many in all.
-
-    p_i ∝ (n_i/N)^alpha, N·p_i sequences (Conneau and Lample 2019, section 3.1; fairseq's ResamplingDataset).
-    """
-    weights = (available / available.sum()) ** alpha
-    return np.maximum(1, np.rint(available.sum() * weights / weights.sum())).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -42,13 +34,14 @@ class Stream:
     """
 
     def __init__(
-        self, sequences: Mapping[str, SequenceArray], length: int, batch: int, alpha: float, seed: int,
+        self, sequences: Mapping[str, SequenceArray], length: int, batch: int, mixing: Mixing, seed: int,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         self.languages = sorted(sequences)
         self._arrays = [sequences[language] for language in self.languages]
         self._available = np.array([len(array) for array in self._arrays], np.int64)
-        self._shares = epoch_shares(self._available, alpha)
+        weights = mixing({language: len(array) for language, array in sequences.items()})
+        self._shares = epoch_shares(self._available, np.array([weights.get(one, 0.0) for one in self.languages]))
         self._ends = np.cumsum(self._shares)
         self._length, self._batch, self._seed = length, batch, seed
         self._rank, self._world = rank, world
@@ -101,14 +94,14 @@ class MixedStream:
     """
 
     def __init__(
-        self, texts: SequenceFolder, pairs: SequenceFolder, batch: int, alpha: float, seed: int, share: float,
+        self, texts: SequenceFolder, pairs: SequenceFolder, batch: int, mixing: Mixing, seed: int, share: float,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         of_pairs = rows_of_pairs(batch, share)
         self._of_texts, self._rows = batch - of_pairs, np.arange(rank, batch, world)
         length = texts.sequence_length
-        self._texts = Stream(texts.train, length, self._of_texts, alpha, seed) if self._of_texts else None
-        self._pairs = Stream(pairs.train, length, of_pairs, alpha, seed) if of_pairs else None
+        self._texts = Stream(texts.train, length, self._of_texts, mixing, seed) if self._of_texts else None
+        self._pairs = Stream(pairs.train, length, of_pairs, mixing, seed) if of_pairs else None
 
     def batch(self, number: int) -> Drawn:
         """This rank's part of global batch ``number``. The epoch is that of the texts, where there are any."""

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import XlmrError
+from pipeline.plug_ins import calling
 from pipeline.storage import read_json, write_json
+from pretrain.choices import TRACKERS
 
 REMEMBERED = "trackers.json"
 
@@ -62,17 +64,16 @@ class WandbTracker:
         self._run.finish()
 
 
-TRACKERS: dict[str, Callable[[str, str | None], Tracker]] = {"mlflow": MlflowTracker, "wandb": WandbTracker}
-
-
 def open_trackers(names: Sequence[str], output: Path) -> list[Tracker]:
-    """The trackers of a training; each run has the output folder's name, and is gone on with if it was begun before."""
+    """The trackers of a training; each run has the output folder's name, and is resumed if it was begun before."""
     path = output / REMEMBERED
     known: dict[str, str] = read_json(path) if path.exists() else {}
     trackers: list[Tracker] = []
     for name in names:
-        tracker = TRACKERS[name](f"{output.parent.parent.name}/{output.name}", known.get(name))
-        known[name] = tracker.run
+        make: Callable[[str, str | None], Tracker] = TRACKERS.load(name)
+        with calling(TRACKERS.import_string(name)):
+            tracker = make(f"{output.parent.parent.name}/{output.name}", known.get(name))
+            known[name] = str(tracker.run)
         trackers.append(tracker)
     if trackers:
         write_json(path, known)

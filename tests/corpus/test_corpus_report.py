@@ -133,7 +133,7 @@ def test_reasons_are_drawn_whatever_they_are():
     assert not cells(page, "− cannot be read")
 
 
-def test_what_was_masked_is_told_where_anything_was():
+def test_what_was_masked_is_shown_where_anything_was():
     mined = random_counts([], [("en", 1, 20)])
     assert "masked" not in str(kept_section({}, mined, {}).body)
     page = str(kept_section({}, mined | {"masked": {"phone": 1200, "email": 0}}, {}).body)
@@ -300,15 +300,15 @@ def test_a_card_that_says_nothing_is_left_out(tmp_path, content):
     assert "Text by language" in titles
 
 
-def test_pieces_are_those_of_the_encoded_corpus(tmp_path):
+def test_tokens_are_those_of_the_encoded_corpus(tmp_path):
     outputs = made_corpus.make_run(tmp_path)
     encoded = {"en": {"train": {"tokens": 40}, "validation": {"tokens": 2}}}
     write_json(tmp_path / "encoded/sequences.json", {"languages": encoded})
     page = str(sections(outputs | {"tokenizer.encode": tmp_path / "encoded"})[0].body)
     head = cells(page, "language")[0]
-    assert cells(page, "en")[0][head.index("pieces")] == "42"
+    assert cells(page, "en")[0][head.index("tokens")] == "42"
     assert cells(page, "en")[0][head.index("lines")] == "4"
-    assert "pieces" not in cells(str(sections(outputs)[0].body), "language")[0]
+    assert "tokens" not in cells(str(sections(outputs)[0].body), "language")[0]
 
 
 def test_the_page_of_a_whole_run(tmp_path):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from corpus.crawl.settings import Read
 from corpus.duplicates import exact
-from corpus.duplicates.arrays import HashWriter, read_into, read_pieces
+from corpus.duplicates.arrays import HashWriter, read_chunks, read_into
 from corpus.duplicates.exact import borders_in, find_in_partition, keep_duplicates, read_drops
 from corpus.duplicates.hash import HashShard, first_in_document, hash_lines, hash_shard
 from corpus.duplicates.normalise import normalise_lines_for_hash
@@ -39,8 +39,8 @@ shards = st.lists(st.lists(documents, max_size=5), min_size=1, max_size=5)
 def write_sorted(folder: Path, shard: str, hashes: list[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with HashWriter(folder / f"{shard}.npy") as writer:
-        for piece in sorted_at_most_twice(np.array(hashes, np.uint64), 4):
-            writer.append(piece)
+        for chunk in sorted_at_most_twice(np.array(hashes, np.uint64), 4):
+            writer.append(chunk)
 
 
 def find(folder: Path, crawl: list[list[list[int]]], keep: str, bits: int) -> list[list[list[bool]]]:
@@ -90,24 +90,24 @@ def test_duplicates_of_a_window(tmp_path_factory, crawl, keep, bits):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(3, 10))
-def test_duplicates_are_found_piece_by_piece(hashes, size):
+def test_duplicates_are_found_chunk_by_chunk(hashes, size):
     expected = sorted(h for h, n in Counter(hashes).items() if n > 1)
     assert keep_duplicates(np.array(hashes, np.uint64), size).tolist() == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=60), st.integers(3, 10), st.data())
-def test_pieces_never_part_what_is_equal(tmp_path_factory, hashes, size, data):
+def test_equal_hashes_stay_in_one_chunk(tmp_path_factory, hashes, size, data):
     """Each hash at most twice, as in the sorted files."""
-    folder = tmp_path_factory.mktemp("pieces")
+    folder = tmp_path_factory.mktemp("chunks")
     write_sorted(folder, "one", hashes)
     whole = np.load(folder / "one.npy")
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, len(whole)))
-    pieces = list(read_pieces(folder / "one.npy", start, stop, size))
-    assert list(chain.from_iterable(pieces)) == whole[start:stop].tolist()
-    assert all(a[-1] != b[0] for a, b in pairwise(pieces) if len(a) and len(b))
-    assert all(len(piece) <= size + 2 for piece in pieces)
+    chunks = list(read_chunks(folder / "one.npy", start, stop, size))
+    assert list(chain.from_iterable(chunks)) == whole[start:stop].tolist()
+    assert all(a[-1] != b[0] for a, b in pairwise(chunks) if len(a) and len(b))
+    assert all(len(chunk) <= size + 2 for chunk in chunks)
 
 
 @settings(max_examples=100, deadline=None)
@@ -125,7 +125,7 @@ def test_sorted_outside_memory(tmp_path_factory, parts, most):
     for part in parts:
         runs.append(np.array(part, np.uint64))
     assert folder.exists() == (sum(map(len, parts)) > most)
-    found = list(chain.from_iterable(runs.pieces()))
+    found = list(chain.from_iterable(runs.chunks()))
     assert found == sorted(h for h, n in Counter(chain.from_iterable(parts)).items() for _ in range(min(n, 2)))
     assert not folder.exists()
 
@@ -163,8 +163,8 @@ def test_many_small_reads_are_warned_of(done, tmp_path, monkeypatch):
 def test_files_are_numpys_own(tmp_path):
     hashes = np.random.default_rng(0).integers(0, 2**64, 1000, np.uint64)
     with HashWriter(tmp_path / "ours.npy") as writer:
-        for piece in np.array_split(hashes, 7):
-            writer.append(piece)
+        for chunk in np.array_split(hashes, 7):
+            writer.append(chunk)
     np.save(tmp_path / "numpy.npy", hashes)
     assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
 
@@ -194,7 +194,7 @@ words_of_sigma = st.text(st.sampled_from("ΣσςİIı̇ .'AΑ\u00ad1１»\x85\U0
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(words_of_sigma, min_size=1, max_size=12))
-def test_lines_normalised_together_are_as_one_by_one(some):
+def test_a_batch_of_lines_is_normalised_as_each_line(some):
     assert [text.decode() for text in normalise_lines_for_hash(some)] == list(map(plain.normalise_for_hash, some))
     assert hash_lines(some).tolist() == list(map(plain.hash_of, some))
 

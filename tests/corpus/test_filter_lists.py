@@ -91,7 +91,7 @@ def test_lists_may_be_compressed_and_many(tmp_path: Path, compress: Any) -> None
     assert urls.holds(["http://adult.example", "http://b.gambling.example", "http://c.example"]) == [True, True, False]
 
 
-def test_a_list_read_in_pieces_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_read_in_chunks_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("corpus.filters.list_files.CHARACTERS_AT_ONCE", 7)
     path = tmp_path / "domains"
     hosts = [f"host{n}.example" for n in range(50)]

@@ -41,7 +41,7 @@ def words(number: int, word: str = "word") -> str:
     return " ".join([word] * number)
 
 
-# --- edges: what is just kept, and what just falls -----------------------------------------------------------------
+# --- edges: what is just kept, and what just fails -----------------------------------------------------------------
 
 QUALITY = GopherQuality()
 EDGES: list[tuple[Any, Any, DocumentText, DocumentText]] = [
@@ -115,7 +115,7 @@ def test_every_rule_has_an_edge_test() -> None:
     ("rule", "limits", "kept", "dropped"),
     [
         (no_terminal_punctuation, C4(), "It ends.", "It does not end"),
-        (no_terminal_punctuation, C4(), "„It ends”", "It goes on..."),
+        (no_terminal_punctuation, C4(), "„It ends”", "It continues..."),
         (no_terminal_punctuation, C4(), "これは文です。", "これは文"),
         (no_terminal_punctuation, C4(terminal_punctuation=""), "Anything", None),
         (too_few_words, C4(), "a b c d e", "a b c d"),

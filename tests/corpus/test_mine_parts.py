@@ -84,7 +84,7 @@ def test_pages_that_nothing_is_left_of_do_not_wait_for_ever(tmp_path, monkeypatc
     assert [batch.num_rows for batch in read_batches(tmp_path / "a.arrow")] == [9] * 5 + [5]
 
 
-class Said:
+class MinedContext:
     """A context that has mined already."""
 
     def __init__(self, languages):
@@ -98,32 +98,32 @@ class Said:
         self.warnings.append(line)
 
 
-def mine(tmp_path, monkeypatch, said, **language_id):
+def mine(tmp_path, monkeypatch, context, **language_id):
     monkeypatch.setattr(stage, "read_shards", lambda folder: {})
     monkeypatch.setattr(stage, "read_root", lambda folder: "")
     config = PACKAGE.config()
     sections = {name: getattr(config, name) for name in MineStage.model_fields}
     sections["language_id"] = LanguageId(**language_id)
     inputs = {f"corpus.{name}": tmp_path for name in ("fetch", "hash", "duplicates", "language_models")}
-    stage.run(MineStage.model_construct(**sections), inputs, tmp_path, said)
+    stage.run(MineStage.model_construct(**sections), inputs, tmp_path, context)
 
 
-def test_a_language_in_one_script_is_not_said_to_have_no_model(tmp_path, monkeypatch):
+def test_a_language_in_one_script_has_the_model_of_both(tmp_path, monkeypatch):
     for name in ("zh.sp.model", "zh.arpa.bin"):
         (tmp_path / name).touch()
-    said = Said(["fr", "zh-Hans", "zh-Hant"])
-    mine(tmp_path, monkeypatch, said)
-    assert said.warnings == ["1 languages have no language model, their bucket is 'all': fr"]
+    context = MinedContext(["fr", "zh-Hans", "zh-Hant"])
+    mine(tmp_path, monkeypatch, context)
+    assert context.warnings == ["1 languages have no language model, their bucket is 'all': fr"]
 
 
-def test_a_model_of_no_language_that_is_ever_said_is_named(tmp_path, monkeypatch):
+def test_models_without_a_label_are_named(tmp_path, monkeypatch):
     for name in ("eng", "de", "om"):
         (tmp_path / f"{name}.sp.model").touch()
         (tmp_path / f"{name}.arpa.bin").touch()
     for settings, never in ({}, "eng om"), ({"labels": "cc100", "own_model": "built-in"}, "eng"):
-        said = Said(["de"])
-        mine(tmp_path, monkeypatch, said, **settings)
-        assert said.warnings == [f"this identifier has no label {never}, so their language models are not used"]
+        context = MinedContext(["de"])
+        mine(tmp_path, monkeypatch, context, **settings)
+        assert context.warnings == [f"this identifier has no label {never}, so their language models are not used"]
 
 
 def test_an_identifier_that_cannot_be_read_is_found_before_the_shards(tmp_path, monkeypatch):

@@ -36,16 +36,16 @@ WORDS = [f"{a}{b}{c}" for a in "bdkmnt" for b in "aeiou" for c in "lrsx"]
 
 def make_texts(number: int, seed: int) -> list[str]:
     """Texts of 200 words, and after each some versions of it with more and more words changed."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     texts = []
     for _ in range(number):
-        words = chance.choices(WORDS, k=200)
+        words = rng.choices(WORDS, k=200)
         for changes in (0, 0, 1, 2, 4, 8, 16, 40):
             other = list(words)
-            for place in chance.sample(range(200), changes):
-                other[place] = chance.choice(WORDS)
+            for place in rng.sample(range(200), changes):
+                other[place] = rng.choice(WORDS)
             texts.append(" ".join(other))
-    chance.shuffle(texts)
+    rng.shuffle(texts)
     return texts
 
 
@@ -143,9 +143,9 @@ def test_characters_where_words_are_not_parted():
 def test_a_text_is_signed_the_same_in_any_company():
     texts = [*make_texts(2, 2), "", " ", "one", "東京"]
     languages = ["en", "ja"] * (len(texts) // 2)
-    together = sign_texts(NearDuplicates(), texts, languages)
+    combined = sign_texts(NearDuplicates(), texts, languages)
     alone = [sign_texts(NearDuplicates(), [text], [lang])[0] for text, lang in zip(texts, languages, strict=True)]
-    assert (together == np.array(alone)).all()
+    assert (combined == np.array(alone)).all()
 
 
 def test_clusters_are_those_of_all_pairs(tmp_path):

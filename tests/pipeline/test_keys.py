@@ -36,6 +36,7 @@ LIVE: dict[str, list[dict[str, Any]]] = {
     },
     "tokenizer.study": [{"tokenizer.study.alphas": [0.3]}],
     "tokenizer.train.seed": [{"tokenizer.train.input_sentence_size": 9}],
+    "pretrain.data.weights": [{"pretrain.data.mixing": "weights", "pretrain.data.weights": {"en": 1.0}}],
     "pretrain.pairs": [{"pretrain.pairs.files": ["x.de-en.tsv"]}],
     "finetune.help_pages": [
         {},
@@ -75,6 +76,11 @@ VALUES: dict[str, Any] = {
     "corpus.language_id.labels": "cc100",
     "corpus.language_id.identifier": "my.identifier:identify",
     "corpus.filters.own": ["my.rules:no_dots"],
+    "pretrain.model.layer": "my.layers:Layer",
+    "pretrain.data.mixing": "my.mixing:shares",
+    "pretrain.data.weights": {"de": 2.0},
+    "pretrain.data.masking": "span",
+    "pretrain.train.trackers": ["my.trackers:Tracker"],
     "run.part": "1/3",
 }
 """Values for settings whose type does not say what they may be."""

@@ -125,13 +125,13 @@ def batch_of(number: int, rank: int, world: int) -> Any:
     """This data rank's sequences of global batch ``number``; one of them is cut short by padding."""
     import numpy as np
 
-    from pretrain.data.masking import MaskedVocabulary, mask_sequences
+    from pretrain.data.masking import MaskedVocabulary, Masker
 
     ids = np.random.default_rng(number).integers(4, VOCABULARY - 1, (BATCH, LENGTH))
     ids[:, 0] = 0
     ids[3, 12:] = 1
     rows = np.arange(rank, BATCH, world)
-    return mask_sequences(ids[rows], MaskedVocabulary.plain(VOCABULARY), 0.3, 1, number, rows)
+    return Masker(MaskedVocabulary.plain(VOCABULARY), 0.3, 1).mask(ids[rows], number, rows)
 
 
 def step(engine: Any, number: int, rate: float, *, poisoned: bool = False) -> tuple[float, Any]:

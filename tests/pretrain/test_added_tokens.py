@@ -14,7 +14,7 @@ from test_start import NEVER, model_folder, other_tokenizer
 from tiny_training import last_weights, tiny_config, train_into
 
 from pretrain.conversion import files_of
-from pretrain.data.masking import MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.export import run as export
 from pretrain.fill_mask import Filler
 from pretrain.folder import TOKENIZER_MODEL, load_model, read_config
@@ -47,13 +47,13 @@ def test_any_token_but_mask_is_masked_and_put_in_place_of_others() -> None:
     sequences = np.random.default_rng(1).integers(4, 44, (400, 64))
     sequences[sequences == 41] = 43
     vocabulary = MaskedVocabulary(44, 41)
-    batch = mask_sequences(sequences, vocabulary, 0.5, 1, 0, np.arange(len(sequences)))
+    batch = Masker(vocabulary, 0.5, 1).mask(sequences, 0, np.arange(len(sequences)))
     assert set(batch.labels.tolist()) == {*range(4, 44)} - {41}
     seen = batch.ids[batch.rows, batch.columns]
     assert np.mean(seen == 41) == pytest.approx(0.8, abs=0.02)
     put = seen[(seen != 41) & (seen != batch.labels)]
     assert set(put.tolist()) == {*range(4, 44)} - {41}
-    plain = mask_sequences(sequences % 41, MaskedVocabulary.plain(42), 0.5, 1, 0, np.arange(len(sequences)))
+    plain = Masker(MaskedVocabulary.plain(42), 0.5, 1).mask(sequences % 41, 0, np.arange(len(sequences)))
     assert plain.ids.max() == 41
 
 

@@ -23,7 +23,7 @@ from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
 from pretrain.benchmark.tool import table
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload, of_size
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, Masker
 from pretrain.data.sequences import open_sequences
 from pretrain.folder import load_model
 
@@ -44,7 +44,7 @@ def small(**train: object) -> Workload:
 
 def batch_of(work: Workload, sequences: int = 4) -> MaskedBatch:
     ids = np.random.default_rng(0).integers(4, work.shape.vocabulary_size, (sequences, work.length))
-    return mask_sequences(ids, MaskedVocabulary.plain(work.shape.vocabulary_size + 2), 0.3, 1, 0, np.arange(sequences))
+    return Masker(MaskedVocabulary.plain(work.shape.vocabulary_size + 2), 0.3, 1).mask(ids, 0, np.arange(sequences))
 
 
 @pytest.fixture(scope="module")

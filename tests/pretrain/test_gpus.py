@@ -22,7 +22,7 @@ import pretrain.train
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pretrain.benchmark.meter import bytes_held
-from pretrain.data.masking import MaskedBatch, MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedBatch, MaskedVocabulary, Masker
 from pretrain.engine import Engine
 from pretrain.model import MaskedLanguageModel, ModelConfig, build
 from pretrain.ranks.device import ALLOCATOR, device_of_rank, enough_memory, free_memory, missed_gpus, sent
@@ -60,7 +60,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def batch_of(sequences: int, step: int = 0) -> MaskedBatch:
     ids = np.random.default_rng(step).integers(4, 50, (sequences, 18))
-    return mask_sequences(ids, MaskedVocabulary.plain(60), 0.15, 1, step, np.arange(sequences))
+    return Masker(MaskedVocabulary.plain(60), 0.15, 1).mask(ids, step, np.arange(sequences))
 
 
 def engine_of(**train: Any) -> Engine:

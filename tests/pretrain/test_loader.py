@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import write_sequences
+from tiny_corpus import ALPHA, write_sequences
 from tiny_training import losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
 from pretrain.data.loader import Loader, measure_loader
-from pretrain.data.masking import MaskedVocabulary
+from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.data.sequences import SequenceFolder, open_sequences
 from pretrain.data.stream import Drawn, Stream
 
@@ -30,7 +30,9 @@ def corpus() -> SequenceFolder:
 
 
 def loader_of(seed: int, rank: int = 0, world: int = 1) -> Loader:
-    return Loader(Stream(corpus().train, 16, BATCH, 0.3, seed, rank, world), MaskedVocabulary.plain(5000), 0.15, seed)
+    return Loader(
+        Stream(corpus().train, 16, BATCH, ALPHA, seed, rank, world), Masker(MaskedVocabulary.plain(5000), 0.15, seed)
+    )
 
 
 def everything(seed: int, world: int, start: int, stop: int) -> list[tuple]:
@@ -71,7 +73,7 @@ def test_batches_come_in_order_and_a_few_ahead() -> None:
                 change.notify_all()
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
-    batches = Loader(Counting(), MaskedVocabulary.plain(40), 0.15, 1).between(3, 1000)
+    batches = Loader(Counting(), Masker(MaskedVocabulary.plain(40), 0.15, 1)).between(3, 1000)
     assert [next(batches).step for _ in range(4)] == [3, 4, 5, 6]
     with change:
         assert change.wait_for(lambda: len(made) >= 6, 10)
@@ -88,7 +90,7 @@ def test_what_the_thread_raises_is_raised_in_its_turn() -> None:
                 raise XlmrError("the third batch is bad")
             return Drawn(np.full((2, 8), 7), np.arange(2), 0)
 
-    batches = Loader(Failing(), MaskedVocabulary.plain(40), 0.15, 1).between(0, 5)
+    batches = Loader(Failing(), Masker(MaskedVocabulary.plain(40), 0.15, 1)).between(0, 5)
     assert [next(batches).step for _ in range(2)] == [0, 1]
     with pytest.raises(XlmrError, match="the third batch is bad"):
         next(batches)

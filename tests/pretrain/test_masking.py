@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.data.masking import AMOUNT, POSITIONS, MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedVocabulary, Masker
+from pretrain.data.masking_strategies import AMOUNT, POSITIONS
 from pretrain.rng import mix, uniform
 
 VOCABULARY = 50
@@ -21,7 +22,7 @@ def sequences_of(count: int, length: int, seed: int = 0, low: int = 4) -> np.nda
 
 
 def mask(sequences: np.ndarray, rate: float = 0.15, seed: int = 1, step: int = 0):
-    return mask_sequences(sequences, MaskedVocabulary.plain(VOCABULARY), rate, seed, step, np.arange(len(sequences)))
+    return Masker(MaskedVocabulary.plain(VOCABULARY), rate, seed).mask(sequences, step, np.arange(len(sequences)))
 
 
 @given(
@@ -86,7 +87,7 @@ def test_same_words_same_masks_other_words_other_masks() -> None:
     assert (mask(sequences, step=3).ids == first.ids).all()
     assert (mask(sequences, step=4).ids != first.ids).any()
     assert (mask(sequences, seed=2, step=3).ids != first.ids).any()
-    second_half = mask_sequences(sequences[4:], MaskedVocabulary.plain(VOCABULARY), 0.15, 1, 3, np.arange(4, 8))
+    second_half = Masker(MaskedVocabulary.plain(VOCABULARY), 0.15, 1).mask(sequences[4:], 3, np.arange(4, 8))
     assert (second_half.ids == first.ids[4:]).all()  # whoever holds the sequence masks it alike
 
 

@@ -13,15 +13,15 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import write_sequences
+from tiny_corpus import ALPHA, write_sequences
 from tiny_training import NO_DROPOUT, tiny_config, train_into
 
 from pipeline.errors import XlmrError
+from pretrain.data.material import Material, stream_of
 from pretrain.data.pairs import run as run_pairs
 from pretrain.data.parallel_text import find_texts, read_pairs
 from pretrain.data.sequences import open_sequences, read_listing
 from pretrain.data.stream import MixedStream, rows_of_pairs
-from pretrain.loop import Material, stream_of
 from pretrain.stages import PairsConfig
 from pretrain.tracking.metrics import read_metrics
 
@@ -189,10 +189,10 @@ def test_a_mixed_batch_has_its_share_on_any_number_of_ranks(share: float, world:
     for path in folder.glob("*/train-*"):
         (np.fromfile(path, "<u2") % 100 + 600).tofile(path)
     pairs = open_sequences(folder)
-    whole = MixedStream(texts, pairs, 12, 0.3, 1, share).batch(5).ids
+    whole = MixedStream(texts, pairs, 12, ALPHA, 1, share).batch(5).ids
     assert (whole[:, 1] >= 600).sum() == rows_of_pairs(12, share)
     for rank in range(world):
-        drawn = MixedStream(texts, pairs, 12, 0.3, 1, share, rank, world).batch(5)
+        drawn = MixedStream(texts, pairs, 12, ALPHA, 1, share, rank, world).batch(5)
         assert (drawn.ids == whole[drawn.rows]).all()
         assert len(drawn.rows) == 12 // world
 
@@ -226,9 +226,6 @@ def test_translations_help_to_guess(tmp_path: Path, make_context) -> None:
 
 
 def test_the_stream_of_a_training_is_plain_without_pairs(sequences: Path) -> None:
-    class Alone:
-        data_rank, data_world = 0, 1
-
     folder = open_sequences(sequences)
-    drawn = stream_of(Alone(), Material(folder), tiny_config()).batch(3)
+    drawn = stream_of(Material(folder), tiny_config(), (0, 1)).batch(3)
     assert drawn.ids.shape == (8, 16)

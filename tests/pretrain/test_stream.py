@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from tiny_corpus import write_sequences
 
 from pipeline.errors import XlmrError
+from pretrain.data.mixing import epoch_shares, mixing_of
 from pretrain.data.sequences import SequenceFolder, open_sequences
-from pretrain.data.stream import Stream, epoch_shares
+from pretrain.data.stream import Stream
 from pretrain.rng import below, mix, shuffled, uniform
+from pretrain.stages import DataSettings
 
 
 def stream_of(folder: SequenceFolder, batch: int = 10, alpha: float = 0.3, seed: int = 1, rank=0, world=1) -> Stream:
-    return Stream(folder.train, folder.sequence_length, batch, alpha, seed, rank, world)
+    return Stream(folder.train, folder.sequence_length, batch, mixing_of(DataSettings(alpha=alpha)), seed, rank, world)
 
 
 def unique_sequences(folder: Path, languages: dict[str, int]) -> SequenceFolder:
@@ -60,8 +62,8 @@ def test_shares_follow_the_formula() -> None:
     available = np.array([90_000, 9_000, 900, 100])
     weights = [(n / 100_000) ** 0.3 for n in available]
     expected = [round(100_000 * w / sum(weights)) for w in weights]
-    assert epoch_shares(available, 0.3).tolist() == expected
-    assert epoch_shares(available, 1.0).tolist() == available.tolist()
+    assert epoch_shares(available, (available / available.sum()) ** 0.3).tolist() == expected
+    assert epoch_shares(available, available / available.sum()).tolist() == available.tolist()
 
 
 def test_an_epoch_draws_each_language_by_its_share(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_corpus import write_sequences
+from tiny_corpus import ALPHA, write_sequences
 from tiny_training import NO_DROPOUT, last_weights, losses_of, tiny_config, train_into
 from torch import nn
 
 import pretrain.train
 from pipeline.config import fingerprint
 from pipeline.errors import XlmrError
-from pretrain.data.masking import MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.data.sequences import open_sequences
 from pretrain.data.stream import Stream
 from pretrain.loop import learning_rate
@@ -50,8 +50,8 @@ def test_first_loss_is_the_mean_over_the_masked_positions_of_the_global_batch(
     config = tiny_config(model=NO_DROPOUT, steps=1, micro_batch=2)
     train_into(tmp_path / "run", sequences, make_context, config)
     folder = open_sequences(sequences)
-    drawn = Stream(folder.train, 16, 8, 0.3, 1).batch(0)
-    batch = mask_sequences(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, 0, drawn.rows)
+    drawn = Stream(folder.train, 16, 8, ALPHA, 1).batch(0)
+    batch = Masker(MaskedVocabulary.plain(40), 0.15, 1).mask(drawn.ids, 0, drawn.rows)
     model = build(architecture_of(config.model, folder)).eval()
     put(model, {name: make() for name, make in initial_values(model, 1)}, cuts_of(model), Group())
     with torch.no_grad():

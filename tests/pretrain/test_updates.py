@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_corpus import ALPHA
 from tiny_training import NO_DROPOUT, tiny_config
 
-from pretrain.data.masking import MaskedVocabulary, mask_sequences
+from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.data.sequences import open_sequences
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine, choose_dtype
@@ -29,11 +30,11 @@ def engine_of(sequences: Path, **train: object) -> tuple[Engine, TrainSettings]:
 
 def steps_of(engine: Engine, sequences: Path, numbers: range) -> list[float]:
     folder = open_sequences(sequences)
-    stream = Stream(folder.train, 16, 8, 0.3, 1)
+    stream = Stream(folder.train, 16, 8, ALPHA, 1)
     losses = []
     for number in numbers:
         drawn = stream.batch(number)
-        batch = mask_sequences(drawn.ids, MaskedVocabulary.plain(40), 0.15, 1, number, drawn.rows)
+        batch = Masker(MaskedVocabulary.plain(40), 0.15, 1).mask(drawn.ids, number, drawn.rows)
         engine.start_step(number)
         losses.append(sum(engine.accumulate(b, len(batch.labels)).item() for b in batch.split(8)))
         assert engine.step(3e-3).applied
@@ -46,7 +47,7 @@ def test_an_step_that_is_not_finite_changes_nothing(stage: int, sequences: Path)
     steps_of(engine, sequences, range(2))
     before = engine.state()
     hook = engine.model.head.dense.bias.register_hook(lambda gradient: gradient * float("inf"))
-    batch = mask_sequences(np.full((8, 16), 7), MaskedVocabulary.plain(40), 0.15, 1, 0, np.arange(8))
+    batch = Masker(MaskedVocabulary.plain(40), 0.15, 1).mask(np.full((8, 16), 7), 0, np.arange(8))
     engine.start_step(2)
     engine.accumulate(batch, len(batch.labels))
     assert not engine.step(3e-3).applied
