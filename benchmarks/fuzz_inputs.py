@@ -123,7 +123,7 @@ def _language_model(folder: Path) -> list[Path]:
 
     text = folder / "de.txt"
     text.write_text("".join(f"Satz {n} vom Haus {n % 7} und {n % 11} Katzen\n" for n in range(500)), encoding="utf-8")
-    settings = LanguageModels(text=str(text), vocabulary_size=100, order=3, sort_memory="50M")
+    settings = LanguageModels(text=str(text), vocab_size=100, order=3, sort_memory="50M")
     publish_models(settings, "de", [str(text)], folder)
     text.unlink()
     return [folder / "de.sp.model", folder / "de.arpa.bin"]

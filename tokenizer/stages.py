@@ -78,7 +78,7 @@ class SampleSettings(Section):
 
     bytes: int = setting(
         4_000_000_000,
-        "size of the training text in all, in bytes of UTF-8; the trainer's memory is 15 to 30 times that",
+        "total size of the training text, in bytes of UTF-8; the trainer needs 15 to 30 times that in memory",
         source="our choice; the paper does not publish its sample",
         gt=0,
     )
@@ -91,7 +91,7 @@ class SampleSettings(Section):
     )
     languages: Languages = setting(
         (),
-        "codes of the languages that the vocabulary is trained on; none named: all that the corpus has",
+        "codes of the languages that the vocabulary is trained on; empty: all languages of the corpus",
         source="XLM-R §5.1 tries 7, 15, 30, 60 and 100",
     )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that the text is drawn from", min_length=1)
@@ -119,7 +119,7 @@ class SentencePieceSettings(Section):
     }
 
     model_type: Literal["unigram", "bpe"] = setting(
-        "unigram", "how pieces are found", source="XLM-R §3; its §5.2 compares with BPE"
+        "unigram", "algorithm that chooses the pieces", source="XLM-R §3; its §5.2 compares with BPE"
     )
     vocab_size: int = setting(
         250_000,
@@ -147,7 +147,7 @@ class SentencePieceSettings(Section):
     )
     split_by_number: bool = setting(True, "no piece has letters and digits", source="SentencePiece's default")
     max_sentencepiece_length: int = setting(
-        16, "characters of a piece at the most", source="SentencePiece's default", ge=1, le=512
+        16, "maximal number of characters of a piece", source="SentencePiece's default", ge=1, le=512
     )
     normalization_rule_name: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = setting(
         "nmt_nfkc", "normalisation, by SentencePiece's name of it", source="the released sentencepiece.bpe.model"
@@ -159,15 +159,15 @@ class SentencePieceSettings(Section):
     )
     input_sentence_size: int = setting(
         0,
-        "learn from so many lines only, drawn at random; 0 for every line",
+        "train on so many lines only, drawn at random; 0 for every line",
         source="SentencePiece's default",
         ge=0,
     )
     seed_sentencepiece_size: int = setting(
-        1_000_000, "candidates that the pruning starts from", source="SentencePiece's default", ge=1_000
+        1_000_000, "number of candidates before pruning", source="SentencePiece's default", ge=1_000
     )
     shrinking_factor: float = setting(
-        0.75, "share of the candidates that a round of pruning keeps", source="SentencePiece's default", gt=0, lt=1
+        0.75, "share of the candidates that each pruning keeps", source="SentencePiece's default", gt=0, lt=1
     )
     num_sub_iterations: int = setting(
         2, "rounds of expectation-maximisation before each pruning", source="SentencePiece's default", ge=1, le=64
@@ -182,12 +182,12 @@ class SentencePieceSettings(Section):
     )
     num_threads: int = setting(
         2,
-        "threads of the trainer; part of the result, because sums are added up in another order",
+        "threads of the trainer; they change the result, because numbers are added in another order",
         source="measured: the scores change in the fourth decimal",
         ge=1,
         le=1024,
     )
-    seed: Seed = setting(1, "seed of the trainer's own draw of lines")
+    seed: Seed = setting(1, "seed of the draw of input_sentence_size lines")
 
     def inert(self) -> Collection[str]:
         """What only a unigram's pruning uses; the seed of a draw that is not made."""
@@ -229,7 +229,7 @@ class EncodeSettings(Section):
     )
     sentence: Literal["document", "line"] = setting(
         "document",
-        "what </s> ends and what complete keeps whole",
+        "unit that </s> ends and that complete does not cut",
         source="fairseq ends every line of its input with </s>; CC100's files have a paragraph a line",
     )
     validation_share: float = setting(
@@ -240,13 +240,13 @@ class EncodeSettings(Section):
     )
     languages: Languages = setting(
         (),
-        "codes of the languages that are encoded, and so pretrained on; none named: all that the corpus has",
+        "codes of the languages that are encoded, and so pretrained on; empty: all languages of the corpus",
         source="XLM-R §5.1 tries 7, 15, 30, 60 and 100",
     )
     buckets: tuple[Bucket, ...] = setting(BUCKETS, "buckets of the corpus that are encoded", min_length=1)
     shard_bytes: int = setting(
         64 * 2**20,
-        "small files are encoded together until they have so many bytes of text, or a 16th of a small corpus; a larger "
+        "bytes of text of a shard, or a 16th of a small corpus; small files are combined into one shard, and a larger "
         "file is a shard by itself",
         ge=1,
         affects_result=False,
@@ -254,10 +254,10 @@ class EncodeSettings(Section):
 
 
 class StudySettings(Section):
-    """Vocabularies of several sizes and smoothings, beside each other."""
+    """Comparison of vocabularies of several sizes and smoothings."""
 
     alphas: tuple[float, ...] = setting(
-        (), "smoothings to try; none, and there is no study", source="XLM-R §5.3 and figure 5 try 0.01, 0.3, 0.7, 1"
+        (), "values of alpha to try; empty: no study", source="XLM-R §5.3 and figure 5 try 0.01, 0.3, 0.7, 1"
     )
     sizes: tuple[int, ...] = setting(
         (32_000, 64_000, 128_000, 256_000, 512_000),
@@ -266,11 +266,9 @@ class StudySettings(Section):
         min_length=1,
     )
     model_types: tuple[Literal["unigram", "bpe"], ...] = setting(("unigram",), "kinds of model to try", min_length=1)
-    bytes: int = setting(20_000_000, "text that each is trained on, in bytes", gt=0)
-    test_share: float = setting(
-        0.05, "share of the documents that none of them is trained on and all are measured on", gt=0, lt=1
-    )
-    test_bytes: int = setting(100_000, "text of a language that is measured on, in bytes, at the most", gt=0)
+    bytes: int = setting(20_000_000, "training text of each vocabulary, in bytes", gt=0)
+    test_share: float = setting(0.05, "share of the documents that are held out from training and measured", gt=0, lt=1)
+    test_bytes: int = setting(100_000, "maximal held-out text of a language, in bytes", gt=0)
 
     def inert(self) -> Collection[str]:
         """Everything but the smoothings, where none is to be tried."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import ClassVar, Literal
 
 from pipeline.config import LocalPath, Section, setting
 from pipeline.errors import XlmrError
@@ -15,6 +15,8 @@ MODEL_MEMORY = 2**30
 
 class LanguageModels(Section):
     """A SentencePiece and a 5-gram model for each language, from clean text; or those that somebody else made."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"vocabulary_size": "vocab_size"}
 
     text: str = setting(
         "samples/clean/*.txt.xz",
@@ -32,7 +34,7 @@ class LanguageModels(Section):
         "opening_text", "what is read of an article of a CirrusSearch dump", source="cc_net get_wiki_cirrus"
     )
     documents: int = setting(1_000_000, "documents of each language at the most", ge=1, source="cc_net get_wiki_cirrus")
-    vocabulary_size: int = setting(
+    vocab_size: int = setting(
         65_536,
         "tokens of each language's SentencePiece vocabulary; fewer where there is little text",
         ge=64,

@@ -249,7 +249,7 @@ def train_lm(  # noqa: PLR0913 - a command's options
     language: str | None = None,
     documents: int | None = None,
     wikipedia_field: Literal["opening_text", "text"] | None = None,
-    vocabulary_size: int | None = None,
+    vocab_size: int | None = None,
     prune: tuple[int, ...] | None = None,
     structure: Literal["probing", "trie", "quantised trie"] | None = None,
     sort_memory: str | None = None,
@@ -268,7 +268,7 @@ def train_lm(  # noqa: PLR0913 - a command's options
         Documents at the most.
     wikipedia_field
         What is read of an article: opening_text or text.
-    vocabulary_size
+    vocab_size
         Tokens; fewer where there is little text.
     prune
         Leave out n-grams seen no more often than this, by order: --prune 0 0 1.
@@ -285,7 +285,7 @@ def train_lm(  # noqa: PLR0913 - a command's options
     from pipeline.storage import expand
 
     given = {
-        "documents": documents, "wikipedia_field": wikipedia_field, "vocabulary_size": vocabulary_size,
+        "documents": documents, "wikipedia_field": wikipedia_field, "vocab_size": vocab_size,
         "prune": prune, "structure": structure, "sort_memory": sort_memory,
     }  # fmt: skip
     try:

@@ -150,7 +150,7 @@ def _train(settings: LanguageModels, lines: Iterator[bytes], out: IO[bytes]) -> 
         sentence_iterator=lines,
         model_writer=out,
         model_type="unigram",
-        vocab_size=settings.vocabulary_size,
+        vocab_size=settings.vocab_size,
         hard_vocab_limit=False,  # little text makes fewer tokens
         character_coverage=settings.character_coverage,
         max_sentence_length=LONGEST_LINE,
@@ -173,7 +173,7 @@ def _write_tokens(model: Path, text: Path, path: Path) -> int:
 def _train_ngrams(settings: LanguageModels, scratch: Path, binary: Path, named: str) -> None:
     arpa = scratch / "model.arpa"
     lmplz = [find_tool("lmplz"), "-o", str(settings.order), "-S", settings.sort_memory, "-T", str(scratch)]
-    lmplz += ["--vocab_estimate", str(settings.vocabulary_size), "--discount_fallback"]
+    lmplz += ["--vocab_estimate", str(settings.vocab_size), "--discount_fallback"]
     if settings.prune:
         lmplz += ["--prune", *map(str, settings.prune)]
     with (scratch / "tokens.txt").open("rb") as tokens, arpa.open("wb") as out:

@@ -62,7 +62,7 @@ class CorpusRun:
             f"run: {{directory: {folder}, project: c, workers: 1}}\n"
             f"corpus:\n"
             f"  fetch: {{crawl: '{small}/crawl/*.gz'}}\n"
-            f"  language_models: {{text: '{small}/clean/*.xz', vocabulary_size: 500}}\n"
+            f"  language_models: {{text: '{small}/clean/*.xz', vocab_size: 500}}\n"
         )
         self.messages: list[str] = []
 

@@ -23,6 +23,6 @@ def train_models(folder: Path, texts: dict[str, str], **settings) -> Path:
         path = folder / "text" / f"{language}.txt"
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(text, encoding="utf-8")
-        options = LanguageModels(text=str(path), **{"vocabulary_size": 300, "sort_memory": "50M", **settings})
+        options = LanguageModels(text=str(path), **{"vocab_size": 300, "sort_memory": "50M", **settings})
         publish_models(options, language, [str(path)], folder / "models")
     return folder / "models"

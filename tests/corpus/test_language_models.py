@@ -131,7 +131,7 @@ def test_a_dump_makes_the_models_that_its_text_makes(tmp_path):
     train_models(tmp_path / "text", {"de": "\n".join(documents[:200])})
     dump = tmp_path / DUMP
     dump.write_bytes(cirrus([{"opening_text": text, "language": "de"} for text in documents]))
-    words = ["--documents", "200", "--vocabulary-size", "300", "--sort-memory", "50M"]
+    words = ["--documents", "200", "--vocab-size", "300", "--sort-memory", "50M"]
     assert main(["corpus", "train-lm", str(dump), str(tmp_path / "dump"), *words]) == 0
     assert sorted(path.name for path in (tmp_path / "dump").iterdir()) == ["de.arpa.bin", "de.sp.model"]
     for name in ("de.arpa.bin", "de.sp.model"):
@@ -230,7 +230,7 @@ def test_models_that_do_not_fit_get_one_line(ready, tmp_path, change, message):
         (["empty/de.txt"], "holds no text"),
         (["two/*.txt"], "files of 2 languages: de el"),
         (["two/de.txt", "--language", "../x"], "'../x' is not a language code"),
-        (["two/de.txt", "--vocabulary-size", "3"], "--vocabulary-size: Input should be greater than or equal to 64"),
+        (["two/de.txt", "--vocab-size", "3"], "--vocab-size: Input should be greater than or equal to 64"),
         (["two/de.txt", "--sort-memory", "lots"], "--sort-memory"),
     ],
 )
@@ -250,7 +250,7 @@ def test_several_files_of_a_language_are_one_text(tmp_path):
     (tmp_path / "a/de.txt").write_text(german(120))
     (tmp_path / "b").mkdir()
     (tmp_path / "b/de.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in german(80, 120).splitlines()))
-    words = ["--vocabulary-size", "300", "--sort-memory", "50M", "--language", "de"]
+    words = ["--vocab-size", "300", "--sort-memory", "50M", "--language", "de"]
     assert main(["corpus", "train-lm", str(tmp_path / "[ab]/de.*"), str(tmp_path / "out"), *words]) == 0
     for name in ("de.arpa.bin", "de.sp.model"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one/models" / name).read_bytes()
@@ -260,7 +260,7 @@ def test_a_folder_is_its_files_and_little_text_is_reported(tmp_path, fresh):
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "de.txt").write_text(german(400))
     (tmp_path / "clean" / "is.txt").write_text(german(3))
-    words = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocabulary_size", "300"]
+    words = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocab_size", "300"]
     done = fresh.run(*words, until="corpus.language_models")["corpus.language_models"].manifest
     assert sorted(done.counts["by_language"]) == ["de", "is"]
     assert sorted(Path(address).name for address in done.outside) == ["de.txt", "is.txt"]
@@ -279,7 +279,7 @@ def test_books_in_one_line_are_learnt_from(tmp_path, fresh):
     books = [" ".join(words[(n * k) % 12] for k in range(1, 9000)) for n in range(1, 4)]
     assert all(len(book.encode()) > 90_000 for book in books)
     (tmp_path / "clean" / "el.txt").write_text("\n".join([*books, "ab ab"]))
-    options = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocabulary_size", "64"]
+    options = ["--corpus.language_models.text", f"{tmp_path}/clean/", "--corpus.language_models.vocab_size", "64"]
     done = fresh.run(*options, until="corpus.language_models")["corpus.language_models"]
     assert done.manifest.counts["by_language"]["el"]["long_lines"] == 3
     assert "3 lines of more than 65,536 bytes are learnt from in parts" in done.manifest.warnings[0]

@@ -46,7 +46,7 @@ def test_the_examples_run_and_their_sources_count(small: Path, tmp_path: Path) -
         shutil.copy(path, tmp_path)
     (tmp_path / "run.yaml").write_text(
         f"run: {{project: mine, workers: 1}}\ncorpus:\n  fetch: {{crawl: '{small}/crawl/*.gz'}}\n"
-        f"  language_models: {{text: '{small}/clean/*.xz', vocabulary_size: 500}}{SETTINGS}"
+        f"  language_models: {{text: '{small}/clean/*.xz', vocab_size: 500}}{SETTINGS}"
     )
     xlmr(tmp_path, "run", "run.yaml", "--until", "corpus.mine")
     (output,) = (tmp_path / "runs/mine/corpus.mine").iterdir()

@@ -48,7 +48,7 @@ def models(tmp_path_factory) -> Path:
     clean = {}
     for language in ("de", "el", "zh"):
         clean[language] = "\n".join(clean_text(language, 0, 80))
-    return train_models(tmp_path_factory.mktemp("models"), clean, vocabulary_size=2000)
+    return train_models(tmp_path_factory.mktemp("models"), clean, vocab_size=2000)
 
 
 @pytest.fixture(scope="module")
