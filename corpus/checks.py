@@ -51,7 +51,7 @@ def check_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> No
         if known is not None and code not in known:
             nearest = _nearest(code, known)
             hint = f"did you mean {nearest}?" if nearest else "look at language_id.labels"
-            raise ValueError(f"{setting_name}: {code!r} is nothing that this identifier says; {hint}")
+            raise ValueError(f"{setting_name}: the identifier has no language {code!r}; {hint}")
 
 
 def _named_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.duplicates.arrays import Hashes, HashWriter, read_chunks, read_into
-from corpus.duplicates.table import Mask, Table
+from corpus.duplicates.table import HashTable, Mask
 from corpus.duplicates.windows import Partition, cut, windows_of
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
@@ -73,7 +73,7 @@ def find_in_partition(keep: Keep, partition: Partition, workspace: Path) -> Shar
     ends = np.cumsum(lengths)
     for shard, start, end, length in zip(window.shards, slices[:, 0], ends, lengths, strict=True):
         read_into(union[end - length : end], window.path(shard), int(start))
-    duplicates = Table(keep_duplicates(union))
+    duplicates = HashTable(keep_duplicates(union))
     shards = (
         read_chunks(window.path(shard), int(start), int(stop), CHUNK)
         for shard, (start, stop) in zip(window.shards, slices, strict=True)
@@ -107,7 +107,7 @@ def distinct(hashes: Hashes) -> Hashes:
     return hashes[first]
 
 
-def _drop_all(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
+def _drop_all(duplicates: HashTable, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
     """Write the duplicates that each shard holds; return where each shard's begin."""
     starts = [0]
     with HashWriter(path) as drops:
@@ -119,7 +119,7 @@ def _drop_all(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path)
     return [starts]
 
 
-def _keep_first(duplicates: Table, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
+def _keep_first(duplicates: HashTable, shards: Iterable[Iterator[Hashes]], path: Path) -> list[list[int]]:
     """The same, apart: what the shard is the first to hold, and holds in two documents or more; all else."""
     seen = np.zeros(len(duplicates.hashes), bool)
     starts, once_starts = [0], [0]
@@ -143,8 +143,8 @@ class Drops:
     """What to drop of one shard, asked batch by batch in the order of reading."""
 
     def __init__(self, everywhere: Hashes, once: Hashes) -> None:
-        self._everywhere = Table(everywhere)
-        self._once = Table(once)
+        self._everywhere = HashTable(everywhere)
+        self._once = HashTable(once)
         self._seen = np.zeros(len(once), bool)
 
     def mask(self, hashes: Hashes, first: Mask) -> Mask:

@@ -13,7 +13,7 @@ Places = npt.NDArray[np.intp]
 BLOCK = 64
 
 
-class Table:
+class HashTable:
     """Sorted distinct hashes that can be asked where many others stand in them.
 
     The first of every 64 stand apart, few enough for the cache: they are searched first, then all the blocks that were

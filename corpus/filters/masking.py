@@ -96,7 +96,7 @@ _FINDERS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 
 
 @dataclass(frozen=True)
-class Masker:
+class PersonalDataMasker:
     """Masks some kinds of personal data."""
 
     kinds: tuple[Kind, ...]
@@ -145,7 +145,7 @@ def _replace(line: str, kind: Kind, placeholder: str) -> tuple[str, int]:
     return pattern.sub(replacement, line), found
 
 
-def make_masker(filters: Filters) -> Masker:
+def make_masker(filters: Filters) -> PersonalDataMasker:
     """The masker of the settings. Errors: XlmrError for a placeholder that would itself be masked."""
     kinds = tuple(kind for kind in _FINDERS if kind in filters.mask)
     placeholders: dict[Kind, str] = {kind: getattr(filters.placeholders, kind) for kind in kinds}
@@ -154,4 +154,4 @@ def make_masker(filters: Filters) -> Masker:
             raise XlmrError(
                 f"corpus.filters.placeholders.{kind}: {placeholder!r} would itself be masked", "take a word in brackets"
             )
-    return Masker(kinds, placeholders)
+    return PersonalDataMasker(kinds, placeholders)

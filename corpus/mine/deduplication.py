@@ -10,8 +10,8 @@ import numpy as np
 
 from corpus.duplicates.exact import Drops, read_drops
 from corpus.duplicates.hash import first_in_document
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep, StepContext
 
 DUPLICATE = "duplicate lines"
 REPEATED = "lines repeated in a document"
@@ -24,12 +24,12 @@ def make_step(context: StepContext) -> Deduplicate:
 
 
 @dataclass(frozen=True)
-class Deduplicate(Step):
+class Deduplicate(MiningStep):
     """Leaves out the lines that ``drops`` names and repeats in a document; then drops documents without text."""
 
     drops: Drops
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows of which text is left. They come with the hashes of all their lines."""
         hashes = np.concatenate([row.hashes for row in rows if row.hashes is not None])
         owner = np.repeat(np.arange(len(rows)), [len(row.lines) for row in rows])

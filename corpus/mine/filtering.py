@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import compress
 
 from corpus.filters.apply import FilterChain, load_filters
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep, StepContext
 
 
 def make_filter(context: StepContext) -> Filter:
@@ -22,12 +22,12 @@ def make_mask(context: StepContext) -> Mask:
 
 
 @dataclass(frozen=True)
-class Filter(Step):
+class Filter(MiningStep):
     """Leaves out lines by the rules for lines, then drops documents by the rules for documents."""
 
     filters: FilterChain
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows that no rule drops, with the lines that stay."""
         left = list(rows)
         if self.filters.trims:
@@ -36,7 +36,7 @@ class Filter(Step):
             left = self._check(left)
         return left
 
-    def _trim(self, rows: Sequence[Row]) -> list[Row]:
+    def _trim(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         trimmed = self.filters.trim([row.lines for row in rows], [row.language for row in rows])
         for reason, lines in trimmed.lines.items():
             self.counts.drop(reason, lines=lines, characters=trimmed.characters[reason])
@@ -44,11 +44,11 @@ class Filter(Step):
             row.keep_lines(mask)
         return self._without(rows, trimmed.reasons)
 
-    def _check(self, rows: Sequence[Row]) -> list[Row]:
+    def _check(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         lines, urls = [row.lines for row in rows], [row.document.url for row in rows]
         return self._without(rows, self.filters.check(lines, urls, [row.language for row in rows]))
 
-    def _without(self, rows: Sequence[Row], reasons: Sequence[str | None]) -> list[Row]:
+    def _without(self, rows: Sequence[MinedRow], reasons: Sequence[str | None]) -> list[MinedRow]:
         for row, reason in zip(rows, reasons, strict=True):
             if reason is not None:
                 self.drop(row, reason)
@@ -56,12 +56,12 @@ class Filter(Step):
 
 
 @dataclass(frozen=True)
-class Mask(Step):
+class Mask(MiningStep):
     """Masks personal data, line by line; every line stays."""
 
     filters: FilterChain
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """All rows."""
         if self.filters.masks:
             masked, counts = self.filters.mask([row.lines for row in rows])

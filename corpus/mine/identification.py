@@ -13,13 +13,13 @@ from itertools import chain, islice
 
 from corpus.language.identifier import Identifier, load_identifier
 from corpus.language.settings import LanguageId
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep, StepContext
 
 UNSURE = "language unsure"
 
 
-def make_step(context: StepContext) -> Step:
+def make_step(context: StepContext) -> MiningStep:
     """The step for documents or for paragraphs."""
     settings = context.config.language_id
     kind = IdentifyDocuments if context.config.mine.unit == "document" else IdentifyParagraphs
@@ -27,13 +27,13 @@ def make_step(context: StepContext) -> Step:
 
 
 @dataclass(frozen=True)
-class IdentifyDocuments(Step):
+class IdentifyDocuments(MiningStep):
     """Sets language and score of each row; drops those under the threshold."""
 
     identifier: Identifier
     settings: LanguageId
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows whose language is sure. Lines are joined without a space between them, as cc_net does."""
         languages, scores = self.identifier.identify(["".join(row.lines) for row in rows])
         sure = []
@@ -47,25 +47,25 @@ class IdentifyDocuments(Step):
 
 
 @dataclass(frozen=True)
-class IdentifyParagraphs(Step):
+class IdentifyParagraphs(MiningStep):
     """Makes a row for each language of each row, its paragraphs in order; drops those under the threshold."""
 
     identifier: Identifier
     settings: LanguageId
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows by language, in the order of their documents."""
         languages, scores = self.identifier.identify(list(chain.from_iterable(row.lines for row in rows)))
         found = zip(languages, scores.tolist(), strict=True)
         return [one for row in rows for one in self._split(row, list(islice(found, len(row.lines))))]
 
-    def _split(self, row: Row, found: Sequence[tuple[str, float]]) -> Iterator[Row]:
+    def _split(self, row: MinedRow, found: Sequence[tuple[str, float]]) -> Iterator[MinedRow]:
         by_language: dict[str, list[int]] = defaultdict(list)
         for place, (language, score) in enumerate(found):
             by_language[language if language and score >= self.settings.threshold_of(language) else ""].append(place)
         for language, places in sorted(by_language.items()):
             lines = [row.lines[place] for place in places]
-            one = Row(row.document, lines, [row.line_ids[place] for place in places], language)
+            one = MinedRow(row.document, lines, [row.line_ids[place] for place in places], language)
             if not language:
                 if one.characters:
                     self.drop(one, UNSURE)

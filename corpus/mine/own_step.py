@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep
 from corpus.mine.writer import DroppedWriter
 from pipeline.errors import XlmrError
 from pipeline.plug_ins import calling, load_callable
 
-Function = Callable[[list[Row]], Iterable[Row]]
+Function = Callable[[list[MinedRow]], Iterable[MinedRow]]
 
 
 @dataclass(frozen=True)
-class OwnStep(Step):
+class OwnStep(MiningStep):
     """Calls the user's function and counts what it left out, with its name as the reason.
 
     It may change rows: leave out lines by ``row.keep_lines``, rewrite them one for one, set language or perplexity.
@@ -24,7 +24,7 @@ class OwnStep(Step):
     import_string: str
     function: Function
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows that the function returned. Errors: XlmrError for what it raises, and for rows that do not fit."""
         before = [(len(row.lines), row.characters_read) for row in rows]
         with calling(self.import_string):
@@ -42,7 +42,7 @@ class OwnStep(Step):
                 self.drop(row, reason)
         return returned
 
-    def _check(self, row: Row, lines_before: int) -> None:
+    def _check(self, row: MinedRow, lines_before: int) -> None:
         fits = len(row.lines) == len(row.line_ids) and all(isinstance(line, str) for line in row.lines)
         if not fits or len(row.lines) > lines_before or not isinstance(row.language, str):
             fix = "leave out lines by row.keep_lines(mask), and give each line that it rewrites one line"

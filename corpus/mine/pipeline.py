@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpus.mine.own_step import load_own_step
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from corpus.mine.settings import STEPS
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.steps import MiningStep, StepContext
 from pipeline.counts import Counts, sum_counts
 
 
@@ -16,9 +16,9 @@ from pipeline.counts import Counts, sum_counts
 class MiningPipeline:
     """A list of steps. Each takes the rows that the one before it returned."""
 
-    steps: Sequence[Step]
+    steps: Sequence[MiningStep]
 
-    def __call__(self, rows: Sequence[Row]) -> None:
+    def __call__(self, rows: Sequence[MinedRow]) -> None:
         """Take one batch through all steps."""
         for step in self.steps:
             if not rows:
@@ -35,8 +35,8 @@ def make_pipeline(context: StepContext) -> MiningPipeline:
     return MiningPipeline([_make_step(name, context) for name in context.config.mine.steps])
 
 
-def _make_step(name: str, context: StepContext) -> Step:
+def _make_step(name: str, context: StepContext) -> MiningStep:
     if STEPS.is_own(name):
-        step: Step = STEPS.load(name)(context)
+        step: MiningStep = STEPS.load(name)(context)
         return step
     return load_own_step(STEPS.import_string(name), context.dropped)

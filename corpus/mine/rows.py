@@ -13,7 +13,7 @@ from corpus.duplicates.arrays import Hashes
 
 
 @dataclass(slots=True)
-class Row:
+class MinedRow:
     """A record of the corpus in the making: some lines of a document, and what was found out about them.
 
     ``line_ids``  the place of each line in ``document.lines``.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep, StepContext
 from corpus.perplexity.score import (
     LanguageModel,
     languages_with_models,
@@ -27,7 +27,7 @@ from corpus.perplexity.score import (
 )
 
 
-def make_step(context: StepContext) -> Step:
+def make_step(context: StepContext) -> MiningStep:
     """The step for documents or for paragraphs."""
     folder = context.shard.models
     models = Models(folder, frozenset(languages_with_models(folder)), context.config.scoring.memory_bytes)
@@ -50,12 +50,12 @@ class Models:
 
 
 @dataclass(frozen=True)
-class ScoreDocuments(Step):
+class ScoreDocuments(MiningStep):
     """Sets the perplexity of rows whose language has a model, language by language."""
 
     models: Models
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """All rows."""
         for language, group in by_language(rows):
             if model := self.models.of(language):
@@ -66,12 +66,12 @@ class ScoreDocuments(Step):
 
 
 @dataclass(frozen=True)
-class ScoreParagraphs(Step):
+class ScoreParagraphs(MiningStep):
     """Sets the perplexities of paragraphs whose language has a model, and that of each row."""
 
     models: Models
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """All rows."""
         for language, group in by_language(rows):
             if model := self.models.of(language):
@@ -79,7 +79,7 @@ class ScoreParagraphs(Step):
         return list(rows)
 
 
-def _score_paragraphs(rows: Sequence[Row], model: LanguageModel) -> None:
+def _score_paragraphs(rows: Sequence[MinedRow], model: LanguageModel) -> None:
     scores, lengths = model.score_batch(list(chain.from_iterable(row.lines for row in rows)))
     each = iter(perplexity_of(scores, lengths).tolist())
     sizes = [len(row.lines) for row in rows]
@@ -95,9 +95,9 @@ def _score_paragraphs(rows: Sequence[Row], model: LanguageModel) -> None:
         row.perplexity = _number(value)
 
 
-def by_language(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+def by_language(rows: Iterable[MinedRow]) -> list[tuple[str, list[MinedRow]]]:
     """Rows gathered by language, in alphabetical order."""
-    groups: dict[str, list[Row]] = defaultdict(list)
+    groups: dict[str, list[MinedRow]] = defaultdict(list)
     for row in rows:
         groups[row.language].append(row)
     return sorted(groups.items())

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpus.crawl.fetch import dump_of
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from corpus.mine.settings import Mine
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.steps import MiningStep, StepContext
 
 OTHER_DUMP = "another dump's language"
 OTHER_LANGUAGE = "not one of the languages asked for"
@@ -20,13 +20,13 @@ def make_step(context: StepContext) -> Select:
 
 
 @dataclass(frozen=True)
-class Select(Step):
+class Select(MiningStep):
     """Drops the languages that are not asked for, and those that are not taken from this dump."""
 
     settings: Mine
     dump: str
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows in languages that are taken."""
         taken = []
         for row in rows:

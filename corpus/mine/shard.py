@@ -14,7 +14,7 @@ from corpus.crawl.tally import Tally
 from corpus.crawl.wet import read_crawl
 from corpus.duplicates.arrays import Hashes
 from corpus.duplicates.hash import DOCUMENTS_AT_ONCE, batched
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from pipeline.errors import XlmrError
 
 
@@ -31,7 +31,7 @@ class MineShard:
     chosen: Path | None = None
 
 
-def read_rows(shard: MineShard, read: Read) -> Iterator[list[Row]]:
+def read_rows(shard: MineShard, read: Read) -> Iterator[list[MinedRow]]:
     """Batches of documents as rows, with all their lines and the hashes of these.
 
     Errors: XlmrError where the files have other lines than those that were hashed.
@@ -43,7 +43,7 @@ def read_rows(shard: MineShard, read: Read) -> Iterator[list[Row]]:
         rows = []
         for document in batch:
             stop = start + len(document.lines)
-            rows.append(Row(document, document.lines, list(range(stop - start)), hashes=hashes[start:stop]))
+            rows.append(MinedRow(document, document.lines, list(range(stop - start)), hashes=hashes[start:stop]))
             start = stop
         if start > len(hashes):
             break

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from corpus.mine.counts import StepCounts
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 
 if TYPE_CHECKING:
     from corpus.mine.shard import MineShard
@@ -27,17 +27,17 @@ class StepContext:
 
 
 @dataclass(frozen=True)
-class Step(ABC):
+class MiningStep(ABC):
     """Takes a batch of rows, in the order of reading, and returns those that stay, which it may change."""
 
     dropped: DroppedWriter
     counts: StepCounts = field(default_factory=StepCounts, init=False)
 
     @abstractmethod
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """The rows that stay."""
 
-    def drop(self, row: Row, reason: str) -> None:
+    def drop(self, row: MinedRow, reason: str) -> None:
         """Count a row that is dropped as a whole, and write it if dropped documents are kept aside."""
         lines, characters = len(row.lines), row.characters_read
         self.counts.drop(reason, language=row.language, documents=1, lines=lines, characters=characters)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from corpus.mine.rows import Row
-from corpus.mine.steps import Step, StepContext
+from corpus.mine.rows import MinedRow
+from corpus.mine.steps import MiningStep, StepContext
 from corpus.output.records import DROPPED, MINED
 from pipeline.storage import write_json
 
@@ -28,12 +28,12 @@ def make_step(context: StepContext) -> Write:
 
 
 @dataclass(frozen=True)
-class Write(Step):
+class Write(MiningStep):
     """Writes the rows that are left, and counts them by language."""
 
     writer: RecordWriter
 
-    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         """All rows. Characters are counted as they were read, so that those read are those dropped and those kept."""
         for row in rows:
             self.counts.keep(row.language, len(row.lines), row.characters_read)
@@ -49,7 +49,7 @@ class RecordWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: dict[str, list[Row]] = defaultdict(list)
+        self._waiting: dict[str, list[MinedRow]] = defaultdict(list)
         self._characters: dict[str, int] = defaultdict(int)
         self._held: dict[str, int] = defaultdict(int)
         self._held_in_all = 0
@@ -66,7 +66,7 @@ class RecordWriter:
             write_json(self._path.with_suffix(".languages.json"), self._languages)
         self._writer.close()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: MinedRow) -> None:
         """Take one row."""
         self._waiting[row.language].append(row)
         self._characters[row.language] += row.characters
@@ -85,12 +85,12 @@ class RecordWriter:
         self._languages.append(language)
 
 
-def characters_held(row: Row) -> int:
+def characters_held(row: MinedRow) -> int:
     """What a row keeps in memory: all lines of its page, also those that were left out."""
     return sum(map(len, row.document.lines))
 
 
-def records_of(rows: Sequence[Row]) -> pa.RecordBatch:
+def records_of(rows: Sequence[MinedRow]) -> pa.RecordBatch:
     """Rows as one record batch of the mined schema."""
     documents = [row.document for row in rows]
     texts = ["\n".join(row.lines) for row in rows]
@@ -119,7 +119,7 @@ class DroppedWriter:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._waiting: list[tuple[Row, str]] = []
+        self._waiting: list[tuple[MinedRow, str]] = []
         self._characters = 0
 
     def __enter__(self) -> DroppedWriter:
@@ -134,7 +134,7 @@ class DroppedWriter:
             self._flush()
             self._writer.close()
 
-    def add(self, row: Row, reason: str) -> None:
+    def add(self, row: MinedRow, reason: str) -> None:
         """Take one row."""
         if self._path is None:
             return

@@ -19,9 +19,9 @@ from corpus.crawl.download import GoneError
 from corpus.crawl.settings import Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import Document, read_crawl
-from corpus.filters.masking import Masker
+from corpus.filters.masking import PersonalDataMasker
 from corpus.language.labels import LABEL
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from corpus.mine.writer import records_of
 from corpus.minify.minified import Minified, Segment, checks_of
 from corpus.output.masks import masker_of
@@ -106,7 +106,7 @@ def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
     known = list(shard.minified.rows(shard.segment))
     for one in known:
         _check_names(one)
-    rebuilt: dict[int, Row] = {}
+    rebuilt: dict[int, MinedRow] = {}
     problems: dict[int, tuple[str, str]] = {}
     try:
         masker = masker_of(shard.minified.masks)
@@ -132,8 +132,8 @@ def rebuild(crawl: Crawl, shard: SegmentShard, workspace: Path) -> ShardReport:
 
 
 def _match(
-    known: Sequence[Known], documents: Iterator[Document], masker: Masker | None
-) -> Iterator[tuple[int, Row | None, str]]:
+    known: Sequence[Known], documents: Iterator[Document], masker: PersonalDataMasker | None
+) -> Iterator[tuple[int, MinedRow | None, str]]:
     """For each document that is asked for: its number in ``known``, and its row, or what is wrong with it."""
     wanted: dict[tuple[str, str], list[int]] = defaultdict(list)
     urls: dict[str, list[int]] = defaultdict(list)
@@ -151,7 +151,9 @@ def _match(
             yield number, row, problem
 
 
-def rebuild_row(known: Known, document: Document, masker: Masker | None = None) -> tuple[Row | None, str]:
+def rebuild_row(
+    known: Known, document: Document, masker: PersonalDataMasker | None = None
+) -> tuple[MinedRow | None, str]:
     """The row of a document, masked as the corpus was, or None and what is wrong.
 
     Where lines were decided on one by one, the title is line 0, otherwise the line after it: which one it is shows in
@@ -171,7 +173,7 @@ def rebuild_row(known: Known, document: Document, masker: Masker | None = None) 
     return None, problem
 
 
-def _checked(known: Known, document: Document, masker: Masker | None) -> tuple[Row | None, str]:
+def _checked(known: Known, document: Document, masker: PersonalDataMasker | None) -> tuple[MinedRow | None, str]:
     numbers = known["line_ids"]
     if not numbers or min(numbers) < 0 or max(numbers) >= len(document.lines):
         return None, f"has {len(document.lines):,} lines and none of number {max(numbers, default=0):,}"
@@ -189,10 +191,10 @@ def _checked(known: Known, document: Document, masker: Masker | None) -> tuple[R
         if zlib.crc32(b"\n".join(content)) != known["text_check"]:
             return None, "its lines together are others"
     found_out = {name: known[name] for name in ("language", "perplexity", "line_scores", "line_perplexities")}
-    return Row(document, lines, numbers, score=known["language_score"], **found_out), ""
+    return MinedRow(document, lines, numbers, score=known["language_score"], **found_out), ""
 
 
-def _write(path: Path, known: Sequence[Known], rebuilt: dict[int, Row]) -> None:
+def _write(path: Path, known: Sequence[Known], rebuilt: dict[int, MinedRow]) -> None:
     """Rows by language, in the order in which they are known; a record batch a language."""
     by_language: dict[str, list[int]] = defaultdict(list)
     for number in sorted(rebuilt):

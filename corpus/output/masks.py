@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus.filters.masking import Masker, make_masker
+from corpus.filters.masking import PersonalDataMasker, make_masker
 from corpus.filters.settings import Filters
 from pipeline.manifest import read_manifest
 from pipeline.storage import read_json, write_json
@@ -34,6 +34,6 @@ def read_masks(corpus: Path) -> Masks | None:
     return read_json(corpus / MASKS) if (corpus / MASKS).exists() else None
 
 
-def masker_of(masks: Masks | None) -> Masker | None:
+def masker_of(masks: Masks | None) -> PersonalDataMasker | None:
     """What masks again. Errors: pydantic's ValidationError for masks that are none of ours."""
     return make_masker(Filters.model_validate(masks)) if masks else None

@@ -21,10 +21,16 @@ CC100 = ("--corpus.language_id.labels", "cc100")
             ("--corpus.mine.dumps", "{en: [D], '*': [E, F]}", "--corpus.fetch.dumps", "[D, F]"),
             r"corpus: mine\.dumps names E, not in fetch\.dumps; name the same there, or write mine\.dumps: {}",
         ),
-        ((*CC100, "--corpus.language-id.thresholds.zh_Hans", "0.7"), "'zh_Hans' is nothing .* did you mean zh-Hans?"),
-        ((*CC100, "--corpus.mine.languages", "[zh]"), r"mine\.languages: 'zh' is nothing .*did you mean zh-Hans?"),
-        (("--corpus.mine.dumps.DE", "[D]", "--corpus.fetch.dumps", "D"), r"mine\.dumps: 'DE' .* did you mean de?"),
-        (("--corpus.filters.languages", "{deu: {}}"), r"filters\.languages: 'deu' is nothing that this identifier"),
+        (
+            (*CC100, "--corpus.language-id.thresholds.zh_Hans", "0.7"),
+            "has no language 'zh_Hans'.* did you mean zh-Hans?",
+        ),
+        (
+            (*CC100, "--corpus.mine.languages", "[zh]"),
+            r"mine\.languages: the identifier has no language 'zh'.*did you mean zh-Hans?",
+        ),
+        (("--corpus.mine.dumps.DE", "[D]", "--corpus.fetch.dumps", "D"), r"mine\.dumps: .* 'DE'.* did you mean de?"),
+        (("--corpus.filters.languages", "{deu: {}}"), r"filters\.languages: the identifier has no language 'deu'"),
         (
             ("--corpus.language_id.model", "glot.bin", "--corpus.mine.languages", "[../x]"),
             r"mine\.languages: '../x' cannot be a language's code",

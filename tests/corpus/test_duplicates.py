@@ -22,7 +22,7 @@ from corpus.duplicates.hash import HashShard, first_in_document, hash_lines, has
 from corpus.duplicates.normalise import normalise_lines_for_hash
 from corpus.duplicates.runs import SortedRuns, sorted_at_most_twice
 from corpus.duplicates.settings import Duplicates
-from corpus.duplicates.table import Table
+from corpus.duplicates.table import HashTable
 from corpus.duplicates.windows import PROCESS_BYTES, Partition, Window, bits_for, cut, windows_of
 from corpus.stages import DuplicatesStage
 from pipeline.context import Context
@@ -219,7 +219,7 @@ def test_repeats_are_found_where_hashes_differ_in_the_lowest_bits_alone(some, do
 def test_membership(some, table, start, length):
     """Tables of no block, of one, and of many."""
     table = np.array(sorted(table | set(range(start, start + length))), np.uint64)
-    places, found = Table(table).find(np.array(some, np.uint64))
+    places, found = HashTable(table).find(np.array(some, np.uint64))
     assert found.tolist() == [value in table for value in some]
     assert table[places[found]].tolist() == [value for value in some if value in table]
 

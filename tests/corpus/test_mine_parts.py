@@ -10,7 +10,7 @@ from corpus.language.settings import LanguageId
 from corpus.mine import stage, writer
 from corpus.mine.deduplication import DUPLICATE, NOTHING_LEFT, REPEATED
 from corpus.mine.identification import UNSURE
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from corpus.mine.selection import OTHER_DUMP, OTHER_LANGUAGE
 from corpus.mine.writer import DroppedWriter, RecordWriter
 from corpus.output.arrow_files import read_batches
@@ -20,11 +20,11 @@ from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 
 
-def row(language: str, text: str, number: int = 0) -> Row:
+def row(language: str, text: str, number: int = 0) -> MinedRow:
     lines = text.split("\n")
     page = [*lines, "a line that went" * 3]
     document = Document(f"https://e.org/{number}", "2019", f"sha1:{number}", 9, "e.org", "t", "a.gz", page)
-    return Row(document, lines, list(range(len(lines))), language, 0.9, 150.0)
+    return MinedRow(document, lines, list(range(len(lines))), language, 0.9, 150.0)
 
 
 def test_by_paragraph_the_score_is_that_of_the_lines_that_stay():

@@ -19,7 +19,7 @@ from corpus.filters.own_rule import MOST_REASONS, OwnRule
 from corpus.filters.text import DocumentText
 from corpus.language.own_identifier import OwnIdentifier
 from corpus.mine.own_step import OwnStep
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 from corpus.mine.settings import STEPS, Mine
 from corpus.mine.writer import DroppedWriter
 from pipeline.errors import XlmrError
@@ -76,6 +76,13 @@ def test_the_examples_run_and_their_sources_count(small: Path, tmp_path: Path) -
         path.write_text(before)
 
 
+def test_a_tool_tries_an_identifier(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "my_identifier.py", tmp_path)
+    (tmp_path / "text.txt").write_text("the end of the road\nder Rest ist da\n\n")
+    found = xlmr(tmp_path, "corpus", "identify", "--identifier", "my_identifier:identify", "text.txt")
+    assert found == "en\t1.00\nde\t1.00\n\t0.00\n"
+
+
 @pytest.mark.parametrize("path", EXAMPLES.glob("*.py"), ids=lambda path: path.stem)
 def test_the_page_shows_the_examples(path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "extend.md").read_text(encoding="utf-8")
@@ -127,9 +134,9 @@ def test_reasons_are_few(own: Any) -> None:
         rule.reasons([DocumentText(["one more"])])
 
 
-def rows() -> list[Row]:
+def rows() -> list[MinedRow]:
     page = Document("https://e.org", "2019", "sha1:", 9, "e.org", "t", "a.gz", ["aa", "bbb", "c"])
-    return [Row(page, ["aa", "bbb"], [0, 1], "de"), Row(page, ["c"], [2], "en")]
+    return [MinedRow(page, ["aa", "bbb"], [0, 1], "de"), MinedRow(page, ["c"], [2], "en")]
 
 
 def step(import_string: str) -> OwnStep:

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 
-from corpus.mine.rows import Row
+from corpus.mine.rows import MinedRow
 
 
-def no_menus(rows: Sequence[Row]) -> list[Row]:
+def no_menus(rows: Sequence[MinedRow]) -> list[MinedRow]:
     """Leaves out lines of one word, then documents of fewer than ten lines."""
     for row in rows:
         row.keep_lines([" " in line for line in row.lines])
