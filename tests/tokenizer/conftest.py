@@ -15,7 +15,7 @@ from pipeline.context import Context
 from pipeline.log import EventLog
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import PACKAGE, TokenizerSettings
+from tokenizer.stages import MODEL_FILE, PACKAGE, TokenizerSettings
 
 TEXT = Path(__file__).with_name("rights.tsv")
 """Lines of language, tab, paragraph."""
@@ -131,3 +131,18 @@ def trained(corpus: Path, run_stage: RunStage, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def tokenizer(trained: Path) -> Tokenizer:
     return load_tokenizer(trained)
+
+
+@pytest.fixture(scope="session")
+def saved(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As today's transformers saves a tokenizer: no model file, and added tokens of all kinds."""
+    folder = tmp_path_factory.mktemp("saved")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(str(trained))
+    added = transformers.AddedToken
+    theirs.add_tokens(["<new>", added("doc", single_word=True), "Ｘ１", added("<l>", lstrip=True, normalized=False)])
+    theirs.add_tokens([added("<r>", rstrip=True)])
+    theirs.add_special_tokens({"additional_special_tokens": ["<ctl>"]})
+    theirs.save_pretrained(str(folder))
+    assert not (folder / MODEL_FILE).exists()
+    return folder
