@@ -11,7 +11,7 @@ import pytest
 from tokenizer.corpus_files import corpus_files, read_batches
 from tokenizer.pieces import Tokenizer
 from tokenizer.report import sections
-from tokenizer.stages import PACKAGE, TokenizerSettings
+from tokenizer.stages import StudyStage, TokenizerSettings
 from tokenizer.study import Variant, _is_test, measure, training_lines
 
 STUDY = {"alphas": [0.0, 1.0], "sizes": [400, 470, 90_000], "bytes": 12_000, "test_share": 0.2}
@@ -48,11 +48,11 @@ def test_what_it_measures(studied: tuple[Path, Any]) -> None:
 
 def test_no_test_document_is_trained_on(corpus: Path) -> None:
     settings = TokenizerSettings.model_validate({"study": STUDY})
-    stage = next(stage for stage in PACKAGE.stages if stage.name == "tokenizer.study")
+    config = StudyStage(sample=settings.sample, train=settings.train, study=settings.study)
     files = tuple(corpus_files(corpus, settings.sample.buckets))
     everything = dict.fromkeys((file.language for file in files), 1.0)
-    trained = set(training_lines(stage.config_from(settings), Variant("unigram", 1.0, 500, files, everything)))
-    held_out, others = set(), set()
+    trained = set(training_lines(config, Variant("unigram", 1.0, 500, files, everything)))
+    held_out, others = set[bytes](), set[bytes]()
     for file in files:
         for batch in read_batches(file.path, ("digest", "url", "raw_content")):
             for text, test in zip(
