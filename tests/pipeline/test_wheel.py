@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from corpus_crawl import wet_file, wet_record
+from language_models import clean_text, train_models
 
 from pipeline.errors import XlmrError
 from pipeline.extras import EXTRAS, check_extra, explain_missing
+from pipeline.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipeline", "corpus", "tokenizer", "pretrain", "finetune", "flows")
@@ -65,6 +67,31 @@ def test_the_wheel_alone_reads_a_crawl(installed, tmp_path):
     assert "duplicates 5" in run(xlmr, "status", cwd=tmp_path)
     answers = run(xlmr, "corpus", "identify", "run.yaml", cwd=tmp_path)
     assert answers.strip()
+
+
+@pytest.mark.slow
+def test_the_corpus_takes_a_users_rule_step_and_identifier_with_the_wheel(installed, tmp_path):
+    text = clean_text("en", 0, 200)
+    pages = ["\n".join([f"Title {n}", *text[n : n + 20]]) for n in range(0, 200, 20)]
+    menu = "Title\n" + "\n".join(f"menu of the site {'x' * n}" for n in range(20))
+    wet_file(tmp_path / "crawl.warc.wet.gz", *(wet_record(n, page) for n, page in enumerate([*pages, menu])))
+    models = train_models(tmp_path, {"en": "\n".join(text)})
+    for path in (ROOT / "tests" / "corpus" / "examples").glob("*.py"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "run.yaml").write_text(
+        "run: {project: own}\ncorpus:\n  fetch: {crawl: crawl.warc.wet.gz}\n"
+        f"  language_models: {{folder: {models}}}\n"
+        "  filters: {own: [my_rules:no_dots]}\n"
+        "  language_id: {identifier: my_identifier:identify}\n"
+        "  mine: {steps: [deduplicate, identify, my_steps:no_menus, filter, score, write]}\n"
+    )
+    run("env", f"PYTHONPATH={tmp_path}", installed / "xlmr", "run", "run.yaml", "--until", "corpus.mine", cwd=tmp_path)
+    (output,) = (tmp_path / "runs" / "own" / "corpus.mine").iterdir()
+    manifest = read_manifest(output)
+    assert manifest is not None
+    assert manifest.counts["languages"].keys() == {"en"}
+    assert manifest.counts["dropped"]["no_dots: no line ends in a full stop"]["documents"] == 1
+    assert {Path(path).name for path in manifest.outside} == {"my_rules.py", "my_steps.py", "my_identifier.py"}
 
 
 @pytest.mark.slow
