@@ -133,7 +133,7 @@ def naming_address(address: str) -> Iterator[None]:
         if is_local(address):
             raise
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise XlmrError(f"{address}: {problem}", "check the address, and what you may read there") from error
+        raise XlmrError(f"{address}: {problem}", "check the address and your permissions") from error
 
 
 def is_folder(address: str) -> bool:

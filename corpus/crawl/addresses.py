@@ -44,7 +44,7 @@ def is_path_of_crawl(name: str) -> bool:
 def check_segment(segment: str) -> str:
     """A segment that stays below its folder. Errors: XlmrError for one that a damaged or hostile file made up."""
     if segment.startswith(ROOT) and (".." in segment.split("/") or not segment.isprintable()):
-        raise XlmrError(f"{segment[:100]!r} is no path of a crawl", "the minified corpus is damaged; fetch it again")
+        raise XlmrError(f"{segment[:100]!r} is not a crawl's path", "the minified corpus is damaged; fetch it again")
     return segment
 
 

@@ -142,8 +142,8 @@ class Cache:
             if known is not None and known["sha256"] != digest:
                 part.begin(None)
                 raise XlmrError(
-                    f"{address}: its content is not what it was when it was first fetched",
-                    f"find out why; to take what is there now, delete {self._known_path(name)} and force corpus.fetch",
+                    f"{address}: its checksum is not that of the first fetch",
+                    f"to accept the present content, remove {self._known_path(name)} and force corpus.fetch",
                 )
             self._remember(name, address, os.fstat(stream.fileno()), digest)
             publish(path, final)

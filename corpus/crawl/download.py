@@ -117,9 +117,9 @@ def download(
             digest = part.sha256()
             if cut == digest or _ends_whole(part.stream):
                 return part.size, digest
-            # A length that is declared too small cuts a file unnoticed. What comes twice alike is like that at home.
+            # A length that is declared too small cuts a file unnoticed. What comes twice alike is so at its source.
             cut = digest
-            refused = RefusedError("what came ends within a record, its length may be wrong", wait=0, anew=True)
+            refused = RefusedError("it ends within a record, its Content-Length may be wrong", wait=0, anew=True)
         except RefusedError as error:
             refused = error
         failures = 0 if part.size - before >= GAIN and not refused.anew else failures + 1
@@ -164,7 +164,7 @@ def _receive_range(
         came = part.stream.tell() - place
     if came != length:
         part.stream.truncate(place)
-        raise RefusedError(f"{came:,} bytes came of {length:,} from byte {offset:,} on")
+        raise RefusedError(f"received {came:,} of {length:,} bytes from byte {offset:,} on")
 
 
 def _give_up(address: str, refused: RefusedError, failures: int, settings: Download) -> None:
@@ -172,7 +172,7 @@ def _give_up(address: str, refused: RefusedError, failures: int, settings: Downl
     if refused.gone:
         raise GoneError(f"{address}: {refused.problem}", "check the address")
     if not refused.passing:
-        raise XlmrError(f"{address}: {refused.problem}", "check the address, and what you may read there")
+        raise XlmrError(f"{address}: {refused.problem}", "check the address and your permissions")
     if failures >= settings.attempts:
         raise XlmrError(
             f"{address}: {refused.problem} ({failures} attempts)",
@@ -192,7 +192,7 @@ def _receive(
         make_package()
         _write(opened, part, stop)
     if opened.size is not None and part.size != opened.size:
-        problem = f"{part.size:,} bytes came where {opened.size:,} were declared"
+        problem = f"received {part.size:,} bytes of {opened.size:,}"
         raise RefusedError(problem, anew=part.size > opened.size)
 
 

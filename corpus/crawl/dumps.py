@@ -47,7 +47,7 @@ def list_of_files(fetch: Fetch, dump: str) -> list[str]:
     paths = [line.strip() for line in text.splitlines() if line.strip()]
     for name in paths:
         if not is_path_of_crawl(name):
-            raise XlmrError(f"{path}: {name[:100]!r} is no path of a crawl", "check corpus.fetch.base")
+            raise XlmrError(f"{path}: {name[:100]!r} is not a crawl's path", "check corpus.fetch.base")
     if not paths:
         raise XlmrError(f"{path}: lists no files", "check corpus.fetch.dumps")
     return [address_of(name, fetch.base) for name in paths]
@@ -86,9 +86,9 @@ def _unpack(content: bytes, name: str) -> bytes:
     try:
         text = inflate.decompress(content, LONGEST_LIST)
     except zlib.error as error:
-        raise XlmrError(f"{name}: not a whole gzip file ({error})", "fetch it again") from None
+        raise XlmrError(f"{name}: not a complete gzip file ({error})", "fetch it again") from None
     if not inflate.eof:
-        raise XlmrError(f"{name}: is cut, or too long for a list of files", "fetch it again")
+        raise XlmrError(f"{name}: is truncated, or too long for a list of files", "fetch it again")
     return text
 
 

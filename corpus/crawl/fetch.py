@@ -74,7 +74,7 @@ def _picked(files: list[str], fetch: Fetch, name: str, usual: int) -> dict[str, 
     dealt = deal_out(files, fetch.shards or min(usual, len(files)), name)
     picked = list(dealt)[_as_slice(fetch.pick)]
     if not picked:
-        raise XlmrError(f"pick {fetch.pick} takes none of {len(dealt)} shards", "set corpus.fetch.pick otherwise")
+        raise XlmrError(f"pick {fetch.pick} takes none of {len(dealt)} shards", "change corpus.fetch.pick")
     return {shard: dealt[shard] for shard in picked}
 
 

@@ -58,7 +58,7 @@ def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> Page
     except GrowsError:
         raise NotAPage("it grows over the limit of a record") from None
     if opened is None:
-        raise NotAPage("not a whole HTTP response")
+        raise NotAPage("not a complete HTTP response")
     if opened.status != 200:
         raise NotAPage("its status is not 200", lost=False)
     kind, body = opened.kind or _guess(opened.body), opened.body
@@ -67,7 +67,7 @@ def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> Page
     text = decode_page(body, opened.charset, is_html=kind != PLAIN)
     beginning = text[:_BEGINNING]
     if len(_NO_TEXT.findall(beginning)) > _BINARY * len(beginning):
-        raise NotAPage("binary data, or in an encoding that is not known")
+        raise NotAPage("binary data, or an unknown encoding")
     if kind == PLAIN:
         return PageText(f"\n{text}", opened.cut)
     try:

@@ -39,7 +39,7 @@ def choose(fetch: Fetch) -> pa.Table:
     batches = [batch for address in addresses for batch in _rows_of(address, fetch)]
     table = pa.Table.from_batches(batches, SCHEMA)
     if not table.num_rows:
-        raise XlmrError(f"{fetch.index.files}: chooses no records", "check corpus.fetch.index")
+        raise XlmrError(f"{fetch.index.files}: selects no records", "check corpus.fetch.index")
     one = "offset" if fetch.kind == "warc" else "url"
     table = table.take(pc.sort_indices(table, [("file", "ascending"), (one, "ascending")]))
     _check(table, fetch)
@@ -52,7 +52,9 @@ def _rows_of(address: str, fetch: Fetch) -> Iterator[pa.RecordBatch]:
         with naming_address(address):
             table = dataset.dataset(path, format="parquet", filesystem=filesystem)
     except (OSError, pa.ArrowException) as error:
-        raise XlmrError(f"{address}: is no Parquet file ({' '.join(str(error).split())})", "fetch it again") from None
+        raise XlmrError(
+            f"{address}: is not a Parquet file ({' '.join(str(error).split())})", "fetch it again"
+        ) from None
     columns = _PLACE if fetch.kind == "warc" else {"file": "warc_filename", "url": "url"}
     wanted = _condition(fetch.index, table.schema)
     lacking = sorted({*columns.values(), *_columns_asked(fetch.index)} - set(table.schema.names))
@@ -102,11 +104,11 @@ def _check(table: pa.Table, fetch: Fetch) -> None:
     """Errors: XlmrError for paths that leave the crawl, and for places that cannot be."""
     for name in pc.unique(table.column("file")).to_pylist():
         if name is None or not is_path_of_crawl(name):
-            raise XlmrError(f"{fetch.index.files}: {str(name)[:100]!r} is no path of a crawl", "fetch the index again")
+            raise XlmrError(f"{fetch.index.files}: {str(name)[:100]!r} is not a crawl's path", "fetch the index again")
     if fetch.kind == "warc":
         bad = pc.any(pc.or_(pc.less(table.column("offset"), 0), pc.less_equal(table.column("length"), 0))).as_py()
         if bad or table.column("offset").null_count or table.column("length").null_count:
-            raise XlmrError(f"{fetch.index.files}: has records without a place", "fetch the index again")
+            raise XlmrError(f"{fetch.index.files}: has records without an offset or a length", "fetch the index again")
 
 
 def _is_first(table: pa.Table, column: str) -> pa.Array:

@@ -36,7 +36,7 @@ class Index(Section):
     @model_validator(mode="after")
     def _chooses(self) -> Self:
         if bool(self.files) != bool(self.domains or self.hosts or self.tlds or self.languages):
-            raise ValueError("files and one of domains, hosts, tlds, languages are needed together")
+            raise ValueError("files needs one of domains, hosts, tlds, languages, and these need files")
         return self
 
 
@@ -92,7 +92,7 @@ class Fetch(Section):
     def _one_source(self) -> Self:
         given = "crawl" in self.model_fields_set and self.crawl not in ("", type(self).model_fields["crawl"].default)
         if self.index.files and (self.dumps or given):
-            raise ValueError("index.files says what is read, in place of dumps and crawl: leave these out")
+            raise ValueError("index.files replaces dumps and crawl: leave these out")
         if self.dumps and given:
             shown = ", ".join(self.dumps[:2]) + (", …" if len(self.dumps) > 2 else "")
             raise ValueError(
@@ -100,7 +100,7 @@ class Fetch(Section):
                 "add --corpus.fetch.dumps '[]' or --corpus.fetch.crawl ''"
             )
         if not self.crawl and not self.dumps and not self.index.files:
-            raise ValueError("neither crawl nor dumps says what to read")
+            raise ValueError("set crawl, dumps or index.files")
         return self
 
     @field_validator("pick", mode="before")

@@ -86,7 +86,7 @@ def open_range(address: str, start: int, length: int, timeout: float) -> Iterato
     if address.startswith(("http://", "https://")):
         with _answer(address, {"Range": f"bytes={start}-{start + length - 1}"}, timeout) as answer:
             if answer.status_code != 206 or _range_of(answer)[0] != start:
-                raise RefusedError("the server does not give parts of files", passing=False)
+                raise RefusedError("the server does not support range requests", passing=False)
             yield answer.iter_raw()
     else:
         with _open_fsspec(address, 0, None) as opened:
@@ -100,7 +100,7 @@ def _open_http(address: str, start: int, version: str | None, timeout: float) ->
         begins, size = _range_of(answer)
         same = begins == 0 or (begins == start and _version(answer) in (version, None))
         if not same:
-            raise RefusedError("another part of the file came than was asked for", anew=True)
+            raise RefusedError("the server sent another part of the file than requested", anew=True)
         yield Opened(begins, size, _version(answer), answer.iter_raw())
 
 
@@ -159,7 +159,7 @@ def _range_of(answer: httpx.Response) -> tuple[int, int | None]:
     span, _, size = rest.partition("/")
     first = _number(span.partition("-")[0])
     if unit != "bytes" or first is None:
-        raise RefusedError("it sent a part of the file without saying which", anew=True)
+        raise RefusedError("the server sent a part of the file without a Content-Range", anew=True)
     return first, _number(size) if size != "*" else None if length is None else first + length
 
 

@@ -31,7 +31,7 @@ def check_crawl(counts: Counts, files: int, read: Read, warnings: Sequence[str])
     if share > read.max_lost_share:
         raise XlmrError(
             f"the crawl is damaged: {what} could not be read ({share:.0%}){_first(warnings)}",
-            "get the files anew, or accept the loss by corpus.read.max_lost_share",
+            "fetch the files again, or accept the loss by corpus.read.max_lost_share",
         )
 
 

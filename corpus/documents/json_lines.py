@@ -96,8 +96,10 @@ def _parse(number: int, line: bytes) -> dict[str, Any] | BadRow:
     except UnicodeDecodeError:
         return BadRow(number, "it is not UTF-8")
     except (ValueError, RecursionError) as error:
-        return BadRow(number, f"it is no JSON ({error})"[:200])
-    return record if isinstance(record, dict) else BadRow(number, f"it is a JSON {type(record).__name__}, no object")
+        return BadRow(number, f"it is not JSON ({error})"[:200])
+    if not isinstance(record, dict):
+        return BadRow(number, f"it is a JSON {type(record).__name__}, not an object")
+    return record
 
 
 def _row_of(number: int, record: dict[str, Any], names: Names) -> TextRow | BadRow:

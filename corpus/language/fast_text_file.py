@@ -84,11 +84,11 @@ def check_labels(labels: Sequence[str], counts: Sequence[int]) -> None:
     for label in labels:
         name = label.removeprefix(LABEL_PREFIX)
         if not _LABEL.fullmatch(name) or name.startswith("."):
-            raise ValueError(f"its label {label[:100]!r} names nothing")
+            raise ValueError(f"its label {label[:100]!r} cannot name a language")
     if len(set(labels)) < len(labels):
-        raise ValueError("a label stands in it twice")
+        raise ValueError("a label occurs twice")
     if list(counts) != sorted(counts, reverse=True) or counts[-1] < 0 or counts[0] >= _MOST_COUNTED:
-        raise ValueError("its labels do not stand in falling order of their counts")
+        raise ValueError("its labels are not in descending order of their counts")
 
 
 class _FastTextReader:
@@ -98,17 +98,17 @@ class _FastTextReader:
 
     def read(self) -> FastTextFile:
         if self._numbers("<ii") != (MAGIC, VERSION):
-            raise ValueError("its first bytes are another's")
+            raise ValueError("its magic number or version is wrong")
         dim, _, _, _, _, word_ngrams, loss, model, buckets, shortest, longest, _ = self._numbers("<12i")
         self._numbers("<d")
         if model != _SUPERVISED or loss not in _LOSSES or word_ngrams != 1:
             raise ValueError("only classifiers with (hierarchical) softmax and without word n-grams can be read")
         if dim < 1 or buckets < 0 or (longest and not (buckets and 1 <= shortest <= longest)):
-            raise ValueError("its header has numbers that no model has")
+            raise ValueError("its header has invalid numbers")
         words, labels, counts, pruned = self._dictionary()
         check_labels(labels, counts)
         if loss in _TREES and len(labels) > MOST_LABELS:
-            raise ValueError(f"it has {len(labels):,} labels, and {MOST_LABELS:,} is the most that can be read")
+            raise ValueError(f"it has {len(labels):,} labels, and at most {MOST_LABELS:,} are supported")
         ngram_rows = _ngram_rows(pruned, buckets, len(words))
         input_, output = self._matrix(), self._matrix()
         rows = len(words) + (len(pruned) if pruned is not None else buckets if longest else 0)
@@ -116,7 +116,7 @@ class _FastTextReader:
             raise ValueError("its matrices have the wrong sizes")
         for matrix in (input_, output):
             if matrix.size and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:  # false for NaN too
-                raise ValueError("its matrices hold numbers that are not finite, or that no training gives")
+                raise ValueError("its matrices hold numbers that are not finite, or too large")
         return FastTextFile(
             words=words,
             labels=labels,
@@ -182,7 +182,7 @@ class _FastTextReader:
     def _array(self, kind: str, count: int) -> Any:
         start, size = self._place, count * np.dtype(kind).itemsize
         if count < 0 or start + size > len(self._data):
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         self._place += size
         return np.array(self._data[start : start + size]).view(kind)
 
@@ -201,7 +201,7 @@ def _ngram_rows(pruned: npt.NDArray[np.int32] | None, buckets: int, words: int) 
     if pruned is None:
         return None
     if buckets > MOST_BUCKETS:
-        raise ValueError(f"it has {buckets:,} buckets, and {MOST_BUCKETS:,} is the most that can be read")
+        raise ValueError(f"it has {buckets:,} buckets, and at most {MOST_BUCKETS:,} are supported")
     numbers, kept = pruned[:, 0], pruned[:, 1]
     if len(pruned) and not (
         0 <= numbers.min() <= numbers.max() < buckets and 0 <= kept.min() <= kept.max() < len(kept)

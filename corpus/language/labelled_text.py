@@ -50,7 +50,7 @@ def find_files(pattern: str) -> dict[str, list[str]]:
     for address in addresses:
         language = PurePosixPath(address).name.partition(".txt")[0]
         if not LABEL.fullmatch(language):
-            raise XlmrError(f"{address}: its name says no language", "name labelled text <language>.txt, as de.txt.xz")
+            raise XlmrError(f"{address}: its name is not a language code", "name it <language>.txt, as de.txt.xz")
         found.setdefault(language, []).append(address)
     return found
 

@@ -46,7 +46,7 @@ def _read(path: Path) -> dict[str, str]:
         lines = (line.partition("\t") for line in _text(path).split("\n") if line[:1] not in ("", "#"))
         values = {label: code for label, _, code in lines}
     if not isinstance(values, dict) or not all(isinstance(part, str) for pair in values.items() for part in pair):
-        raise XlmrError(f"{path}: is no table of labels", "write a label and its code, both as text, for each language")
+        raise XlmrError(f"{path}: is not a table of labels", "write a label and its code, both text, for each language")
     return values
 
 

@@ -82,7 +82,7 @@ def read_ccnet(path: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
                 if "hashes" in row and "line_ids" not in row:
                     raise UsageError(
-                        f"{path}: has hashes of lines, CCNet's form before line_ids", "it is not read here"
+                        f"{path}: has hashes of lines, CCNet's form before line_ids", "fetch the form with line_ids"
                     )
                 missing = [name for name in NEEDED if not isinstance(row.get(name), str)]
                 if missing:
@@ -95,7 +95,7 @@ def read_ccnet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _fail(path: Path, line: int, problem: str) -> XlmrError:
-    return XlmrError(f"{path}: line {line} {problem}", "it is no whole file of CCNet's minified form; fetch it again")
+    return XlmrError(f"{path}: line {line} {problem}", "fetch the whole file in CCNet's minified form again")
 
 
 def decode_line_ids(text: str) -> list[int]:
@@ -106,7 +106,7 @@ def decode_line_ids(text: str) -> list[int]:
     """
     content = base64.b64decode(text, validate=True)
     if len(content) % 2:
-        raise ValueError("half a number in line_ids")
+        raise ValueError("line_ids ends within a number")
     numbers = np.frombuffer(content, "<u2").astype(np.int64)
     wraps = np.cumsum(np.diff(numbers, prepend=-1) <= 0)
     found: list[int] = (numbers + WRAP * wraps).tolist()

@@ -82,7 +82,7 @@ class Minified:
         """Read the index. Errors: UsageError where there is none of this form."""
         path = folder / INDEX
         if not path.exists():
-            raise UsageError(f"{folder}: holds no {INDEX}, so it is no complete minified corpus", "run corpus minify")
+            raise UsageError(f"{folder}: holds no {INDEX}: not a complete minified corpus", "run corpus minify")
         index = read_json(path)
         if index.get("format") != FORMAT:
             raise UsageError(f"{path}: its form is {index.get('format')}, not {FORMAT}", "minify the corpus again")
@@ -90,7 +90,7 @@ class Minified:
         for segment in segments:
             check_segment(segment.name)
             if Path(segment.part).name != segment.part:
-                raise XlmrError(f"{path}: {segment.part[:100]!r} is no file beside it", "fetch the corpus again")
+                raise XlmrError(f"{path}: {segment.part[:100]!r} is not a file beside it", "fetch the corpus again")
         return cls(folder, segments, index["regroup"], index.get("masks"), index.get("reading"))
 
     def rows(self, segment: Segment) -> Iterator[dict[str, Any]]:

@@ -210,8 +210,8 @@ def _write(path: Path, known: Sequence[Known], rebuilt: dict[int, MinedRow]) -> 
 def _check_names(known: Known) -> None:
     """Language and bucket become names of files. Errors: XlmrError where they cannot."""
     if known["bucket"] not in BUCKETS:
-        raise XlmrError(f"{known['url']}: {known['bucket']!r} is no bucket", f"buckets are {', '.join(BUCKETS)}")
+        raise XlmrError(f"{known['url']}: {known['bucket']!r} is not a bucket", f"buckets are {', '.join(BUCKETS)}")
     if not LABEL.fullmatch(known["language"] or ""):
         raise XlmrError(
-            f"{known['url']}: {known['language']!r} is no language's code", "fetch the minified files again"
+            f"{known['url']}: {known['language']!r} is not a language code", "fetch the minified files again"
         )

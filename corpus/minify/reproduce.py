@@ -83,7 +83,7 @@ def reproduce(
     missing = _missing(counts)
     if missing:
         raise XlmrError(
-            f"{missing:,} of {missing + counts['rebuilt']:,} documents are not in this crawl as they were",
+            f"{missing:,} of {missing + counts['rebuilt']:,} documents are missing from this crawl, or changed",
             f"they are listed in {out / MISSING}; the same command tries them again",
         )
 

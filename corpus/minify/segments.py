@@ -94,7 +94,7 @@ def order_of(streams: Sequence[Sequence[str]]) -> list[str]:
         return list(TopologicalSorter(before).static_order())
     except CycleError as error:
         raise XlmrError(
-            f"documents of {error.args[1][0]} stand in several places of one language and bucket",
+            f"documents of {error.args[1][0]} are in several places of one language and bucket",
             "minify a corpus as corpus.regroup writes it",
         ) from None
 

@@ -25,7 +25,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
                 for number in range(reader.num_record_batches):
                     yield reader.get_batch(number)
     except (pa.ArrowInvalid, ValueError) as error:
-        raise XlmrError(f"{path}: not a whole Arrow file ({error})", "run its stage again") from None
+        raise XlmrError(f"{path}: not a complete Arrow file ({error})", "run its stage again") from None
 
 
 def read_numbered(path: Path, numbers: Sequence[int]) -> Iterator[pa.RecordBatch]:

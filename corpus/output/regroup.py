@@ -73,7 +73,7 @@ class MeasuredFile:
         languages: list[str] = read_json(path)
         for language in languages:
             if not LANGUAGE.fullmatch(language):
-                raise XlmrError(f"{path}: {language!r} cannot be a language's code", "look at the identifier's labels")
+                raise XlmrError(f"{path}: {language!r} cannot be a language's code", "check the identifier's labels")
         return languages
 
 

@@ -29,7 +29,7 @@ def tool_folder(name: str, output: Path, asked: dict[str, Any], workers: int | N
     if workers is None:
         workers = len(os.sched_getaffinity(0))
     if workers < 1:
-        raise UsageError(f"--workers {workers}: one at least", "leave it out for one a core")
+        raise UsageError(f"--workers {workers}: must be at least 1", "omit it for one per core")
     _check_free(output, asked)
     output.mkdir(parents=True, exist_ok=True)
     with Lease(output.with_name(f"{output.name}.lease")):

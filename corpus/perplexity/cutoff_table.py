@@ -39,7 +39,7 @@ def read_cutoffs(path: Path, percentiles: tuple[float, float] = (30.0, 60.0)) ->
     for language, pair in pairs.items():
         numbers = isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
         if not numbers or not LABEL.fullmatch(language) or sorted(pair) != pair:
-            raise XlmrError(f"{path}: {language} has no two rising numbers", 'write {"de": [310.5, 620.1], …}')
+            raise XlmrError(f"{path}: {language} needs two ascending numbers", 'write {"de": [310.5, 620.1], …}')
     return {language: (float(head), float(middle)) for language, (head, middle) in pairs.items()}
 
 

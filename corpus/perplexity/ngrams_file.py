@@ -26,14 +26,14 @@ def check_ngrams(path: Path) -> None:
         begin = handle.read(len(_SANITY) + _PARAMETERS.size + 8 * MOST_ORDER)
     if fault := _fault(begin, path.stat().st_size):
         raise XlmrError(
-            f"{path}: cannot be loaded (no KenLM binary: {fault})",
-            "run corpus.language_models again, or give a whole file",
+            f"{path}: cannot be loaded (not a KenLM binary: {fault})",
+            "rerun corpus.language_models, or provide a complete file",
         )
 
 
 def _fault(begin: bytes, size: int) -> str:
     if not begin.startswith(_MAGIC):
-        return "its first bytes are another's"
+        return "its magic number or version is wrong"
     if len(begin) < len(_SANITY) + _PARAMETERS.size + 8 or begin[: len(_SANITY)] != _SANITY:
         return "its header is damaged or of another machine"
     order, multiplier, kind, has_vocabulary, _ = _PARAMETERS.unpack_from(begin, len(_SANITY))
@@ -45,7 +45,7 @@ def _fault(begin: bytes, size: int) -> str:
         return f"a probing multiplier of {multiplier:g}"
     start = len(_SANITY) + _PARAMETERS.size
     if len(begin) < start + 8 * order:
-        return "it is cut short"
+        return "it is truncated"
     counts = struct.unpack_from(f"<{order}Q", begin, start)
     if not all(counts) or sum(counts) > size:
         return f"it says that it has {sum(counts):,} n-grams in {size:,} bytes"

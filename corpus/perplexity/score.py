@@ -117,7 +117,7 @@ def try_models(sentencepiece: Path, ngrams: Path) -> None:
     check_ngrams(ngrams)
     order = {"sentencepiece": str(sentencepiece), "ngrams": str(ngrams)}
     try:
-        run_script(TRIAL, order, {}, "give whole files", TRIAL_SECONDS)
+        run_script(TRIAL, order, {}, "provide complete files", TRIAL_SECONDS)
     except XlmrError as error:
         reason = error.problem.removeprefix(f"{TRIAL.stem}: ")
         raise XlmrError(f"{sentencepiece}, {ngrams.name}: cannot be used ({reason})", error.fix) from None
@@ -130,7 +130,7 @@ def try_language(folder: Path, language: str) -> None:
 
 def _unloadable(path: Path, error: Exception) -> XlmrError:
     reason = " ".join(str(error).split())
-    return XlmrError(f"{path}: cannot be loaded ({reason})", "run corpus.language_models again, or give a whole file")
+    return XlmrError(f"{path}: cannot be loaded ({reason})", "rerun corpus.language_models, or provide a complete file")
 
 
 class LanguageModel:

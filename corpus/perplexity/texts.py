@@ -88,7 +88,7 @@ def _read_records(address: str) -> Iterator[dict[str, Any]]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise XlmrError(f"{address}: line {number} is no JSON ({error})", "put a whole file there") from None
+            raise XlmrError(f"{address}: line {number} is not JSON ({error})", "provide a complete file") from None
         if isinstance(record, dict):
             yield record
 
@@ -145,4 +145,4 @@ def _naming_damage(address: str) -> Iterator[None]:
         yield
     except (UnicodeDecodeError, EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())
-        raise XlmrError(f"{address}: cannot be read ({reason})", "put a whole file there") from None
+        raise XlmrError(f"{address}: cannot be read ({reason})", "provide a complete file") from None

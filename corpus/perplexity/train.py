@@ -56,7 +56,7 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
         counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
         few = sorted(language for language, count in counts.items() if count["tokens"] < FEW_TOKENS)
         if few:
-            context.warn(f"under {FEW_TOKENS:,} tokens of clean text, so perplexities say little: {' '.join(few)}")
+            context.warn(f"under {FEW_TOKENS:,} tokens of clean text, so perplexities are unreliable: {' '.join(few)}")
     return {"languages": len(counts), "by_language": counts}
 
 
@@ -140,7 +140,7 @@ def _train_sentencepiece(settings: LanguageModels, text: Path, model: Path, name
             _train(settings, (part for line in lines for part in cut(line.rstrip(b"\n"), LONGEST_LINE)), out)
     except (RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise XlmrError(f"{named}: no SentencePiece model can be made of it ({reason})", "give it more text") from None
+        raise XlmrError(f"{named}: no SentencePiece model can be trained on it ({reason})", "add more text") from None
 
 
 def _train(settings: LanguageModels, lines: Iterator[bytes], out: IO[bytes]) -> None:

@@ -63,7 +63,7 @@ OTHERS = dict.fromkeys(("url", "digest", "cc_segment", "language", "bucket"), "x
     [
         ("no json", "line 2 cannot be read"),
         ('{"url": "u"}', "line 2 has no digest"),
-        (json.dumps(OTHERS | {"line_ids": "AA=="}), "line 2 cannot be read: half a number"),
+        (json.dumps(OTHERS | {"line_ids": "AA=="}), "line 2 cannot be read: line_ids ends within a number"),
         (json.dumps(OTHERS | {"line_ids": "!"}), "line 2 cannot be read"),
         (json.dumps({"url": "u", "digest": "d", "hashes": "AAAA"}), "CCNet's form before line_ids"),
     ],

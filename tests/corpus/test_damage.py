@@ -194,7 +194,7 @@ def test_a_crawl_that_changes_between_stages_is_noticed(fresh, small, tmp_path):
         (["--corpus.language_id.model", "{small}/crawl"], "corpus.language_id.model"),
         (["--corpus.language_models.text", "{small}/clean/nothing*"], "named by corpus.language_models.text"),
         (["--corpus.language_id.own_model", "built-in"], "combined with labels cc100, not with as_they_are"),
-        (["--corpus.perplexity.cutoffs", "{small}/cutoffs.json"], "de has no two rising numbers"),
+        (["--corpus.perplexity.cutoffs", "{small}/cutoffs.json"], "de needs two ascending numbers"),
     ],
 )
 def test_mistakes_get_one_line(fresh, small, words, line):

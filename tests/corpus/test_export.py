@@ -255,7 +255,7 @@ def test_buckets_can_be_chosen(corpus, tmp_path):
         (["--to", "text", "--bucket", "best"], "has no bucket best; it has all, head, middle, tail"),
         (["--to", "text", "--level", "12"], "--level 12: text takes 0 to 9"),
         (["--to", "csv"], "csv"),
-        (["--to", "jsonl", "--workers", "0"], "--workers 0: one at least"),
+        (["--to", "jsonl", "--workers", "0"], "--workers 0: must be at least 1"),
     ],
 )
 def test_mistakes_get_one_line(corpus, tmp_path, capsys, words, line):
@@ -301,7 +301,7 @@ def test_a_corpus_that_is_damaged_is_named(corpus, tmp_path):
     (tmp_path / "corpus/de").mkdir(parents=True)
     (tmp_path / "corpus/counts.json").write_text("{}")
     (tmp_path / "corpus/de/head-00000.arrow").write_bytes(whole[:-100])
-    with pytest.raises(XlmrError, match=r"head-00000\.arrow: not a whole Arrow file"):
+    with pytest.raises(XlmrError, match=r"head-00000\.arrow: not a complete Arrow file"):
         export(tmp_path / "corpus", tmp_path / "out", to="parquet", workers=1)
 
 

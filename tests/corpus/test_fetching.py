@@ -69,7 +69,7 @@ def test_passing_trouble_is_waited_out(server, tmp_path, fault):
 def test_403_is_waited_out_where_it_means_too_often(server, tmp_path, monkeypatch):
     server.files["x"] = NOISE[:1000]
     server.faults["x"] = [says(403)] * 2
-    with pytest.raises(XlmrError, match="403 Forbidden; check the address, and what you may read there"):
+    with pytest.raises(XlmrError, match="403 Forbidden; check the address and your permissions"):
         get(server, tmp_path)
     assert len(server.requests) == 1
     assert "data.commoncrawl.org" in source.SAY_403_TOO_OFTEN
@@ -239,7 +239,7 @@ def test_a_file_that_changed_since_is_refused(server, tmp_path):
     get(server, tmp_path)
     copies(tmp_path)[0].unlink()
     server.files["x"] = NOISE[::-1]
-    with pytest.raises(XlmrError, match="its content is not what it was when it was first fetched"):
+    with pytest.raises(XlmrError, match="its checksum is not that of the first fetch"):
         get(server, tmp_path)
 
 

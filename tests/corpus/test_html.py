@@ -64,7 +64,7 @@ def test_a_warc_file_reads_as_a_wet_file_does(tmp_path):
     assert [line for line in document.lines if line.startswith("Absatz")] == [f"Absatz {n}. {WORDS}" for n in range(12)]
     assert not any("var x" in line or "p {}" in line for line in document.lines)
     assert (tally.records, tally.short, tally.bad, sum(tally.left_out.values())) == (1, 0, 0, 4)
-    assert tally.left_out["not a whole HTTP response"] == 2
+    assert tally.left_out["not a complete HTTP response"] == 2
     assert tally.left_out["not HTML but image/png"] == tally.left_out["its status is not 200"] == 1
 
     wet = wet_file(tmp_path / "x.wet.gz", wet_record(2, "\n".join([document.title, *document.lines]) + "\n"))

@@ -91,9 +91,9 @@ def test_tables_of_ones_own(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
-    [("t.tsv", "de\t../up\n", "cannot be a language's name"), ("t.yaml", "- de\n", "is no table"),
+    [("t.tsv", "de\t../up\n", "cannot be a language's name"), ("t.yaml", "- de\n", "is not a table"),
      ("t.yaml", "de: [1\n", "not readable as YAML"), ("t.json", "{", "not readable as JSON"),
-     ("t.yaml", "de: 1\n", "is no table")],
+     ("t.yaml", "de: 1\n", "is not a table")],
 )  # fmt: skip
 def test_tables_that_are_refused(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
@@ -257,7 +257,7 @@ def test_documents(tmp_path):
 
 def test_text_that_is_refused(tmp_path):
     (tmp_path / "no language here.txt").write_text("x")
-    with pytest.raises(XlmrError, match="says no language"):
+    with pytest.raises(XlmrError, match="is not a language code"):
         find_files(str(tmp_path))
     (tmp_path / "de.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(XlmrError, match="cannot be read as text"):

@@ -264,7 +264,7 @@ def test_a_folder_is_its_files_and_little_text_is_reported(tmp_path, fresh):
     done = fresh.run(*words, until="corpus.language_models")["corpus.language_models"].manifest
     assert sorted(done.counts["by_language"]) == ["de", "is"]
     assert sorted(Path(address).name for address in done.outside) == ["de.txt", "is.txt"]
-    assert done.warnings == ["under 1,000 tokens of clean text, so perplexities say little: is"]
+    assert done.warnings == ["under 1,000 tokens of clean text, so perplexities are unreliable: is"]
 
 
 def test_settings_of_tries_are_closed():

@@ -180,7 +180,7 @@ def test_a_masked_corpus_is_masked_again(done, small, tmp_path):
 
 
 def test_a_stream_with_a_segment_in_two_places_is_refused():
-    with pytest.raises(XlmrError, match="stand in several places of one language and bucket"):
+    with pytest.raises(XlmrError, match="are in several places of one language and bucket"):
         order_of([["a", "b", "a"]])
 
 
@@ -207,7 +207,7 @@ def test_commands(made, tmp_path, capsys):
 def test_a_minified_corpus_that_is_not_complete_is_refused(made, tmp_path):
     shutil.copytree(made.minified, tmp_path / "m")
     (tmp_path / "m" / INDEX).unlink()
-    with pytest.raises(UsageError, match="is no complete minified corpus"):
+    with pytest.raises(UsageError, match="not a complete minified corpus"):
         reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
 
 

@@ -30,7 +30,7 @@ def test_a_line_that_was_tampered_with_is_noticed(made, tmp_path, capsys):
     crawl = made.copy_of_crawl(tmp_path / "crawl")
     change(crawl / Path(row["cc_segment"]).name, line.encode(), line[:-1].encode() + b"#")
     with pytest.raises(
-        XlmrError, match=r"1 of [\d,]+ documents are not in this crawl as they were; they are listed in"
+        XlmrError, match=r"1 of [\d,]+ documents are missing from this crawl, or changed; they are listed in"
     ):
         reproduce(made.minified, str(crawl), tmp_path / "out", workers=1)
     assert "1 changed" in capsys.readouterr().err
@@ -92,7 +92,7 @@ def test_out_of_a_web_server(made, tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=crawl)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/"
-        with pytest.raises(XlmrError, match="are not in this crawl as they were"):
+        with pytest.raises(XlmrError, match="are missing from this crawl, or changed"):
             reproduce(made.minified, address, tmp_path / "out", cache=tmp_path / "cache", workers=1)
         server.shutdown()
     assert sorted(set(asked)) == sorted(f"/{path.name}" for path in made.crawl.iterdir())
@@ -121,8 +121,8 @@ def test_out_of_the_files_of_a_pattern(made, tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"name": "crawl-data/../../etc/passwd"}, "'crawl-data/../../etc/passwd' is no path of a crawl"),
-        ({"part": "../../part-00000.parquet"}, "is no file beside it"),
+        ({"name": "crawl-data/../../etc/passwd"}, "'crawl-data/../../etc/passwd' is not a crawl's path"),
+        ({"part": "../../part-00000.parquet"}, "is not a file beside it"),
     ],
 )
 def test_names_that_leave_their_folder_are_refused(made, tmp_path, change, problem):
@@ -132,7 +132,7 @@ def test_names_that_leave_their_folder_are_refused(made, tmp_path, change, probl
     write_json(tmp_path / "m" / INDEX, index)
     with pytest.raises(XlmrError, match=problem):
         reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
-    with pytest.raises(XlmrError, match="is no path of a crawl"):
+    with pytest.raises(XlmrError, match="is not a crawl's path"):
         Crawl("https://example.org/", Read()).address("crawl-data/../../x.gz")
 
 
@@ -146,7 +146,7 @@ def test_a_language_that_is_a_path_is_refused(made, tmp_path):
     with parquet.ParquetWriter(part, table.schema) as writer:
         for number, rows in enumerate(groups):
             writer.write_table(table.slice(sum(groups[:number]), rows), row_group_size=rows)
-    with pytest.raises(XlmrError, match=r"'\.\./\.\./x' is no language's code"):
+    with pytest.raises(XlmrError, match=r"'\.\./\.\./x' is not a language code"):
         reproduce(tmp_path / "m", str(made.crawl), tmp_path / "out", workers=1)
 
 
