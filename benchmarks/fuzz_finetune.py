@@ -120,7 +120,7 @@ def make_models(folder: Path) -> list[Path]:
 def read_models(folder: Path) -> None:
     """Each by what loads it; the fine-tuned one answers a text."""
     from finetune.folder import load_fine_tuned, take_head, why_new_head
-    from finetune.predict import lines_of
+    from finetune.predict_tool import lines_of
     from pretrain.checkpoints.checkpoint import read_checkpoint
     from pretrain.folder import load_encoder, load_model
 

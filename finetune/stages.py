@@ -247,5 +247,5 @@ PACKAGE = Package(
         ),
     ),
     report="finetune.report:sections",
-    tools={"predict": "finetune.predict:predict", "table": "finetune.tables:table"},
+    tools={"predict": "finetune.predict_tool:predict", "table": "finetune.tables:table"},
 )

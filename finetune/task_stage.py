@@ -25,7 +25,8 @@ def run(config: TaskConfig, inputs: Inputs, output: Path, context: Context) -> C
         context.warn(line)
     encoder = encoder_of(config, inputs)
     recipe, about = recipe_for(data, config.recipe), {"translated_test": config.task.translated_test}
-    return Comparison(data, recipe, config.protocol, encoder, config.encoder.head, about).run(output, context)
+    comparison = Comparison(data, recipe, config.protocol, encoder, config.encoder.head, about, config.task.metric)
+    return comparison.run(output, context)
 
 
 def recipe_for(data: TaskData, recipe: Recipe) -> Recipe:

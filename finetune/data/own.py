@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from finetune.choices import READERS
 from finetune.data.content import read_text
 from finetune.data.examples import Classification, Example, Location, Regression, TaskData
 from finetune.data.files import Files, ask_languages, exists, languages_asked, languages_of
 from finetune.data.glue import number
 from finetune.data.labels import classes_of, spaced_labels
+from finetune.data.own_reader import location, own_rows
 from finetune.data.rows import cell, json_rows, known_label, tab_rows
 from finetune.data.settings import OwnTask, TaskSettings
-from finetune.data.squad import read_questions
+from finetune.data.squad import questions_of, read_questions
 from finetune.data.tagged import encoding_of, read_tagged
 from pipeline.errors import UsageError, XlmrError
 
@@ -70,8 +72,8 @@ def _split_files(settings: TaskSettings, split: str) -> dict[str, str]:
 
 def _classes_of(own: OwnTask, train: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:
     """The classes that the training files have, by name."""
-    said = [one.label for some in train.values() for one in some if isinstance(one, Classification)]
-    return classes_of(said, own.train, f"column {own.label_column!r}", "name it in own.label_column")
+    labels = [one.label for some in train.values() for one in some if isinstance(one, Classification)]
+    return classes_of(labels, own.train, f"column {own.label_column!r}", "name it in own.label_column")
 
 
 def _examples(
@@ -79,33 +81,44 @@ def _examples(
 ) -> Sequence[Example]:
     own = settings.own
     found: Sequence[Example]
-    if own.format == "squad":
-        found, lines = read_questions(file, chosen, strict=settings.strict)
+    if own.kind == "span":
+        if READERS.is_own(own.format):
+            found, lines = read_questions(file, chosen, strict=settings.strict)
+        else:
+            found, lines = questions_of(file, own_rows(own.format, file)[chosen], strict=settings.strict)
         notes += lines
     else:
         rows = list(_rows(own, file))[chosen]
-        found = [_example(own, values, Location(file, row), labels) for row, values in rows]
-        notes += spaced_labels([(Location(file, row), values.get(own.label_column)) for row, values in rows])
+        found = [_example(own, values, place, labels) for place, values in rows]
+        notes += spaced_labels([(place, values.get(own.label_column)) for place, values in rows])
     if not found:
         raise XlmrError(f"{file}: holds no example", "check the file, and the rows that are asked for")
     return found
 
 
-def _rows(own: OwnTask, file: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(own: OwnTask, file: str) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    """Place and values of each example of a file."""
+    if not READERS.is_own(own.format):
+        yield from ((location(file, number), values) for number, values in own_rows(own.format, file))
+        return
     text = read_text(file, (encoding_of(own),))
+    rows: Iterator[tuple[int, Mapping[str, Any]]]
     if own.format == "jsonl":
-        return json_rows(file, text)
-    separator = "," if own.format == "csv" else "\t"
-    return tab_rows(file, text, header=own.header, quotes=own.quotes or own.format == "csv", separator=separator)
+        rows = json_rows(file, text)
+    else:
+        is_csv = own.format == "csv"
+        separator = "," if is_csv else "\t"
+        rows = tab_rows(file, text, header=own.header, quotes=own.quotes or is_csv, separator=separator)
+    yield from ((Location(file, row), values) for row, values in rows)
 
 
 def _example(
-    own: OwnTask, values: Mapping[str, Any], location: Location, labels: tuple[str, ...] | None
+    own: OwnTask, values: Mapping[str, Any], place: Location, labels: tuple[str, ...] | None
 ) -> Classification | Regression:
-    name = cell(values, own.id_column, location) if own.id_column else str(location.row)
-    text = cell(values, own.text_column, location)
-    pair = cell(values, own.pair_column, location) if own.pair_column else None
-    said = cell(values, own.label_column, location).strip()
+    name = cell(values, own.id_column, place) if own.id_column else str(place.row)
+    text = cell(values, own.text_column, place)
+    pair = cell(values, own.pair_column, place) if own.pair_column else None
+    given = cell(values, own.label_column, place).strip()
     if own.kind == "regression":
-        return Regression(name, text, pair, number(said, location), location)
-    return Classification(name, text, pair, said if labels is None else known_label(said, labels, location), location)
+        return Regression(name, text, pair, number(given, place), place)
+    return Classification(name, text, pair, given if labels is None else known_label(given, labels, place), place)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import model_validator
 
+from finetune.choices import METRICS, READERS, USUAL
 from pipeline.config import Section, setting
 
 GlueName = Literal["mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"]
@@ -25,9 +26,10 @@ class OwnTask(Section):
     kind: Literal["classification", "regression", "tagging", "span"] = setting(
         "classification", "class of a text or a pair, number, tag of each word, or answer in a text"
     )
-    format: Literal["tsv", "csv", "jsonl", "conll", "squad"] = setting(
+    format: Annotated[str, READERS] = setting(
         "tsv",
-        "table; JSON object a line; word and tag a line, blank lines between sentences (also CoNLL-U); SQuAD's JSON",
+        "table; JSON object a line; word and tag a line, blank lines between sentences (also CoNLL-U); SQuAD's JSON;"
+        " or a reader of one's own, as my_reader:read",
     )
     train: str = setting("", "files to train on, as data/train.{language}.tsv; plain or compressed, any address")
     dev: str = setting("", "files to choose on")
@@ -59,13 +61,18 @@ class OwnTask(Section):
         table = {"header", "quotes"}
         columns = {"id_column", "text_column", "pair_column", "label_column"}
         words = {"word_column", "tag_column", "scheme"}
+        if not READERS.is_own(self.format):
+            named = set() if self.kind in ("classification", "regression") else columns
+            return (
+                table | named | {"encoding", "word_column", "tag_column"} | (words if self.kind != "tagging" else set())
+            )
         of_others = {"conll": table | columns, "squad": table | columns | words, "jsonl": table | words}
         return of_others.get(self.format, words)
 
     @model_validator(mode="after")
     def _kind_has_format(self) -> OwnTask:
         formats = {"tagging": ("conll",), "span": ("squad",)}.get(self.kind, ("tsv", "csv", "jsonl"))
-        if self.format not in formats:
+        if READERS.is_own(self.format) and self.format not in formats:
             raise ValueError(f"a {self.kind} task is read from {', '.join(formats)}, not from {self.format}")
         return self
 
@@ -73,7 +80,7 @@ class OwnTask(Section):
 class HelpPages(OwnTask):
     """The embedded task: which module of an office suite a help page is about; read as any task of one's own."""
 
-    format: Literal["tsv", "csv", "jsonl", "conll", "squad"] = setting("jsonl", "JSON object a line")
+    format: Annotated[str, READERS] = setting("jsonl", "JSON object a line")
     train: str = setting("samples/task/train.{language}.jsonl.gz", "files to train on")
     dev: str = setting("samples/task/dev.{language}.jsonl.gz", "files to choose epoch and learning rate on")
     test: str = setting("samples/task/test.{language}.jsonl.gz", "files to test on; nothing is chosen on them")
@@ -98,6 +105,11 @@ class TaskSettings(Section):
         " corrected where the cause is sure (bytes, UTF-16, 3 characters or fewer, NFC or NFD), or the answer left out",
     )
     translated_test: bool = setting(False, "XNLI: dev and test texts machine-translated to English (translate-test)")
+    metric: Annotated[str, METRICS] = setting(
+        USUAL,
+        "the score that epochs, learning rates and the model are chosen by; auto: accuracy of classes and plain tags,"
+        " f1 of names and answers, pearson of numbers; or one of your own, as my_metric:score",
+    )
     own: OwnTask = setting(default_factory=OwnTask, description="what a task of one's own is read from")
 
     @property

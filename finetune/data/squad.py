@@ -94,6 +94,26 @@ def read_questions(
     found = list(_questions(file, content, articles, check, no_answers))
     if not found and not check.left_out:
         raise XlmrError(f"{file}: holds no question", "check the file, and the articles that are asked for")
+    return _checked(found, check)
+
+
+def questions_of(
+    file: str, rows: Iterable[tuple[int, Mapping[str, Any]]], *, strict: bool = False
+) -> tuple[list[Question], list[str]]:
+    """The same of (number, values) of single questions: ``question``, ``context``, ``answers`` as in SQuAD, ``id``.
+
+    A question that says ``is_impossible`` needs no answer; one without ``id`` is named by its number.
+    """
+    check, found = AnswerCheck(file, strict), list[Question]()
+    for number, values in rows:
+        location = Location(file, number, "question")
+        entry = {"id": number, "answers": [], **values}
+        if question := _kept(_question(entry, entry, entry, location, check), entry, check):
+            found.append(question)
+    return _checked(found, check)
+
+
+def _checked(found: list[Question], check: AnswerCheck) -> tuple[list[Question], list[str]]:
     lines = list(check.lines())
     if not found:
         raise XlmrError(lines[-1], "no question is left; the file must be shaped as SQuAD")
@@ -125,11 +145,18 @@ def _questions(file: str, content: Any, articles: slice, check: AnswerCheck, no_
                 if number not in chosen:
                     continue
                 question = _question(entry, paragraph, article, Location(file, row, "question"), check)
-                has_none = entry.get("is_impossible") is True or (no_answers and not entry["answers"])
-                if question.answers or has_none:
-                    yield question
-                else:
-                    check.leave_out_question(question.location, answers=len(entry["answers"]))
+                if kept := _kept(question, entry, check, no_answers):
+                    yield kept
+
+
+def _kept(
+    question: Question, entry: Mapping[str, Any], check: AnswerCheck, no_answers: bool = False
+) -> Question | None:
+    """The question; None, which is counted, where an answer is lost and it does not say that it has none."""
+    if question.answers or entry.get("is_impossible") is True or (no_answers and not entry["answers"]):
+        return question
+    check.leave_out_question(question.location, answers=len(entry["answers"]))
+    return None
 
 
 def _question(entry: Any, paragraph: Any, article: Any, location: Location, check: AnswerCheck) -> Question:

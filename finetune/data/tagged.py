@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from finetune.choices import READERS
 from finetune.data.columns import Columns, Sentence, read_columns
 from finetune.data.conll import tagging
 from finetune.data.content import read_text
 from finetune.data.examples import Example, TaskData
 from finetune.data.files import Files
 from finetune.data.labels import classes_of
+from finetune.data.own_reader import own_sentences
 from finetune.data.settings import OwnTask, TaskSettings
 from finetune.data.tags import Scheme, as_iob2, check_labels, scheme_of, tags_of
 from pipeline.errors import XlmrError
@@ -28,9 +30,9 @@ def read_tagged(settings: TaskSettings, files: Files, rows: Mapping[str, slice])
     for split, some in files.items():
         read[split] = {}
         for language, file in some.items():
-            found, said = read_columns(file, read_text(file, (encoding_of(own),)), _columns(own))
+            found, lines = _sentences(own, file)
             read[split][language] = found[rows[split]]
-            notes += said
+            notes += lines
             if not read[split][language]:
                 raise XlmrError(f"{file}: holds no example", "check the file, and the rows that are asked for")
     train = [sentence for sentences in read["train"].values() for sentence in sentences]
@@ -43,8 +45,15 @@ def read_tagged(settings: TaskSettings, files: Files, rows: Mapping[str, slice])
         }
         for split, some in read.items()
     }
-    lines = tuple(dict.fromkeys(notes))
-    return TaskData(settings.name, "tagging", labels, splits["train"], splits["dev"], splits["test"], lines)
+    unique = tuple(dict.fromkeys(notes))
+    return TaskData(settings.name, "tagging", labels, splits["train"], splits["dev"], splits["test"], unique)
+
+
+def _sentences(own: OwnTask, file: str) -> tuple[list[Sentence], list[str]]:
+    """The sentences of a file, and lines on what was left out."""
+    if not READERS.is_own(own.format):
+        return list(own_sentences(own.format, file)), []
+    return read_columns(file, read_text(file, (encoding_of(own),)), _columns(own))
 
 
 def encoding_of(own: OwnTask) -> str:

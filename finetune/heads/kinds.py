@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
 
+from finetune.choices import METRICS, USUAL, metric_name
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.tags import are_spans
 from finetune.heads.classification import SequenceClassifier, TokenClassifier
@@ -31,13 +33,17 @@ from finetune.scoring import (
     squad2_scores,
     squad_scores,
 )
+from finetune.scoring.own_metric import OwnMetric
 from finetune.stages import Recipe
+from pipeline.errors import UsageError
 from pretrain.model import Encoder
 from tokenizer.pieces import Tokenizer
 
 Prediction = dict[str, Any]
 """``predicted`` and what is known besides, as plain JSON values."""
 
+WITH_F1 = ("mrpc", "qqp")
+"""Tasks that GLUE scores by F1 too."""
 
 NEVER = 1e4
 """How much likelier no answer is where a context has nothing to answer with: JSON has no infinity."""
@@ -51,16 +57,37 @@ class Kind(ABC):
     recipe: Recipe
     task: str = ""
     """Its name: some tasks are scored by a rule of their own."""
+    chosen_metric: str = USUAL
+    """``finetune.task.metric``."""
 
     name: ClassVar[str]
-    score_name: ClassVar[str]
     suffix: ClassVar[str]
     """Of Hugging Face's class."""
 
     @property
     def metric(self) -> str:
-        """The score that epochs and learning rates are chosen by, and that tables show."""
-        return self.score_name
+        """The score that epochs and learning rates are chosen by, and that the report shows.
+
+        Errors: UsageError for one that this kind of task does not have.
+        """
+        if self.chosen_metric == USUAL:
+            return self.score_names[0]
+        if METRICS.is_own(self.chosen_metric) and self.chosen_metric not in self.score_names:
+            raise UsageError(
+                f"finetune.task.metric: this task has no {self.chosen_metric}",
+                f"choose {', '.join(self.score_names)}, or an import string, as my_metric:score",
+            )
+        return metric_name(self.chosen_metric)
+
+    @cached_property
+    def own_metric(self) -> OwnMetric | None:
+        """The user's; None where a score of ours is chosen. Errors: UsageError, XlmrError for one that is not found."""
+        return None if METRICS.is_own(self.chosen_metric) else OwnMetric(self.chosen_metric)
+
+    @property
+    @abstractmethod
+    def score_names(self) -> tuple[str, ...]:
+        """The scores that can be chosen as ``metric``; the first is the usual one."""
 
     @property
     def outputs(self) -> int:
@@ -84,9 +111,19 @@ class Kind(ABC):
     def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
         """What the scores say of each example."""
 
-    @abstractmethod
     def score(self, examples: Sequence[Any], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
-        """From 0 to 1 each; ``metric`` is among them."""
+        """The scores of the kind, and of the user's metric; ``metric`` is among them."""
+        found = self.usual_scores(examples, predictions, language)
+        if self.own_metric is not None:
+            gold, predicted = map(self.gold, examples), (one["predicted"] for one in predictions)
+            found[self.metric] = self.own_metric.score([*gold], [*predicted])
+        return found
+
+    @abstractmethod
+    def usual_scores(
+        self, examples: Sequence[Any], predictions: Sequence[Prediction], language: str
+    ) -> dict[str, float]:
+        """From 0 to 1 each, ``score_names`` among them."""
 
     @abstractmethod
     def gold(self, example: Any) -> Any:
@@ -120,7 +157,12 @@ class TextKind(Kind):
 class ClassificationKind(TextKind):
     """One of several labels."""
 
-    name, score_name, suffix = "classification", "accuracy", "ForSequenceClassification"
+    name, suffix = "classification", "ForSequenceClassification"
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Accuracy, macro F1."""
+        return ("accuracy", "macro_f1", *(("f1",) if self.task in WITH_F1 else ()))
 
     @property
     def loss(self) -> Loss:
@@ -143,14 +185,14 @@ class ClassificationKind(TextKind):
             for n, p in zip(scores.argmax(1), sure, strict=True)
         ]
 
-    def score(
+    def usual_scores(
         self, examples: Sequence[Classification], predictions: Sequence[Prediction], language: str
     ) -> dict[str, float]:
         """Accuracy and macro F1; for MRPC and QQP also F1 of their last class, which means "the same" (GLUE)."""
         del language
         gold, said = [example.label for example in examples], [one["predicted"] for one in predictions]
         found = {"accuracy": accuracy(gold, said), "macro_f1": macro_f1(gold, said)}
-        if self.task in {"mrpc", "qqp"}:
+        if self.task in WITH_F1:
             found["f1"] = f1(gold, said, self.labels[-1])
         return _shares(found)
 
@@ -162,7 +204,8 @@ class ClassificationKind(TextKind):
 class RegressionKind(TextKind):
     """A value."""
 
-    name, score_name, suffix = "regression", "pearson", "ForSequenceClassification"
+    name, suffix = "regression", "ForSequenceClassification"
+    score_names = ("pearson", "spearman")
 
     @property
     def outputs(self) -> int:
@@ -184,7 +227,7 @@ class RegressionKind(TextKind):
         del encoded, examples
         return [{"predicted": round(float(value), 4)} for value in scores[:, 0]]
 
-    def score(
+    def usual_scores(
         self, examples: Sequence[Regression], predictions: Sequence[Prediction], language: str
     ) -> dict[str, float]:
         """Both correlations (GLUE, STS-B)."""
@@ -201,12 +244,12 @@ class RegressionKind(TextKind):
 class TaggingKind(Kind):
     """A tag for each word: of spans in IOB2, or plain."""
 
-    name, score_name, suffix = "tagging", "f1", "ForTokenClassification"
+    name, suffix = "tagging", "ForTokenClassification"
 
     @property
-    def metric(self) -> str:
+    def score_names(self) -> tuple[str, ...]:
         """F1 of whole names; of plain tags the share of words that is right."""
-        return self.score_name if are_spans(self.labels) else "accuracy"
+        return ("f1", "precision", "recall") if are_spans(self.labels) else ("accuracy", "macro_f1")
 
     @property
     def loss(self) -> Loss:
@@ -228,7 +271,9 @@ class TaggingKind(Kind):
         found = tags_of(scores, encoded, [len(one.words) for one in examples], self.labels)
         return [{"predicted": tags} for tags in found]
 
-    def score(self, examples: Sequence[Tagging], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
+    def usual_scores(
+        self, examples: Sequence[Tagging], predictions: Sequence[Prediction], language: str
+    ) -> dict[str, float]:
         """F1, precision and recall of whole names (CoNLL); of plain tags accuracy and macro F1 over all words."""
         del language
         if not are_spans(self.labels):
@@ -250,7 +295,8 @@ class TaggingKind(Kind):
 class SpanKind(Kind):
     """An answer in a context."""
 
-    name, score_name, suffix = "span", "f1", "ForQuestionAnswering"
+    name, suffix = "span", "ForQuestionAnswering"
+    score_names = ("f1", "exact_match")
 
     @property
     def outputs(self) -> int:
@@ -298,7 +344,9 @@ class SpanKind(Kind):
             said |= {"predicted": "", "start": None}
         return said | {"answer": answer.text, "no_answer": no_answer}
 
-    def score(self, examples: Sequence[Question], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
+    def usual_scores(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction], language: str
+    ) -> dict[str, float]:
         """F1 and exact match by the rule of SQuAD and XQuAD, or by MLQA's of the language."""
         said = {example.id: one["predicted"] for example, one in zip(examples, predictions, strict=True)}
         if self.recipe.no_answer_threshold is not None:

@@ -43,6 +43,11 @@ def check(data: TaskData, recipe: Recipe, protocol: Protocol, encoder: Path) -> 
     return tokenizer
 
 
+def check_metric(kind: Kind) -> None:
+    """Errors: UsageError, XlmrError for a metric that the kind of task does not have, or that cannot be imported."""
+    _ = kind.metric, kind.own_metric
+
+
 def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
     if recipe.longest > most:
         raise XlmrError(

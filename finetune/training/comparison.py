@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from finetune.choices import USUAL
 from finetune.data.examples import TaskData
 from finetune.folder import why_new_head
 from finetune.heads.encoding import ENCODED, counts_of, write_encoded
@@ -19,7 +20,7 @@ from finetune.heads.kinds import KINDS, Kind
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Protocol, Recipe
 from finetune.training.baselines import baselines_of, score_baselines
-from finetune.training.checks import check, seen_texts
+from finetune.training.checks import check, check_metric, seen_texts
 from finetune.training.collectives import fine_tune_by_all_ranks
 from finetune.training.devices import runs_at_once
 from finetune.training.held_out import HELD_OUT, write_held_out
@@ -52,11 +53,13 @@ class Comparison:
     take_head: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
     """What results.json says of the task besides what its data show."""
+    metric: str = USUAL
+    """``finetune.task.metric``."""
 
     @cached_property
     def kind(self) -> Kind:
         """Of the task."""
-        return KINDS[self.data.kind](tuple(self.data.labels), self.recipe, self.data.name)
+        return KINDS[self.data.kind](tuple(self.data.labels), self.recipe, self.data.name, self.metric)
 
     @cached_property
     def why_new_head(self) -> str:
@@ -65,6 +68,7 @@ class Comparison:
 
     def run(self, output: Path, context: Context) -> Counts:
         """Fine-tune and test. Errors: XlmrError for settings or files that do not fit."""
+        check_metric(self.kind)
         tokenizer = check(self.data, self.recipe, self.protocol, self.encoder)
         for line in seen_texts(self.data, self.kind):
             context.warn(line)
@@ -89,7 +93,8 @@ class Comparison:
         """Every run that is not there yet: several at once, each in a process, or one at a time by all ranks."""
         data, runs, by_language = self.data, runs_of(self.protocol, self.recipe), self.protocol.choose == "language"
         about = (self.recipe, data.kind, data.name, tuple(data.labels), self.encoder, output)
-        shards = {one.name: RunShard(one, *about, by_language, not self.why_new_head) for one in runs}
+        how = (by_language, not self.why_new_head, self.metric)
+        shards = {one.name: RunShard(one, *about, *how) for one in runs}
         rank_group = current_rank_group()
         if rank_group is None:
             context.map_shards(fine_tune_shard, shards, at_once=runs_at_once(self.recipe.runs_per_gpu))

@@ -50,4 +50,4 @@ def read_held_out(path: Path, kind: str) -> dict[str, dict[str, list[Any]]]:
 
 
 def _names(made: type[Example]) -> list[str]:
-    return [field.name for field in fields(made) if field.name != "where"]
+    return [field.name for field in fields(made) if field.name != "location"]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finetune.choices import USUAL
 from finetune.folder import save_fine_tuned, take_head
 from finetune.heads.encoding import ENCODED, Encoded, read_encoded
 from finetune.heads.kinds import KINDS, Kind, Prediction
@@ -55,6 +56,8 @@ class RunShard:
     """Whether each language is tested at the epoch with its own best dev score."""
     head: bool = False
     """Whether a run from the pretrained encoder starts from the head in its folder too."""
+    metric: str = USUAL
+    """``finetune.task.metric``."""
 
     @property
     def done(self) -> bool:
@@ -91,7 +94,7 @@ class _FineTuning:
         self._held_out = read_held_out(shard.folder / HELD_OUT, shard.kind)
         self._train, self._dev, self._test = (split_of(self._encoded, split) for split in SPLITS)
         self._at_best = shard.folder / CHECKPOINTS / self._run.name
-        self.kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task)
+        self.kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task, shard.metric)
         start = starting_encoder(shard.encoder, self._run.initialisation, self._run.seed, ranks)
         if shard.recipe.encoder_dropout is not None:
             set_dropout(start, shard.recipe.encoder_dropout)

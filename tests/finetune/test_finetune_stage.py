@@ -21,7 +21,7 @@ from finetune.data.reading import read_task
 from finetune.folder import load_fine_tuned
 from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
-from finetune.predict import predict, predictions_of
+from finetune.predict_tool import predict, predictions_of
 from finetune.report import sections
 from finetune.stages import PACKAGE, HelpPagesConfig, Protocol, Recipe
 from finetune.training import comparison

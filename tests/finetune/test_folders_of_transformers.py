@@ -17,7 +17,7 @@ from finetune_ranks import tiny_task
 
 from finetune.data.examples import TaskData
 from finetune.heads.encoding import ENCODED, read_encoded
-from finetune.predict import Model
+from finetune.predict_tool import Model
 from finetune.stages import EncoderFolder, Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context

@@ -16,7 +16,7 @@ from finetune.folder import load_fine_tuned, save_fine_tuned
 from finetune.heads.encoding import IGNORED, Encoded, encode_pairs, lengths_of_pair
 from finetune.heads.kinds import KINDS, Kind
 from finetune.heads.losses import class_loss, span_loss, value_loss
-from finetune.predict import lines_of, predictions_of
+from finetune.predict_tool import lines_of, predictions_of
 from finetune.stages import Protocol, Recipe
 from finetune.training.comparison import Comparison
 from finetune.training.evaluation import scores_of

@@ -17,8 +17,8 @@ import torch
 from finetune.data.examples import Location
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
-from finetune.predict import predict, predictions_of
 from finetune.predict_files import Row, read_blocks, writer
+from finetune.predict_tool import predict, predictions_of
 from finetune.stages import Recipe
 from finetune.training import devices
 from pipeline.cli import main as xlmr
@@ -169,7 +169,7 @@ def test_no_answer_at_all_is_an_error(models: dict[str, Path], tmp_path: Path) -
 def test_what_was_answered_stays_when_the_run_stops(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune.predict import Model
+    from finetune.predict_tool import Model
 
     monkeypatch.setattr(read_blocks, "__defaults__", ("text", 2))
     real, calls = Model.say, []

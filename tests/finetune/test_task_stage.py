@@ -12,7 +12,7 @@ import pytest
 
 from finetune import task_stage
 from finetune.data.settings import OwnTask, TaskSettings
-from finetune.predict import predictions_of
+from finetune.predict_tool import predictions_of
 from finetune.report import sections
 from finetune.stages import Protocol, Recipe, TaskConfig
 from finetune.table_results import read_results
