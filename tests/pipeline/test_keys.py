@@ -81,6 +81,9 @@ VALUES: dict[str, Any] = {
     "pretrain.data.weights": {"de": 2.0},
     "pretrain.data.masking": "span",
     "pretrain.train.trackers": ["my.trackers:Tracker"],
+    "finetune.help_pages.format": "my.readers:read",
+    "finetune.task.own.format": "my.readers:read",
+    "finetune.task.metric": "my.metrics:score",
     "run.part": "1/3",
 }
 """Values for settings whose type does not say what they may be."""
