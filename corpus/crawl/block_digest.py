@@ -1,4 +1,4 @@
-"""WARC-Block-Digest: whether a record's content is what it was when it was written."""
+"""WARC-Block-Digest: checks a record's content against its checksum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of files that lie elsewhere, in a folder that processes and runs share and that keeps to a size.
+"""A cache of remote files: a folder of limited size that processes and runs share.
 
     files/<name>    whole copies. Who reads one holds its lock, shared; who removes one must have it alone.
     parts/<name>    what is here of files that are being fetched, and of which version. Who fetches holds the lock.
@@ -121,7 +121,7 @@ class Cache:
         return bool(digest == known["sha256"])
 
     def _fetch(self, address: str, name: str) -> IO[bytes] | None:
-        """Fetch what is missing of the file. None if meanwhile another has done so, or taken the part away."""
+        """Fetch what is missing of the file. None if another process has fetched it or removed the part meanwhile."""
         path, final = (self._settings.folder / kind / name for kind in ("parts", "files"))
         path.touch()
         try:
@@ -176,7 +176,7 @@ class Cache:
         write_json(self._known_path(name), known)
 
     def _free_space(self) -> None:
-        """Remove what was not used for longest until the rest fits, as far as nobody reads or fetches it."""
+        """Remove what was not used for longest until the rest fits, except files that a process reads or fetches."""
         with (self._settings.folder / "evict.lock").open("ab") as lock:
             wait_for_lock(lock, self._stop)
             held = sorted(_held(self._settings.folder), key=lambda one: one[0])
@@ -192,7 +192,7 @@ class Cache:
 
 
 def _held(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """Time of the last use, size (that it will have) and path of all that takes space."""
+    """Time of the last use, final size and path of each file in the cache."""
     for path in [*(folder / "files").iterdir(), *(folder / "parts").iterdir()]:
         with suppress(FileNotFoundError):
             if not path.name.startswith(".") and path.suffix != ".json":
@@ -201,7 +201,7 @@ def _held(folder: Path) -> Iterator[tuple[int, int, Path]]:
 
 
 def _size_to_come(path: Path) -> int:
-    """Of a part, the size of the whole as far as it is known."""
+    """The size of the whole file of a part; 0 where it is not known."""
     try:
         return int(read_json(path.with_suffix(".json"))["size"] or 0) if path.parent.name == "parts" else 0
     except (FileNotFoundError, XlmrError, KeyError, TypeError, ValueError):
@@ -209,7 +209,7 @@ def _size_to_come(path: Path) -> int:
 
 
 def _is_at(path: Path, stream: IO[bytes]) -> bool:
-    """Whether an open file is still the one at its path."""
+    """Whether an open file is still the file at its path."""
     with suppress(FileNotFoundError):
         return path.stat().st_ino == os.fstat(stream.fileno()).st_ino
     return False

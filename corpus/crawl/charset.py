@@ -1,4 +1,4 @@
-"""The text of a page whose bytes may be in any encoding, and whose labels may be wrong.
+"""Detects a page's encoding, whatever its labels say, and decodes it.
 
 Candidates, in this order; the first that decodes without an error is taken:
 
@@ -74,7 +74,7 @@ def decode_page(body: bytes, header_charset: str, *, is_html: bool) -> str:
 
 
 def python_codec(label: str) -> str:
-    """The codec for a label of the web, as ``x-sjis``; empty where nobody knows it."""
+    """The codec for a label of the web, as ``x-sjis``; empty for an unknown label."""
     name = label.strip().lower()
     if not name.isascii():
         return ""
@@ -105,7 +105,7 @@ def _is_nearly_valid(text: str, good_to_bad: int = _GOOD_TO_BAD) -> bool:
 
 
 def _unmarked_encoding(body: bytes, header_charset: str) -> str | None:
-    """Encodings that UTF-8 would take for its own: ISO-2022-JP by its escapes, UTF-16 by every second byte's zero."""
+    """Encodings whose bytes are valid UTF-8 too: ISO-2022-JP by its escapes, UTF-16 by every second byte's zero."""
     if b"\x1b$" in body and body.isascii():
         try:
             body.decode("iso2022_jp_ext")

@@ -1,4 +1,4 @@
-"""What is read of files of which not all is: ``chosen/<shard>.parquet`` beside shards.json, a row a record.
+"""The records that the URL index selects of each shard: ``chosen/<shard>.parquet`` beside shards.json.
 
 ``file``            its address.
 ``offset, length``  of the record's gzip member in a WARC file, in bytes; null for WET.

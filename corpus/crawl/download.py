@@ -1,4 +1,4 @@
-"""One file, from where it is to here: by parts if need be, until all of it has come or it is clear that it will not."""
+"""Downloads one file, over several connections where needed, until it is complete or cannot be had."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAGIC = 4
 
 
 class GoneError(XlmrError):
-    """The file is not where it should be, and no later attempt will find it there."""
+    """The file does not exist at its address, and no later attempt will find it."""
 
 
 def open_here(path: str) -> IO[bytes]:
@@ -46,7 +46,7 @@ def open_here(path: str) -> IO[bytes]:
 
 
 class LocalFile(io.FileIO):
-    """A file whose errors of reading name it. They are not taken for damage of what is in it."""
+    """A file whose read errors name it, so that they are not counted as damage of its content."""
 
     def readinto(self, buffer: Any) -> int:
         """As FileIO. Errors: XlmrError."""
@@ -61,18 +61,18 @@ class LocalFile(io.FileIO):
 
 @dataclass
 class PartialFile:
-    """What is here of a file: its open file, locked by us, and beside it which version it is of."""
+    """A file that is being downloaded: the open file, locked by this process, and its version in a file beside it."""
 
     stream: IO[bytes]
     about: Path
 
     @property
     def size(self) -> int:
-        """Bytes that are here."""
+        """Bytes downloaded so far."""
         return os.fstat(self.stream.fileno()).st_size
 
     def version(self) -> str | None:
-        """Of which version; None if it cannot be resumed."""
+        """The version of the file; None if the download cannot be resumed."""
         try:
             about: Any = read_json(self.about)
         except (FileNotFoundError, XlmrError):
@@ -80,13 +80,13 @@ class PartialFile:
         return about.get("version") if isinstance(about, dict) else None
 
     def begin(self, version: str | None, size: int | None = None) -> None:
-        """Start over with a version, of so many bytes; None: one that cannot be resumed."""
+        """Start over with a version of ``size`` bytes; a version of None cannot be resumed."""
         self.stream.seek(0)
         self.stream.truncate(0)
         write_json(self.about, {"version": version, "size": size})
 
     def sha256(self) -> str:
-        """Hex SHA-256 of what is here."""
+        """Hex SHA-256 of the bytes downloaded so far."""
         return sha256_of(self.stream)
 
 
@@ -158,7 +158,7 @@ def download_ranges(
 def _receive_range(
     address: str, offset: int, length: int, part: PartialFile, place: int, settings: Download, stop: Event
 ) -> None:
-    """One range into its place. Errors: RefusedError if it did not bring all of it."""
+    """One range into its place. Errors: RefusedError if it is incomplete."""
     with open_range(address, offset, length, settings.timeout) as blocks:
         _write(Opened(place, None, None, blocks), part, stop)
         came = part.stream.tell() - place
@@ -168,7 +168,7 @@ def _receive_range(
 
 
 def _give_up(address: str, refused: RefusedError, failures: int, settings: Download) -> None:
-    """Errors: GoneError or XlmrError where no later attempt makes sense, or there were too many."""
+    """Raise GoneError or XlmrError where another attempt makes no sense, or there were too many."""
     if refused.gone:
         raise GoneError(f"{address}: {refused.problem}", "check the address")
     if not refused.passing:
@@ -183,7 +183,7 @@ def _give_up(address: str, refused: RefusedError, failures: int, settings: Downl
 def _receive(
     address: str, part: PartialFile, settings: Download, stop: Event, make_package: Callable[[], None]
 ) -> None:
-    """One connection. Errors: RefusedError if it did not bring all that was left."""
+    """One connection. Errors: RefusedError if the rest of the file is incomplete."""
     version = part.version()
     start = part.size if version else 0
     with open_source(address, start, version, settings.timeout) as opened:

@@ -1,4 +1,4 @@
-"""Which files a crawl has: those of a dump by its list, those of a folder or pattern, those of an index."""
+"""Lists the files of a crawl: of a dump by its list, of a folder or pattern, of an index."""
 
 from __future__ import annotations
 
@@ -129,5 +129,5 @@ def patterns_of(crawl: str) -> list[str]:
 
 
 def is_one_url(address: str) -> bool:
-    """Whether it is the address of one file by HTTP, which has no folders to list. It counts by its name alone."""
+    """Whether it is the address of one file by HTTP, which has no folders to list. Only its name is part of a key."""
     return address.startswith(("http://", "https://")) and "*" not in address

@@ -1,4 +1,4 @@
-"""Stage ``corpus.fetch``: the files of the crawl, dealt out to shards. Writes shards.json, what later stages read, and
+"""Stage ``corpus.fetch``: assigns the files of the crawl to shards. Writes shards.json, what later stages read, and
 root.json, the folder that local files lie in.
 
 No file of the crawl is fetched here: whoever reads a shard fetches its files (corpus/crawl/cache.py), so that a dump
@@ -30,7 +30,7 @@ RECORDS_A_SHARD = 100_000
 
 
 def run(config: FetchStage, inputs: Inputs, output: Path, context: Context) -> Counts:
-    """List the files and deal them out."""
+    """List the files and assign them to shards."""
     del inputs, context
     fetch = config.fetch
     counts = {"dumps": len(fetch.dumps)}

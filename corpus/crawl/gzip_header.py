@@ -1,4 +1,4 @@
-"""Where a gzip member's header ends (RFC 1952). isal reads a header with optional fields only if it gets it whole."""
+"""Finds the end of a gzip member's header (RFC 1952): isal needs a header with optional fields in one block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text out of pages that were crawled as they are: HTTP responses with HTML, its encoding found out.
+"""Extracts the text of crawled pages: HTTP responses with HTML in any encoding.
 
 The title becomes the first line and the rest follows, so that all after it is as with WET. How large a tree a page can
 make is bounded before the tree is built (corpus/crawl/tree_size.py).
@@ -29,7 +29,7 @@ _BINARY = 0.05
 
 
 class NotAPage(Exception):  # noqa: N818 - it is an answer, not a fault
-    """There is no text to be had. ``reason`` in few words, the same for the same cause.
+    """The response has no text. ``reason``: a few words, the same for the same cause.
 
     ``lost``  it was, or may have been, a page: a crawl that loses most of its pages is named. Images, errors of a
               server and the like are not lost.

@@ -40,7 +40,7 @@ class GrowsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a response says of itself, and its body as its author wrote it.
+    """Status, type and charset of a response, and its decoded body.
 
     ``kind``     content type, lower case, without parameters; empty where the header names none.
     ``charset``  as the header names it; empty where it does not.
@@ -61,7 +61,7 @@ class _Decoded:
 
 
 class _Decoder(Protocol):
-    """What the decoders of one stream have in common here."""
+    """A decoder of one stream."""
 
     def feed(self, data: bytes, space: int) -> bytes:
         """At most about ``space`` decoded bytes of what was given so far."""
@@ -93,7 +93,7 @@ def read_response(record: bytes, max_bytes: int) -> Response | None:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """By their names in lower case; what is said twice is joined as a list. Bytes that are not ASCII stay latin-1."""
+    """By their names in lower case; repeated headers are joined as a list. Bytes that are not ASCII stay latin-1."""
     text = re.sub(r"\r?\n[ \t]+", " ", head.decode("latin-1"))
     found: dict[str, str] = {}
     for line in text.split("\n")[1:]:
@@ -126,7 +126,7 @@ def _decode(coding: str, body: bytes, max_bytes: int) -> _Decoded | None:
 
 
 def _undo_unnamed(body: bytes, cut: bool, max_bytes: int) -> tuple[bytes, bool]:
-    """A body that still begins as gzip or zstd does was packed without a word about it."""
+    """A body that still begins as gzip or zstd does is compressed, though no header says so."""
     name = "gzip" if body.startswith(b"\x1f\x8b\x08") else "zstd" if body.startswith(b"\x28\xb5\x2f\xfd") else ""
     decoded = _decode(name, body, max_bytes) if name else None
     return (decoded.data, cut or not decoded.whole) if decoded is not None else (body, cut)
@@ -155,7 +155,7 @@ def _dechunk(body: bytes, max_bytes: int) -> _Decoded | None:
 
 
 def _stream(make: Callable[[], _Decoder], body: bytes, max_bytes: int) -> _Decoded:
-    """What one decoder makes of the body, up to the first place that it cannot read. Errors: GrowsError."""
+    """What one decoder makes of the body, up to the first error. Errors: GrowsError."""
     decoder, parts, size = make(), list[bytes](), 0
     try:
         for start in range(0, len(body), _STEP):

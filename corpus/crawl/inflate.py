@@ -41,7 +41,7 @@ _ERRORS: tuple[type[Exception], ...] = (IsalError, ZstdError, ValueError)  # typ
 
 
 class Inflater(Protocol):
-    """What decompressors of one member have in common: those of bz2, lzma and zstd in Python, and isal's."""
+    """A decompressor of one member, as those of bz2, lzma and zstd in Python, and isal's."""
 
     @property
     def eof(self) -> bool:
@@ -61,7 +61,7 @@ class Inflater(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """How a compressed member begins, and what reads it. ``start`` matches what may be the start of one."""
+    """A compression format. ``start`` matches what may be the start of a member; ``new`` makes a decompressor."""
 
     name: str
     start: re.Pattern[bytes]
@@ -70,7 +70,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may grow to: plain bytes in all, and how many times its size one member may."""
+    """Limits of decompression: plain bytes of a file, and the ratio of plain to compressed bytes of a member."""
 
     file_bytes: int
     growth: int
@@ -155,7 +155,7 @@ class InflatedText:
             self._search(begins)
 
     def _search(self, begins: re.Pattern[bytes]) -> None:
-        """Find out what the file is although its start is damaged."""
+        """Find the format of a file whose start is damaged."""
         found = self._next_member(0, begins)
         holds = found is None and self._holds(begins)
         if found is None and not holds:
@@ -200,7 +200,7 @@ class InflatedText:
         return found[0] if found else None
 
     def _may_retry(self, position: int) -> bool:
-        """Whether to read on after a member that failed. Made for it, a file could fail at each of its bytes."""
+        """Whether to continue after a member that failed. A hostile file could fail at each of its bytes."""
         self._retried += self._stream.tell() - position
         return self._retried <= _RETRIES * self.size + _RETRIED_ANYWAY
 

@@ -25,13 +25,13 @@ class Index(Section):
     files: str | None = setting(
         None,
         "the index: a folder, file or pattern, any fsspec address, as s3://commoncrawl/cc-index/table/cc-main/warc/"
-        "crawl=CC-MAIN-2019-09/subset=warc/*.parquet; it says which files of fetch.base are read, in place of dumps",
+        "crawl=CC-MAIN-2019-09/subset=warc/*.parquet; it selects files of fetch.base and replaces dumps",
         source="commoncrawl.org",
     )
     domains: tuple[str, ...] = setting((), "registered domains with all their hosts, as [example.co.uk]; the fastest")
-    hosts: tuple[str, ...] = setting((), "hosts with all below them, as [blog.example.org]")
+    hosts: tuple[str, ...] = setting((), "hosts and their subdomains, as [blog.example.org]")
     tlds: tuple[str, ...] = setting((), "top-level domains, as [is]")
-    languages: tuple[str, ...] = setting((), "ISO 639-3 codes, one of those that CommonCrawl found, as [isl]")
+    languages: tuple[str, ...] = setting((), "ISO 639-3 codes that CommonCrawl detected, as [isl]")
 
     @model_validator(mode="after")
     def _chooses(self) -> Self:
@@ -41,7 +41,7 @@ class Index(Section):
 
 
 class Fetch(Section):
-    """Which files of which crawl."""
+    """The files of the crawl, and how they are assigned to shards."""
 
     crawl: str = setting(
         "samples/crawl/*.warc.wet.gz",
@@ -64,10 +64,10 @@ class Fetch(Section):
         ge=1, source="cc_net mine.py, 1,600 a dump",
     )  # fmt: skip
     pick: str | None = setting(
-        None, "the shards to take, of each dump: start:stop or start:stop:step as in Python, or one number",
+        None, "the shards to process, of each dump: start:stop or start:stop:step as in Python, or one number",
         pattern=r"^-?\d+$|^(-?\d*):(-?\d*)(:[1-9]\d*)?$",
     )  # fmt: skip
-    lists: Path = setting(Path(".cache/lists"), "folder that keeps the lists of dumps", affects_result=False)
+    lists: Path = setting(Path(".cache/lists"), "folder for the lists of dumps", affects_result=False)
 
     def inert(self) -> Collection[str]:
         """Of the crawl, the dumps and the index one says what is read; only the last two use ``base``."""
@@ -113,65 +113,63 @@ class Fetch(Section):
 
 
 class Download(Section):
-    """How files that lie elsewhere come here, and how long they stay. Nothing of it changes a result."""
+    """Download and cache of remote files. No setting changes a result."""
 
     folder: Path = setting(Path(".cache/crawl"), "the cache; several runs and machines may share it")
     limit_bytes: int = setting(
-        100_000_000_000, "the cache is kept under this: what was not used for longest goes, never a file in use", ge=1
+        100_000_000_000, "size of the cache; the least recently used files are evicted, never one in use", ge=1
     )
-    connections: int = setting(8, "downloads at once, of all processes that share the cache", ge=1)
-    attempts: int = setting(8, "failed connections in a row, with nothing gained, before a file is given up", ge=1)
-    first_wait: float = setting(1.0, "seconds before the second attempt; doubles from one to the next", ge=0)
-    longest_wait: float = setting(300.0, "seconds at most between attempts, whatever the server asks for", ge=0)
-    timeout: float = setting(60.0, "seconds without a byte after which a connection counts as cut", gt=0)
-    verify: bool = setting(False, "compare a copy's SHA-256 each time that it is opened, not only its size and time")
-    mirror: str | None = setting(
-        None, "take dumps from this base instead of the one that they were listed at, as s3://commoncrawl/"
-    )
+    connections: int = setting(8, "concurrent downloads of all processes that share the cache", ge=1)
+    attempts: int = setting(8, "failed connections in a row without progress before a file fails", ge=1)
+    first_wait: float = setting(1.0, "seconds before the second attempt; doubled after each", ge=0)
+    longest_wait: float = setting(300.0, "maximum seconds between attempts, whatever the server asks for", ge=0)
+    timeout: float = setting(60.0, "seconds without data before a connection fails", gt=0)
+    verify: bool = setting(False, "verify the SHA-256 of a cached file each time it is opened, not only size and time")
+    mirror: str | None = setting(None, "download dumps from this base instead of fetch.base, as s3://commoncrawl/")
 
 
 class Read(Section):
-    """How a record becomes a document, and how much of a hostile file is read."""
+    """How a record is read into a document, and limits for hostile files."""
 
-    min_characters: int = setting(300, "shorter documents are not read at all", ge=0, source="cc_net min_len")
+    min_characters: int = setting(300, "documents with fewer characters are skipped", ge=0, source="cc_net min_len")
     title: Literal["apart", "paragraph"] = setting(
         "apart",
-        "the first line is a field of its own, or paragraph 0 of the text too",
+        "apart: the first line is the title field only; paragraph: it is paragraph 0 of the text too",
         source="apart: cc_net; paragraph: CC100",
     )
     normal_form: Literal["as_is", "nfc"] = setting(
         "as_is",
-        "nfc: characters that can be written in two ways become Unicode's composed ones (NFC) before anything else",
+        "nfc: text is normalised to Unicode's composed form (NFC) first; as_is: it is not",
         source="as_is: cc_net; nfc: our choice for cc100",
     )
     columns: DocumentColumns = setting(
         DocumentColumns(), "which column holds what, where documents are JSON lines, Parquet or Arrow"
     )
-    documents: int | None = setting(None, "of each shard, its first so many documents; None: all", ge=1)
-    main_content: bool = setting(False, "of HTML, only what looks like the main content; WET has no HTML")
-    max_record_bytes: int = setting(64 * 2**20, "a record with more is left out and named", ge=1)
+    documents: int | None = setting(None, "documents of each shard that are read, from its start; None: all", ge=1)
+    main_content: bool = setting(False, "extract only the main content of HTML pages (WARC, not WET)")
+    max_record_bytes: int = setting(64 * 2**20, "larger records are left out and reported", ge=1)
     max_line_characters: int = setting(
-        10_000_000, "a document with a longer line is left out and named; CommonCrawl cuts pages long before", ge=1
+        10_000_000,
+        "documents with a longer line are left out and reported; CommonCrawl truncates earlier",
+        ge=1,
     )
-    max_lines: int = setting(1_000_000, "a document with more lines is left out and named", ge=1)
-    max_file_bytes: int = setting(
-        64 * 2**30, "what one file may grow to when decompressed; the rest is left out and named", ge=1
-    )
+    max_lines: int = setting(1_000_000, "documents with more lines are left out and reported", ge=1)
+    max_file_bytes: int = setting(64 * 2**30, "decompressed size of one file; the rest is left out and reported", ge=1)
     max_growth: int = setting(
-        200, "how many times its size a compressed member may grow to, if over 16 MiB; a larger one is left out", ge=1
+        200, "ratio of decompressed to compressed size of a member over 16 MiB; members over it are left out", ge=1
     )
     max_lost_share: float = setting(
         0.5,
-        "share of the records, or of the bytes, that may be lost to damage before the run fails; what was read stays, "
-        "so that a rerun with another value is quick",
+        "share of the records, or of the bytes, that may be lost to damage before the run fails; complete shards are "
+        "kept, so that a rerun with another value is fast",
         ge=0,
         le=1,
         affects_result=False,
     )
     missing: Literal["fail", "leave_out"] = setting(
         "fail",
-        "a file that is gone (404, 410, no such file) fails its shard, or is left out and named; shards that are "
-        "complete stay as they are",
+        "a missing file (404, 410, no such file): fail its shard, or leave the file out and report it; shards that "
+        "are complete are kept",
         affects_result=False,
     )
-    download: Download = setting(Download(), "files that lie elsewhere", affects_result=False)
+    download: Download = setting(Download(), "remote files", affects_result=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.config import Section, setting
 
-_FORM = "'a.b' is field b of field a. null: the first of the usual names that there is; '': none"
+_FORM = "'a.b' is field b of field a. null: the first of the usual names; '': none"
 
 
 class DocumentColumns(Section):
@@ -19,7 +19,7 @@ class DocumentColumns(Section):
     date: str | None = setting(
         None, f"when it was crawled ({_FORM}). Usual: date (FineWeb2), date_download (cc_net), timestamp (mC4)"
     )
-    title: str | None = setting(None, f"the title, which is no part of the text ({_FORM}). Usual: title")
+    title: str | None = setting(None, f"the title, which is not part of the text ({_FORM}). Usual: title")
     digest: str | None = setting(
-        None, f"a checksum of the record ({_FORM}). Usual: digest (cc_net). Where there is none, SHA-1 of the text"
+        None, f"a checksum of the record ({_FORM}). Usual: digest (cc_net). Default: SHA-1 of the text"
     )

@@ -1,4 +1,4 @@
-"""The plain bytes of a compressed file as a stream, which gives all that is before damage; the usual ones do not."""
+"""Decompresses a file as a stream, up to the first damaged place, which the standard readers do not."""
 
 from __future__ import annotations
 

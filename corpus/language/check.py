@@ -1,4 +1,4 @@
-"""What can be said of an identifier's settings while a run is planned, from the beginnings of files and the cards.
+"""Checks an identifier's settings while a run is planned, by the headers of files and the cards.
 
 What only shows when a model is read as a whole is found where corpus.mine begins.
 """

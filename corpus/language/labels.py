@@ -1,4 +1,4 @@
-"""What a model's labels are called here: a table from label to code, built in for CC100's codes or from a file."""
+"""Maps a model's labels to codes by a table from label to code, built in for CC100's codes or from a file."""
 
 from __future__ import annotations
 

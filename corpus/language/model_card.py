@@ -1,4 +1,4 @@
-"""The card of an identifier of our own: what it was made of, how right it is, and how it is combined with another."""
+"""The card of an identifier of our own: its training text, its accuracy, and its combination with another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the identifiers' files are, and whether they look like some.
+"""Finds the identifiers' files and checks their headers.
 
 Light: the stages' settings need it before anything heavy is loaded.
 """

@@ -24,7 +24,7 @@ def words_alone(text: str) -> str:
 
 
 class OwnModel:
-    """The model and its card. Errors: XlmrError where one of them is missing or they do not belong together."""
+    """The model and its card. Errors: XlmrError where one of them is missing or they do not match."""
 
     def __init__(self, name: str) -> None:
         path = own_model_path(name)

@@ -19,14 +19,12 @@ CC100 = "cc100"
 
 
 class LanguageId(Section):
-    """Which language a document is in."""
+    """Language identification."""
 
     identifier: Annotated[str, IDENTIFIERS] = setting(
         FASTTEXT, "fasttext, by the models named here; or one of your own, as my.identifier:identify"
     )
-    model: LocalPath = setting(
-        BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz for the one that ships with us"
-    )
+    model: LocalPath = setting(BUILT_IN_IDENTIFIER, "a fastText model file, or lid.176.ftz, which is included")
     labels: LocalPath = setting(
         AS_THEY_ARE,
         "as_they_are, as cc_net; cc100: the codes of CC100, zh and my split by script and encoding; "
@@ -34,12 +32,12 @@ class LanguageId(Section):
     )
     own_model: LocalPath = setting(
         "",
-        "a model of `xlmr corpus train-lid`, combined with the first; built-in: the one that ships with us; '': none",
+        "a model of `xlmr corpus train-lid`, combined with the first; built-in: the included one; '': none",
     )
     threshold: float = setting(
-        0.5, "documents with a lower score are dropped", ge=0, le=1, source="cc_net lang_threshold"
+        0.5, "minimum score; documents below it are dropped", ge=0, le=1, source="cc_net lang_threshold"
     )
-    thresholds: dict[str, float] = setting({}, "thresholds of single languages, by code, in place of the one for all")
+    thresholds: dict[str, float] = setting({}, "thresholds of single languages by code, which override threshold")
 
     def inert(self) -> Collection[str]:
         """The models, where another identifier is used."""

@@ -1,4 +1,4 @@
-"""What no model need be asked: which Chinese script, which encoding of Burmese, whether Hindi is in Latin letters.
+"""Splits codes without a model: Chinese by script, Burmese by encoding, Hindi and others by Latin letters.
 
 Each function takes texts that an identifier gave one code and says True where the finer code is meant.
 """
@@ -55,7 +55,7 @@ SPLITTERS: dict[str, tuple[Callable[[Sequence[str]], Answers], str, str]] = {
 
 
 def split(codes: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """The codes, each made finer where it can be."""
+    """The codes, each split where it can be."""
     made = list(codes)
     for code in set(codes) & SPLITTERS.keys():
         question, yes, no = SPLITTERS[code]

@@ -1,4 +1,4 @@
-"""The minified form of a corpus: what is known of each document but its text, and checksums of its lines.
+"""The minified form of a corpus: every field of each document except its text, and checksums of its lines.
 
 ``part-<00000>.parquet``  documents in the order of the crawl, a row group a segment (a file of the crawl).
 ``minified.json``         which segment is which row group, and what the files of the corpus were; written last.

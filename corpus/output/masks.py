@@ -1,4 +1,4 @@
-"""What was masked in a corpus, kept beside it, so that it can be masked again when it is rebuilt out of the crawl."""
+"""Keeps the settings of masking beside a corpus, so that it is masked again when it is rebuilt from the crawl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a corpus was read, as far as that is not usual, kept beside it: it is read alike when it is rebuilt."""
+"""Keeps the settings of reading that are not default beside a corpus, so that it is rebuilt with the same ones."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Regroup(Section):
     )
     batch_bytes: int = setting(
         4 * 2**20,
-        "text of one record batch, what a reader has to unpack and regrouping holds of each bucket",
+        "text of one record batch, in bytes; regrouping holds one of each bucket in memory",
         ge=2**10,
         source="our choice",
     )

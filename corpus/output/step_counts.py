@@ -1,4 +1,4 @@
-"""What each step left of the crawl, out of what the stages counted: plain numbers in, rows out.
+"""Documents, lines and characters that each step left, from the counts of the stages.
 
 A step counts documents, lines and characters. Before language identification nobody knows languages; from then on they
 are counted apart, and the buckets from regrouping on.

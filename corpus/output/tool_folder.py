@@ -1,4 +1,4 @@
-"""A tool's folder: what was asked of it, so that the same command resumes and another one is refused; its shards."""
+"""The output folder of a tool: its task is noted, so that the same command resumes and another one is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of cut-offs: ours with its provenance, a plain one, cc_net's; read, and written so that it says what it is.
+"""Tables of cut-offs: ours with its provenance, a plain one, cc_net's; read, and written with its provenance.
 
 Nothing in a table depends on when or where it was made: the same crawl, models and settings give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""The header of a KenLM binary, held against the size of its file before KenLM maps it.
+"""Checks the header of a KenLM binary against the size of its file before KenLM maps it.
 
 Source: kpu/kenlm, lm/binary_format.cc (Sanity, FixedWidthParameters), format version 5.
 """

@@ -33,7 +33,7 @@ _FENCE = "\ue000"
 
 @dataclass(frozen=True)
 class _CharacterTable:
-    """What becomes of each code point.
+    """The replacement of each code point.
 
     ``one``      [0x110000] the character that it becomes; 0 where it goes; ``_MOVED`` where the text must be done the
                  plain way; ``_SEVERAL`` + row where it becomes more than one.

@@ -1,4 +1,4 @@
-"""Models that somebody else trained, as cc_net's: found in a folder, tried, and put where our own would be.
+"""Takes trained models of others, as cc_net's, from a folder: tests them and links them into the output.
 
 They are hard-linked, or referred to from another file system; at a remote address they are fetched.
 """

@@ -14,7 +14,7 @@ MODEL_MEMORY = 2**30
 
 
 class LanguageModels(Section):
-    """A SentencePiece and a 5-gram model for each language, from clean text; or those that somebody else made."""
+    """A SentencePiece and a 5-gram model for each language, trained on clean text or taken from a folder."""
 
     renamed: ClassVar[Mapping[str, str]] = {"vocabulary_size": "vocab_size"}
 
@@ -27,13 +27,13 @@ class LanguageModels(Section):
     )
     folder: str | None = setting(
         None,
-        "a folder with <code>.sp.model and <code>.arpa.bin, as cc_net offers them, to be used instead of training",
+        "a folder with <code>.sp.model and <code>.arpa.bin, as cc_net's; used instead of training",
         source="cc_net dl_lm",
     )
     wikipedia_field: Literal["opening_text", "text"] = setting(
-        "opening_text", "what is read of an article of a CirrusSearch dump", source="cc_net get_wiki_cirrus"
+        "opening_text", "the field of a CirrusSearch article that is read", source="cc_net get_wiki_cirrus"
     )
-    documents: int = setting(1_000_000, "documents of each language at the most", ge=1, source="cc_net get_wiki_cirrus")
+    documents: int = setting(1_000_000, "maximum documents of each language", ge=1, source="cc_net get_wiki_cirrus")
     vocab_size: int = setting(
         65_536,
         "tokens of each language's SentencePiece vocabulary; fewer where there is little text",
@@ -46,13 +46,13 @@ class LanguageModels(Section):
     order: int = setting(5, "length of the longest n-gram", ge=2, le=6, source="cc_net")
     prune: tuple[int, ...] = setting(
         (),
-        "n-grams seen no more often than this are left out, by order, as 0 0 1; none for no pruning",
+        "n-grams with at most this count are removed, by order, as 0 0 1; empty: no pruning",
         source="cc_net: none",
     )
     structure: Literal["probing", "trie", "quantised trie"] = setting(
         "probing",
-        "how the n-grams lie in the file: a trie has 0.4 of the size of probing, a quantised one 0.2, both score half "
-        "as fast; only the last changes perplexities, by 2 % at the most where it was measured",
+        "data structure of the n-grams: a trie has 0.4 times the size of probing, a quantised one 0.2; both score half "
+        "as fast; only the last changes perplexities, by at most 2 % where it was measured",
         source="cc_net: build_binary's default, probing",
     )
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)
@@ -67,19 +67,19 @@ class PerplexityScoring(Section):
 
     memory_bytes: int = setting(
         MODEL_MEMORY,
-        "models that one worker holds: their files are mapped, the least recently used are evicted",
+        "memory of one worker's models, whose files are mapped; the least recently used are evicted",
         ge=0,
         affects_result=False,
     )
 
 
 class Perplexity(Section):
-    """Where a language's documents are cut into head, middle and tail."""
+    """Cut-offs between head, middle and tail of each language."""
 
-    head_percentile: float = setting(30.0, "the best documents, in percent", ge=0, le=100, source="cc_net")
-    middle_percentile: float = setting(60.0, "head and middle together, in percent", ge=0, le=100, source="cc_net")
+    head_percentile: float = setting(30.0, "percentile between head and middle", ge=0, le=100, source="cc_net")
+    middle_percentile: float = setting(60.0, "percentile between middle and tail", ge=0, le=100, source="cc_net")
     sample: int = setting(
-        1_000_000, "perplexities of each language that the percentiles are taken over", ge=1, source="cc_net"
+        1_000_000, "perplexities of each language that the percentiles are computed from", ge=1, source="cc_net"
     )
     cutoffs: LocalPath | None = setting(
         None,

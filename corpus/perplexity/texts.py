@@ -128,7 +128,7 @@ def _open(address: str, *, compressed: bool = True) -> Any:
 
 @contextmanager
 def _open_zstandard(address: str) -> Iterator[IO[bytes]]:
-    """By Arrow, which is here anyway; fsspec would ask for one more package."""
+    """Open by Arrow, which is a dependency already; fsspec would need one more package."""
     import fsspec
     import pyarrow as pa
 
