@@ -155,7 +155,7 @@ def test_every_stage_its_settings_and_counts_are_listed(text):
     for stage in ("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.mine", "corpus.cutoffs", REGROUP):
         assert re.search(rf"^\d\. \*\*{re.escape(stage)}\*\*: ", text, re.MULTILINE), stage
     assert "records 25, too short 4" in text
-    assert "| `read.min_characters` | 300 | shorter documents are not read at all |" in text
+    assert "| `read.min_characters` | 300 | documents with fewer characters are skipped |" in text
     assert text.count("`read.min_characters`") == 1, "a section that two stages share stands once"
     assert "| `language_id.threshold` | 0.5 |" in text
     assert f"| − {made_corpus.REASON} | 4 | 4 | 30 |" in text
