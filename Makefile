@@ -83,7 +83,7 @@ $(PROJECT): pyproject.toml $(DEPENDENCIES)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(KENLM): scripts/build_kenlm.py requirements/build.txt $(DEPENDENCIES)
+$(KENLM): corpus/perplexity/setup_kenlm.py corpus/perplexity/kenlm_build.txt $(PROJECT)
 	@echo "building KenLM's lmplz and build_binary"
-	@$(BIN)/python scripts/build_kenlm.py
+	@$(BIN)/xlmr setup-kenlm
 	@touch $@

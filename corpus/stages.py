@@ -16,7 +16,7 @@ from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
 from corpus.perplexity.settings import LanguageModels, Perplexity, PerplexityScoring, outside_model_files
 from pipeline.config import Section, setting
-from pipeline.stage import Package, Stage
+from pipeline.stage import FirstSetting, Package, Stage
 
 
 class CorpusConfig(Section):
@@ -139,6 +139,33 @@ PACKAGE = Package(
         "minify": "corpus.minify.minify:minify",
         "reproduce": "corpus.minify.reproduce:reproduce",
     },
+    commands={"setup-kenlm": "corpus.perplexity.setup_kenlm:setup_kenlm"},
+    checks="corpus.installation:check",
+    first=(
+        FirstSetting(
+            "corpus.fetch.crawl",
+            "corpus.fetch",
+            None,
+            "Where is your text (WET, WARC, JSON lines, Parquet or Arrow; a folder, file or pattern)?",
+            "crawl",
+        ),
+        FirstSetting("corpus.read.normal_form", "corpus.hash", "nfc"),
+        FirstSetting("corpus.duplicates.window", "corpus.duplicates", None),
+        FirstSetting(
+            "corpus.mine.languages",
+            "corpus.mine",
+            (),
+            "Codes of the languages to keep, as de,fr (none for all)?",
+            "languages",
+        ),
+        FirstSetting(
+            "corpus.language_models.text",
+            "corpus.language_models",
+            None,
+            "Where is clean text for the language models (a folder with <code>.txt or <code>.jsonl)?",
+            "clean-text",
+        ),
+    ),
     stages=(
         Stage(
             name="corpus.fetch",

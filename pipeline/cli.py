@@ -5,14 +5,12 @@ Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 
 from __future__ import annotations
 
-import ast
 import os
 import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +22,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
+from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage
 
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -48,7 +47,11 @@ def build_app(dag: Dag, asked: str = "") -> App:
     )
     for command in (_run, _plan, _status, _inspect, _report, _prune, _settings):
         app.command(command(dag), name=command.__name__[1:])
+    for name, function in set_up_commands(dag).items():
+        app.command(function, name=name)
     for package in dag.packages:
+        for name, import_string in package.commands.items():
+            app.command(import_string, name=name, help=describe(import_string))
         app.command(_package_app(dag, package, described=package.name == asked))
     return app
 
@@ -262,19 +265,8 @@ def _package_app(dag: Dag, package: Package, *, described: bool) -> App:
     for stage in package.stages:
         app.command(_stage_command(dag, stage), name=stage.name.partition(".")[2].replace("_", "-"))
     for name, import_string in package.tools.items():
-        app.command(import_string, name=name, help=_description(import_string) if described else None)
+        app.command(import_string, name=name, help=describe(import_string) if described else None)
     return app
-
-
-def _description(import_string: str) -> str:
-    """What a tool's docstring says before its parameters, read without importing what the tool needs."""
-    module, _, name = import_string.partition(":")
-    found = find_spec(module)
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError(import_string)
-    tree = ast.parse(Path(found.origin).read_text("utf-8"))
-    (tool,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    return (ast.get_docstring(tool) or "").partition("\n\nParameters\n")[0]
 
 
 def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:

@@ -161,10 +161,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
+def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Model:
     """Read a YAML file, lay the environment and the command line over it, and check the whole.
 
-    ``overrides`` are the words ``--section.field VALUE`` or ``--section.field=VALUE``; values are read as YAML.
+    ``words`` are ``--section.field VALUE`` or ``--section.field=VALUE``; values are read as YAML.
     Errors: UsageError, one line that names the file, or where else it was said, and the nearest known name.
     """
     values = _read_yaml(path)
@@ -173,9 +173,8 @@ def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -
         parts = spell(model, dotted, str.lower)
         _set(values, parts, _as_list(model, parts, value))
         origins[tuple(parts)] = "environment"
-    for dotted, value in parse_overrides(overrides):
-        parts = spell(model, dotted, lambda part: part.replace("-", "_"))
-        _set(values, parts, _as_list(model, parts, value))
+    for parts, value in overrides(model, words):
+        _set(values, parts, value)
         origins[tuple(parts)] = "command line"
     try:
         return model.model_validate(values)
@@ -203,6 +202,13 @@ def _environment() -> Iterator[tuple[str, Any]]:
     for name, text in sorted(os.environ.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
             yield name.removeprefix(ENVIRONMENT_PREFIX).replace("__", "."), _value(text)
+
+
+def overrides(model: type[BaseModel], words: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
+    """(parts of the setting's name, value) for each setting among the words of a command."""
+    for dotted, value in parse_overrides(words):
+        parts = spell(model, dotted, lambda part: part.replace("-", "_"))
+        yield parts, _as_list(model, parts, value)
 
 
 def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:

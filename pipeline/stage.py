@@ -78,12 +78,32 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class FirstSetting:
+    """A setting that ``xlmr init`` writes into a new configuration, if ``stage`` is among those that will run.
+
+    ``question``  what is asked on a terminal; empty: the value is written without a question.
+    ``flag``      the short name of the option that answers it, as ``crawl`` for ``--crawl``.
+    ``value``     what is written without an answer; None with a question: an answer is needed.
+    """
+
+    name: str
+    stage: str
+    value: Any = None
+    question: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True)
 class Package:
     """What one package offers: its configuration, its stages, its report sections and its tools.
 
     ``report``  import string of ``sections(outputs: Mapping[str, Path]) -> list[ReportSection]``; outputs holds only
                 the stages that have run.
     ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.
+    ``commands``  command name -> import string, offered as ``xlmr <name>``.
+    ``checks``  import string of ``check() -> Iterable[Finding]`` for ``xlmr doctor`` (pipeline/doctor.py); it must not
+                need an extra.
+    ``first``   the settings that ``xlmr init`` writes and asks for (pipeline/init.py).
     """
 
     name: str
@@ -91,6 +111,9 @@ class Package:
     stages: tuple[Stage, ...]
     report: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+    checks: str | None = None
+    first: tuple[FirstSetting, ...] = ()
 
 
 def load_object(import_string: str) -> Any:

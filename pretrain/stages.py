@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
 from pipeline.errors import XlmrError
-from pipeline.stage import Package, Stage
+from pipeline.stage import FirstSetting, Package, Stage
 from pretrain.choices import LAYERS, MASKING, MIXING, TRACKERS
 from pretrain.conversion import files_of
 from pretrain.presets import SHAPES
@@ -327,6 +327,16 @@ PACKAGE = Package(
         ),
     ),
     report="pretrain.report:sections",
+    checks="pretrain.installation:check",
+    first=(
+        FirstSetting(
+            "pretrain.model.preset", "pretrain.train", "base", "Size of the model (base, large, xl, xxl)?", "size"
+        ),
+        FirstSetting("pretrain.train.steps", "pretrain.train", 12_500, "Steps of the training?", "steps"),
+        FirstSetting("pretrain.train.global_batch", "pretrain.train", 2048),
+        FirstSetting("pretrain.train.micro_batch", "pretrain.train", 32),
+        FirstSetting("pretrain.train.warmup_steps", "pretrain.train", 750),
+    ),
     tools={
         "benchmark": "pretrain.benchmark.tool:benchmark",
         "fill-mask": "pretrain.fill_mask:fill_mask",

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
-from pipeline.stage import Package, Stage
+from pipeline.stage import FirstSetting, Package, Stage
 
 MODEL_FILE = "sentencepiece.bpe.model"
 """Its name in Hugging Face's folders, although the model is a unigram."""
@@ -379,6 +379,10 @@ PACKAGE = Package(
         ),
     ),
     report="tokenizer.report:sections",
+    first=(
+        FirstSetting("tokenizer.sample.bytes", "tokenizer.sample", 1_000_000_000),
+        FirstSetting("tokenizer.train.vocab_size", "tokenizer.train", 50_000, "Size of the vocabulary?", "vocab-size"),
+    ),
     tools={
         "segment": "tokenizer.tools:segment",
         "export": "tokenizer.tools:export",

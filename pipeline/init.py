@@ -1,0 +1,147 @@
+"""``xlmr init``: writes a commented configuration for one's own files.
+
+First settings that each package offers, answers from options or from a terminal -> a YAML file that loads.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config import Section, overrides
+from pipeline.dag import Dag
+from pipeline.errors import UsageError
+from pipeline.settings_list import list_settings
+from pipeline.stage import FirstSetting
+
+OF_RUN = (
+    FirstSetting("run.project", "", None, "Name of the run?", "project"),
+    FirstSetting("run.directory", "", "runs", "Folder of all runs?", "directory"),
+    FirstSetting("run.until", "", "corpus", "Stage or package that the run ends with?", "until"),
+)
+WIDTH = 100
+
+
+def first_settings(dag: Dag, until: str) -> list[FirstSetting]:
+    """The settings of the core, and those of each package whose stages run. Errors: UsageError for an unknown stage."""
+    runs = dag.ancestors(dag.select(until)) if until else set(dag.stages)
+    offered = (first for package in dag.packages for first in package.first)
+    return [*OF_RUN, *(first for first in offered if first.stage in runs)]
+
+
+def write_configuration(dag: Dag, path: Path, words: Sequence[str], ask: Callable[[str], str] | None) -> None:
+    """Write the file. ``words`` are options, ``ask`` puts a question to the person (None: nobody to ask).
+
+    Errors: UsageError where a file is there already, an answer is missing, or the configuration is wrong.
+    """
+    if path.exists():
+        raise UsageError(f"{path}: is there already", "name another file, or remove it")
+    model = dag.config_model
+    given = dict(_read(model, _full_names(dag, words)))
+    values: dict[str, Any] = {}
+    _answer(model, OF_RUN, path, given | values, values, ask)
+    until = str((given | values)["run.until"] or "")
+    _answer(model, first_settings(dag, until)[len(OF_RUN) :], path, given | values, values, ask)
+    values |= given
+    offered = [first.name for first in first_settings(dag, until) if first.name in values]
+    _publish(dag, path, _text(model, {name: values[name] for name in dict.fromkeys([*offered, *values])}, path))
+
+
+def _full_names(dag: Dag, words: Sequence[str]) -> list[str]:
+    """``--crawl X`` as ``--corpus.fetch.crawl X``; whole names of settings are left as they are."""
+    flags = {first.flag: first.name for first in first_settings(dag, "") if first.flag}
+    found = []
+    for word in words:
+        flag, equals, rest = word.removeprefix("--").partition("=")
+        known = flags.get(flag.replace("_", "-")) if word.startswith("--") else None
+        found.append(f"--{known}{equals}{rest}" if known else word)
+    return found
+
+
+def _read(model: type[Section], words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    for parts, value in overrides(model, words):
+        yield ".".join(parts), value
+
+
+def _answer(
+    model: type[Section],
+    firsts: Sequence[FirstSetting],
+    path: Path,
+    given: dict[str, Any],
+    values: dict[str, Any],
+    ask: Callable[[str], str] | None,
+) -> None:
+    """Add to ``values`` what was not given: the person's answers, or the values that are offered."""
+    for first in firsts:
+        if first.name in given:
+            continue
+        default = path.stem if first.name == "run.project" else first.value
+        said = ask(_prompt(first, default)) if ask and first.question else ""
+        if said:
+            values |= dict(_read(model, [f"--{first.name}={said}"]))
+        elif default is None and first.question:
+            raise UsageError(f"--{first.flag} is not given: {first.question}", f"add --{first.flag} …")
+        else:
+            values[first.name] = default
+
+
+def _prompt(first: FirstSetting, default: Any) -> str:
+    return f"{first.question} [{_yaml(default)}] " if default is not None else f"{first.question} "
+
+
+def _text(model: type[Section], values: dict[str, Any], path: Path) -> str:
+    descriptions = {one.name: one.description for group in list_settings(model) for one in group.settings}
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, last = name.split(".")
+        inner = tree
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = value
+    head = (
+        f"# Written by xlmr init. What would run: xlmr plan {path}",
+        f"# Run: xlmr run {path}",
+        "# Every other setting has its default; xlmr settings SECTION lists them. Relative paths are of the folder in",
+        "# which xlmr is started.",
+    )
+    return "\n".join([*head, *_lines(tree, descriptions, ""), ""])
+
+
+def _lines(tree: dict[str, Any], descriptions: dict[str, str], name: str) -> Iterator[str]:
+    indent = "  " * name.count(".") + ("  " if name else "")
+    for key, value in tree.items():
+        dotted = f"{name}.{key}" if name else key
+        if isinstance(value, dict) and value and dotted not in descriptions:
+            if not name:
+                yield ""
+            yield f"{indent}{key}:"
+            yield from _lines(value, descriptions, dotted)
+        else:
+            comment = f"{indent}# "
+            yield from textwrap.wrap(
+                descriptions.get(dotted, ""), WIDTH, initial_indent=comment, subsequent_indent=comment
+            )
+            yield f"{indent}{key}: {_yaml(value)}"
+
+
+def _yaml(value: Any) -> str:
+    shown: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return shown.removesuffix("\n").removesuffix("\n...")
+
+
+def _publish(dag: Dag, path: Path, text: str) -> None:
+    """The file appears only if it loads."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        dag.load_config(new)
+        new.rename(path)
+    except UsageError as error:
+        raise UsageError(error.problem.replace(str(new), str(path)), error.fix) from None
+    finally:
+        new.unlink(missing_ok=True)
