@@ -66,9 +66,7 @@ def test_a_build_for_cpus_beside_a_gpu_is_reported(monkeypatch: pytest.MonkeyPat
     package.mkdir(parents=True)
     spec = importlib.machinery.ModuleSpec("torch", None, origin=str(package / "__init__.py"))
     monkeypatch.setattr(installation, "find_spec", lambda name: spec)
-    source = (
-        "from typing import Optional\n__version__ = '2.13.0{}'\ncuda: Optional[str] = {}\nhip: Optional[str] = None\n"
-    )
+    source = "__version__ = '2.13.0{}'\ncuda: Optional[str] = {}\nhip: Optional[str] = None\n"
     (package / "version.py").write_text(source.format("+cpu", None))
     found = {finding.name: finding for finding in installation.check()}
     assert found["torch"].state == "missing"

@@ -70,6 +70,31 @@ def test_the_wheel_alone_reads_a_crawl(installed, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_configuration_of_own_files_is_made_with_the_wheel(installed, tmp_path):
+    xlmr = installed / "xlmr"
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "crawl" / "pages.jsonl").write_text('{"text": "All human beings are born free."}\n')
+    (tmp_path / "en.txt").write_text("All human beings are born free.\n")
+    run(xlmr, "init", "own.yaml", "--crawl", "crawl", "--languages", "en", "--clean-text", "*.txt", cwd=tmp_path)
+    assert "corpus.regroup" in run(xlmr, "plan", "own.yaml", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_a_bare_environment_lacks(installed, tmp_path):
+    (tmp_path / "c++").symlink_to("/bin/true")  # whether this machine has a compiler does not count
+    shown = run("env", f"PATH={tmp_path}", installed / "xlmr", "doctor", cwd=tmp_path, code=1)
+    lines = {
+        line[9:].split("  ")[0]: line for line in shown.splitlines() if line[:7].strip() in {"ok", "missing", "absent"}
+    }
+    assert all(lines[name].startswith("ok") for name in ("Python", "packages", "language identifier", "C++ compiler"))
+    assert lines["lmplz"].startswith("missing")
+    assert lines["lmplz"].endswith("xlmr setup-kenlm")
+    assert lines["torch"].startswith("absent")
+    assert lines["extra train"].endswith("pip install 'xlmr-pipeline[train]'")
+    assert "missing: lmplz, build_binary" in shown
+
+
+@pytest.mark.slow
 def test_the_corpus_takes_a_users_rule_step_and_identifier_with_the_wheel(installed, tmp_path):
     text = clean_text("en", 0, 200)
     pages = ["\n".join([f"Title {n}", *text[n : n + 20]]) for n in range(0, 200, 20)]
