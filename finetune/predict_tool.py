@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
+    from finetune.api import Asked, Predictor
     from finetune.predict_files import Row
 
 Address = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -56,7 +57,9 @@ def predict(
     if output and not input:
         raise UsageError("--output is for the rows of a file", "name it with --input")
     if input:
-        _answer_file(input, output, Model(model), pair, context)
+        from finetune.api import Predictor
+
+        _answer_file(input, output, Predictor(model), pair, context)
     else:
         for line in lines_of(list(text), model, pair, context):
             print(line)
@@ -71,53 +74,6 @@ ANSWERS = {
 """Kind of model -> what it says of a text; in a row without an answer these are empty."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A text, and what goes with it."""
-
-    text: str
-    pair: str = ""
-    context: str = ""
-
-
-class Model:
-    """A fine-tuned model that is asked, on the GPU where there is one. Errors: XlmrError for its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        from finetune.folder import load_fine_tuned
-        from finetune.training.devices import own_device
-
-        self._loaded = load_fine_tuned(folder)
-        self._loaded.model.to(own_device())
-        self.kind = self._loaded.kind.name
-
-    def say(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        """What it says of each. Errors: UsageError for a question without a text to find the answer in."""
-        from finetune.training.evaluation import scores_of
-
-        if not asked:
-            return []
-        if self.kind == "span" and not all(one.context.strip() for one in asked):
-            raise UsageError("this model finds answers in a text", "give it with --context, or a column context")
-        examples, kind = self._examples(asked), self._loaded.kind
-        encoded = kind.encode(examples, self._loaded.tokenizer)
-        scores, _ = scores_of(self._loaded.model, encoded, kind.recipe)
-        return kind.predictions(scores, encoded, examples)
-
-    def _examples(self, asked: Sequence[Asked]) -> list[Any]:
-        from finetune.data.examples import Classification, Question, Regression, Tagging
-
-        labels, numbered = self._loaded.kind.labels, [(str(n), one) for n, one in enumerate(asked)]
-        if self.kind == "classification":
-            return [Classification(n, one.text, one.pair or None, labels[0]) for n, one in numbered]
-        if self.kind == "regression":
-            return [Regression(n, one.text, one.pair or None, 0.0) for n, one in numbered]
-        if self.kind == "tagging":
-            words = [(n, tuple(one.text.split())) for n, one in numbered]
-            return [Tagging(n, some, (labels[0],) * len(some)) for n, some in words]
-        return [Question(n, one.text, one.context, (), "") for n, one in numbered]
-
-
 def lines_of(texts: Sequence[str], folder: Path, pair: str = "", context: str = "") -> list[str]:
     """A line for each text. Errors: UsageError, XlmrError."""
     said, kind = predictions_of(texts, folder, pair, context)
@@ -130,8 +86,10 @@ def predictions_of(
     """What the model says of each text, and its kind. Errors: UsageError, XlmrError."""
     if not any(text.strip() for text in texts):
         raise UsageError("no text is given", 'xlmr finetune predict "a text" --model FOLDER')
-    model = Model(folder)
-    return model.say([Asked(text, pair, context) for text in texts]), model.kind
+    from finetune.api import Asked, Predictor
+
+    model = Predictor(folder)
+    return model.answer([Asked(text, pair, context) for text in texts]), model.kind
 
 
 @dataclass
@@ -155,14 +113,14 @@ class _Count:
         return f"{self.without} of {self.rows} rows have no answer (the first: {self.first})" if self.without else ""
 
 
-def _answer_file(address: str, output: str, model: Model, pair: str, context: str) -> None:
+def _answer_file(address: str, output: str, model: Predictor, pair: str, context: str) -> None:
     """Every row in, every row out. Errors: XlmrError where not one could be answered, or the rest cannot be read."""
     from finetune.predict_files import ERROR, writer
 
     count = _Count()
     with writer(output) if output else nullcontext() as write:
         for rows, asked in _asked(address, model.kind, pair, context):
-            known = iter(model.say([one for one in asked if one is not None]))
+            known = iter(model.answer([one for one in asked if one is not None]))
             none = dict.fromkeys(ANSWERS[model.kind])
             said = [none | {ERROR: row.fault} if row.fault else next(known) for row in rows]
             if write is not None:
@@ -189,6 +147,7 @@ def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[l
 
     A column that the first row has, all must have. Errors: XlmrError for a file that is not readable.
     """
+    from finetune.api import Asked
     from finetune.data.rows import cell
     from finetune.predict_files import read_blocks
 
@@ -205,7 +164,8 @@ def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[l
             except XlmrError as error:
                 found = None
                 rows[place] = row._replace(fault=error.problem.removeprefix(f"{row.location}: "))
-            asked.append(None if found is None else Asked(**{**given, **found}))
+            values = {**given, **(found or {})}
+            asked.append(None if found is None else Asked(values["text"], values["pair"], values["context"]))
         yield rows, asked
 
 

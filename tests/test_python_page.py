@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from tests.corpus.small_pages import write_pages
+from tests.finetune.small_model import write_models
 from tests.tokenizer.small_vocabulary import write_vocabulary
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
 FOLDERS: dict[str, Callable[[Path], Any]] = {
     "corpus": write_pages,
+    "finetune": write_models,
     "tokenizer": lambda folder: write_vocabulary(folder / "vocabulary"),
 }
 """Section -> what writes the files that its examples read; a section without such files has no entry."""

@@ -20,6 +20,7 @@ from finetune.data.tags import are_spans
 from finetune.heads.classification import SequenceClassifier, TokenClassifier
 from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
 from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
+from finetune.heads.probabilities import softmax
 from finetune.heads.span import Answer, Windows, answers_of, encode_questions
 from finetune.heads.tagging import encode_sentences, tags_of
 from finetune.scoring import (
@@ -178,8 +179,7 @@ class ClassificationKind(TextKind):
     def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
         """The likeliest label and its probability."""
         del encoded, examples
-        likely = np.exp(scores - scores.max(1, keepdims=True))
-        sure = likely.max(1) / likely.sum(1)
+        sure = softmax(scores).max(1)
         return [
             {"predicted": self.labels[n], "confidence": round(float(p), 4)}
             for n, p in zip(scores.argmax(1), sure, strict=True)

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_ranks import tiny_task
-from reported_by_workers import tell_worker
 from torch import distributed
 
 from finetune.protocol import Run
@@ -21,6 +19,8 @@ from finetune.training.devices import own_device, runs_at_once
 from finetune.training.run import RunShard
 from pipeline.context import Context
 from pipeline.executors.local import WORKER
+from tests.finetune.finetune_ranks import tiny_task
+from tests.finetune.reported_by_workers import tell_worker
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy_task import example_rows, write_jsonl
 
 from finetune.stages import PACKAGE, FinetuneConfig
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.plan import make_plan
 from pipeline.runner import Selection
+from tests.finetune.toy_task import example_rows, write_jsonl
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "finetune"
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_task import example_rows
 
 from finetune.data.examples import Classification
 from finetune.heads.encoding import Encoded, counts_of, read_encoded, write_encoded
@@ -24,6 +23,7 @@ from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
 from finetune.training.trainer import rate_factor
+from tests.finetune.toy_task import example_rows
 from tokenizer.folder import load_tokenizer
 
 CPU = torch.device("cpu")

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from task_files import problem
-from toy_task import example_rows, write_jsonl
 
 from finetune.data.examples import Classification
 from finetune.data.reading import read_task
 from finetune.data.settings import HelpPages, OwnTask, TaskSettings
+from tests.finetune.task_files import problem
+from tests.finetune.toy_task import example_rows, write_jsonl
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "task"
 

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-from finetune_ranks import tiny_task
 
+from finetune.api import Predictor
 from finetune.data.examples import TaskData
 from finetune.heads.encoding import ENCODED, read_encoded
-from finetune.predict_tool import Model
 from finetune.stages import EncoderFolder, Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
@@ -25,6 +24,7 @@ from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
+from tests.finetune.finetune_ranks import tiny_task
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_files
 from tokenizer.stages import MODEL_FILE
@@ -60,7 +60,7 @@ def agrees_with_transformers(folder: Path, text: str) -> list[int]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     batch = tokenizer(text, return_tensors="pt")
-    ours = Model(folder)
+    ours = Predictor(folder)
     ids: list[int] = [0, *load_tokenizer(folder).encode(text).tolist(), 2]
     assert batch["input_ids"][0].tolist() == ids
     with torch.no_grad():

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
 from finetune.data.examples import Classification, Location, Question, Regression, Tagging
 from finetune.data.reading import read_task, task_files
 from finetune.data.settings import GLUE, TaskSettings
 from finetune.data.tags import as_iob2
 from finetune.scoring import spans_of
+from tests.finetune.task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
 # XNLI
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from task_files import problem
 
 from finetune.data.examples import Location, Tagging
 from finetune.data.reading import read_task
@@ -21,6 +20,7 @@ from finetune.heads.kinds import KINDS
 from finetune.scoring import span_scores
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
+from tests.finetune.task_files import problem
 
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(os.environ.get("XLMR_TEST_DATA", ROOT / "data")) / "faults" / "labelled"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.reading import read_task, task_files
 from finetune.data.settings import OwnTask, TaskSettings
 from pipeline.errors import UsageError
+from tests.finetune.task_files import AT_THE_END, CHINESE, problem, squad_json, write
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(os.environ.get("XLMR_TEST_DATA", ROOT / "data"))

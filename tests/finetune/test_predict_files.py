@@ -169,24 +169,24 @@ def test_no_answer_at_all_is_an_error(models: dict[str, Path], tmp_path: Path) -
 def test_what_was_answered_stays_when_the_run_stops(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune.predict_tool import Model
+    from finetune.api import Predictor
 
     monkeypatch.setattr(read_blocks, "__defaults__", ("text", 2))
-    real, calls = Model.say, []
+    real, calls = Predictor.answer, []
 
-    def stops(self: Model, asked: Any) -> Any:
+    def stops(self: Predictor, asked: Any) -> Any:
         calls.append(len(asked))
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(self, asked)
 
-    monkeypatch.setattr(Model, "say", stops)
+    monkeypatch.setattr(Predictor, "answer", stops)
     address = write_rows(tmp_path / "in.jsonl", [{"text": f"text {n}"} for n in range(9)])
     with pytest.raises(KeyboardInterrupt):
         predict(model=models["tagging"], input=address, output=str(tmp_path / "out.jsonl"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.partial"]
     assert len((tmp_path / "out.jsonl.partial").read_text().splitlines()) == 4
-    monkeypatch.setattr(Model, "say", real)
+    monkeypatch.setattr(Predictor, "answer", real)
     predict(model=models["tagging"], input=address, output=str(tmp_path / "out.jsonl"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 

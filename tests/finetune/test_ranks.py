@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from finetune_ranks import LAYOUTS, tiny_comparison
 from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -26,6 +25,7 @@ from pretrain.folder import load_model, save_model
 from pretrain.model import MaskedLanguageModel
 from pretrain.parallel import Group
 from pretrain.ranks.local_ranks import start_ranks
+from tests.finetune.finetune_ranks import LAYOUTS, tiny_comparison
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def lines_of(output: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_two_ranks_are_one_process(still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     script = Path(__file__).with_name("finetune_ranks.py")
     assert start_ranks(2, [sys.executable, str(script), str(still), str(tmp_path / "two")]) == 0
     assert (tmp_path / "two" / "world").read_text() == "2"

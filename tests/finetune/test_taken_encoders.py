@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from finetune_ranks import tiny_task
 from safetensors.torch import load_file
 
 from finetune.folder import save_fine_tuned, take_head, why_new_head
@@ -24,6 +23,7 @@ from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 from pretrain.folder import load_encoder, load_model, read_config
 from pretrain.model import Encoder, ModelConfig
+from tests.finetune.finetune_ranks import tiny_task
 from tokenizer.stages import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
