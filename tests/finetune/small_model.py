@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.finetune.tiny_encoder import write_encoder
-
 from finetune.data.examples import Classification, Example, Kind, Tagging, TaskData
 from finetune.stages import Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.log import EventLog
+from tests.finetune.tiny_encoder import write_encoder
 from tests.finetune.toy_task import WORDS, example_rows
 
 TAGS = ("O", "B-PART", "I-PART")

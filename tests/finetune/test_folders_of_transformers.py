@@ -111,7 +111,7 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
 
     monkeypatch.setattr(run, "starting_encoder", never)
     with pytest.raises(
-        XlmrError, match=r"encoder/sentencepiece\.bpe\.model: a model of the kind word has no counterpart"
+        XlmrError, match=r"encoder/sentencepiece\.bpe\.model: a model of the kind word has no equivalent"
     ):
         compare(tmp_path / "encoder", tmp_path / "out", context_of)
     assert not (tmp_path / "out" / ENCODED).exists()

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
+from finetune import api
 from finetune.data.examples import Location
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
 from finetune.predict_files import Row, read_blocks, writer
 from finetune.predict_tool import predict, predictions_of
 from finetune.stages import Recipe
-from finetune.training import devices
 from pipeline.cli import main as xlmr
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
@@ -257,7 +257,7 @@ def test_model_goes_to_the_gpu(models: dict[str, Path], monkeypatch: pytest.Monk
     def made_up() -> torch.device:
         return torch.device("cuda", 0)
 
-    monkeypatch.setattr(devices, "own_device", made_up)
+    monkeypatch.setattr(api, "own_device", made_up)
     monkeypatch.setattr(torch.nn.Module, "to", watched)
     predictions_of(["a"], models["classification"])
     assert torch.device("cuda", 0) in went
