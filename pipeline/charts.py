@@ -171,16 +171,16 @@ def scale(values: Iterable[float], *, log: bool) -> tuple[Callable[[float], floa
     )
 
 
-def stack(parts: Sequence[tuple[str, float, str, str]]) -> Markup:
-    """One bar that is cut into parts, with its legend. ``parts`` are (label, value, text, name in ``COLOURS``)."""
+def stack(segments: Sequence[tuple[str, float, str, str]]) -> Markup:
+    """One bar that is cut into parts, with its legend. ``segments`` are (label, value, text, name in ``COLOURS``)."""
     from pipeline.report import TEMPLATES
 
-    total = sum(value for _, value, _, _ in parts) or 1
-    unknown = {colour for *_, colour in parts} - set(COLOURS)
+    total = sum(value for _, value, _, _ in segments) or 1
+    unknown = {colour for *_, colour in segments} - set(COLOURS)
     if unknown:
         raise ValueError(f"not colours of the page: {sorted(unknown)}")
-    shown = [(label, round(100 * value / total, 2), text, colour) for label, value, text, colour in parts]
-    return Markup(TEMPLATES.get_template("stack.html.j2").render(parts=shown))
+    shown = [(label, round(100 * value / total, 2), text, colour) for label, value, text, colour in segments]
+    return Markup(TEMPLATES.get_template("stack.html.j2").render(segments=shown))
 
 
 def legend(keys: Sequence[tuple[str, str]]) -> Markup:

@@ -101,7 +101,7 @@ def _run(dag: Dag) -> Callable[..., None]:
         plan = run(dag, loaded, chosen, verify=verify)
         last = plan[chosen.stages(dag)[-1]]
         if last.manifest is None:
-            return  # other tasks go on with it
+            return  # other tasks finish it
         print(last.output / "report.html" if last.stage.name == "report" else last.output)
 
     return run
@@ -120,9 +120,9 @@ def _plan(dag: Dag) -> Callable[..., None]:
         verify
             Compare the checksum of every file, not only its size and time.
         """
-        from pipeline.patience import PLAN_SECONDS, waiting_at_most
         from pipeline.plan import make_plan
         from pipeline.runner import Selection
+        from pipeline.waiting import PLAN_SECONDS, waiting_at_most
 
         loaded = dag.load_config(config, settings)
         needed = dag.for_config(loaded)
@@ -345,7 +345,7 @@ def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = Fa
             return 128 + signal.SIGPIPE
         return _fail(explain_os_error(error) or XlmrError(str(error)), debug)
     except KeyboardInterrupt:
-        return _fail(XlmrError("stopped", "the same command goes on from here"), debug)
+        return _fail(XlmrError("stopped", "the same command resumes from here"), debug)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (missing := explain_missing(error)):
             return _fail(missing, debug)

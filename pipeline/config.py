@@ -170,12 +170,12 @@ def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Mo
     values = _read_yaml(path)
     origins: dict[tuple[str, ...], str] = {(): str(path)}
     for dotted, value in _environment():
-        parts = spell(model, dotted, str.lower)
-        _set(values, parts, _as_list(model, parts, value))
-        origins[tuple(parts)] = "environment"
-    for parts, value in overrides(model, words):
-        _set(values, parts, value)
-        origins[tuple(parts)] = "command line"
+        names = spell(model, dotted, str.lower)
+        _set(values, names, _as_list(model, names, value))
+        origins[tuple(names)] = "environment"
+    for names, value in overrides(model, words):
+        _set(values, names, value)
+        origins[tuple(names)] = "command line"
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -207,8 +207,8 @@ def _environment() -> Iterator[tuple[str, Any]]:
 def overrides(model: type[BaseModel], words: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
     """(parts of the setting's name, value) for each setting among the words of a command."""
     for dotted, value in parse_overrides(words):
-        parts = spell(model, dotted, lambda part: part.replace("-", "_"))
-        yield parts, _as_list(model, parts, value)
+        names = spell(model, dotted, lambda word: word.replace("-", "_"))
+        yield names, _as_list(model, names, value)
 
 
 def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -227,14 +227,14 @@ def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def spell(model: type[BaseModel], dotted: str, as_field: Callable[[str], str]) -> list[str]:
-    """The parts of a dotted name, those that name a section's field through ``as_field``.
+    """The names of a dotted name, those that name a section's field through ``as_field``.
 
     Keys of tables are the person's own words and stay as they are: zh-Hans is no zh_Hans.
     """
     spelled: list[str] = []
     kind: Any = model
-    for part in dotted.split("."):
-        spelled.append(part if _table_of(kind) else as_field(part))
+    for name in dotted.split("."):
+        spelled.append(name if _table_of(kind) else as_field(name))
         kind = _kind_below(kind, spelled[-1])
     return spelled
 
@@ -244,24 +244,24 @@ def _table_of(kind: Any) -> Any:
     return next((c for c in (kind, *get_args(kind)) if get_origin(c) in (dict, Mapping)), None)
 
 
-def _kind_below(kind: Any, part: str) -> Any:
-    """The type of what ``part`` names in a table or section of type ``kind``; None where it names nothing."""
+def _kind_below(kind: Any, name: str) -> Any:
+    """The type of what ``name`` names in a table or section of type ``kind``; None where it names nothing."""
     if table := _table_of(kind):
         return get_args(table)[1]
     candidates = (kind, *get_args(kind))
     section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    field = section.model_fields.get(part) if section else None
+    field = section.model_fields.get(name) if section else None
     return field.annotation if field else None
 
 
-def _as_list(model: type[BaseModel], parts: Sequence[str], value: Any) -> Any:
-    """A single word where the setting at ``parts`` takes a list: ``my,gu`` and ``my`` are lists of words.
+def _as_list(model: type[BaseModel], names: Sequence[str], value: Any) -> Any:
+    """A single word where the setting at ``names`` takes a list: ``my,gu`` and ``my`` are lists of words.
 
     What YAML made a list already stays as it is, and so does an empty word, which is no value of a list.
     """
     kind: Any = model
-    for part in parts:
-        kind = _kind_below(kind, part)
+    for name in names:
+        kind = _kind_below(kind, name)
     takes_list = any(get_origin(c) in (list, tuple) for c in (kind, *get_args(kind)))
     if not takes_list or value is None or isinstance(value, list | dict):
         return value
@@ -277,8 +277,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _set(values: dict[str, Any], parts: Sequence[str], value: Any) -> None:
-    *parents, leaf = parts
+def _set(values: dict[str, Any], names: Sequence[str], value: Any) -> None:
+    *parents, leaf = names
     for parent in parents:
         child = values.setdefault(parent, {})
         if not isinstance(child, dict):
@@ -290,7 +290,7 @@ def _set(values: dict[str, Any], parts: Sequence[str], value: Any) -> None:
 def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> str:
     """One line; ``origins`` tells which settings were given elsewhere than in the file, which is the origin of ()."""
     first, *others = error.errors()
-    location = [str(part) for part in first["loc"]]
+    location = [str(one) for one in first["loc"]]
     origin = next(origins[tuple(location[:n])] for n in range(len(location), -1, -1) if tuple(location[:n]) in origins)
     dotted = ".".join(location)
     more = f" (and {len(others)} more)" if others else ""
@@ -320,8 +320,8 @@ def _shown(value: Any) -> str:
 
 def _section_at(model: type[BaseModel], location: Sequence[str]) -> type[Section] | None:
     """The section that a dotted name leads to; None where it leads to a setting or nowhere."""
-    for part in location:
-        field = model.model_fields.get(part)
+    for name in location:
+        field = model.model_fields.get(name)
         candidates = (field.annotation, *get_args(field.annotation)) if field else ()
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:

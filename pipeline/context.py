@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.adoption import adopt
 from pipeline.counts import Counts
 from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
-from pipeline.notes import notes_to
-from pipeline.parts import Sharing
+from pipeline.partitions import Sharing
 from pipeline.progress import Progress
+from pipeline.shard_notes import notes_to
+from pipeline.shard_reuse import reuse_shards
 from pipeline.shards import (
     WORKSPACES,
     Shard,
@@ -134,14 +134,14 @@ class _Shards:
         """Shards that are complete, and those that a sibling output has."""
         self.marks = self._work.folder.complete(self._tasks.values())
         kept = len(self.marks)
-        adopted = adopt(self._work, [self._tasks[name] for name in self.missing])
-        self.marks |= adopted
+        reused = reuse_shards(self._work, [self._tasks[name] for name in self.missing])
+        self.marks |= reused
         notes = [f"{kept} were complete"] if kept else []
-        notes += [f"{len(adopted)} taken over from an earlier output"] if adopted else []
+        notes += [f"{len(reused)} taken over from an earlier output"] if reused else []
         if notes:
             self._bar.begin_at(len(self.marks), ", ".join(notes))
         self._context.log.event(
-            "shards", stage=self._context.stage, total=len(self._tasks), kept=kept, adopted=sorted(adopted)
+            "shards", stage=self._context.stage, total=len(self._tasks), kept=kept, reused=sorted(reused)
         )
 
     def do(self, names: Iterable[str], executor: Executor) -> None:
@@ -158,12 +158,14 @@ class _Shards:
             raise as_one_error(failures, len(self._tasks))
 
     def share(self, sharing: Sharing, executor: Executor) -> None:
-        """Do this task's part, and see to it that the others are done."""
-        for names in sharing.parts(list(self._tasks), self._missing_now):
+        """Do this task's partition, and see to it that the others are done."""
+        for names in sharing.partitions(list(self._tasks), self._missing_now):
             try:
                 self.do([name for name in names if name not in self.marks], executor)
             except Exception as error:
-                sharing.failed(str(error))  # or the stage is finished: then what became of this part does not matter
+                sharing.failed(
+                    str(error)
+                )  # or the stage is finished: then what became of this partition does not matter
                 raise
 
     def _missing_now(self) -> set[str]:

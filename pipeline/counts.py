@@ -8,16 +8,16 @@ from typing import Any
 Counts = dict[str, Any]
 
 
-def sum_counts(parts: Mapping[str, Counts] | list[Counts]) -> Counts:
+def sum_counts(counts: Mapping[str, Counts] | list[Counts]) -> Counts:
     """Add counts up, name by name, nested ones too. Names come out sorted."""
     total: Counts = {}
-    for part in parts.values() if isinstance(parts, Mapping) else parts:
-        _add(total, part)
+    for one in counts.values() if isinstance(counts, Mapping) else counts:
+        _add(total, one)
     return _sorted(total)
 
 
-def _add(total: Counts, part: Counts) -> None:
-    for name, value in part.items():
+def _add(total: Counts, more: Counts) -> None:
+    for name, value in more.items():
         if isinstance(value, Mapping):
             _add(total.setdefault(name, {}), dict(value))
         else:

@@ -64,8 +64,8 @@ def _full_names(dag: Dag, words: Sequence[str]) -> list[str]:
 
 
 def _read(model: type[Section], words: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    for parts, value in overrides(model, words):
-        yield ".".join(parts), value
+    for names, value in overrides(model, words):
+        yield ".".join(names), value
 
 
 def _answer(

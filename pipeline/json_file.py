@@ -1,15 +1,17 @@
 """JSON files read against the type that they must have: every value has its type, or one line names file and key.
 
-The type is a pydantic model, or a dataclass whose fields pydantic can check.
+The type is a pydantic model, or a dataclass whose fields pydantic can check. ``read_json_as`` reads what others may
+have written, ``read_record`` files of our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import XlmrError
 
@@ -40,7 +42,7 @@ def read_json_as(kind: type[Read], path: Path, fix: str = "") -> Read:
 def explain(error: ValidationError) -> str:
     """One line: the first key that is wrong, what is wrong with it, and how many more there are."""
     first, *others = error.errors(include_url=False)
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(one) for one in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
@@ -60,3 +62,41 @@ def shown(value: Any) -> str:
     else:
         text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""For ``__pydantic_config__`` of a dataclass: keys that it does not know are errors, and numbers are finite."""
+
+
+class DamagedFileError(XlmrError):
+    """A file of our own that is not as it was written."""
+
+
+def _inside(name: str) -> str:
+    """A file's name inside its folder. Errors: ValueError for one that would lead out of it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise ValueError("should be the name of a file inside the folder")
+    return name
+
+
+InnerPath = Annotated[str, AfterValidator(_inside)]
+"""The path of a file relative to the folder that it is in, with slashes."""
+
+
+def read_record(kind: type[Read], path: Path, fix: str) -> Read:
+    """The dataclass ``kind`` out of a JSON file.
+
+    Errors: DamagedFileError naming the file, the key and ``fix``; OSError where there is no file.
+    """
+    text = path.read_bytes()
+    try:
+        record: Read = _checks_of(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise DamagedFileError(f"{path}: {explain(error)}", fix) from None
+    return record
+
+
+@cache
+def _checks_of(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

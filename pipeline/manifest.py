@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from typing_extensions import TypedDict
 
 from pipeline.counts import Counts
-from pipeline.records import CLOSED, DamagedFileError, InnerPath, read_record
+from pipeline.json_file import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.storage import sha256_of_file, write_json
 
 MANIFEST = "manifest.json"

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
+from pipeline.json_file import DamagedFileError
 from pipeline.keys import FORMAT, changed_settings, key_settings
 from pipeline.manifest import Manifest, read_manifest, usable_manifest
 from pipeline.plug_ins import source_file, source_files
-from pipeline.records import DamagedFileError
 from pipeline.run_settings import project_folder
 from pipeline.shards import MARKS
 from pipeline.stage import Stage
@@ -140,8 +140,8 @@ def _plan_stage(
 ) -> StagePlan:
     input_keys = {name: above[name].key for name in stage.inputs}
     files = sorted([PurePosixPath(address).name, checksum] for address, checksum in outside.items())
-    parts = [FORMAT, stage.name, stage.version, key_settings(settings), input_keys, files]
-    key = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    described = [FORMAT, stage.name, stage.version, key_settings(settings), input_keys, files]
+    key = hashlib.sha256(canonical_json(described).encode()).hexdigest()
     output = project / stage.name / key[:KEY_LENGTH]
     plan = StagePlan(stage, settings, key, output, outside, input_keys, State.STALE)
     try:

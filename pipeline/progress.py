@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pipeline.formatting import duration
 from pipeline.log import EventLog
-from pipeline.words import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -17,12 +17,12 @@ from pathlib import Path
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
+from pipeline.formatting import size
 from pipeline.lease import Lease, describe_owner, live_owner
 from pipeline.manifest import usable_manifest
-from pipeline.parts import gate_path, refuse_while_parts_are_done
+from pipeline.partitions import refuse_while_partitions_are_done, stage_lock_path
 from pipeline.plan import KEY_LENGTH, make_plan
 from pipeline.run_settings import project_folder
-from pipeline.words import size
 
 _RUNNING = ".running"
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
@@ -88,7 +88,7 @@ def _needed_by_runs(project: Path) -> dict[Path, str]:
 
 
 def _held(path: Path) -> str:
-    for lease in (gate_path(path), *sorted(path.parent.glob(f"{path.name}.part-*.lease"))):
+    for lease in (stage_lock_path(path), *sorted(path.parent.glob(f"{path.name}.partition-*.lease"))):
         owner = live_owner(lease)
         if owner is not None:
             return f"being written by {describe_owner(owner)}"
@@ -117,8 +117,8 @@ def freed_by(folders: Collection[Path]) -> int:
 def _remove(path: Path) -> str:
     """Remove an output under its lease; why not, where another run has taken it meanwhile."""
     try:
-        with Lease(gate_path(path)):
-            refuse_while_parts_are_done(path)
+        with Lease(stage_lock_path(path)):
+            refuse_while_partitions_are_done(path)
             grave = path.with_name(f".{path.name}.pruned")  # by one rename it is no output any more
             shutil.rmtree(grave, ignore_errors=True)
             path.rename(grave)

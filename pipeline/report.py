@@ -15,12 +15,12 @@ from markupsafe import Markup
 from pipeline.config import flatten
 from pipeline.context import Context
 from pipeline.counts import Counts
+from pipeline.formatting import column, duration, size
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.stage import Inputs, Package, Stage, load_object
 from pipeline.stage_graph import draw_graph, reading_order
 from pipeline.status import summary_of
 from pipeline.storage import atomic_write
-from pipeline.words import column, duration, size
 
 TEMPLATES = Environment(
     loader=PackageLoader("pipeline"),

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar
 
 from pipeline.config import Section, setting
+from pipeline.plug_ins import Registry
+
+EXECUTORS = Registry(
+    "executor",
+    {
+        "local": "pipeline.executors.local:LocalExecutor",
+        "beam": "pipeline.executors.beam:BeamExecutor",
+        "slurm": "pipeline.executors.local:LocalExecutor",  # each task of the array works on its machine
+    },
+    "xlmr.executors",
+)
+"""A user's is ``(workers) -> Executor``."""
 
 
 class RunConfig(Section):
     """Where a run lives and how much of the machine it may use."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"part": "partition"}
 
     project: str = setting(
         "demo", "name of the run; its outputs are runs/<project>/", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -21,17 +36,19 @@ class RunConfig(Section):
         affects_result=False,
     )
     workers: int = setting(2, "processes that work on shards at once", ge=1, affects_result=False)
-    executor: Literal["local", "beam", "slurm"] = setting(
+    executor: Annotated[str, EXECUTORS] = setting(
         "local",
-        "who does the shards: processes here, Apache Beam, tasks of a Slurm array",
+        "what does the shards: processes here, Apache Beam, tasks of a Slurm array",
         affects_result=False,
     )
-    part: str | None = setting(
-        None, "this task's part of every stage, as 3/16: the shards 3::16. None: all, or what Slurm says",
+    partition: str | None = setting(
+        None, "this task's partition of every stage, as 3/16: the shards 3::16. None: all, or what Slurm says",
         pattern=r"^(0|[1-9]\d{0,4})/[1-9]\d{0,4}$", affects_result=False,
     )  # fmt: skip
     wait: bool = setting(
-        True, "a task that has done its part waits for the others and goes on with the next stage", affects_result=False
+        True,
+        "a task that has done its partition waits for the others and continues with the next stage",
+        affects_result=False,
     )
     beam: tuple[str, ...] = setting(
         (), "Beam's own options, as --runner=FlinkRunner; without any: processes here", affects_result=False

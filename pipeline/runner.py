@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.adoption import identity_of, keep_identified
 from pipeline.config import Section, fingerprint
 from pipeline.context import Context
 from pipeline.dag import Dag
@@ -24,19 +23,20 @@ from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
 from pipeline.memory import PeakMemory
-from pipeline.parts import (
+from pipeline.partitions import (
     FAILURES,
     FinishedByOtherError,
     LeftToOthersError,
-    Part,
+    Partition,
     Sharing,
-    gate_path,
-    part_of,
-    refuse_while_parts_are_done,
+    partition_of,
+    refuse_while_partitions_are_done,
+    stage_lock_path,
 )
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
+from pipeline.shard_reuse import identity_of, keep_identified
 from pipeline.shards import WORKSPACES
 from pipeline.stage import load_object
 from pipeline.storage import DRAFTS, read_json, write_json
@@ -76,10 +76,10 @@ class Selection:
 
 
 @contextmanager
-def open_log(config: Section, part: Part | None = None) -> Any:
-    """The log of one command: ``runs/<project>/log/<time>.jsonl``, with the part in the name where it does one."""
+def open_log(config: Section, partition: Partition | None = None) -> Any:
+    """The log of one command: ``runs/<project>/log/<time>.jsonl``, with the partition in the name where it does one."""
     folder = project_folder(config) / "log"
-    own = f"-part-{part.number}-of-{part.world}" if part else ""
+    own = f"-partition-{partition.number}-of-{partition.world}" if partition else ""
     log = EventLog(folder / f"{now().replace(':', '-')}{own}.jsonl")
     try:
         yield log
@@ -97,17 +97,18 @@ def run(
 ) -> Plan:
     """Run the selected stages that are not fresh, and give the plan as it then stands.
 
-    As one of several tasks (``run.part``), it does its part of each, and may leave before the end: the plan tells.
+    As one of several tasks (``run.partition``), it does its partition of each, and may leave before the end: see
+    the plan.
     Errors: XlmrError when a stage fails, or when something outside the selection would have to run first.
     """
     say = say or _say
     dag = dag.for_config(config)
-    part = part_of(run_settings(config))
+    partition = partition_of(run_settings(config))
     make_executor(run_settings(config))  # a wrong option is found before anything is done
     chosen = selection.stages(dag)
     forced = selection.forced(dag) & set(chosen)
-    if part and (forced or verify):
-        raise UsageError("--force and --verify do not go with parts", "use them in a run by itself")
+    if partition and (forced or verify):
+        raise UsageError("--force and --verify do not go with partitions", "use them in a run by itself")
     project_folder(config).mkdir(parents=True, exist_ok=True)  # what planning learns of large files is kept there
     plan = make_plan(dag, config, verify=verify, force=forced, only=chosen)
     _check_sources(plan, chosen)
@@ -120,14 +121,16 @@ def run(
     running = running_path(project_folder(config))
     for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
         remove_dead(folder)  # what killed runs have left
-    with open_log(config, part) as log, Lease(running, holds):
-        log.event("run", stages=waiting, config=fingerprint(config), part=str(part or ""), git_commit=git_commit())
+    with open_log(config, partition) as log, Lease(running, holds):
+        log.event(
+            "run", stages=waiting, config=fingerprint(config), partition=str(partition or ""), git_commit=git_commit()
+        )
         try:
             for number, name in enumerate(waiting, 1):
                 say(f"[{number}/{len(waiting)}] {name}: {dag.stages[name].summary} ({plan[name].line()})")
                 inputs = {i: plan[i].output for i in dag.stages[name].inputs}
-                if part:
-                    manifest = _run_with_others(dag, config, plan[name], inputs, part, log, say)
+                if partition:
+                    manifest = _run_with_others(dag, config, plan[name], inputs, partition, log, say)
                 else:
                     manifest = run_stage(plan[name], inputs, config, log)
                 plan[name].manifest = manifest
@@ -161,11 +164,11 @@ def _check_sources(plan: Plan, chosen: Collection[str]) -> None:
 
 def run_stage(plan: StagePlan, inputs: Mapping[str, Path], config: Section, log: EventLog) -> Manifest:
     """Run one stage under its lease and write its manifest. The caller has decided that it has to run."""
-    with Lease(gate_path(plan.output)) as gate:
-        refuse_while_parts_are_done(plan.output)
+    with Lease(stage_lock_path(plan.output)) as stage_lock:
+        refuse_while_partitions_are_done(plan.output)
         builds = _builds(plan, inputs)
         _prepare(plan, builds)
-        return _do_stage(plan, inputs, builds, _make_context(plan, config, log), gate.is_held)
+        return _do_stage(plan, inputs, builds, _make_context(plan, config, log), stage_lock.is_held)
 
 
 def _run_with_others(
@@ -173,13 +176,13 @@ def _run_with_others(
     config: Section,
     plan: StagePlan,
     inputs: Mapping[str, Path],
-    part: Part,
+    partition: Partition,
     log: EventLog,
     say: Callable[[str], None],
 ) -> Manifest:
-    """Run one stage as one of several tasks: a part of its shards, or all of it where it has none.
+    """Run one stage as one of several tasks: a partition of its shards, or all of it where it has none.
 
-    Errors: LeftToOthersError where the others are to go on.
+    Errors: LeftToOthersError where the others finish it.
     """
     builds = _builds(plan, inputs)
 
@@ -189,22 +192,22 @@ def _run_with_others(
         return (plan.output / MANIFEST).exists()
 
     wait = run_settings(config).wait
-    sharing = Sharing(plan.output, part, plan.stage.sharded, wait=wait, is_finished=is_finished, say=say)
+    sharing = Sharing(plan.output, partition, plan.stage.sharded, wait=wait, is_finished=is_finished, say=say)
     try:
-        # Where there are shards nobody leaves before doing its part: all come at once, and each is there but briefly.
-        gate = sharing.take_gate(wait=wait or plan.stage.sharded > 0)
+        # Where there are shards nobody leaves before doing its partition: all come at once, each for a moment.
+        stage_lock = sharing.take_stage_lock(wait=wait or plan.stage.sharded > 0)
         plan = make_plan(dag, config, only=[plan.stage.name])[plan.stage.name]  # others may have been here
         if plan.fresh and plan.manifest is not None:
             return plan.manifest
         begun = plan.manifest is None and _made_from(plan.output) == builds
         if not (begun and plan.stage.sharded):
-            refuse_while_parts_are_done(plan.output)
+            refuse_while_partitions_are_done(plan.output)
             _prepare(plan, builds)
         if not plan.stage.sharded:
-            return _do_stage(plan, inputs, builds, _make_context(plan, config, log), gate.is_held)
-        sharing.begin_part(part)
-        sharing.let_gate_go()
-        return _do_stage(plan, inputs, builds, _make_context(plan, config, log, sharing), sharing.holds_gate)
+            return _do_stage(plan, inputs, builds, _make_context(plan, config, log), stage_lock.is_held)
+        sharing.begin_partition(partition)
+        sharing.release_stage_lock()
+        return _do_stage(plan, inputs, builds, _make_context(plan, config, log, sharing), sharing.holds_stage_lock)
     except FinishedByOtherError:
         manifest = read_manifest(plan.output)
         if manifest is None:
@@ -293,7 +296,7 @@ def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
 
 
 def _clear_away(output: Path) -> None:
-    """Remove the workspaces and drafts of tasks that were killed, and what parts said of their failures."""
+    """Remove the workspaces and drafts of tasks that were killed, and what partitions said of their failures."""
     shutil.rmtree(output / WORKSPACES, ignore_errors=True)
     for path in (*output.glob(FAILURES), *output.glob(DRAFTS)):
         path.unlink(missing_ok=True)

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError, explain_os_error
+from pipeline.json_file import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.manifest import FileRecord, list_files
-from pipeline.records import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.storage import publish, write_json
 
 MARKS = ".shards"
@@ -33,7 +33,7 @@ NAMED_AT_MOST = 3
 class ShardReport:
     """What a shard function returns: its counts, and a line for everything that the person should know of.
 
-    Progress is told in documents where ``counts["documents"]`` is a number, or has one under ``read``.
+    Progress is counted in documents where ``counts["documents"]`` is a number, or has one under ``read``.
     """
 
     __pydantic_config__: ClassVar = CLOSED
@@ -206,11 +206,11 @@ def as_one_error(failures: Mapping[str, ShardFailure], total: int) -> XlmrError:
     for name, failure in sorted(failures.items()):
         cause = failure.problem if alike[failure.problem] > 1 else _without_name(failure.problem, name)
         causes.setdefault(cause, []).append(name)
-    told = sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[1]))
-    listed = [_cause(problem, names, failures, alone=len(told) == 1) for problem, names in told[:5]]
-    more = f"; and {len(told) - 5} other causes" if len(told) > 5 else ""
+    reported = sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[1]))
+    listed = [_cause(problem, names, failures, alone=len(reported) == 1) for problem, names in reported[:5]]
+    more = f"; and {len(reported) - 5} other causes" if len(reported) > 5 else ""
     error = XlmrError(
-        f"{len(failures)} of {total} shards failed{'' if len(told) == 1 else ': '}{'; '.join(listed)}{more}",
+        f"{len(failures)} of {total} shards failed{'' if len(reported) == 1 else ': '}{'; '.join(listed)}{more}",
         "fix the cause and run the same command: the other shards are kept",
     )
     for trace in dict.fromkeys(failure.trace for failure in failures.values()):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline.config import flatten
 from pipeline.errors import XlmrError
+from pipeline.json_file import DamagedFileError
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.records import DamagedFileError
 
 
 def find_manifests(run: Path) -> tuple[dict[Path, Manifest], list[str]]:

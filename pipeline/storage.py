@@ -21,7 +21,7 @@ from typing import IO, Any, TypeVar
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
-from pipeline.patience import ask
+from pipeline.waiting import ask
 
 Answer = TypeVar("Answer")
 

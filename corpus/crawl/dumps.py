@@ -11,8 +11,8 @@ from corpus.crawl.addresses import ROOT, address_of, is_path_of_crawl, joined
 from corpus.crawl.settings import Download
 from corpus.documents.read import ENDINGS as DOCUMENT_ENDINGS
 from pipeline.errors import XlmrError
-from pipeline.patience import ask
 from pipeline.storage import WILDCARDS, atomic_write, expand, filesystem_of, is_folder, is_local, naming_address
+from pipeline.waiting import ask
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch

@@ -26,10 +26,10 @@ from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import sum_counts
 from pipeline.errors import XlmrError
+from pipeline.formatting import size
 from pipeline.manifest import read_manifest
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
-from pipeline.words import size
 
 RUNS = ".runs"
 

@@ -21,11 +21,11 @@ from corpus.output.step_counts import in_order, steps, totals
 from pipeline.config import Section, flatten
 from pipeline.counts import Counts
 from pipeline.errors import UsageError
+from pipeline.formatting import size
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.plan import KEY_LENGTH
 from pipeline.stage import Inputs
 from pipeline.storage import atomic_write, read_json
-from pipeline.words import size
 
 CARD = "README.md"
 

@@ -18,8 +18,8 @@ from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import UsageError
+from pipeline.formatting import size
 from pipeline.storage import atomic_write, read_json, write_json
-from pipeline.words import size
 
 Form = Literal["parquet", "jsonl", "text"]
 LEVELS = {"parquet": (3, 1, 22), "jsonl": (6, 1, 9), "text": (6, 0, 9)}

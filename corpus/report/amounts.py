@@ -9,8 +9,8 @@ from corpus.output.records import BUCKETS
 from corpus.output.step_counts import in_order, totals
 from pipeline.charts import bars
 from pipeline.counts import Counts
+from pipeline.formatting import size
 from pipeline.report import ReportSection, table
-from pipeline.words import size
 
 LANGUAGES_IN_TABLE = 30
 

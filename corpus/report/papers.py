@@ -18,8 +18,8 @@ from markupsafe import Markup
 from corpus.output.step_counts import in_order, totals
 from pipeline.charts import bars
 from pipeline.counts import Counts
+from pipeline.formatting import size
 from pipeline.report import ReportSection, table
-from pipeline.words import size
 
 TABLE = Path(__file__).with_name("papers.tsv")
 GIB = 2**30

@@ -23,7 +23,7 @@ from finetune.training.evaluation import Objective, evaluate
 from finetune.training.ranks import ALONE, Ranks
 from finetune.training.trainer import Trainer
 from pipeline.errors import XlmrError
-from pipeline.notes import note
+from pipeline.shard_notes import note
 
 
 @dataclass(frozen=True)

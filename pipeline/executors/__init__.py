@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.errors import XlmrError
+from pipeline.plug_ins import calling
+from pipeline.run_settings import EXECUTORS
 from pipeline.shards import Outcome, Shard, ShardWork
 
 if TYPE_CHECKING:
@@ -30,13 +33,15 @@ class Executor(Protocol):
 
 
 def make_executor(settings: RunConfig) -> Executor:
-    """The executor that the configuration names. A Slurm array is many tasks, each of which works locally."""
+    """The executor that the configuration names. Errors: XlmrError for one that cannot be made."""
     if settings.executor == "beam":
         from pipeline.executors.beam import BeamExecutor
         from pipeline.extras import check_extra
 
         check_extra("beam", "run.executor: beam")
         return BeamExecutor(settings.workers, settings.beam)
-    from pipeline.executors.local import LocalExecutor
-
-    return LocalExecutor(settings.workers)
+    with calling(string := EXECUTORS.import_string(settings.executor)):
+        executor: Executor = EXECUTORS.load(settings.executor)(settings.workers)
+    if not (hasattr(executor, "run") and hasattr(executor, "at_most")):
+        raise XlmrError(f"run.executor: {string} makes no executor", "give it the methods run and at_most")
+    return executor

@@ -126,23 +126,23 @@ class _Pipeline:
 
     def outcomes(self) -> Iterator[tuple[str, Outcome]]:
         """What became of each shard, as it is seen, until the pipeline has ended."""
-        told: set[str] = set()
+        reported: set[str] = set()
         ended = False
         while not ended:
             ended = bool(wait([self._process.sentinel], LOOK_SECONDS))
-            for name, outcome in self._new(told):
-                told.add(name)
+            for name, outcome in self._new(reported):
+                reported.add(name)
                 yield name, outcome
         self._process.join()
         self._learn_how_it_ended()
 
-    def _new(self, told: set[str]) -> Iterator[tuple[str, Outcome]]:
-        for name in self._work.folder.named() & self._shards.keys() - told:
+    def _new(self, reported: set[str]) -> Iterator[tuple[str, Outcome]]:
+        for name in self._work.folder.named() & self._shards.keys() - reported:
             mark = ShardMark.read(self._work.folder.path(name))
             if mark is not None:
                 yield name, mark
         for path in (self._work.workspaces / FAILED).glob("*.json"):
-            if path.stem in self._shards.keys() - told:
+            if path.stem in self._shards.keys() - reported:
                 yield path.stem, ShardFailure(**read_json(path))
 
     def _learn_how_it_ended(self) -> None:

@@ -1,7 +1,7 @@
 """Shards in processes of this machine. Each worker does one shard at a time, so that who dies names what killed it.
 
 A shard whose worker died waits until the others are through and is then tried alone, so that one which needs too much
-memory falls by itself and takes no other with it.
+memory dies alone and ends no other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.threads import one_thread
 from pipeline.interrupts import start_held, take_interrupts
-from pipeline.notes import note, notes_to
+from pipeline.shard_notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
 
 WORKER = "XLMR_WORKER"
@@ -52,21 +52,21 @@ class LocalExecutor:
         if self.workers == 1 or len(shards) <= 1:
             yield from ((shard.name, work.do(shard)) for shard in shards)
             return
-        fallen: dict[str, list[str]] = {}
-        again = yield from _in_workers(work, shards, min(self.workers, len(shards)), fallen)
+        deaths_of: dict[str, list[str]] = {}
+        again = yield from _in_workers(work, shards, min(self.workers, len(shards)), deaths_of)
         while again:
-            again = yield from _in_workers(work, again, 1, fallen)
+            again = yield from _in_workers(work, again, 1, deaths_of)
 
 
 def _in_workers(
-    work: ShardWork, shards: Sequence[Shard], workers: int, fallen: dict[str, list[str]]
+    work: ShardWork, shards: Sequence[Shard], workers: int, deaths_of: dict[str, list[str]]
 ) -> Iterator[tuple[str, Outcome]] | Any:
-    """Do the shards; return those whose worker died and that may be tried again. ``fallen``: name -> its deaths."""
+    """Do the shards; return those whose worker died and that may be tried again. ``deaths_of``: name -> its deaths."""
     waiting, again = deque(shards), list[Shard]()
-    crew: list[_Worker] = []
+    team: list[_Worker] = []
     try:
-        crew += [_Worker(work, number) for number in range(workers)]
-        busy = [worker for worker in crew if worker.take(waiting)]
+        team += [_Worker(work, number) for number in range(workers)]
+        busy = [worker for worker in team if worker.take(waiting)]
         while busy:
             for worker in _ready(busy):
                 shard = worker.shard
@@ -76,23 +76,23 @@ def _in_workers(
                     note(outcome.line)
                     continue
                 if isinstance(outcome, str):
-                    deaths = fallen.setdefault(shard.name, [])
+                    deaths = deaths_of.setdefault(shard.name, [])
                     deaths.append(outcome)
                     if len(deaths) < ATTEMPTS:
                         again.append(shard)
                     else:
                         yield shard.name, too_often(deaths)
-                    crew.remove(worker)
+                    team.remove(worker)
                     busy.remove(worker)
                     if waiting:
-                        crew.append(_Worker(work, worker.number))
-                        busy += [crew[-1]] if crew[-1].take(waiting) else []
+                        team.append(_Worker(work, worker.number))
+                        busy += [team[-1]] if team[-1].take(waiting) else []
                     continue
                 if not worker.take(waiting):
                     busy.remove(worker)
                 yield shard.name, outcome
     finally:
-        for worker in crew:
+        for worker in team:
             worker.stop()
     return again
 
@@ -169,7 +169,7 @@ def _serve(pipe: Connection, work: ShardWork, number: int) -> None:
 
 
 def _die_with_the_run() -> None:
-    """A worker whose run was killed must not go on writing."""
+    """A worker whose run was killed must not continue to write."""
     run = multiprocessing.parent_process()
     if run is not None:
         wait([run.sentinel])

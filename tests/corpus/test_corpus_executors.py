@@ -19,11 +19,11 @@ TASK = """
 import sys; sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from pathlib import Path
-import pipeline.parts
+import pipeline.partitions
 from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
-pipeline.parts.LOOK_SECONDS = 0.1
+pipeline.partitions.LOOK_SECONDS = 0.1
 CALLS = {"corpus.hash": 1, "corpus.duplicates": 1, "corpus.language_models": 1, "corpus.mine": 1, "corpus.regroup": 2}
 if __name__ == "__main__":
     stages = tuple(replace(stage, sharded=CALLS.get(stage.name, 0)) for stage in PACKAGE.stages)
@@ -44,7 +44,7 @@ def test_beam_gives_identical_bytes(done, fresh, mode):
 def test_three_tasks_give_identical_bytes(done, fresh):
     tasks = [
         subprocess.Popen(
-            [sys.executable, "-c", TASK, str(ROOT), str(fresh.yaml), "--run.part", f"{number}/3"],
+            [sys.executable, "-c", TASK, str(ROOT), str(fresh.yaml), "--run.partition", f"{number}/3"],
             stderr=subprocess.PIPE, text=True,
         )
         for number in range(3)

@@ -18,9 +18,9 @@ from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import read_crawl
 from pipeline.errors import UsageError, XlmrError
-from pipeline.patience import waiting_at_most
 from pipeline.plan import make_plan
 from pipeline.storage import expand
+from pipeline.waiting import waiting_at_most
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_cc_nets_name_of_a_dump_gets_a_hint(fresh):
 
 def test_a_plan_does_not_wait_for_a_server_that_is_silent(fresh, tmp_path, monkeypatch, capsys):
     """It says what it waits for; a run would wait on."""
-    monkeypatch.setattr("pipeline.patience.QUIET_SECONDS", 0.02)
+    monkeypatch.setattr("pipeline.waiting.QUIET_SECONDS", 0.02)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         base = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         words = (

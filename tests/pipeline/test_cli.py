@@ -173,4 +173,4 @@ def test_an_interrupted_command_says_what_goes_on(monkeypatch, capsys):
 
     monkeypatch.setattr("pipeline.status.describe_runs", interrupted)
     assert main(["status"]) == 1
-    assert capsys.readouterr().err == "xlmr: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "xlmr: stopped; the same command resumes from here\n"

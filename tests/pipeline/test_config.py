@@ -52,7 +52,7 @@ def test_mistakes_get_one_line(toy, yaml, words, line):
     assert "\n" not in str(caught.value)
 
 
-def test_mistake_in_the_environment_is_told_so(toy, monkeypatch):
+def test_mistake_in_the_environment_is_reported(toy, monkeypatch):
     monkeypatch.setenv("XLMR_TOY__NUMBERS__COUNT", "many")
     with pytest.raises(UsageError, match=r"^environment: toy\.numbers\.count: input should be a valid integer"):
         toy.config("--toy.numbers.factor", "2")

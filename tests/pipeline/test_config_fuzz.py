@@ -74,8 +74,8 @@ def test_words_of_the_command_line(dag, names, data):
 def test_values_of_any_type_in_the_file(dag, names, data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     value = data.draw(values)
-    for part in reversed(data.draw(st.sampled_from(names)).split(".")):
-        value = {part: value}
+    for name in reversed(data.draw(st.sampled_from(names)).split(".")):
+        value = {name: value}
     path.write_text(json.dumps(value))
     load(dag, path)
 

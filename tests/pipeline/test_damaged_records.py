@@ -59,7 +59,7 @@ def test_a_whole_manifest_comes_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"files": 3}', "\x00"])
-def test_a_damaged_manifest_is_not_there_and_is_told(toy, damage):
+def test_a_damaged_manifest_is_not_there_and_is_reported(toy, damage):
     toy.run()
     toy.run("--run.project", "other")
     path = toy.output("toy.sum") / MANIFEST

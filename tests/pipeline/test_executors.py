@@ -124,8 +124,8 @@ def test_a_shard_that_was_under_way_when_another_killed_its_worker_is_not_blamed
 @pytest.mark.parametrize("executor", ["beam", "local"])
 def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, executor):
     """Only the run itself is killed: whatever it started must die of that, and spoil nothing."""
-    gate = toy.folder / "gate"
-    slow = ["--toy.numbers.count", "8", "--toy.numbers.gate", str(gate), "--toy.numbers.free", "2"]
+    go_file = toy.folder / "go_file"
+    slow = ["--toy.numbers.count", "8", "--toy.numbers.go_file", str(go_file), "--toy.numbers.free", "2"]
     slow += ["--run.executor", executor, "--run.workers", "2"]
     child = subprocess.Popen(in_child(RUN.format(yaml=str(toy.yaml), words=slow)), stderr=subprocess.DEVNULL)
     output = toy.output("toy.write", *slow)
@@ -138,7 +138,7 @@ def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, execu
     assert not (output / MANIFEST).exists()
     done = {path.name: path.stat().st_mtime_ns for path in (output / MARKS).glob("*.json")}
     assert 2 <= len(done) < 8
-    gate.touch()
+    go_file.touch()
     toy.run(*slow)
     assert done.items() <= {p.name: p.stat().st_mtime_ns for p in (output / MARKS).glob("*.json")}.items()
     undisturbed = ("--run.project", "other", "--toy.numbers.count", "8")
@@ -150,9 +150,9 @@ def test_kill_of_the_whole_run_leaves_no_worker_and_resumes(toy, in_child, execu
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["beam", "local"])
 def test_an_interrupt_gets_one_line(toy, in_child, executor):
-    """As ctrl-C does it: every process in the terminal's group is told."""
-    gate = toy.folder / "never"
-    slow = ["--toy.numbers.count", "4", "--toy.numbers.gate", str(gate), "--run.executor", executor]
+    """As ctrl-C does it: every process in the terminal's group is reported."""
+    go_file = toy.folder / "never"
+    slow = ["--toy.numbers.count", "4", "--toy.numbers.go_file", str(go_file), "--run.executor", executor]
     slow += ["--run.workers", "2"]
     code = TASK.format(yaml=str(toy.yaml), words=slow, late=60)
     child = subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -162,7 +162,7 @@ def test_an_interrupt_gets_one_line(toy, in_child, executor):
     os.killpg(child.pid, signal.SIGINT)
     said = child.communicate(timeout=PATIENCE)[1].splitlines()
     assert child.returncode == 1
-    assert said[1:] == ["xlmr: stopped; the same command goes on from here"]
+    assert said[1:] == ["xlmr: stopped; the same command resumes from here"]
     wait_for(lambda: gone(started))
     assert not [path for path in output.parent.iterdir() if path.suffix == ".lease"]
 
@@ -195,8 +195,8 @@ def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
     monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 4)
     monkeypatch.chdir(tmp_path)
     beam._DoShard(work, str(tmp_path))(Shard("a", 1))
-    told = json.loads((tmp_path / "work" / beam.FAILED / "a.json").read_text())
-    assert told["problem"].startswith("the output: the disk is full")
+    reported = json.loads((tmp_path / "work" / beam.FAILED / "a.json").read_text())
+    assert reported["problem"].startswith("the output: the disk is full")
     assert len(tries) == 4
     monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 2)
     tries.clear()
@@ -217,7 +217,7 @@ def test_the_failures_are_in_the_log_one_by_one(tmp_path, map_shards):
     assert all("killed" in problem for problem in failed.values())
 
 
-def test_one_cause_is_told_once():
+def test_one_cause_is_reported_once():
     full = {f"shard-{i:05}": ShardFailure(f"shard-{i:05}.npy: no space left") for i in range(5)}
     line = str(as_one_error(full, 8))
     assert line.startswith("5 of 8 shards failed (shard-00000, shard-00001, shard-00002, …): *.npy: no space left; fix")
@@ -245,7 +245,7 @@ def test_deaths_in_words(code, words):
     assert describe_death(code, deaths.kills_for_memory()) == words
 
 
-def test_a_kill_for_memory_is_told_from_another(monkeypatch):
+def test_a_kill_for_memory_is_distinguished_from_another(monkeypatch):
     monkeypatch.setattr(deaths, "kills_for_memory", lambda: 8)
     assert describe_death(-9, 7) == "was killed by the system for want of memory (SIGKILL)"
 

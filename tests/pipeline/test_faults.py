@@ -48,8 +48,8 @@ def wait_for(condition, seconds: float = PATIENCE) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_kill_and_resume_gives_the_same_bytes(toy, in_child, workers):
-    gate = toy.folder / "gate"
-    slow = ["--toy.numbers.count", "8", "--toy.numbers.gate", str(gate), "--toy.numbers.free", "3"]
+    go_file = toy.folder / "go_file"
+    slow = ["--toy.numbers.count", "8", "--toy.numbers.go_file", str(go_file), "--toy.numbers.free", "3"]
     slow += ["--run.workers", workers]
     child = subprocess.Popen(in_child(RUN.format(yaml=str(toy.yaml), words=slow)), start_new_session=True)
     output = toy.output("toy.write", *slow)
@@ -60,7 +60,7 @@ def test_kill_and_resume_gives_the_same_bytes(toy, in_child, workers):
     done = {path.name: path.stat().st_mtime_ns for path in (output / MARKS).glob("*.json")}
     assert 3 <= len(done) < 8
     assert toy.plan(*slow)["toy.write"].startswith("missing because an earlier run was interrupted; ")
-    gate.touch()
+    go_file.touch()
 
     toy.run(*slow)
 
@@ -73,15 +73,15 @@ def test_kill_and_resume_gives_the_same_bytes(toy, in_child, workers):
 
 
 def test_two_runs_at_once_exclude_each_other(toy, in_child):
-    gate = toy.folder / "gate"
-    slow = ["--toy.numbers.count", "5", "--toy.numbers.gate", str(gate), "--run.workers", "1"]
+    go_file = toy.folder / "go_file"
+    slow = ["--toy.numbers.count", "5", "--toy.numbers.go_file", str(go_file), "--run.workers", "1"]
     child = subprocess.Popen(in_child(RUN.format(yaml=str(toy.yaml), words=slow)), start_new_session=True)
     output = toy.output("toy.write", *slow)
     wait_for(lambda: list(output.glob(f"{WORKSPACES}/*/number-0")))
     with pytest.raises(XlmrError, match=f"{output} is being written by process {child.pid} on .*; wait for it"):
         toy.run(*slow)
-    gate.touch()
-    assert child.wait(PATIENCE) == 0, "the first run goes on undisturbed"
+    go_file.touch()
+    assert child.wait(PATIENCE) == 0, "the first run continues undisturbed"
     toy.run(*slow)
     assert toy.ran() == []
 
@@ -160,7 +160,7 @@ def small_disk(tmp_path):
     ).returncode:
         pytest.skip("this machine does not let us mount a small tmpfs")
     yield place
-    # A worker that was killed may take a moment to let its files go.
+    # A worker that was killed may take a moment to release its files.
     wait_for(lambda: not subprocess.run(["umount", place], check=False, capture_output=True).returncode)
 
 

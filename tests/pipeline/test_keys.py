@@ -84,7 +84,7 @@ VALUES: dict[str, Any] = {
     "finetune.help_pages.format": "my.readers:read",
     "finetune.task.own.format": "my.readers:read",
     "finetune.task.metric": "my.metrics:score",
-    "run.part": "1/3",
+    "run.partition": "1/3",
 }
 """Values for settings whose type does not say what they may be."""
 
@@ -152,8 +152,8 @@ def changed_by(dotted: str, field: FieldInfo, given: dict[str, Any]) -> set[str]
     except ValidationError:
         return None
     current: Any = before
-    for part in dotted.split("."):
-        current = getattr(current, part)
+    for name in dotted.split("."):
+        current = getattr(current, name)
     some = (
         [VALUES[dotted]] if dotted in VALUES else others(field.annotation, field.get_default(call_default_factory=True))
     )
@@ -170,8 +170,8 @@ def changed_by(dotted: str, field: FieldInfo, given: dict[str, Any]) -> set[str]
 
 
 def switches(dotted: str) -> list[dict[str, Any]]:
-    parts = dotted.split(".")
-    names = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    words = dotted.split(".")
+    names = (".".join(words[:n]) for n in range(len(words), 0, -1))
     return next((LIVE[name] for name in names if name in LIVE), [{}])
 
 

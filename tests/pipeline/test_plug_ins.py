@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from pipeline.config import Section, setting
 from pipeline.errors import UsageError, XlmrError
+from pipeline.executors import make_executor
 from pipeline.plug_ins import ImportString, Registry, calling, load_plug_in, source_file, source_files
+from pipeline.run_settings import RunConfig
 from pipeline.settings_list import list_settings
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -155,3 +157,43 @@ def test_a_package_that_is_not_there_is_one_line(tmp_path: Path, packages: str, 
     done = _xlmr(tmp_path, "--help", packages=packages)
     assert done.returncode == 2
     assert done.stderr.startswith(f"xlmr: {line}")
+
+
+SHARDED = """
+from pipeline.shards import ShardReport
+
+
+def double(number, workspace):
+    (workspace / f"{number}.txt").write_text(str(2 * number))
+    return ShardReport({"numbers": 1})
+
+
+def run(config, inputs, output, context):
+    return {"shards": len(context.map_shards(double, {str(n): n for n in range(3)}))}
+"""
+
+
+def test_an_executor_of_ones_own_does_the_shards_and_is_in_no_key(tmp_path: Path) -> None:
+    package = tmp_path / "greetings"
+    package.mkdir()
+    for path in (EXAMPLES / "greetings").glob("*.py"):
+        (package / path.name).write_text(path.read_text())
+    (package / "greet.py").write_text(SHARDED)
+    (tmp_path / "my_executor.py").write_text((EXAMPLES / "my_executor.py").read_text())
+    (tmp_path / "run.yaml").write_text("run: {project: mine, executor: 'my_executor:OneByOne'}\n")
+    done = _xlmr(tmp_path, "run", "run.yaml", "--only", "greetings.greet")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("shard")] == ["shard 0", "shard 1", "shard 2"]
+    assert (tmp_path / done.stdout.split()[-1] / "2.txt").read_text() == "4"
+    plan = _xlmr(tmp_path, "plan", "run.yaml", "--run.until", "greetings", "--run.executor", "local")
+    assert plan.stdout.split() == ["greetings.greet", "fresh"]
+    listed = " ".join(_xlmr(tmp_path, "settings", "run").stdout.split())
+    assert "local, beam, slurm or module:name" in listed
+
+
+def test_what_is_no_executor_is_one_line(rules: Path) -> None:
+    rules.write_text("def nothing(workers):\n    return workers\n\ndef broken(workers):\n    return workers.x\n")
+    with pytest.raises(XlmrError, match=r"run.executor: my_rules:nothing makes no executor; give it the methods run"):
+        make_executor(RunConfig(executor="my_rules:nothing"))
+    with pytest.raises(XlmrError, match=r"my_rules:broken: AttributeError: .*my_rules.py, line 5"):
+        make_executor(RunConfig(executor="my_rules:broken"))

@@ -12,10 +12,10 @@ import toy_package
 from markupsafe import Markup
 
 from pipeline.charts import COLOURS, NARROW, bars, chart, legend, scale, side_by_side, stack
+from pipeline.formatting import column, duration, short_number, size
 from pipeline.report import ReportSection, table, write_report
 from pipeline.stage import Package
 from pipeline.stage_graph import draw_graph, lanes, reading_order
-from pipeline.words import column, duration, short_number, size
 
 HOSTILE = '<script>alert("1")</script>&"\''
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -154,9 +154,9 @@ def test_stack_by_hand():
 
 
 def test_chart_takes_the_colours_of_the_page_and_fits_a_phone():
-    drawn = chart(lambda axes: axes.plot([1, 2], [3, 4], color=COLOURS["accent"]), title="rise & fall")
+    drawn = chart(lambda axes: axes.plot([1, 2], [3, 4], color=COLOURS["accent"]), title="rise & run")
     assert drawn.count("<svg") == 2
-    assert drawn.count('aria-label="rise &amp; fall"') == 2
+    assert drawn.count('aria-label="rise &amp; run"') == 2
     assert "var(--accent)" in drawn
     assert "currentColor" in drawn
     assert f"max-width:{round(96 * NARROW)}px" in drawn

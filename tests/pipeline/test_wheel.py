@@ -145,7 +145,7 @@ def test_extras_are_those_of_the_project():
     assert not roots & {"torch", "deepspeed", "prefect", "apache-beam", "jinja2", "matplotlib"}
 
 
-def test_a_missing_package_is_told_with_its_extra(monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("pipeline.extras.find_spec", lambda name: None if name == "deepspeed" else True)
     with pytest.raises(XlmrError, match=r"^pretrain.train needs deepspeed, .*xlmr-pipeline\[train\]"):
         check_extra("train", "pretrain.train")

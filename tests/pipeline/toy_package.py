@@ -21,8 +21,8 @@ class Numbers(Section):
     factor: int = setting(1, "what each is multiplied by")
     bad: int | None = setting(None, "the number that fails")
     seconds: float = setting(0.0, "time that each takes", affects_result=False)
-    gate: str | None = setting(None, "what each waits for, once `free` are complete", affects_result=False)
-    free: int = setting(0, "how many are not held up by the gate", affects_result=False)
+    go_file: str | None = setting(None, "what each waits for, once `free` are complete", affects_result=False)
+    free: int = setting(0, "how many are not held up", affects_result=False)
     file: str | None = setting(None, "an outside file")
 
 
@@ -59,16 +59,16 @@ def write_one(settings: Numbers, number: int, workspace: Path) -> ShardReport:
     if number == settings.bad:
         raise XlmrError(f"number {number} is bad", "take another")
     time.sleep(settings.seconds)
-    wait_at_the_gate(settings, workspace)
+    wait_for_go_file(settings, workspace)
     (workspace / "numbers").mkdir()
     (workspace / "numbers" / f"{number}.txt").write_text(str(number * settings.factor))
     return ShardReport({"numbers": 1}, ["seven is odd"] if number == 7 else [])
 
 
-def wait_at_the_gate(settings: Numbers, workspace: Path) -> None:
+def wait_for_go_file(settings: Numbers, workspace: Path) -> None:
     """So that a test finds the stage half done, however slow the machine is."""
     marks = workspace.parents[2] / MARKS
-    while settings.gate and not Path(settings.gate).exists() and len(list(marks.glob("*.json"))) >= settings.free:
+    while settings.go_file and not Path(settings.go_file).exists() and len(list(marks.glob("*.json"))) >= settings.free:
         time.sleep(0.02)
 
 

@@ -12,11 +12,11 @@ import growing_package
 import pytest
 from test_faults import digest
 
-from pipeline import adoption, cli
+from pipeline import cli, shard_reuse
 from pipeline.dag import Dag
 from pipeline.lease import Lease
 from pipeline.manifest import read_manifest
-from pipeline.parts import Part, gate_path, part_path
+from pipeline.partitions import Partition, partition_path, stage_lock_path
 from pipeline.plan import make_plan
 from pipeline.prune import prune, running_path
 from pipeline.runner import Selection, run
@@ -56,7 +56,7 @@ def growing(tmp_path: Path) -> Growing:
     return Growing(tmp_path)
 
 
-def told(output: Path) -> dict:
+def calls(output: Path) -> dict:
     """What the manifest says of the result, without times, builds and keys."""
     manifest = asdict(read_manifest(output))
     files = {name: (record["size"], record["sha256"]) for name, record in manifest["files"].items()}
@@ -70,8 +70,8 @@ def test_a_shard_is_added_and_the_others_are_taken_over(growing):
     assert growing.run([1, 2, 3, 4], "--run.project", "fresh") == ["n0=1", "n1=2", "n2=3", "n3=4"]
     fresh = growing.output([1, 2, 3, 4], "--run.project", "fresh")
     assert digest(grown) == digest(fresh)
-    assert told(grown) == told(fresh)
-    assert told(grown)["warnings"] == ["1 is odd", "3 is odd"]
+    assert calls(grown) == calls(fresh)
+    assert calls(grown)["warnings"] == ["1 is odd", "3 is odd"]
     first = growing.output([1, 2, 3]) / "numbers" / "n0.txt"
     assert first.samefile(grown / "numbers" / "n0.txt"), "linked, not copied"
 
@@ -111,21 +111,21 @@ def test_without_hard_links_files_are_copied_and_compared(growing, monkeypatch):
     damaged.write_text("9")
     os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))  # a damage that size and time do not show
     with monkeypatch.context() as patched:
-        patched.setattr(adoption.os, "link", refuse)
-        work = adoption_of(growing, [1, 2, 3, 4])
-        taken = adoption.adopt(*work)
+        patched.setattr(shard_reuse.os, "link", refuse)
+        work = shard_reuse_of(growing, [1, 2, 3, 4])
+        taken = shard_reuse.reuse_shards(*work)
     assert sorted(taken) == ["n0", "n2"]
     assert (growing.output([1, 2, 3, 4]) / "numbers" / "n2.txt").stat().st_nlink == 1
 
 
-def adoption_of(growing: Growing, numbers: list[int]):
-    """What ``adopt`` takes, for an output that is not made yet."""
+def shard_reuse_of(growing: Growing, numbers: list[int]):
+    """What ``reuse_shards`` takes, for an output that is not made yet."""
     from pipeline.shards import Shard, ShardFolder, ShardWork
 
     plan = make_plan(growing.dag, growing.config(numbers))["growing.write"]
     plan.output.mkdir(parents=True)
     names = [
-        Shard(f"n{i}", None, adoption.identity_of("growing.write", 1, plan.config, f"n{i}", str(n)))
+        Shard(f"n{i}", None, shard_reuse.identity_of("growing.write", 1, plan.config, f"n{i}", str(n)))
         for i, n in enumerate(numbers)
     ]
     return ShardWork(print, ShardFolder(plan.output), plan.output / ".work" / "own"), names
@@ -168,8 +168,8 @@ def test_prune_leaves_what_a_live_run_holds(growing):
     growing.run([1, 2, 3, 4])
     old = growing.output([1, 2, 3])
     for path, tells in (
-        (gate_path(old), {}),
-        (part_path(old, Part(0, 2)), {}),
+        (stage_lock_path(old), {}),
+        (partition_path(old, Partition(0, 2)), {}),
         (running_path(growing.project), {"outputs": [str(old.absolute())]}),
     ):
         with Lease(path, tells):

@@ -22,25 +22,25 @@ from pipeline.storage import canonical_json, publish
 
 def identity_of(stage: str, version: int, settings: Section, name: str, depends_on: str) -> str:
     """What a shard's files depend on, as one hash: the stage and its settings, the shard's name, and its input."""
-    parts = [FORMAT, stage, version, key_settings(settings), name, depends_on]
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    described = [FORMAT, stage, version, key_settings(settings), name, depends_on]
+    return hashlib.sha256(canonical_json(described).encode()).hexdigest()
 
 
-def adopt(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMark]:
+def reuse_shards(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMark]:
     """Link into the output those of ``shards`` that a sibling output has whole; give their marks, by name.
 
     A sibling that is removed meanwhile costs nothing: what was linked stays, what was not is made anew.
     """
     wanted = {shard.name: shard for shard in shards if shard.identity is not None}
-    adopted: dict[str, ShardMark] = {}
+    reused: dict[str, ShardMark] = {}
     for sibling in _siblings(work.folder) if wanted else ():
-        for name in sorted(sibling.named() & wanted.keys() - adopted.keys()):
+        for name in sorted(sibling.named() & wanted.keys() - reused.keys()):
             mark = ShardMark.read(sibling.path(name))
             if mark is not None and mark.identity == wanted[name].identity and mark.is_whole(sibling.output):
                 taken = _take_over(work, name, mark, sibling.output)
                 if taken is not None:
-                    adopted[name] = taken
-    return adopted
+                    reused[name] = taken
+    return reused
 
 
 def _siblings(own: ShardFolder) -> list[ShardFolder]:

@@ -17,19 +17,19 @@ from test_faults import PATIENCE, digest, wait_for
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
 from pipeline.manifest import MANIFEST, read_manifest
-from pipeline.parts import LeftToOthersError, Part, Sharing, gate_path, part_of, part_path
+from pipeline.partitions import LeftToOthersError, Partition, Sharing, partition_of, partition_path, stage_lock_path
 from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, WORKSPACES
 
 TASK = """
 import sys
 from pathlib import Path
-import pipeline.parts
+import pipeline.partitions
 from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
 import toy_package
-pipeline.parts.LOOK_SECONDS, pipeline.parts.LATE_SECONDS, pipeline.parts.SAY_SECONDS = 0.05, {late}, 1
+pipeline.partitions.LOOK_SECONDS, pipeline.partitions.LATE_SECONDS, pipeline.partitions.SAY_SECONDS = 0.05, {late}, 1
 def work():
     dag = Dag([toy_package.PACKAGE])
     run(dag, dag.load_config(Path({yaml!r}), {words!r}), Selection(until="toy"))
@@ -44,8 +44,8 @@ def start(toy, in_child):
     """Start a task of the toy run in a process of its own."""
     tasks = []
 
-    def start_task(part: str, *words: str, late: float = 60) -> subprocess.Popen:
-        given = ["--run.part", part, "--run.workers", "1", *words]
+    def start_task(partition: str, *words: str, late: float = 60) -> subprocess.Popen:
+        given = ["--run.partition", partition, "--run.workers", "1", *words]
         code = TASK.format(yaml=str(toy.yaml), words=given, late=late)
         tasks.append(subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True))
         return tasks[-1]
@@ -93,7 +93,7 @@ def test_a_task_that_does_not_wait_leaves_and_the_last_one_finishes(toy, start):
         task = start(f"{number}/3", *words)
         said = task.communicate(timeout=PATIENCE)[1]
         assert task.returncode == 0
-        assert f"part {number}/3 is done, " in said
+        assert f"partition {number}/3 is done, " in said
         assert "leaving" in said
         assert not (toy.output("toy.write", *words) / MANIFEST).exists()
     assert len(marks(toy.output("toy.write", *words))) == 5
@@ -106,7 +106,7 @@ def test_a_task_that_does_not_wait_leaves_and_the_last_one_finishes(toy, start):
 def test_tasks_that_do_not_wait_and_come_at_once_all_do_their_part(toy, start):
     words = ("--toy.numbers.count", "7", "--run.wait", "false")
     output = toy.output("toy.write", *words)
-    with Lease(gate_path(output)):  # as another task has it that came a moment before
+    with Lease(stage_lock_path(output)):  # as another task has it that came a moment before
         tasks = [start(f"{number}/3", *words) for number in range(3)]
         for task in tasks:
             assert "toy.write" in task.stderr.readline()
@@ -122,19 +122,19 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
     names, complete = list("abcdefg"), [set(), set()]
 
     def task(number: int) -> list[list[str]]:
-        sharing = Sharing(tmp_path / "x", Part(number, 3), 2, wait=False, is_finished=lambda: False, say=print)
+        sharing = Sharing(tmp_path / "x", Partition(number, 3), 2, wait=False, is_finished=lambda: False, say=print)
         (tmp_path / "x").mkdir(exist_ok=True)
         did: list[list[str]] = []
         try:
-            sharing.take_gate()
-            sharing.begin_part(sharing.part)
-            sharing.let_gate_go()
+            sharing.take_stage_lock()
+            sharing.begin_partition(sharing.partition)
+            sharing.release_stage_lock()
             for call in complete:
                 did.append([])
-                for own in sharing.parts(names, lambda call=call: set(names) - call):
+                for own in sharing.partitions(names, lambda call=call: set(names) - call):
                     call.update(own)
                     did[-1] += own
-            assert sharing.holds_gate()
+            assert sharing.holds_stage_lock()
         finally:
             sharing.close()
         return did
@@ -147,7 +147,7 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
 
 def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):
     words = ("--toy.numbers.count", "8")
-    never = ("--toy.numbers.gate", str(toy.folder / "never"), "--toy.numbers.free", "1")
+    never = ("--toy.numbers.stage_lock", str(toy.folder / "never"), "--toy.numbers.free", "1")
     victim = start("0/2", *words, *never)
     output = toy.output("toy.write", *words)
     wait_for((output / MARKS / "number-0.json").exists)
@@ -157,7 +157,7 @@ def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):
     kept = marks(output)
     said = other.communicate(timeout=PATIENCE)[1]
     assert other.returncode == 0
-    assert "taking over part 0/2" in said
+    assert "taking over partition 0/2" in said
     assert kept.items() <= marks(output).items(), "what was complete was not done again"
     assert (toy.output("toy.power", *words) / "power.txt").read_text() == str(28**2)
     assert leftovers(output) == []
@@ -167,8 +167,8 @@ def test_a_part_that_nobody_begins_is_taken_over_after_a_while(toy, start):
     task = start("1/3", "--toy.numbers.count", "6", late=0.3)
     said = task.communicate(timeout=PATIENCE)[1]
     assert task.returncode == 0
-    assert "taking over part 0/3" in said
-    assert "taking over part 2/3" in said
+    assert "taking over partition 0/3" in said
+    assert "taking over partition 2/3" in said
     late = start("0/3", "--toy.numbers.count", "6")
     assert "nothing to do" in late.communicate(timeout=PATIENCE)[1]
 
@@ -182,7 +182,7 @@ def test_the_failure_of_one_part_ends_the_others_too(toy, start):
     assert "(number-3): number 3 is bad" in failing.communicate(timeout=PATIENCE)[1]
     said = waiting.communicate(timeout=PATIENCE)[1]
     assert (failing.returncode, waiting.returncode) == (1, 1)
-    assert "part 1/2 failed in another task: 1 of 6 shards failed (number-3): number 3 is bad" in said
+    assert "partition 1/2 failed in another task: 1 of 6 shards failed (number-3): number 3 is bad" in said
     assert len(marks(output)) == 5
     toy.run("--toy.numbers.count", "6", "--toy.numbers.seconds", "0")  # another key: nothing is in its way
     again = [start(f"{number}/2", *words, late=1) for number in (0, 1)]
@@ -191,22 +191,22 @@ def test_the_failure_of_one_part_ends_the_others_too(toy, start):
 
 def test_a_run_by_itself_and_parts_exclude_each_other(toy):
     output = toy.output("toy.write")
-    line = rf"a part of {output} is being written by process {os.getpid()}"
-    with Lease(part_path(output, Part(0, 2))), pytest.raises(XlmrError, match=line):
+    line = rf"a partition of {output} is being written by process {os.getpid()}"
+    with Lease(partition_path(output, Partition(0, 2))), pytest.raises(XlmrError, match=line):
         toy.run()
-    part_path(output, Part(1, 2)).write_text("{}")  # of a task that died
-    with pytest.raises(UsageError, match="--force and --verify do not go with parts"):
-        toy.run("--run.part", "0/2", force=("toy.write",))
+    partition_path(output, Partition(1, 2)).write_text("{}")  # of a task that died
+    with pytest.raises(UsageError, match="--force and --verify do not go with partitions"):
+        toy.run("--run.partition", "0/2", force=("toy.write",))
     toy.run()
     assert leftovers(output) == []
 
 
 def test_a_part_waits_while_a_run_by_itself_is_at_it(toy, start):
     output = toy.output("toy.write")
-    with Lease(gate_path(output)):
+    with Lease(stage_lock_path(output)):
         task = start("0/99999")
         line = task.stderr.readline() + task.stderr.readline()
-        assert f"part 0/99999 waits: process {os.getpid()} on" in line
+        assert f"partition 0/99999 waits: process {os.getpid()} on" in line
         assert not output.exists()
     wait_for((output / MARKS / "number-0.json").exists)
 
@@ -222,9 +222,9 @@ def test_a_stage_without_shards_is_done_by_one(toy, start):
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
 def test_parts_are_all_shards_once(world):
     names = [f"s{i}" for i in range(5)]
-    parts = [Part(number, world).of(names) for number in range(world)]
-    assert sorted(itertools.chain.from_iterable(parts)) == names
-    assert parts[0] == names[0::world]
+    partitions = [Partition(number, world).of(names) for number in range(world)]
+    assert sorted(itertools.chain.from_iterable(partitions)) == names
+    assert partitions[0] == names[0::world]
 
 
 def array(task: int, count: int, first: int = 0, step: int = 1) -> dict[str, str]:
@@ -234,24 +234,24 @@ def array(task: int, count: int, first: int = 0, step: int = 1) -> dict[str, str
 
 def test_a_slurm_array_is_understood():
     slurm = RunConfig(executor="slurm")
-    assert part_of(slurm, array(3, 16)) == Part(3, 16)
-    assert part_of(slurm, array(4, 4, first=1)) == Part(3, 4)
-    assert part_of(slurm, array(6, 3, first=2, step=2)) == Part(2, 3)
-    assert part_of(slurm, array(0, 1)) is None
-    assert part_of(RunConfig(executor="slurm", part="2/3"), {}) == Part(2, 3)
-    assert part_of(RunConfig(), array(3, 16)) is None
+    assert partition_of(slurm, array(3, 16)) == Partition(3, 16)
+    assert partition_of(slurm, array(4, 4, first=1)) == Partition(3, 4)
+    assert partition_of(slurm, array(6, 3, first=2, step=2)) == Partition(2, 3)
+    assert partition_of(slurm, array(0, 1)) is None
+    assert partition_of(RunConfig(executor="slurm", partition="2/3"), {}) == Partition(2, 3)
+    assert partition_of(RunConfig(), array(3, 16)) is None
     with pytest.raises(UsageError, match="not a task of an array job"):
-        part_of(slurm, {})
+        partition_of(slurm, {})
     with pytest.raises(UsageError, match="not one of 2 in a row"):
-        part_of(slurm, array(7, 2, first=3))
-    with pytest.raises(UsageError, match="3/3 is no part; parts of 3 are 0 to 2"):
-        part_of(RunConfig(part="3/3"), {})
+        partition_of(slurm, array(7, 2, first=3))
+    with pytest.raises(UsageError, match="3/3 is no partition; partitions of 3 are 0 to 2"):
+        partition_of(RunConfig(partition="3/3"), {})
 
 
 @pytest.mark.parametrize("text", ["3", "1/0", "-1/2", "a/b", "1/2/3", "01/2"])
 def test_what_is_no_part_is_a_bad_configuration(toy, text):
-    with pytest.raises(UsageError, match=r"run\.part"):
-        toy.run("--run.part", f"'{text}'")
+    with pytest.raises(UsageError, match=r"run\.partition"):
+        toy.run("--run.partition", f"'{text}'")
 
 
 def test_a_lease_is_held_by_one_of_many_takers(tmp_path):
