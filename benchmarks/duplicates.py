@@ -21,7 +21,7 @@ import numpy as np
 
 from corpus.duplicates.arrays import Hashes, HashWriter
 from corpus.duplicates.exact import find_in_partition, read_drops
-from corpus.duplicates.windows import Partition, cut, windows_of
+from corpus.duplicates.windows import HashPartition, cut, windows_of
 from pipeline.storage import write_json
 
 SHARED = 4
@@ -62,7 +62,7 @@ def deduplicate(folder: Path, memory: int, keep: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     start = time.perf_counter()
     (window,) = windows_of(folder / "sorted", None)
-    partitions: list[Partition] = list(cut(window, memory))
+    partitions: list[HashPartition] = list(cut(window, memory))
     counts = [
         find_in_partition("keep_first" if keep == "keep_first" else "drop_all", p, folder).counts for p in partitions
     ]

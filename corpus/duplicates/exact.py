@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from corpus.duplicates.arrays import Hashes, HashWriter, read_chunks, read_into
 from corpus.duplicates.table import HashTable, Mask
-from corpus.duplicates.windows import Partition, cut, windows_of
+from corpus.duplicates.windows import HashPartition, cut, windows_of
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
@@ -64,7 +64,7 @@ def run(config: DuplicatesStage, inputs: Inputs, output: Path, context: Context)
     return {**counts, "windows": len(windows), "partitions": len(partitions)}
 
 
-def find_in_partition(keep: Keep, partition: Partition, workspace: Path) -> ShardReport:
+def find_in_partition(keep: Keep, partition: HashPartition, workspace: Path) -> ShardReport:
     """Write the files of one partition."""
     slices = partition.slices()
     lengths = slices[:, 1] - slices[:, 0]

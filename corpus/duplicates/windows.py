@@ -40,7 +40,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Partition:
+class HashPartition:
     """The hashes of one window whose top ``bits`` bits are ``number``."""
 
     window: Window
@@ -83,14 +83,14 @@ def dump_of(shard: str) -> str:
     return shard.rpartition("-")[0]
 
 
-def cut(window: Window, memory_bytes: int) -> Iterator[Partition]:
+def cut(window: Window, memory_bytes: int) -> Iterator[HashPartition]:
     """Partitions of a window, a power of two of them, so that a worker stays within ``memory_bytes``."""
     hashes = sum(len(map_hashes(window.path(shard))) for shard in window.shards)
     bits = bits_for(hashes, memory_bytes)
     if bits > MOST_BITS:
         raise XlmrError(f"{hashes:,} hashes would need {2**bits:,} partitions", "raise corpus.duplicates.memory_bytes")
     for number in range(2**bits):
-        yield Partition(window, bits, number)
+        yield HashPartition(window, bits, number)
 
 
 def bits_for(hashes: int, memory_bytes: int) -> int:

@@ -23,7 +23,7 @@ from corpus.duplicates.normalise import normalise_lines_for_hash
 from corpus.duplicates.runs import SortedRuns, sorted_at_most_twice
 from corpus.duplicates.settings import Duplicates
 from corpus.duplicates.table import HashTable
-from corpus.duplicates.windows import PROCESS_BYTES, Partition, Window, bits_for, cut, windows_of
+from corpus.duplicates.windows import PROCESS_BYTES, HashPartition, Window, bits_for, cut, windows_of
 from corpus.stages import DuplicatesStage
 from pipeline.context import Context
 from pipeline.errors import XlmrError
@@ -49,7 +49,7 @@ def find(folder: Path, crawl: list[list[list[int]]], keep: str, bits: int) -> li
     for name, shard in zip(names, crawl, strict=True):
         write_sorted(folder / "sorted", name, [h for document in shard for h in set(document)])
     window = Window(0, folder / "sorted", tuple(names))
-    parts = [Partition(window, bits, number) for number in range(2**bits)]
+    parts = [HashPartition(window, bits, number) for number in range(2**bits)]
     for part in parts:
         find_in_partition(keep, part, folder)
     write_json(folder / exact.WINDOWS, [{"shards": names, "parts": [part.stem for part in parts]}])
@@ -268,7 +268,9 @@ def test_a_partition_fits_into_its_memory(tmp_path):
 def test_another_cut_has_other_names(tmp_path):
     """What an interrupted run left with another memory setting is not taken for part of this one."""
     window = Window(0, tmp_path, ())
-    assert not {Partition(window, 2, n).stem for n in range(4)} & {Partition(window, 3, n).stem for n in range(8)}
+    assert not {HashPartition(window, 2, n).stem for n in range(4)} & {
+        HashPartition(window, 3, n).stem for n in range(8)
+    }
 
 
 @pytest.mark.parametrize("keep", ["drop_all", "keep_first"])

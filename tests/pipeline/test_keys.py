@@ -85,6 +85,7 @@ VALUES: dict[str, Any] = {
     "finetune.task.own.format": "my.readers:read",
     "finetune.task.metric": "my.metrics:score",
     "run.partition": "1/3",
+    "run.executor": "beam",
 }
 """Values for settings whose type does not say what they may be."""
 

@@ -147,7 +147,7 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
 
 def test_the_part_of_a_task_that_was_killed_is_taken_over(toy, start):
     words = ("--toy.numbers.count", "8")
-    never = ("--toy.numbers.stage_lock", str(toy.folder / "never"), "--toy.numbers.free", "1")
+    never = ("--toy.numbers.go_file", str(toy.folder / "never"), "--toy.numbers.free", "1")
     victim = start("0/2", *words, *never)
     output = toy.output("toy.write", *words)
     wait_for((output / MARKS / "number-0.json").exists)
