@@ -36,7 +36,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PaperPlan:
     """How languages are used. ``translated_test``: what is chosen and tested on was machine-translated to English."""
 
     train_on: TrainOn
@@ -45,18 +45,18 @@ class Plan:
     source_language: str = "en"
 
 
-TRANSFER = Plan("source", "joint")
+TRANSFER = PaperPlan("source", "joint")
 """Cross-lingual transfer, with one model for all languages (XLM-R, section 5.2)."""
 
-ZERO_SHOT = Plan("source", "source")
+ZERO_SHOT = PaperPlan("source", "source")
 """Cross-lingual transfer that sees no other language, not even to choose."""
 
-TRANSLATE_TEST = Plan("source", "joint", translated_test=True)
-TRANSLATE_TRAIN = Plan("each", "language")
-TRANSLATE_TRAIN_ALL = Plan("all", "joint")
+TRANSLATE_TEST = PaperPlan("source", "joint", translated_test=True)
+TRANSLATE_TRAIN = PaperPlan("each", "language")
+TRANSLATE_TRAIN_ALL = PaperPlan("all", "joint")
 
 
-def fits_of(plan: Plan, languages: Sequence[str]) -> list[Fit]:
+def fits_of(plan: PaperPlan, languages: Sequence[str]) -> list[Fit]:
     """What to train for ``languages``, the source language among them or not."""
     everything = tuple(languages)
 
@@ -71,7 +71,7 @@ def fits_of(plan: Plan, languages: Sequence[str]) -> list[Fit]:
     return [Fit(train, choices(train, everything))]
 
 
-def models_of(plan: Plan, languages: Sequence[str]) -> int:
+def models_of(plan: PaperPlan, languages: Sequence[str]) -> int:
     """How many models the plan ends with: the papers' column #M."""
     return sum(len(fit.choices) for fit in fits_of(plan, languages))
 
@@ -140,7 +140,7 @@ class PaperProtocol:
     """One row of a table. ``languages`` in the table's order; empty where a task has English alone."""
 
     task: str
-    plan: Plan
+    plan: PaperPlan
     recipe: PaperRecipe
     languages: tuple[str, ...]
     row: str
@@ -152,11 +152,11 @@ MLQA_LANGUAGES = ("en", "es", "de", "ar", "hi", "vi", "zh")
 XQUAD_LANGUAGES = ("en", "ar", "de", "el", "es", "hi", "ru", "th", "tr", "vi", "zh")
 
 
-def _xnli(plan: Plan, row: str, recipe: PaperRecipe = XNLI) -> PaperProtocol:
+def _xnli(plan: PaperPlan, row: str, recipe: PaperRecipe = XNLI) -> PaperProtocol:
     return PaperProtocol("xnli", plan, recipe, XNLI_LANGUAGES, row)
 
 
-def _ner(plan: Plan, row: str) -> PaperProtocol:
+def _ner(plan: PaperPlan, row: str) -> PaperProtocol:
     return PaperProtocol("conll", plan, NER, NER_LANGUAGES, row)
 
 

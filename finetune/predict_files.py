@@ -38,7 +38,7 @@ ERROR = "error"
 """Column with the reason why a row has no answer."""
 
 
-class Row(NamedTuple):
+class InputRow(NamedTuple):
     """A row of the input: its place, its cells by column, and why it cannot be read; empty where it can."""
 
     location: Location
@@ -46,11 +46,11 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-Write = Callable[[Sequence[Row], Sequence[Mapping[str, Any]]], None]
+Write = Callable[[Sequence[InputRow], Sequence[Mapping[str, Any]]], None]
 """(rows, what is said of each) -> written."""
 
 
-def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterator[list[Row]]:
+def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterator[list[InputRow]]:
     """The rows of a file (TSV or CSV with a header, JSON lines; plain or compressed), some at a time, in order.
 
     Standard input is JSON lines where it begins with a brace, else TSV. Errors: XlmrError for a file or header that
@@ -62,7 +62,7 @@ def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterat
         raise XlmrError(f"{address}: is empty", "a table has a header and a text a row")
     form = _form_of(address) or (JSON_LINES if first.lstrip().startswith("{") else ".tsv")
     rows = _rows(address, chain([first], lines), form, needed)
-    block: list[Row] = []
+    block: list[InputRow] = []
     try:
         for row in rows:
             block.append(row)
@@ -77,7 +77,7 @@ def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterat
         yield block
 
 
-def _rows(address: str, lines: Iterable[str], form: str, needed: str) -> Iterator[Row]:
+def _rows(address: str, lines: Iterable[str], form: str, needed: str) -> Iterator[InputRow]:
     if form == JSON_LINES:
         for number, line in enumerate(lines, 1):
             yield _json_row(line, Location(address, number))
@@ -136,7 +136,7 @@ class _Table:
         self._handle, self._separator = handle, separator
         self._columns: list[str] = []
 
-    def write(self, rows: Sequence[Row], said: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, rows: Sequence[InputRow], said: Sequence[Mapping[str, Any]]) -> None:
         """See ``Write``."""
         lines = [{**row.values, **answer} for row, answer in zip(rows, said, strict=True)]
         if lines and not self._columns:
@@ -154,7 +154,7 @@ class _Table:
             self._handle.write("\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n")
 
 
-def _write_json(handle: Any, rows: Sequence[Row], said: Sequence[Mapping[str, Any]]) -> None:
+def _write_json(handle: Any, rows: Sequence[InputRow], said: Sequence[Mapping[str, Any]]) -> None:
     for row, answer in zip(rows, said, strict=True):
         found = {**row.values, **answer}
         line = json.dumps(found, ensure_ascii=False)
@@ -202,21 +202,21 @@ def _standard_input() -> Iterator[Any]:
     yield sys.stdin.buffer
 
 
-def _table_row(names: Sequence[str], cells: Cells, location: Location, separator: str) -> Row:
+def _table_row(names: Sequence[str], cells: Cells, location: Location, separator: str) -> InputRow:
     """A row by the header's columns. One of another number of cells keeps what it has: the rest is in the last."""
     fault = "the line is blank" if not cells else unfit(cells, names) if len(cells) != len(names) else ""
     if len(cells) > len(names):
         cells = [*cells[: len(names) - 1], separator.join(cells[len(names) - 1 :])]
     values = dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))
-    return Row(location, values, fault if is_unicode("".join(cells)) else "not UTF-8")
+    return InputRow(location, values, fault if is_unicode("".join(cells)) else "not UTF-8")
 
 
-def _json_row(line: str, location: Location) -> Row:
+def _json_row(line: str, location: Location) -> InputRow:
     if not line.strip():
-        return Row(location, {}, "the line is blank")
+        return InputRow(location, {}, "the line is blank")
     if not is_unicode(line):
-        return Row(location, {}, "not UTF-8")
+        return InputRow(location, {}, "not UTF-8")
     try:
-        return Row(location, json_object(line, location))
+        return InputRow(location, json_object(line, location))
     except XlmrError as error:
-        return Row(location, {}, error.problem.removeprefix(f"{location}: "))
+        return InputRow(location, {}, error.problem.removeprefix(f"{location}: "))

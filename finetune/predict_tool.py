@@ -18,7 +18,7 @@ from pipeline.errors import UsageError, XlmrError
 
 if TYPE_CHECKING:
     from finetune.api import Asked, Predictor
-    from finetune.predict_files import Row
+    from finetune.predict_files import InputRow
 
 Address = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A file, or - for standard input and output, which is no option."""
@@ -100,7 +100,7 @@ class _Count:
     without: int = 0
     first: str = ""
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[InputRow]) -> None:
         """The rows of a block, with the faults that were found in them."""
         self.rows += len(rows)
         faulty = [row for row in rows if row.fault]
@@ -142,7 +142,7 @@ def _print(kind: str, asked: Sequence[Asked | None], said: Sequence[dict[str, An
         print("" if one is None else _line(kind, one.text, answer))
 
 
-def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[Row], list[Asked | None]]]:
+def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[list[InputRow], list[Asked | None]]]:
     """The rows of a file by blocks, and what is asked of each; None, and the fault, where that is not there.
 
     A column that the first row has, all must have. Errors: XlmrError for a file that is not readable.

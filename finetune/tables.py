@@ -56,7 +56,7 @@ PAIR = "f1/exact_match"
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One line of a table. ``scores``: column -> what is written there."""
 
     source: str
@@ -72,7 +72,7 @@ class Table:
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[ResultRow]
     notes: Sequence[str]
 
     def lines(self) -> Iterator[list[str]]:
@@ -116,7 +116,7 @@ def make_table(name: str, results: Sequence[Results]) -> Table:
         notes += [f"{part['source']}. {part.get('note', '')}".strip()]
         for row in part["rows"]:
             scores = {c: _cell(value) for c, value in zip(part["columns"], row["scores"], strict=True)}
-            rows.append(Row(_short(part["source"]), row["setting"], row["model"], row["details"], scores))
+            rows.append(ResultRow(_short(part["source"]), row["setting"], row["model"], row["details"], scores))
     _check(name, results, published["metric"])
     ours = list(_glue_rows(results)) if name == "glue" else list(_rows(name, results, columns, published["metric"]))
     shown = [column for column in columns if column != AVERAGE]
@@ -144,20 +144,20 @@ def _check(name: str, results: Sequence[Results], metric: str) -> None:
                     )
 
 
-def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
+def _rows(name: str, results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[ResultRow]:
     """A row for each initialisation and baseline of each result; and of one model a language."""
     for one in results:
         for model, runs in _models(one).items():
             scores = {language: _written(runs, [language], metric) for language in _ordered(runs[0], columns)}
             details = described(one, encoder=model not in one.get("baselines", {}))
             average = {AVERAGE: _written(runs, list(scores), metric)}
-            yield Row("ours", protocol_name(one), model, details, scores | average)
+            yield ResultRow("ours", protocol_name(one), model, details, scores | average)
     if name in ("ner", "xnli"):
         for some in by_encoder(results):
             yield from _each(some, columns, metric)
 
 
-def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[Row]:
+def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> Iterator[ResultRow]:
     """One model a language, where several were trained on one language each and tested on it. Of one encoder."""
     names = {
         place: f"training on {one['trained_on'][0]} alone"
@@ -174,7 +174,7 @@ def _each(results: Sequence[Results], columns: Sequence[str], metric: str) -> It
     joined = [{"test": {lang: runs[n]["test"][lang] for lang, runs in alone.items()}} for n in range(seeds)]
     scores = {lang: _written(joined, [lang], metric) for lang in _ordered(joined[0], columns)}
     average = {AVERAGE: _written(joined, list(scores), metric)}
-    yield Row("ours", "one model a language", "pretrained", _joined(chosen, "train each"), scores | average)
+    yield ResultRow("ours", "one model a language", "pretrained", _joined(chosen, "train each"), scores | average)
 
 
 def _joined(results: Sequence[Results], about: str) -> str:
@@ -183,7 +183,7 @@ def _joined(results: Sequence[Results], about: str) -> str:
     return ", ".join([*([name] if name else []), about, seeds_of(results), *dates_of(results)])
 
 
-def _glue_rows(results: Sequence[Results]) -> Iterator[Row]:
+def _glue_rows(results: Sequence[Results]) -> Iterator[ResultRow]:
     """All tasks in one row a model and encoder."""
     for some in by_encoder(results):
         by_task = one_each(some, {place: f"task {one['task']}" for place, one in enumerate(some)})
@@ -191,7 +191,7 @@ def _glue_rows(results: Sequence[Results]) -> Iterator[Row]:
             yield _glue_row(model, [one for one in by_task.values() if model in _models(one)])
 
 
-def _glue_row(model: str, results: Sequence[Results]) -> Row:
+def _glue_row(model: str, results: Sequence[Results]) -> ResultRow:
     scores, means = {}, []
     for one in results:
         runs = _models(one)[model]
@@ -203,7 +203,7 @@ def _glue_row(model: str, results: Sequence[Results]) -> Row:
             scores[column] += f" / {_written(runs, [MISMATCHED], metric)}"
     average = f"{100 * sum(means) / len(means):.1f}" if len(means) == len(GLUE) else ""
     details = _joined(results, f"{len(means)} of {len(GLUE)} tasks")
-    return Row("ours", "dev", model, details, scores | {AVERAGE: average})
+    return ResultRow("ours", "dev", model, details, scores | {AVERAGE: average})
 
 
 def _models(one: Results) -> dict[str, list[Mapping[str, Any]]]:

@@ -17,7 +17,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
 from pipeline.partitions import Sharing
-from pipeline.progress import Progress
+from pipeline.progress import ProgressBar
 from pipeline.shard_notes import notes_to
 from pipeline.shard_reuse import reuse_shards
 from pipeline.shards import (
@@ -60,9 +60,9 @@ class Context:
         self._sharing = sharing
         self._calls = 0
 
-    def progress(self, label: str, total: float | None = None, unit: str = "") -> Progress:
+    def progress(self, label: str, total: float | None = None, unit: str = "") -> ProgressBar:
         """A progress bar: ``with context.progress("scoring", 10, "documents") as bar: bar.advance(1)``."""
-        return Progress(f"{self.stage} {label}".strip(), total, unit, self.log)
+        return ProgressBar(f"{self.stage} {label}".strip(), total, unit, self.log)
 
     def warn(self, line: str) -> None:
         """Tell the person something that does not stop the run; kept in the log and the manifest."""
@@ -119,7 +119,7 @@ def _own_name() -> str:
 class _Shards:
     """One ``map_shards`` under way: which shards are complete, and the bar that shows it."""
 
-    def __init__(self, context: Context, work: ShardWork, tasks: Sequence[Shard], bar: Progress) -> None:
+    def __init__(self, context: Context, work: ShardWork, tasks: Sequence[Shard], bar: ProgressBar) -> None:
         self._context, self._work, self._bar = context, work, bar
         self._tasks = {task.name: task for task in tasks}
         self.marks: dict[str, ShardMark] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 5.0
 
 
-class Progress:
+class ProgressBar:
     """Count up to ``total`` units (None when unknown) with a note beside it. Used as a context manager."""
 
     def __init__(self, label: str, total: float | None, unit: str, log: EventLog) -> None:
@@ -28,7 +28,7 @@ class Progress:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         if sys.stderr.isatty():
             self._bar = _make_bar()
             self._bar.start()

@@ -25,7 +25,7 @@ _BOUNDS = ((Ge, "ge", "≥ {}"), (Gt, "gt", "> {}"), (Le, "le", "≤ {}"), (Lt, 
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingDescription:
     """One setting. ``counts``: another value makes the stages that read it stale."""
 
     name: str
@@ -38,21 +38,21 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Group:
+class SettingGroup:
     """A section of the configuration, by its dotted name, and the settings that stand in it itself."""
 
     name: str
     summary: str
-    settings: tuple[Setting, ...]
+    settings: tuple[SettingDescription, ...]
 
 
-def list_settings(model: type[BaseModel], prefix: str = "") -> list[Group]:
+def list_settings(model: type[BaseModel], prefix: str = "") -> list[SettingGroup]:
     """The sections in the order of the configuration, those within one after it.
 
     Errors: UsageError where ``prefix`` is no section or setting.
     """
     found = [
-        Group(group.name, group.summary, tuple(s for s in group.settings if _is_in(s.name, prefix)))
+        SettingGroup(group.name, group.summary, tuple(s for s in group.settings if _is_in(s.name, prefix)))
         for group in _groups(model, "", counts=True)
     ]
     found = [group for group in found if group.settings]
@@ -61,7 +61,7 @@ def list_settings(model: type[BaseModel], prefix: str = "") -> list[Group]:
     return found
 
 
-def as_text(groups: list[Group]) -> Iterator[str]:
+def as_text(groups: list[SettingGroup]) -> Iterator[str]:
     """Lines for a terminal."""
     for group in groups:
         yield f"{group.name}: {group.summary}"
@@ -73,7 +73,7 @@ def as_text(groups: list[Group]) -> Iterator[str]:
         yield ""
 
 
-def as_markdown(groups: list[Group]) -> Iterator[str]:
+def as_markdown(groups: list[SettingGroup]) -> Iterator[str]:
     """Lines of a page."""
     yield "# Settings"
     yield ""
@@ -94,7 +94,7 @@ def as_markdown(groups: list[Group]) -> Iterator[str]:
             yield f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _groups(model: type[BaseModel], name: str, *, counts: bool) -> Iterator[Group]:
+def _groups(model: type[BaseModel], name: str, *, counts: bool) -> Iterator[SettingGroup]:
     summary = " ".join((model.__doc__ or "").partition("\n\n")[0].split())
     inner, settings = [], []
     for field_name, field in model.model_fields.items():
@@ -105,18 +105,18 @@ def _groups(model: type[BaseModel], name: str, *, counts: bool) -> Iterator[Grou
             inner.append((kind, dotted, counted))
         else:
             settings.append(_describe(dotted, field, counted))
-    yield Group(name or "run", summary, tuple(settings))
+    yield SettingGroup(name or "run", summary, tuple(settings))
     for kind, dotted, counted in inner:
         yield from _groups(kind, dotted, counts=counted)
 
 
-def _describe(name: str, field: FieldInfo, counts: bool) -> Setting:
+def _describe(name: str, field: FieldInfo, counts: bool) -> SettingDescription:
     extra = field.json_schema_extra
     source = str(extra.get("source", "")) if isinstance(extra, dict) else ""
     default = plain(field.get_default(call_default_factory=True, validated_data={}))
     counted = counts and not name.startswith("run.")
     shown = _yaml(default)
-    return Setting(
+    return SettingDescription(
         name, _type(field.annotation, field.metadata), shown, _range(field), field.description or "", source, counted
     )
 

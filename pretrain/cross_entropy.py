@@ -19,7 +19,7 @@ ALIGNED = 64
 """Numbers to which a row of scores is padded: a GPU multiplies rows that begin at odd places several times slower."""
 
 
-class Rows(Protocol):
+class TableRows(Protocol):
     """The part of the table's rows that this rank has, and the sums and maxima over the ranks that have the others."""
 
     @property
@@ -54,7 +54,7 @@ class AllRows:
 ALL_ROWS = AllRows()
 
 
-def loss_and_gradient(scores: Tensor, labels: Tensor, inside: Tensor, rows: Rows) -> Tensor:
+def loss_and_gradient(scores: Tensor, labels: Tensor, inside: Tensor, rows: TableRows) -> Tensor:
     """The summed loss of ``scores`` [n, rows], which are overwritten by their gradient.
 
     ``labels`` are rows of this rank where ``inside`` is true, and any row where it is not.
@@ -76,8 +76,8 @@ class Scoring:
     """How scores are worked out: positions at a time (0: all), rows of the table here, the softmax, maybe compiled."""
 
     chunk: int = 0
-    rows: Rows = ALL_ROWS
-    softmax: Callable[[Tensor, Tensor, Tensor, Rows], Tensor] = loss_and_gradient
+    rows: TableRows = ALL_ROWS
+    softmax: Callable[[Tensor, Tensor, Tensor, TableRows], Tensor] = loss_and_gradient
 
 
 def summed_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, how: Scoring) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
-from pipeline.progress import Progress as Bar
+from pipeline.progress import ProgressBar
 from pipeline.storage import write_json
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
 from pretrain.checkpoints.writer import CheckpointWriter
@@ -101,7 +101,7 @@ class Training:
         self._wait_for_rank_0()
         return self._counts()
 
-    def _steps(self, bar: Bar, stop: list[int]) -> None:
+    def _steps(self, bar: ProgressBar, stop: list[int]) -> None:
         batches = self._loader.between(self._done.step, self._settings.steps)
         while self._done.step < self._settings.steps:
             waiting = time.monotonic()

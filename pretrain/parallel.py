@@ -256,7 +256,7 @@ def _own_rng(rank: int, device: torch.device) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RankRows:
     """The rows of the token table on this rank, for the cross-entropy over all of them."""
 
     first: int
@@ -324,7 +324,7 @@ def divide(model: MaskedLanguageModel, group: Group) -> None:
     _become(tokens, RowsEmbedding, group)
     tokens.first = first  # type: ignore[assignment]
     tokens.padding_idx = PAD - first if first <= PAD < first + rows[group.rank][0] else None
-    model.head.scoring.rows = Rows(first, group)
+    model.head.scoring.rows = RankRows(first, group)
 
 
 def _become(module: nn.Module, kind: type[nn.Module], group: Group) -> None:

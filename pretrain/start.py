@@ -41,7 +41,7 @@ FIRST = 4
 
 
 @dataclass(frozen=True)
-class Rows:
+class InitRows:
     """Which old rows each new one is the mean of: ``old[i]`` goes into ``new[i]``, of ``size`` rows."""
 
     old: NDArray[np.int64]
@@ -73,7 +73,7 @@ class Start:
 
     folder: Path
     config: ModelConfig
-    rows: Rows
+    rows: InitRows
     tokens: int
 
     def values(self, model: MaskedLanguageModel, seed: int) -> Values:
@@ -108,7 +108,7 @@ def read_start(folder: Path, architecture: ModelConfig, tokenizer: Path) -> Star
     check_tokens(folder, old.vocab_size, config)
     if old.vocabulary == new.vocabulary:
         every = np.arange(min(config.vocab_size, architecture.vocab_size))
-        rows = Rows(every, every, len(every))
+        rows = InitRows(every, every, len(every))
     else:
         rows = rows_between(old, new)
     return Start(folder, config, rows, new.vocab_size)
@@ -127,7 +127,7 @@ def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -
         )
 
 
-def rows_between(old: Tokenizer, new: Tokenizer) -> Rows:
+def rows_between(old: Tokenizer, new: Tokenizer) -> InitRows:
     """For each id of the new vocabulary the ids of the old one that spell it: its own token, or those of its text.
 
     To begin with the mean of the parts is Gee et al. 2022 (Fast Vocabulary Transfer). Special ids meet their like, and
@@ -144,7 +144,7 @@ def rows_between(old: Tokenizer, new: Tokenizer) -> Rows:
     owners = np.concatenate([numbers[same >= 0], numbers[missing]])
     flat = np.array([number for parts in lists for number in parts], np.int64)
     special = np.arange(FIRST)
-    return Rows(
+    return InitRows(
         np.concatenate([special, flat, [old.mask_token_id]]),
         np.concatenate([special, np.repeat(owners, [len(parts) for parts in lists]), [new.mask_token_id]]),
         new.vocab_size,

@@ -21,7 +21,7 @@ MISMATCHED = "en-mismatched"
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """Where a task's columns are. ``labels``: what is written -> the class's name, in the order of classes."""
 
     folder: str
@@ -41,21 +41,21 @@ class Layout:
 
 
 _NLI = {name: name for name in ("entailment", "neutral", "contradiction")}
-LAYOUTS: Mapping[str, Layout] = {
-    "mnli": Layout(
+LAYOUTS: Mapping[str, FileLayout] = {
+    "mnli": FileLayout(
         "MNLI", "sentence1", "sentence2", "gold_label", _NLI, "pairID",
         {"en": "dev_matched.tsv", MISMATCHED: "dev_mismatched.tsv"},
     ),
-    "qnli": Layout(
+    "qnli": FileLayout(
         "QNLI", "question", "sentence", "label", {n: n for n in ("entailment", "not_entailment")}, "index"
     ),
-    "qqp": Layout(
+    "qqp": FileLayout(
         "QQP", "question1", "question2", "is_duplicate", {"0": "not_duplicate", "1": "duplicate"}, "id",
         short_rows=True,
     ),
-    "sst2": Layout("SST-2", "sentence", None, "label", {"0": "negative", "1": "positive"}),
-    "mrpc": Layout("MRPC", "#1 String", "#2 String", "Quality", {"0": "not_equivalent", "1": "equivalent"}),
-    "stsb": Layout("STS-B", "sentence1", "sentence2", "score", {}, "index"),
+    "sst2": FileLayout("SST-2", "sentence", None, "label", {"0": "negative", "1": "positive"}),
+    "mrpc": FileLayout("MRPC", "#1 String", "#2 String", "Quality", {"0": "not_equivalent", "1": "equivalent"}),
+    "stsb": FileLayout("STS-B", "sentence1", "sentence2", "score", {}, "index"),
 }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def read(settings: TaskSettings, files: Files) -> TaskData:
     )
 
 
-def read_table(address: str, layout: Layout) -> tuple[list[Classification | Regression], list[str]]:
+def read_table(address: str, layout: FileLayout) -> tuple[list[Classification | Regression], list[str]]:
     """The examples of one file, and what there is to say of it."""
     short: list[int] | None = [] if layout.short_rows else None
     found = [
@@ -112,7 +112,7 @@ def read_table(address: str, layout: Layout) -> tuple[list[Classification | Regr
     return found, [f"{address}: {len(short)} rows are cut off, as published, and left out (the first is {short[0]})"]
 
 
-def _example(values: Mapping[str, str], layout: Layout, location: Location) -> Classification | Regression:
+def _example(values: Mapping[str, str], layout: FileLayout, location: Location) -> Classification | Regression:
     name = str(values.get(layout.id or "") or location.row)
     text = cell(values, layout.text, location, empty=True).strip()  # SST-2's end in a space
     pair = None if layout.pair is None else cell(values, layout.pair, location, empty=True).strip()

@@ -31,7 +31,7 @@ LOADER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurePlan:
     """How much is measured: steps a round, rounds, and whether Hugging Face's loop is too."""
 
     steps: int
@@ -135,7 +135,7 @@ class Result:
         }  # fmt: skip
 
 
-def measure(work: Workload, plan: Plan) -> Result | None:
+def measure(work: Workload, plan: MeasurePlan) -> Result | None:
     """Build both, run the rounds. None on ranks other than 0. Errors: XlmrError where it does not fit."""
     torch.set_flush_denormal(True)
     try:
@@ -181,7 +181,7 @@ def loader_of(work: Workload, engine: Engine) -> Iterator[Loader]:
 
 
 class _Rounds:
-    def __init__(self, work: Workload, plan: Plan, engine: Engine, loader: Loader) -> None:
+    def __init__(self, work: Workload, plan: MeasurePlan, engine: Engine, loader: Loader) -> None:
         self.work, self.plan, self.engine, self.loader = work, plan, engine, loader
         self.device = engine.device
         self.next = 0

@@ -40,9 +40,9 @@ def benchmark(
     """
     asked = options or Options()
     work = asked.workload(config, settings)
-    from pretrain.benchmark.rounds import Plan, measure
+    from pretrain.benchmark.rounds import MeasurePlan, measure
 
-    result = measure(work, Plan(asked.steps, asked.rounds, not asked.alone, asked.compile_theirs))
+    result = measure(work, MeasurePlan(asked.steps, asked.rounds, not asked.alone, asked.compile_theirs))
     if result is not None:  # rank 0 has it
         print(table(result))
         output.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ TRAINING, FORWARD = 3, 1
 MASK_RATE = 0.15
 
 
-class Architecture(Protocol):
+class ArchitectureSizes(Protocol):
     """What is asked of an architecture: ``pretrain.presets.Shape`` and ``pretrain.model.ModelConfig`` both have it."""
 
     @property
@@ -34,7 +34,7 @@ class Architecture(Protocol):
         """Rows of the table of tokens."""
 
 
-def encoder_flops(shape: Architecture, length: int, passes: int = TRAINING) -> float:
+def encoder_flops(shape: ArchitectureSizes, length: int, passes: int = TRAINING) -> float:
     """Operations for a token of a sequence of ``length`` in the layers.
 
     The matrices of a layer are 4·hidden_size² + 2·hidden_size·inner numbers, each multiplied and added once a
@@ -45,11 +45,11 @@ def encoder_flops(shape: Architecture, length: int, passes: int = TRAINING) -> f
     return 2.0 * passes * shape.num_hidden_layers * (matrices + attention)
 
 
-def head_flops(shape: Architecture, passes: int = TRAINING) -> float:
+def head_flops(shape: ArchitectureSizes, passes: int = TRAINING) -> float:
     """Operations for a position that the head scores: its dense layer, and every row of the table."""
     return 2.0 * passes * (shape.hidden_size**2 + shape.hidden_size * shape.vocab_size)
 
 
-def training_flops(shape: Architecture, length: int = 512, scored: float = MASK_RATE) -> float:
+def training_flops(shape: ArchitectureSizes, length: int = 512, scored: float = MASK_RATE) -> float:
     """Operations for a token in training, where the head scores the share ``scored`` of the positions (1: all)."""
     return encoder_flops(shape, length) + scored * head_flops(shape)

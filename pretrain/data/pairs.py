@@ -86,7 +86,7 @@ def _file_of(shard: PairShard, split: str) -> Path:
 
 def encode_text(shard: PairShard, workspace: Path) -> ShardReport:
     """Encode one parallel text. Memory: a batch of pairs and one sequence a split."""
-    encode = Encoder(shard.tokenizer)
+    encode = PairEncoder(shard.tokenizer)
     writers = {split: PairWriter(workspace / _file_of(shard, split), shard) for split in (TRAIN, VALIDATION)}
     untranslated = too_long = number = 0
     for batch in read_pairs(shard.text, BATCH):
@@ -105,7 +105,7 @@ def encode_text(shard: PairShard, workspace: Path) -> ShardReport:
     return ShardReport({**counts, "untranslated": untranslated, "too_long": too_long})
 
 
-class Encoder:
+class PairEncoder:
     """The tokenizer, for both sides of many pairs at once."""
 
     def __init__(self, tokenizer: Path) -> None:

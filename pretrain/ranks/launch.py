@@ -18,7 +18,7 @@ from pipeline.cli import main as xlmr
 from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.log import EventLog
-from pipeline.progress import Progress
+from pipeline.progress import ProgressBar
 from pipeline.stage import Inputs
 from pretrain.ranks.collectives import Shared, current_rank_group, launched, sent_to_all
 from pretrain.ranks.rank_group import RankGroup
@@ -64,13 +64,13 @@ class QuietContext(Context):
     def __init__(self, output: Path) -> None:
         super().__init__(STAGE, output, 1, EventLog(Path(os.devnull)))
 
-    def progress(self, label: str, total: float | None = None, unit: str = "") -> Progress:
+    def progress(self, label: str, total: float | None = None, unit: str = "") -> ProgressBar:
         """A bar that nobody sees."""
         return _NoBar(label, total, unit, self.log)
 
 
-class _NoBar(Progress):
-    def __enter__(self) -> Progress:
+class _NoBar(ProgressBar):
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(

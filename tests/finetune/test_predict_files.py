@@ -18,7 +18,7 @@ from finetune import api
 from finetune.data.examples import Location
 from finetune.folder import save_fine_tuned
 from finetune.heads.kinds import KINDS
-from finetune.predict_files import Row, read_blocks, writer
+from finetune.predict_files import InputRow, read_blocks, writer
 from finetune.predict_tool import predict, predictions_of
 from finetune.stages import Recipe
 from pipeline.cli import main as xlmr
@@ -242,7 +242,7 @@ def test_the_command_line_takes_a_hyphen_for_standard_input(
 
 def test_a_tab_in_an_answer_does_not_break_a_table(tmp_path: Path) -> None:
     with writer(str(tmp_path / "out.tsv")) as write:
-        write([Row(Location("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
+        write([InputRow(Location("f", 1), {"text": "a\tb\nc"})], [{"predicted": 'say "x"'}])
     assert (tmp_path / "out.tsv").read_text() == 'text\tpredicted\terror\na b c\tsay "x"\t\n'
 
 

@@ -26,7 +26,7 @@ from finetune.papers import (
     ZERO_SHOT,
     Choice,
     Fit,
-    Plan,
+    PaperPlan,
     fits_of,
     models_of,
     sections_of,
@@ -45,7 +45,7 @@ def test_transfer_trains_on_english_and_keeps_one_model() -> None:
 
 
 def test_choice_by_language_keeps_a_model_each_of_one_training() -> None:
-    (fit,) = fits_of(Plan("source", "language"), LANGUAGES)
+    (fit,) = fits_of(PaperPlan("source", "language"), LANGUAGES)
     assert fit.train == ("en",)
     assert fit.choices == (Choice(("en",), ("en",)), Choice(("fr",), ("fr",)), Choice(("sw",), ("sw",)))
 
@@ -53,7 +53,7 @@ def test_choice_by_language_keeps_a_model_each_of_one_training() -> None:
 def test_translate_train_is_a_training_each_and_translate_train_all_one() -> None:
     assert fits_of(TRANSLATE_TRAIN, LANGUAGES) == [Fit((lg,), (Choice((lg,), (lg,)),)) for lg in LANGUAGES]
     assert fits_of(TRANSLATE_TRAIN_ALL, LANGUAGES) == [Fit(LANGUAGES, (Choice(LANGUAGES, LANGUAGES),))]
-    assert fits_of(Plan("each", "joint"), ("fr",)) == [Fit(("fr",), (Choice(("fr",), ("fr",)),))]
+    assert fits_of(PaperPlan("each", "joint"), ("fr",)) == [Fit(("fr",), (Choice(("fr",), ("fr",)),))]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_number_of_models_is_the_papers(name: str, models: int) -> None:
     st.lists(st.sampled_from(["en", "fr", "sw", "th"]), min_size=1, unique=True),
 )
 def test_every_language_is_tested_once(train_on: Any, choose_on: Any, languages: list[str]) -> None:
-    fits = fits_of(Plan(train_on, choose_on), languages)
+    fits = fits_of(PaperPlan(train_on, choose_on), languages)
     tested = [language for fit in fits for choice in fit.choices for language in choice.test]
     assert sorted(tested) == sorted(languages)
     assert all(fit.train and choice.dev for fit in fits for choice in fit.choices)

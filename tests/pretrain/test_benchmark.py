@@ -19,7 +19,7 @@ from pretrain.benchmark.hugging_face_loop import HuggingFaceLoop
 from pretrain.benchmark.meter import MatrixProduct, Parts, bytes_added, bytes_held
 from pretrain.benchmark.options import with_settings
 from pretrain.benchmark.random_sequences import random_sequences
-from pretrain.benchmark.rounds import Plan, Result, architecture_of, measure
+from pretrain.benchmark.rounds import MeasurePlan, Result, architecture_of, measure
 from pretrain.benchmark.tool import table
 from pretrain.cost.flops import training_flops
 from pretrain.cost.workload import Workload, of_size
@@ -49,7 +49,7 @@ def batch_of(work: Workload, sequences: int = 4) -> MaskedBatch:
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    found = measure(small(), Plan(steps=2, rounds=3))
+    found = measure(small(), MeasurePlan(steps=2, rounds=3))
     assert found is not None
     return found
 

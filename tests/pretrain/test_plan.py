@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
 from pretrain.benchmark.meter import Parts, bytes_added, bytes_held
-from pretrain.benchmark.rounds import Plan, _Rounds, architecture_of, engine_of, loader_of
+from pretrain.benchmark.rounds import MeasurePlan, _Rounds, architecture_of, engine_of, loader_of
 from pretrain.cost.flops import encoder_flops, training_flops
 from pretrain.cost.memory import Cluster, memory_of, parameters_of_rank
 from pretrain.cost.plan import Speed, layouts, parse_bytes, speed_of, spread, suggest
@@ -88,7 +88,7 @@ def test_memory_is_what_is_measured(settings: dict[str, object], dropout: float)
     gc.collect()  # once more than bytes_held does: what is freed in one pass frees others in the next
     before = bytes_held(CPU)
     with engine_of(work) as engine, loader_of(work, engine) as loader:
-        rounds, parts = _Rounds(work, Plan(1, 1), engine, loader), Parts(CPU)
+        rounds, parts = _Rounds(work, MeasurePlan(1, 1), engine, loader), Parts(CPU)
         for _ in range(2):
             rounds._our_step(parts)
         taken = bytes_held(CPU) - before + bytes_added(lambda: rounds._our_step(parts), CPU)

@@ -24,7 +24,7 @@ from pretrain.export import run as export
 from pretrain.folder import TOKENIZER_MODEL, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
 from pretrain.stages import PACKAGE, ExportConfig, PretrainConfig, TrainSettings
-from pretrain.start import FIRST, Rows, check_architecture, read_start, rows_between, spell
+from pretrain.start import FIRST, InitRows, check_architecture, read_start, rows_between, spell
 from pretrain.tokenizer_files import copy_tokenizer
 from pretrain.tracking.metrics import read_metrics
 from tokenizer.folder import load_tokenizer
@@ -181,7 +181,7 @@ def test_rows_are_means(parts: list[list[int]], beyond: int, at_once: int) -> No
     old = torch.arange(30, dtype=torch.float32).reshape(10, 3) ** 2
     flat = [number for one in parts for number in one]
     owners = [row for row, one in enumerate(parts) for _ in one]
-    rows = Rows(
+    rows = InitRows(
         torch.tensor(flat, dtype=torch.int64).numpy(), torch.tensor(owners, dtype=torch.int64).numpy(), len(parts)
     )
     fresh = -torch.ones(len(parts) + beyond, 3)

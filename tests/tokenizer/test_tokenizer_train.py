@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import XlmrError
 from pipeline.log import EventLog
-from pipeline.progress import Progress
+from pipeline.progress import ProgressBar
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 from tokenizer.stages import TokenizerSettings
@@ -150,7 +150,7 @@ def test_a_silent_trainer_is_shown_to_be_alive() -> None:
 
 def test_phases_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.progress.PLAIN_SECONDS", 0.0)
-    with Progress("tokenizer.train", None, "", EventLog(tmp_path / "log.jsonl")) as bar:
+    with ProgressBar("tokenizer.train", None, "", EventLog(tmp_path / "log.jsonl")) as bar:
         bar.show("reading the text", 4000, 8000, "bytes")
         bar.show("finding candidates", 0, None, "")
         bar.show("pruning candidates", 0, None, "", "117,540 candidates left")
