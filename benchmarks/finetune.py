@@ -29,6 +29,7 @@ from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.stages import Recipe
 from finetune.training.batches import training_batches
+from finetune.training.engines import OneProcess
 from finetune.training.trainer import Trainer, rate_factor
 from pretrain.engine import choose_dtype
 from pretrain.folder import TOKENIZER_MODEL, load_encoder
@@ -86,7 +87,7 @@ def main() -> None:
 
 def ours(model: nn.Module, texts: Encoded, kind: ClassificationKind, steps: int) -> Callable[[int], int]:
     """A round of the project's loop: as many steps of an epoch of its own."""
-    own = Trainer(model, kind.recipe, kind.loss, RATE, 10_000)
+    own = Trainer(OneProcess(model, kind.recipe), kind.recipe, kind.loss, RATE, 10_000, seed=1)
 
     def one(number: int) -> int:
         batches = list(islice(training_batches(texts.lengths, kind.recipe.batch, 1, number), steps))

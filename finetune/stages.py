@@ -98,8 +98,10 @@ class Recipe(Section):
         affects_result=False,
         ge=1,
     )
-    zero_stage: Literal[0, 1, 2] = setting(
-        0, "what the other ranks share: 1 Adam's state, 2 gradients too, by whole parameters", affects_result=False
+    zero_stage: Literal[0, 1, 2, 3] = setting(
+        0,
+        "what the other ranks share, by DeepSpeed ZeRO: 1 Adam's state, 2 gradients too, 3 weights too",
+        affects_result=False,
     )
     micro_batch: int = setting(
         0, "texts of a batch that go through the model at once on one rank; 0: all", affects_result=False, ge=0

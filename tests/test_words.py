@@ -82,7 +82,7 @@ PROSE_OF = {
     "finetune": (r"\bpieces?\b", r"\bupdates?\b"),
     "corpus": (r"\bpieces?\b",),
 }
-SHARED_NAMES = {"Outcome", "State"}
+SHARED_NAMES = {"Outcome"}
 """Classes that still have the name of another one."""
 EXEMPT: dict[str, set[str]] = {
     "pretrain/model.py": {"pieces"},  # what a seed is drawn from

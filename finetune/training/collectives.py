@@ -73,8 +73,7 @@ def join_ranks(recipe: Recipe, rank: int, world: int) -> Ranks:
         distributed.init_process_group(backend, "env://", PATIENCE, world, rank)
     elif distributed.get_world_size() != world:
         raise XlmrError("this process has pretrained alone", "run the stages up to pretrain.export first")
-    layout = Layout(rank, world, recipe.tensor_parallel, PATIENCE)
-    return Ranks(layout.tensor, layout.data, recipe.zero_stage)
+    return Ranks.of(Layout(rank, world, recipe.tensor_parallel, PATIENCE))
 
 
 def _described(shard: RunShard) -> dict[str, Any]:

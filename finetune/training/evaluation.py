@@ -59,17 +59,20 @@ def scores_of(
     found: Scores | None = None
     lost = judged = 0.0
     batches = list(evaluation_batches(texts.lengths, EVALUATION_BATCH))
-    with torch.inference_mode():
-        for rows in ranks.batches(batches):
+    with torch.no_grad():  # not inference_mode: ZeRO-3 keeps what it gathers here, and trains with it
+        for rows, counts in ranks.batches(batches):
             ids, attention_mask = texts.batch(rows, device)
             scores = batch_scores(model, ids, attention_mask, recipe)
+            found = _empty(texts, scores) if found is None else found
+            if not counts:
+                continue
             if loss is not None:
                 units = texts.units(rows)
                 lost += loss(scores, texts.batch_labels(rows, device)).item() * units if units else 0.0
                 judged += units
-            found = _put(found, texts, rows, scores.cpu().numpy())
+            _put(found, texts, rows, scores.cpu().numpy())
     assert found is not None, "there are texts"
-    scores_found, sums = ranks.joined(batches, device, found, np.array([lost, judged]))
+    scores_found, sums = ranks.joined(device, found, np.array([lost, judged]))
     return scores_found, float(sums[0] / max(sums[1], 1))
 
 
@@ -82,16 +85,16 @@ def batch_scores(model: nn.Module, ids: Tensor, attention_mask: Tensor | None, r
     return scores
 
 
-def _put(found: Scores | None, texts: Encoded, rows: Rows, scores: Scores) -> Scores:
-    by_token = scores.ndim == 3
-    if found is None:
-        found = np.zeros((len(texts.tokens) if by_token else len(texts), scores.shape[-1]), np.float32)
-    if not by_token:
+def _empty(texts: Encoded, scores: Tensor) -> Scores:
+    return np.zeros((len(texts.tokens) if scores.dim() == 3 else len(texts), scores.shape[-1]), np.float32)
+
+
+def _put(found: Scores, texts: Encoded, rows: Rows, scores: Scores) -> None:
+    if scores.ndim != 3:
         found[rows] = scores
     else:
         present, index = texts.grid(rows)
         found[index] = scores[present]
-    return found
 
 
 def _arithmetic(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:

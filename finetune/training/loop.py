@@ -5,6 +5,7 @@ The same seed gives the same weights on the same machine and number of threads, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
@@ -12,18 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from finetune.heads.encoding import Encoded, Rows
 from finetune.stages import Recipe
 from finetune.training.batches import training_batches
-from finetune.training.checkpoint import State, epochs_in, load_state, on_the_cpu, save_state
+from finetune.training.checkpoint import load_checkpoint, save_checkpoint
+from finetune.training.engines import FineTuningEngine, weights_of
 from finetune.training.epochs import Epoch, Outcome, best_epoch, gained, last_gain
 from finetune.training.evaluation import Objective, evaluate
 from finetune.training.ranks import ALONE, Ranks
 from finetune.training.trainer import Trainer
 from pipeline.errors import XlmrError
 from pipeline.shard_notes import note
+from pretrain.checkpoints.state import PARTS, collected
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,12 @@ class Setting:
 
 
 class Loop:
-    """One run: trains ``model`` in place."""
+    """One run: trains the engine's model in place."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, objective: Objective, setting: Setting, ranks: Ranks = ALONE
+        self, engine: FineTuningEngine, recipe: Recipe, objective: Objective, setting: Setting, ranks: Ranks = ALONE
     ) -> None:
-        self._model, self._recipe, self._objective = model, recipe, objective
+        self._engine, self._recipe, self._objective = engine, recipe, objective
         self._setting, self._ranks = setting, ranks
 
     def run(self, train: Encoded, dev: Mapping[str, Encoded]) -> Outcome:
@@ -54,36 +57,50 @@ class Loop:
         """
         recipe, setting = self._recipe, self._setting
         size = recipe.steps_per_epoch or -(-len(train) // recipe.batch)
-        torch.manual_seed(self._ranks.seed(setting.seed))  # dropout
+        torch.manual_seed(setting.seed)  # dropout
+        steps = recipe.epochs * size
         trainer = Trainer(
-            self._model, recipe, self._objective.loss, setting.learning_rate, recipe.epochs * size, self._ranks
+            self._engine, recipe, self._objective.loss, setting.learning_rate, steps, setting.seed, self._ranks
         )
-        history, weights = self._taken_up(trainer)
+        history, best = self._taken_up(trainer)
         batches = islice(_batches(train.lengths, recipe.batch, setting.seed), len(history) * size, None)
         while self._continues(history):
             train_loss = trainer.make(train, self._reported(islice(batches, size), size, history))
-            last = Epoch(
-                len(history) + 1, train_loss, *evaluate(self._model, dev, recipe, self._objective, self._ranks)
-            )
+            judged = evaluate(self._engine.forward_module, dev, recipe, self._objective, self._ranks)
+            last = Epoch(len(history) + 1, train_loss, *judged)
             _check(last)
             if self._objective.at_best is not None:
                 for language in gained(history, last):
                     self._objective.at_best(language)
             history.append(last)
             if best_epoch(history) is last:
-                weights = on_the_cpu(self._model)
-            if setting.checkpoint is not None:
-                epochs = [epoch.as_json() for epoch in history]
-                save_state(setting.checkpoint, self._model, trainer.optimizer, epochs, weights)
-        self._model.load_state_dict(weights)
+                best = weights_of(self._engine)
+            self._save(trainer, history, best)
+        self._engine.load_weights(self._ranks.tensors_of_first(best, self._engine.shapes, self._device))
         return Outcome(history, best_epoch(history))
 
-    def _taken_up(self, trainer: Trainer) -> tuple[list[Epoch], dict[str, Tensor]]:
-        """The epochs before an interruption, if all ranks have the same, and the weights after the best of them."""
-        path, device = self._setting.checkpoint, next(self._model.parameters()).device
-        alike = self._ranks.agree(epochs_in(path), device)
-        state = load_state(path, self._model, trainer.optimizer, trainer.schedule) if alike else State()
-        return [Epoch(**epoch) for epoch in state.history], state.weights
+    @property
+    def _device(self) -> torch.device:
+        return next(self._engine.forward_module.parameters()).device
+
+    def _save(self, trainer: Trainer, history: list[Epoch], best: Mapping[str, Tensor]) -> None:
+        if self._setting.checkpoint is not None:
+            state = collected(self._engine.state_stream())
+            if self._ranks.first:
+                epochs = [epoch.as_json() for epoch in history]
+                save_checkpoint(self._setting.checkpoint, epochs, trainer.done, state, best)
+
+    def _taken_up(self, trainer: Trainer) -> tuple[list[Epoch], Mapping[str, Tensor]]:
+        """The epochs before an interruption and, on the first rank, the weights after the best of them."""
+        ranks, shapes, device = self._ranks, self._engine.shapes, self._device
+        found = load_checkpoint(self._setting.checkpoint) if ranks.first else None
+        about = [found.history, found.steps] if found is not None else [[], 0]
+        history, trainer.done = json.loads(ranks.text_of_first(json.dumps(about), device))
+        if trainer.done:
+            own = {part: found.state[part] if found is not None else {} for part in PARTS}
+            state = {part: ranks.tensors_of_first(own[part], shapes, device) for part in PARTS}
+            self._engine.load_state(state, trainer.done)
+        return [Epoch(**epoch) for epoch in history], found.best if found is not None else {}
 
     def _continues(self, history: list[Epoch]) -> bool:
         without_gain = len(history) - last_gain(history, by_language=self._objective.at_best is not None)

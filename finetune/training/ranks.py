@@ -1,12 +1,12 @@
-"""One run by several processes: tensors cut over some of them, batches and Adam's state over the others.
+"""One run by several processes: which rows and batches are each one's, and what they tell each other.
 
-Layers, cuts and groups are those of ``pretrain.parallel``; ZeRO is by whole tensors: each has one rank that steps it.
+Layers, cuts and groups are those of ``pretrain.parallel``, gradients and steps those of ``pretrain.distributed``.
 Alone, everything here gives back what it got.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,150 +14,105 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from finetune.heads.encoding import Encoded, Rows
 from pretrain.config_file import read_config
 from pretrain.folder import encoder_from_hugging_face, load_encoder, open_weights
 from pretrain.model import Encoder, ModelConfig, build
-from pretrain.parallel import Cut, Group, cuts_of, divide, put
-from pretrain.rng import mix
+from pretrain.parallel import Cut, Group, Layout, cuts_of, divide, put
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """``tensor``: those that share each matrix and take the same rows; ``data``: those that take different rows.
-
-    ``zero`` 1: each parameter's Adam state is on one data rank; 2: its gradient too; 0: all have everything.
-    """
+    """``tensor``: those that share each matrix and take the same rows; ``data``: those that take different rows."""
 
     tensor: Group = field(default_factory=Group)
     data: Group = field(default_factory=Group)
-    zero: int = 0
+    layout: Layout | None = None
+    """Of all of them; None for a process by itself."""
+
+    @classmethod
+    def of(cls, layout: Layout) -> Ranks:
+        """The ranks of a launch."""
+        return cls(layout.tensor, layout.data, layout)
 
     @property
     def first(self) -> bool:
         """Whether this one writes what comes out."""
         return self.tensor.rank == self.data.rank == 0
 
-    @property
-    def suffix(self) -> str:
-        """Of this rank's checkpoints; another layout does not take them up."""
-        if self.tensor.world == self.data.world == 1:
-            return ".safetensors"
-        place = f"tensor-{self.tensor.rank}-of-{self.tensor.world}.data-{self.data.rank}-of-{self.data.world}"
-        return f".{place}.zero-{self.zero}.safetensors"
+    def micro_batches(self, rows: int, most: int) -> int:
+        """Parts into which each rank divides its share of a batch of ``rows``, at most ``most`` rows each (0: all)."""
+        longest = -(-rows // self.data.world)
+        return -(-longest // (most or longest))
 
-    def seed(self, seed: int) -> int:
-        """Of dropout: the same where rows are the same, another where they are not."""
-        return int(mix(seed, self.data.rank) >> np.uint64(1)) if self.data.rank else seed
-
-    def parts(self, texts: Encoded, batch: Rows, most: int = 0) -> Iterator[tuple[Rows, float]]:
-        """This rank's rows of a batch, at most ``most`` at once (0: all), each part with its share in the whole.
+    def parts(self, texts: Encoded, batch: Rows, count: int) -> Iterator[tuple[Rows, float]]:
+        """This rank's rows of a batch in ``count`` parts, each with its share in the whole.
 
         A share is what the mean loss over the part counts for in the mean over the batch. All ranks get as many parts,
         for all take part in each sum: one that has too few rows gets the first again, with a share of 0.
         """
-        own, longest = batch[self.data.rank :: self.data.world], -(-len(batch) // self.data.world)
-        units = max(1, texts.units(batch))
-        for rows in np.array_split(own, -(-longest // (most or longest))):
+        own, units = batch[self.data.rank :: self.data.world], max(1, texts.units(batch))
+        for rows in np.array_split(own, count):
             yield (rows, texts.units(rows) / units) if len(rows) else (batch[:1], 0.0)
 
-    def owned(self, model: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-        """Those of ``parameters`` that this rank steps."""
-        owners = self._owners(model)
-        return [parameter for parameter in parameters if owners[parameter] == self.data.rank or not self.zero]
+    def batches(self, batches: list[Rows]) -> Iterator[tuple[Rows, bool]]:
+        """Those that this rank works out, each with whether it counts.
 
-    def watch_gradients(self, model: nn.Module) -> None:
-        """Under ZeRO-2, send each gradient to its owner, and free it, as soon as it is complete."""
-        if self.zero == 2 and self.data.world > 1:
-            for parameter, owner in self._owners(model).items():
-                parameter.register_post_accumulate_grad_hook(self._sender(owner))
+        All ranks get as many, because under ZeRO-3 they work on each together: one that has none left gets the first.
+        """
+        for start in range(0, len(batches), self.data.world):
+            own = start + self.data.rank
+            yield (batches[own], True) if own < len(batches) else (batches[0], False)
 
-    def join_gradients(self, model: nn.Module) -> None:
-        """Sum the gradients over the data ranks, where that was not done on the way."""
-        if self.data.world > 1 and self.zero < 2:
-            for parameter in model.parameters():
-                self.data.total(_gradient(parameter))
-
-    @torch.no_grad()
-    def clip_grad_norm(self, model: nn.Module, most: float) -> None:
-        """Scale the gradient so that its norm, over all its parts, is at most ``most``."""
-        if self.tensor.world == self.data.world == 1:
-            nn.utils.clip_grad_norm_(model.parameters(), most)
-            return
-        whole = self.zero == 2  # then a gradient stands on its owner alone
-        kept = [p for p in model.parameters() if p.grad is not None]
-        counted = [p.grad for p in kept if self.tensor.rank == 0 or hasattr(p, "tensor_model_parallel")]
-        norms = [torch.linalg.vector_norm(gradient.float()).square() for gradient in counted if gradient is not None]
-        square = torch.stack(norms).sum() if norms else torch.zeros((), device=next(model.parameters()).device)
-        square = self.tensor.total(square)
-        square = self.data.total(square) if whole else square
-        factor = (most / (square.sqrt() + 1e-6)).clamp(max=1.0)  # as PyTorch's own
-        for parameter in kept:
-            if parameter.grad is not None:
-                parameter.grad.mul_(factor)
-
-    @torch.no_grad()
-    def spread(self, model: nn.Module) -> None:
-        """After a step: each parameter from its owner to all."""
-        if self.zero and self.data.world > 1:
-            for parameter, owner in self._owners(model).items():
-                dist.broadcast(parameter.detach(), self.data.ranks[owner], group=self.data.handle)
-
-    def batches(self, batches: list[Rows]) -> list[Rows]:
-        """Those that this rank works out: its own, and the first where it has none; see ``joined``."""
-        return batches[self.data.rank :: self.data.world] or batches[:1]
-
-    def joined(self, batches: list[Rows], device: torch.device, *found: NDArray[np.float32]) -> list[NDArray]:
+    def joined(self, device: torch.device, *found: NDArray[np.float32]) -> list[NDArray]:
         """Arrays that each rank filled in for its own batches, and left zero elsewhere, as all of them have them."""
         if self.data.world == 1:
             return list(found)
-        idle = self.data.rank >= len(batches)
-        sums = [self.data.total(torch.from_numpy(one * (not idle)).to(device)) for one in found]
-        return [one.cpu().numpy() for one in sums]
+        return [self.data.total(torch.from_numpy(one).to(device)).cpu().numpy() for one in found]
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over the data ranks."""
         return self.data.total(value)
 
-    def agree(self, number: int, device: torch.device) -> bool:
-        """Whether all ranks have the same number."""
-        if self.tensor.world == self.data.world == 1:
-            return True
-        both = torch.tensor([number, -number], device=device)
-        dist.all_reduce(both, op=dist.ReduceOp.MAX)
-        return int(both[0]) == -int(both[1])
+    def text_of_first(self, text: str, device: torch.device) -> str:
+        """The text of the first rank."""
+        if self.layout is None:
+            return text
+        own = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
+        size = torch.tensor(len(own), device=device)
+        dist.broadcast(size, 0)
+        content = own if self.first else torch.empty(int(size), dtype=torch.uint8, device=device)
+        dist.broadcast(content, 0)
+        return bytes(content.tolist()).decode()
 
-    def whole(self, model: nn.Module, empty: nn.Module) -> dict[str, Tensor] | None:
-        """The model's parameters, whole, on the CPU: on the first rank. ``empty`` is the same model, undivided."""
-        cuts, shapes, found = cuts_of(model), {n: p.shape for n, p in empty.named_parameters()}, {}  # type: ignore[arg-type]
-        for name, parameter in model.named_parameters():
-            cut = cuts[name]
-            if cut.dim is None:
-                parts: list[Tensor] | None = [parameter.detach()]
-            else:
-                parts = self.tensor.parts(parameter.detach(), cut.shapes(shapes[name], self.tensor.world))
-            if parts is not None and self.first:
-                found[name] = cut.join(parts).cpu()
-        return found if self.first else None
+    def tensors_of_first(
+        self, tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], device: torch.device
+    ) -> Mapping[str, Tensor]:
+        """The fp32 tensors of the first rank, each sent when it is asked for; all ranks must ask for the same."""
+        return tensors if self.layout is None else _OfFirst(tensors if self.first else None, shapes, device)
 
-    def _owners(self, model: nn.Module) -> dict[nn.Parameter, int]:
-        """Parameter -> its data rank: the largest first, each to the rank that has least."""
-        load = [0] * self.data.world
-        owners = dict.fromkeys(model.parameters(), 0)
-        for parameter in sorted(owners, key=lambda p: -p.numel()):
-            owners[parameter] = load.index(min(load))
-            load[owners[parameter]] += parameter.numel()
-        return owners
 
-    def _sender(self, owner: int) -> Callable[[Tensor], None]:
-        def send(parameter: Tensor) -> None:
-            dist.reduce(_gradient(parameter), self.data.ranks[owner], group=self.data.handle)
-            if owner != self.data.rank:
-                parameter.grad = None
+class _OfFirst(Mapping[str, Tensor]):
+    def __init__(
+        self, own: Mapping[str, Tensor] | None, shapes: Mapping[str, torch.Size], device: torch.device
+    ) -> None:
+        self._own, self._shapes, self._device = own, shapes, device
 
-        return send
+    def __getitem__(self, name: str) -> Tensor:
+        if self._own is not None:
+            tensor = self._own[name].to(self._device, torch.float32).contiguous()
+        else:
+            tensor = torch.empty(self._shapes[name], device=self._device)
+        dist.broadcast(tensor, 0)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
 
 ALONE = Ranks()
@@ -187,8 +142,3 @@ def _own_parts(
     )
     for name, tensor in whole:
         yield name, cuts[name].part(tensor, group).clone()
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None, "every parameter takes part in every loss"
-    return parameter.grad

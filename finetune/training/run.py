@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from finetune.choices import USUAL
 from finetune.folder import save_fine_tuned, take_head
 from finetune.heads.encoding import ENCODED, Encoded, read_encoded
-from finetune.heads.kinds import KINDS, Kind, Prediction
+from finetune.heads.kinds import KINDS, Prediction
 from finetune.heads.losses import Scores
 from finetune.protocol import Run
 from finetune.stages import Recipe
 from finetune.training.baselines import starting_encoder
 from finetune.training.devices import limited_threads, own_device
+from finetune.training.engines import engine_of, weights_of
 from finetune.training.epochs import Outcome, best_epoch_of
 from finetune.training.evaluation import Objective, scores_of
 from finetune.training.held_out import HELD_OUT, read_held_out
@@ -29,7 +30,7 @@ from finetune.training.loop import Loop, Setting
 from finetune.training.ranks import ALONE, Ranks
 from pipeline.shards import ShardReport
 from pipeline.storage import read_json, write_json
-from pretrain.model import Encoder, ScaledDotProduct
+from pretrain.model import ScaledDotProduct
 from pretrain.ranks.device import enough_memory
 
 SPLITS = ("train", "dev", "test")
@@ -75,9 +76,12 @@ def fine_tune_run(shard: RunShard, folder: Path, ranks: Ranks) -> int:
     """The same by any number of ranks, of which the first writes into ``folder``, results last. Gives the epochs."""
     with limited_threads(shard.recipe.threads), enough_memory(SMALLER):
         run = _FineTuning(shard, ranks)
-        outcome = run.train()
-        predictions = run.predictions()
-    weights = whole_weights(run.model, run.kind, shard.recipe, ranks)
+        try:
+            outcome = run.train()
+            predictions = run.predictions()
+            weights = weights_of(run.engine)
+        finally:
+            run.engine.close()
     if ranks.first:
         save_fine_tuned(run.model, run.kind, shard.encoder, folder / MODEL, weights)
         write_json(folder / PREDICTED, predictions)
@@ -103,16 +107,16 @@ class _FineTuning:
         if shard.head and self._run.initialisation == "pretrained":
             take_head(self.model, shard.encoder, self.kind)
         start.activation_checkpointing = shard.recipe.activation_checkpointing
-        self.model.to(own_device())
+        self.engine = engine_of(self.model.to(own_device()), self.kind, shard.recipe, ranks)
 
     def train(self) -> Outcome:
         """The epochs; the model is left as it was at the best of them."""
         one = self._run
-        checkpoint = self._shard.folder / CHECKPOINTS / f"{one.name}{self._ranks.suffix}"
+        checkpoint = self._shard.folder / CHECKPOINTS / f"{one.name}.safetensors"
         setting = Setting(one.learning_rate, one.seed, one.name, checkpoint)
         objective = Objective(self.kind.loss, self._judge, self._keep if self._shard.by_language else None)
         rows = Encoded.joined(list(self._train.values()))
-        return Loop(self.model, self._shard.recipe, objective, setting, self._ranks).run(rows, self._dev)
+        return Loop(self.engine, self._shard.recipe, objective, setting, self._ranks).run(rows, self._dev)
 
     def predictions(self) -> dict[str, list[Prediction]]:
         """Of the test examples: by the model as it is, or what was said when each language was at its best."""
@@ -141,7 +145,7 @@ class _FineTuning:
         return self.kind.score(self._held_out["dev"][language], said, language)[self.kind.metric]
 
     def _tested(self, language: str) -> list[Prediction]:
-        scores, _ = scores_of(self.model, self._test[language], self._shard.recipe, ranks=self._ranks)
+        scores, _ = scores_of(self.engine.forward_module, self._test[language], self._shard.recipe, ranks=self._ranks)
         return self._said("test", language, scores)
 
     def _said(self, split: str, language: str, scores: Scores) -> list[Prediction]:
@@ -163,14 +167,6 @@ def set_dropout(encoder: nn.Module, dropout: float) -> None:
             module.p = dropout
         elif isinstance(module, ScaledDotProduct):
             module.dropout = dropout
-
-
-def whole_weights(model: nn.Module, kind: Kind, recipe: Recipe, ranks: Ranks) -> dict[str, Tensor] | None:
-    """All of a model's weights, put together from the ranks' parts; None where each rank has them all."""
-    if ranks.tensor.world == 1:
-        return None
-    with torch.device("meta"):
-        return ranks.whole(model, kind.model(Encoder(model.encoder.config), recipe.dropout))  # type: ignore[arg-type,union-attr]
 
 
 def split_of(encoded: Mapping[str, Encoded], split: str) -> dict[str, Encoded]:

@@ -3,70 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
-from torch import nn
 
 from finetune.heads.encoding import Encoded, Rows
 from finetune.heads.losses import Loss
 from finetune.stages import Recipe
+from finetune.training.engines import FineTuningEngine
 from finetune.training.evaluation import batch_scores
 from finetune.training.ranks import ALONE, Ranks
 
 
 class Trainer:
-    """A model under training, of which ``steps`` are to be made in all."""
+    """A model under training, of which ``steps`` are to be made in all, and ``done`` have been."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, loss: Loss, learning_rate: float, steps: int, ranks: Ranks = ALONE
+        self,
+        engine: FineTuningEngine,
+        recipe: Recipe,
+        loss: Loss,
+        learning_rate: float,
+        steps: int,
+        seed: int,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._model, self._recipe, self._loss, self._ranks = model, recipe, loss, ranks
-        self.optimizer = adam(model, recipe, learning_rate, ranks)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda n: rate_factor(n, steps, recipe.warmup_ratio)
-        )
-        ranks.watch_gradients(model)
+        self._engine, self._recipe, self._loss, self._ranks = engine, recipe, loss, ranks
+        self._learning_rate, self._steps, self._seed = learning_rate, steps, seed
+        self.done = 0
 
     def make(self, texts: Encoded, batches: Iterable[Rows]) -> float:
         """One step for each batch; the mean loss over their rows."""
-        device = next(self._model.parameters()).device
-        self._model.train()
+        model, recipe = self._engine.forward_module, self._recipe
+        device = next(model.parameters()).device
         total, rows_seen = torch.zeros((), device=device), 0
         for rows in batches:
-            self._model.zero_grad(set_to_none=True)
-            for part, share in self._ranks.parts(texts, rows, self._recipe.micro_batch):
-                scores = batch_scores(self._model, *texts.batch(part, device), self._recipe)
+            self._engine.start_step(self._seed, self.done)
+            # Ranks divide each batch into as many parts as a full one, because DeepSpeed counts them.
+            full = len(rows) if self._ranks.layout is None else recipe.batch
+            for part, share in self._ranks.parts(texts, rows, self._ranks.micro_batches(full, recipe.micro_batch)):
+                scores = batch_scores(model, *texts.batch(part, device), recipe)
                 loss = self._loss(scores, texts.batch_labels(part, device)) * share if share else 0.0 * scores.sum()
-                loss.backward()
+                self._engine.backward(loss)
                 total += loss.detach() * len(rows)
-            self._step()
+            self._engine.step(self._learning_rate * rate_factor(self.done, self._steps, recipe.warmup_ratio))
+            self.done += 1
             rows_seen += len(rows)
         return self._ranks.total(total).item() / rows_seen
-
-    def _step(self) -> None:
-        self._ranks.join_gradients(self._model)
-        self._ranks.clip_grad_norm(self._model, self._recipe.max_grad_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self._ranks.spread(self._model)
-
-
-def adam(model: nn.Module, recipe: Recipe, learning_rate: float, ranks: Ranks = ALONE) -> torch.optim.Optimizer:
-    """Adam with decoupled decay on matrices, of the parameters that this rank steps."""
-    own = ranks.owned(model, model.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in own if parameter.dim() >= 2]},
-        {"params": [parameter for parameter in own if parameter.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups,
-        lr=learning_rate,
-        betas=recipe.betas,
-        eps=recipe.epsilon,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
 
 
 def rate_factor(step: int, steps: int, warmup_ratio: float) -> float:

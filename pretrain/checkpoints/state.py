@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pretrain.parallel import Cut, Group, Layout
+from pretrain.parallel import Cut, Group
 
 WEIGHTS = "weights"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -27,6 +27,18 @@ Source = Mapping[str, Mapping[str, Tensor]]
 """What is read like a State. Each tensor is asked for once, parameter by parameter: it may be read from a file then."""
 
 
+class Groups(Protocol):
+    """The ranks that share tensors, and those that share the rest of the state."""
+
+    @property
+    def tensor(self) -> Group:
+        """Each has a part of every matrix."""
+
+    @property
+    def data(self) -> Group:
+        """Each has the same part of the tensors."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the state is: the parameters, Adam, DeepSpeed around it, the ZeRO stage, and how tensors are cut."""
@@ -35,7 +47,7 @@ class Places:
     adam: torch.optim.Optimizer
     zero: Any
     stage: int
-    layout: Layout
+    layout: Groups
     cuts: Mapping[str, Cut]
     shapes: Mapping[str, torch.Size]
 
@@ -49,13 +61,13 @@ class Places:
         if self.stage in (1, 2):
             self.zero._lazy_init_hp_params_optimizer_state()
 
-    def stream(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Each parameter's name with its weights and moments, whole, on the CPU: on rank 0.
+    def stream(self, parts: tuple[str, ...] = PARTS) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Each parameter's name with its weights and moments, or some of them, whole, on the CPU: on rank 0.
 
         Every rank must go through it to the end; the others are given nothing.
         """
         for name, parameter in self.parameters.items():
-            found = {part: self._whole(name, parameter, part) for part in PARTS}
+            found = {part: self._whole(name, parameter, part) for part in parts}
             if self.layout.data.rank == self.layout.tensor.rank == 0:
                 yield name, {part: tensor for part, tensor in found.items() if tensor is not None}
 
@@ -67,6 +79,13 @@ class Places:
             for part in PARTS:
                 own = self.cuts[name].part(state[part][name], self.layout.tensor)
                 self._put(parameter, part, own.to(parameter.device, torch.float32))
+
+    @torch.no_grad()
+    def take_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Put whole weights into the places, and leave Adam as it is."""
+        for name, parameter in self.parameters.items():
+            own = self.cuts[name].part(weights[name], self.layout.tensor)
+            self._put(parameter, WEIGHTS, own.to(parameter.device, torch.float32))
 
     def _own_parameters(self) -> list[Tensor]:
         """What Adam sees: the parameters, or under ZeRO this rank's flat parts of them."""
@@ -102,6 +121,15 @@ class Places:
             parameter.set_full_hp_param(value, key)
         elif key is not None:
             self.adam.state[parameter][key].copy_(value)
+
+
+def collected(stream: Iterator[tuple[str, dict[str, Tensor]]]) -> State:
+    """What ``Places.stream`` gives, at once. Empty where it gives nothing."""
+    state: State = {part: {} for part in PARTS}
+    for name, tensors in stream:
+        for part, tensor in tensors.items():
+            state[part][name] = tensor
+    return state
 
 
 def _put_partitioned(parameter: Any, key: str | None, value: Tensor, group: Group) -> None:

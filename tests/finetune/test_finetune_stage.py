@@ -26,6 +26,7 @@ from finetune.report import sections
 from finetune.stages import PACKAGE, HelpPagesConfig, Protocol, Recipe
 from finetune.training import comparison
 from finetune.training.baselines import starting_encoder
+from finetune.training.engines import OneProcess
 from finetune.training.epochs import Outcome
 from finetune.training.evaluation import Objective, evaluate, scores_of
 from finetune.training.loop import Loop, Setting
@@ -229,7 +230,7 @@ def test_best_epoch_is_kept_and_patience_ends_the_run(stage_config: HelpPagesCon
     objective = Objective(kind.loss, lambda language, scores: float((scores.argmax(1) == wrong).mean()))
     torch.manual_seed(1)
     model = kind.model(load_encoder(export), 0.1)
-    outcome = Loop(model, recipe, objective, Setting(5e-3, 1)).run(encoded["train.en"], dev)
+    outcome = Loop(OneProcess(model, recipe), recipe, objective, Setting(5e-3, 1)).run(encoded["train.en"], dev)
     assert outcome.best == max(outcome.history, key=lambda epoch: epoch.rank)
     assert len(outcome.history) == outcome.best.epoch + 2 < 9
     best = outcome.best
@@ -256,7 +257,7 @@ def test_interrupted_run_ends_with_the_same_weights(
         torch.manual_seed(1)
         model = kind.model(load_encoder(export), 0.1)
         setting = Setting(1e-3, 5, checkpoint=checkpoint)
-        loop = Loop(model, recipe, Objective(kind.loss, judge), setting)
+        loop = Loop(OneProcess(model, recipe), recipe, Objective(kind.loss, judge), setting)
         return loop.run(encoded["train.en"], dev), model.state_dict()
 
     outcome, weights = run(None)

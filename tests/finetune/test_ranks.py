@@ -1,4 +1,4 @@
-"""Two ranks, tensors cut or Adam's state shared: the losses and predictions of one process."""
+"""Two ranks, tensors divided or the state shared by ZeRO: the losses and predictions of one process, resumed or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finetune.heads.encoding import IGNORED, Encoded
-from finetune.training.checkpoint import on_the_cpu
+from finetune.stages import Recipe
+from finetune.training.engines import OneProcess, weights_of
 from finetune.training.ranks import Ranks
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json
@@ -25,7 +26,7 @@ from pretrain.folder import load_model, save_model
 from pretrain.model import MaskedLanguageModel
 from pretrain.parallel import Group
 from pretrain.ranks.local_ranks import start_ranks
-from tests.finetune.finetune_ranks import LAYOUTS, tiny_comparison
+from tests.finetune.finetune_ranks import LAYOUTS, RESUMED, resumed_comparison, tiny_comparison
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def test_two_ranks_are_one_process(still: Path, tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "two" / "world").read_text() == "2"
     for kind in ("classification", "tagging"):
         tiny_comparison(kind, still, tmp_path / "one" / kind)
-    for name in (*LAYOUTS, "tagging"):
+    resumed_comparison(tmp_path / "two" / "kept", still, tmp_path / "two" / "one process resumed")
+    for name in (*LAYOUTS, *RESUMED, "one process resumed", "tagging"):
         one, two = tmp_path / "one" / ("tagging" if name == "tagging" else "classification"), tmp_path / "two" / name
         for ours, theirs in zip(
             *(json.loads((o / "results.json").read_text())["runs"] for o in (one, two)), strict=True
@@ -110,7 +112,7 @@ def test_shares_of_all_ranks_and_parts_make_one(most: int) -> None:
     assert texts.by_token
     for world in (1, 2, 3, 9):
         ranks = [Ranks(data=Group(rank, world, tuple(range(world)))) for rank in range(world)]
-        parts = [list(one.parts(texts, np.arange(7), most)) for one in ranks]
+        parts = [list(one.parts(texts, np.arange(7), one.micro_batches(7, most))) for one in ranks]
         assert len({len(own) for own in parts}) == 1, "sums of gradients must meet"
         assert sum(share for own in parts for _, share in own) == pytest.approx(1)
         assert all(len(some) <= (most or 7) for own in parts for some, _ in own)
@@ -122,7 +124,8 @@ def test_best_weights_are_kept_off_the_gpu() -> None:
     with FakeTensorMode():  # a GPU that is not there
         model = torch.nn.ParameterList([torch.empty(2, device="cuda")])
         assert {value.device.type for value in model.state_dict().values()} == {"cuda"}
-        assert {value.device.type for value in on_the_cpu(model).values()} == {"cpu"}
+        found = weights_of(OneProcess(model, Recipe()))
+        assert {value.device.type for value in found.values()} == {"cpu"}
 
 
 def test_tensor_parallel_by_one_process_is_one_line(export: Path, tmp_path: Path) -> None:

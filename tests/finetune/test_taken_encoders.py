@@ -113,7 +113,7 @@ def test_training_goes_on_from_a_fine_tuned_folder(
 
     class Watched(run.Loop):
         def run(self, train: Encoded, dev: Mapping[str, Encoded]) -> Outcome:
-            begun[self._setting.name] = self._model.head.out_proj.bias.detach().clone()  # type: ignore[union-attr,operator]
+            begun[self._setting.name] = self._engine.forward_module.head.out_proj.bias.detach().clone()  # type: ignore[union-attr,operator]
             return super().run(train, dev)
 
     monkeypatch.setattr(run, "Loop", Watched)

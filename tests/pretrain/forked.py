@@ -90,9 +90,9 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    from pretrain.engine import _import_deepspeed
+    from pretrain.distributed import import_deepspeed
 
-    _import_deepspeed()
+    import_deepspeed()
     for name in MODULES:
         import_module(name)
     gc.collect()
