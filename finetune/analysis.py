@@ -101,15 +101,15 @@ def correlation(pairs: Iterable[tuple[float | None, float]]) -> tuple[float, int
 
 @dataclass(frozen=True)
 class Confusion:
-    """``counts`` [right, said]: how often; ``said`` has more than ``right`` where something may be missed."""
+    """``counts`` [right, predicted]: how often; ``predicted`` has more than ``right`` where something may be missed."""
 
     right: list[str]
-    said: list[str]
+    predicted: list[str]
     counts: Any
 
 
 def confusion(lines: Sequence[Line]) -> Confusion | None:
-    """Classes, or kinds of names, that are there against those that are said; None for other kinds of tasks."""
+    """Classes, or kinds of names, that are right against those that are predicted; None for other kinds of tasks."""
     pairs: Counter[tuple[str, str]] = Counter()
     for line in lines:
         if "words" in line:
@@ -119,8 +119,8 @@ def confusion(lines: Sequence[Line]) -> Confusion | None:
     if not pairs:
         return None
     right = sorted({gold for gold, _ in pairs})
-    said = [*right, *sorted({name for _, name in pairs} - set(right))]
-    return Confusion(right, said, np.array([[pairs[gold, name] for name in said] for gold in right]))
+    predicted = [*right, *sorted({name for _, name in pairs} - set(right))]
+    return Confusion(right, predicted, np.array([[pairs[gold, name] for name in predicted] for gold in right]))
 
 
 def _names(line: Line) -> Iterator[tuple[str, str]]:
@@ -128,10 +128,10 @@ def _names(line: Line) -> Iterator[tuple[str, str]]:
     if not are_spans({OUTSIDE, *line["gold"], *line["predicted"]}):
         yield from zip(line["gold"], line["predicted"], strict=True)
         return
-    said = list(spans_of(line["predicted"]))
-    exact = {(start, end): kind for start, end, kind in said}
+    predicted = list(spans_of(line["predicted"]))
+    exact = {(start, end): kind for start, end, kind in predicted}
     for start, end, kind in spans_of(line["gold"]):
-        overlaps = any(first < end and start < last for first, last, _ in said)
+        overlaps = any(first < end and start < last for first, last, _ in predicted)
         yield kind, exact.get((start, end), BORDERS if overlaps else MISSED)
 
 
@@ -171,7 +171,7 @@ class Hard:
     wrong: int
     asked: int
     languages: int
-    said: Any
+    predicted: Any
 
 
 def hardest(lines: Sequence[Line], most: int) -> list[Hard]:
@@ -185,9 +185,9 @@ def hardest(lines: Sequence[Line], most: int) -> list[Hard]:
     found = []
     for name in ordered[:most]:
         answers = Counter(json.dumps(line["predicted"]) for line in wrong[name])
-        said = json.loads(answers.most_common(1)[0][0])
+        predicted = json.loads(answers.most_common(1)[0][0])
         languages = {line["language"] for line in wrong[name]}
-        found.append(Hard(wrong[name][0], len(wrong[name]), asked[name], len(languages), said))
+        found.append(Hard(wrong[name][0], len(wrong[name]), asked[name], len(languages), predicted))
     return found
 
 

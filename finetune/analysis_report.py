@@ -68,16 +68,16 @@ def gap_part(found: Sequence[Transfer]) -> Markup:
 
 
 def _gap_sentence(by_text: tuple[float, int] | None, by_tokens: tuple[float, int] | None) -> str:
-    said = [
+    lines = [
         f"with {what} {found[0]:+.2f} ({found[1]} languages)"
         for what, found in (("the amount of pretraining text", by_text), ("tokens per word", by_tokens))
         if found
     ]
-    if not said:
+    if not lines:
         return (
             "The table shows what each language loses; there are too few languages, or too little is known, to say why."
         )
-    return f"Rank correlation of what a language loses: {', '.join(said)}."
+    return f"Rank correlation of what a language loses: {', '.join(lines)}."
 
 
 def _draw_gap(axes: Axes, known: Sequence[Transfer]) -> None:
@@ -96,8 +96,8 @@ def confusion_table(found: Confusion) -> Markup:
         [name, int(total), *(f"{100 * n / total:.0f}" for n in row)]
         for name, total, row in zip(found.right, totals, found.counts, strict=True)
     ]
-    caption = "What is right (rows) and what is said (columns), percent of the row; all kept runs and languages."
-    return table(["right", "examples", *found.said], rows, caption=caption, folded=len(found.right) > SHOWN)
+    caption = "Right labels (rows) and predicted labels (columns), percent of the row; all kept runs and languages."
+    return table(["right", "examples", *found.predicted], rows, caption=caption, folded=len(found.right) > SHOWN)
 
 
 def calibration_part(bins: Sequence[Bin]) -> Markup:
@@ -133,11 +133,11 @@ def hardest_table(found: Sequence[Hard]) -> Markup:
             one.line["language"],
             short(text_of(one.line)),
             short(one.line["gold"]),
-            short(one.said),
+            short(one.predicted),
         ]
         for one in found
     ]
-    headers = ["example", "wrong", "languages", "shown in", "text", "right", "mostly said"]
+    headers = ["example", "wrong", "languages", "shown in", "text", "right", "mostly predicted"]
     caption = "The examples most often wrong, over seeds and over the languages that share them."
     return table(headers, rows, caption=caption, folded=True)
 

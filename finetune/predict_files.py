@@ -47,7 +47,7 @@ class InputRow(NamedTuple):
 
 
 Write = Callable[[Sequence[InputRow], Sequence[Mapping[str, Any]]], None]
-"""(rows, what is said of each) -> written."""
+"""(rows, the prediction for each) -> written."""
 
 
 def read_blocks(address: str, needed: str = "text", size: int = BLOCK) -> Iterator[list[InputRow]]:
@@ -102,12 +102,12 @@ def writer(address: str) -> Iterator[Write]:
     if form not in (*SEPARATORS, JSON_LINES):
         raise UsageError(f"{address}: no form of file to write", "name it .jsonl, .tsv or .csv")
     if address == STANDARD:
-        yield lambda rows, said: _write_json(sys.stdout, rows, said)
+        yield lambda rows, predictions: _write_json(sys.stdout, rows, predictions)
         sys.stdout.flush()
         return
     with _partial(Path(address)) as handle:
         if form == JSON_LINES:
-            yield lambda rows, said: _write_json(handle, rows, said)
+            yield lambda rows, predictions: _write_json(handle, rows, predictions)
         else:
             yield _Table(handle, SEPARATORS[form]).write
 
@@ -136,9 +136,9 @@ class _Table:
         self._handle, self._separator = handle, separator
         self._columns: list[str] = []
 
-    def write(self, rows: Sequence[InputRow], said: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, rows: Sequence[InputRow], predictions: Sequence[Mapping[str, Any]]) -> None:
         """See ``Write``."""
-        lines = [{**row.values, **answer} for row, answer in zip(rows, said, strict=True)]
+        lines = [{**row.values, **answer} for row, answer in zip(rows, predictions, strict=True)]
         if lines and not self._columns:
             readable = (line for line, row in zip(lines, rows, strict=True) if row.values and not row.fault)
             self._columns = [name for name in next(readable, lines[0]) if name != ERROR] + [ERROR]
@@ -154,8 +154,8 @@ class _Table:
             self._handle.write("\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n")
 
 
-def _write_json(handle: Any, rows: Sequence[InputRow], said: Sequence[Mapping[str, Any]]) -> None:
-    for row, answer in zip(rows, said, strict=True):
+def _write_json(handle: Any, rows: Sequence[InputRow], predictions: Sequence[Mapping[str, Any]]) -> None:
+    for row, answer in zip(rows, predictions, strict=True):
         found = {**row.values, **answer}
         line = json.dumps(found, ensure_ascii=False)
         handle.write((line if is_unicode(line) else json.dumps(found)) + "\n")

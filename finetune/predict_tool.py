@@ -48,7 +48,7 @@ def predict(
         A file with a text a row instead: .tsv or .csv with a header, or .jsonl; - is standard input. Its column text
         is read, and pair or context where it has them. Every line is a row.
     output
-        Where the rows are written with what is said of them: .jsonl, .tsv or .csv; - is JSON lines to standard output.
+        Where the rows are written with their predictions: .jsonl, .tsv or .csv; - is JSON lines to standard output.
         All rows are, in their order; those without an answer say why in error, and are counted. Until all are written
         the file's name ends in .partial.
     """
@@ -76,8 +76,8 @@ ANSWERS = {
 
 def lines_of(texts: Sequence[str], folder: Path, pair: str = "", context: str = "") -> list[str]:
     """A line for each text. Errors: UsageError, XlmrError."""
-    said, kind = predictions_of(texts, folder, pair, context)
-    return [_line(kind, text, one) for text, one in zip(texts, said, strict=True)]
+    predictions, kind = predictions_of(texts, folder, pair, context)
+    return [_line(kind, text, one) for text, one in zip(texts, predictions, strict=True)]
 
 
 def predictions_of(
@@ -122,11 +122,11 @@ def _answer_file(address: str, output: str, model: Predictor, pair: str, context
         for rows, asked in _asked(address, model.kind, pair, context):
             known = iter(model.answer([one for one in asked if one is not None]))
             none = dict.fromkeys(ANSWERS[model.kind])
-            said = [none | {ERROR: row.fault} if row.fault else next(known) for row in rows]
+            predictions = [none | {ERROR: row.fault} if row.fault else next(known) for row in rows]
             if write is not None:
-                write(rows, said)
+                write(rows, predictions)
             else:
-                _print(model.kind, asked, said)
+                _print(model.kind, asked, predictions)
             count.add(rows)
         if not count.rows:
             raise XlmrError(f"{address}: has no rows", "a table has a header and a text a row")
@@ -136,9 +136,9 @@ def _answer_file(address: str, output: str, model: Predictor, pair: str, context
         print(count.line(), file=sys.stderr)
 
 
-def _print(kind: str, asked: Sequence[Asked | None], said: Sequence[dict[str, Any]]) -> None:
+def _print(kind: str, asked: Sequence[Asked | None], predictions: Sequence[dict[str, Any]]) -> None:
     """A line for each row; an empty one where there is no answer."""
-    for one, answer in zip(asked, said, strict=True):
+    for one, answer in zip(asked, predictions, strict=True):
         print("" if one is None else _line(kind, one.text, answer))
 
 
@@ -169,13 +169,12 @@ def _asked(address: str, kind: str, pair: str, context: str) -> Iterator[tuple[l
         yield rows, asked
 
 
-def _line(kind: str, text: str, said: dict[str, Any]) -> str:
+def _line(kind: str, text: str, prediction: dict[str, Any]) -> str:
     if kind == "classification":
-        return f"{said['confidence']:.3f}  {said['predicted']}"
+        return f"{prediction['confidence']:.3f}  {prediction['predicted']}"
     if kind == "regression":
-        return f"{said['predicted']:.3f}"
+        return f"{prediction['predicted']:.3f}"
     if kind == "tagging":
-        return " ".join(
-            word if tag == "O" else f"[{word}|{tag}]" for word, tag in zip(text.split(), said["predicted"], strict=True)
-        )
-    return f"{said['start']}  {said['predicted']}" if said["predicted"] else "no answer"
+        tagged = zip(text.split(), prediction["predicted"], strict=True)
+        return " ".join(word if tag == "O" else f"[{word}|{tag}]" for word, tag in tagged)
+    return f"{prediction['start']}  {prediction['predicted']}" if prediction["predicted"] else "no answer"

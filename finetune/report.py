@@ -1,6 +1,6 @@
 """The package's part of the report: accuracy by language, pretrained, from random weights, by majority and by fastText.
 
-Every sentence is computed from results.json; what lost is said as plainly as what won.
+Every sentence is computed from results.json; losses are reported as plainly as gains.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def verdict(results: Results, runs: Runs) -> str:
     away = unseen(results)
     if not away:
         return "Every tested language was trained on, so this says nothing about transfer."
-    said = ", ".join(f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items())
+    scores = ", ".join(f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items())
     if "majority" in results:
-        said += f", and always saying “{results['majority']['label']}” {_majority(results, away)} %"
-    text = f"Mean accuracy over the {len(away)} languages not trained on: {said}."
+        scores += f", and always saying “{results['majority']['label']}” {_majority(results, away)} %"
+    text = f"Mean accuracy over the {len(away)} languages not trained on: {scores}."
     text += _against_fast_text(results, runs, away)
     if runs.keys() >= {"pretrained", "random"}:
         text += " " + _compared(runs["pretrained"], runs["random"], away)

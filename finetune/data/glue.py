@@ -116,12 +116,12 @@ def _example(values: Mapping[str, str], layout: FileLayout, location: Location) 
     name = str(values.get(layout.id or "") or location.row)
     text = cell(values, layout.text, location, empty=True).strip()  # SST-2's end in a space
     pair = None if layout.pair is None else cell(values, layout.pair, location, empty=True).strip()
-    said = cell(values, layout.label, location)
+    given = cell(values, layout.label, location)
     if layout.labels:
         return Classification(
-            name, text, pair, layout.labels[known_label(said, tuple(layout.labels), location)], location
+            name, text, pair, layout.labels[known_label(given, tuple(layout.labels), location)], location
         )
-    return Regression(name, text, pair, number(said, location), location)
+    return Regression(name, text, pair, number(given, location), location)
 
 
 def number(text: str, location: Location) -> float:

@@ -190,10 +190,10 @@ class ClassificationKind(TextKind):
     ) -> dict[str, float]:
         """Accuracy and macro F1; for MRPC and QQP also F1 of their last class, which means "the same" (GLUE)."""
         del language
-        gold, said = [example.label for example in examples], [one["predicted"] for one in predictions]
-        found = {"accuracy": accuracy(gold, said), "macro_f1": macro_f1(gold, said)}
+        gold, predicted = [example.label for example in examples], [one["predicted"] for one in predictions]
+        found = {"accuracy": accuracy(gold, predicted), "macro_f1": macro_f1(gold, predicted)}
         if self.task in WITH_F1:
-            found["f1"] = f1(gold, said, self.labels[-1])
+            found["f1"] = f1(gold, predicted, self.labels[-1])
         return _shares(found)
 
     def gold(self, example: Classification) -> str:
@@ -233,8 +233,8 @@ class RegressionKind(TextKind):
         """Both correlations (GLUE, STS-B)."""
         del language
         gold = [example.value for example in examples]
-        said = [float(one["predicted"]) for one in predictions]
-        return _shares({"pearson": pearson(gold, said), "spearman": spearman(gold, said)})
+        predicted = [float(one["predicted"]) for one in predictions]
+        return _shares({"pearson": pearson(gold, predicted), "spearman": spearman(gold, predicted)})
 
     def gold(self, example: Regression) -> float:
         """The value."""
@@ -278,8 +278,8 @@ class TaggingKind(Kind):
         del language
         if not are_spans(self.labels):
             gold = [tag for one in examples for tag in one.tags]
-            said = [tag for one in predictions for tag in one["predicted"]]
-            return _shares({"accuracy": accuracy(gold, said), "macro_f1": macro_f1(gold, said)})
+            predicted = [tag for one in predictions for tag in one["predicted"]]
+            return _shares({"accuracy": accuracy(gold, predicted), "macro_f1": macro_f1(gold, predicted)})
         found = span_scores([one.tags for one in examples], [one["predicted"] for one in predictions])
         return _shares({"f1": found.f1, "precision": found.precision, "recall": found.recall})
 
@@ -335,25 +335,25 @@ class SpanKind(Kind):
 
     def _prediction(self, answer: Answer) -> Prediction:
         score = round(answer.score, 4) if answer.text else None
-        said: Prediction = {"predicted": answer.text, "start": answer.start, "score": score}
+        predicted: Prediction = {"predicted": answer.text, "start": answer.start, "score": score}
         threshold = self.recipe.no_answer_threshold
         if threshold is None:
-            return said
+            return predicted
         no_answer = round(answer.none - answer.score, 4) if answer.text else NEVER
         if no_answer > threshold:
-            said |= {"predicted": "", "start": None}
-        return said | {"answer": answer.text, "no_answer": no_answer}
+            predicted |= {"predicted": "", "start": None}
+        return predicted | {"answer": answer.text, "no_answer": no_answer}
 
     def usual_scores(
         self, examples: Sequence[Question], predictions: Sequence[Prediction], language: str
     ) -> dict[str, float]:
         """F1 and exact match by the rule of SQuAD and XQuAD, or by MLQA's of the language."""
-        said = {example.id: one["predicted"] for example, one in zip(examples, predictions, strict=True)}
+        predicted = {example.id: one["predicted"] for example, one in zip(examples, predictions, strict=True)}
         if self.recipe.no_answer_threshold is not None:
             return self._scores_with_none(examples, predictions, self.recipe.no_answer_threshold)
         if self.task == "mlqa":
-            return _shares(mlqa_scores(said, examples, language))
-        return _shares(squad_scores(said, examples))
+            return _shares(mlqa_scores(predicted, examples, language))
+        return _shares(squad_scores(predicted, examples))
 
     def _scores_with_none(
         self, examples: Sequence[Question], predictions: Sequence[Prediction], threshold: float

@@ -19,7 +19,7 @@ def accuracy(gold: Labels, predicted: Labels) -> float:
 
 
 def f1(gold: Labels, predicted: Labels, positive: str | int = 1) -> float:
-    """F1 of one class, as GLUE scores MRPC and QQP; 0 where it is neither there nor said."""
+    """F1 of one class, as GLUE scores MRPC and QQP; 0 where it is neither a right answer nor a prediction."""
     from sklearn.metrics import f1_score
 
     first, second = _pair(gold, predicted)

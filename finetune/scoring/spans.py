@@ -49,25 +49,25 @@ def span_scores(gold: Sentences, predicted: Sentences) -> SpanScores:
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} right and {len(predicted)} predicted sentences")
     there: Counter[str] = Counter()
-    said: Counter[str] = Counter()
+    claimed: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for number, (first, second) in enumerate(zip(gold, predicted, strict=True)):
         if len(first) != len(second):
             raise ValueError(f"sentence {number}: {len(first)} right and {len(second)} predicted tags")
         names, found = set(spans_of(first)), set(spans_of(second))
         there.update(kind for *_, kind in names)
-        said.update(kind for *_, kind in found)
+        claimed.update(kind for *_, kind in found)
         right.update(kind for *_, kind in names & found)
-    kinds = sorted({*there, *said})
+    kinds = sorted({*there, *claimed})
     return SpanScores(
-        *_scores(right.total(), said.total(), there.total()),
+        *_scores(right.total(), claimed.total(), there.total()),
         there.total(),
-        {kind: _scores(right[kind], said[kind], there[kind])[2] for kind in kinds},
+        {kind: _scores(right[kind], claimed[kind], there[kind])[2] for kind in kinds},
     )
 
 
-def _scores(right: int, said: int, there: int) -> tuple[float, float, float]:
-    precision = right / said if said else 0.0
+def _scores(right: int, claimed: int, there: int) -> tuple[float, float, float]:
+    precision = right / claimed if claimed else 0.0
     recall = right / there if there else 0.0
-    f1 = 2 * right / (said + there) if right else 0.0
+    f1 = 2 * right / (claimed + there) if right else 0.0
     return 100 * precision, 100 * recall, 100 * f1

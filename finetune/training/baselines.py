@@ -83,8 +83,8 @@ def fast_text(train: Sequence[Classification], test: Sequence[Classification]) -
         order = {"text": str(file), "model": learnt, "options": FAST_TEXT}
         run_script(TRAINER, order, ZEROED, "set finetune.protocol.baselines to false")
         model = fasttext.load_model(learnt)
-    said, _ = model.predict([_one_line(example) for example in test], k=1)
-    return [{"predicted": labels[int(one[0].removeprefix("__label__"))] if one else labels[0]} for one in said]
+    predicted, _ = model.predict([_one_line(example) for example in test], k=1)
+    return [{"predicted": labels[int(one[0].removeprefix("__label__"))] if one else labels[0]} for one in predicted]
 
 
 def mean_value(train: Sequence[Regression], test: Sequence[Regression]) -> Answers:
@@ -188,9 +188,9 @@ def _scores(
 ) -> dict[str, dict[str, float]]:
     """Language -> scores. The baseline learns once and answers all languages."""
     every = [example for examples in test.values() for example in examples]
-    said = baseline(train, every)
+    predicted = baseline(train, every)
     found, start = {}, 0
     for language, examples in test.items():
-        found[language] = judge(examples, said[start : start + len(examples)], language)
+        found[language] = judge(examples, predicted[start : start + len(examples)], language)
         start += len(examples)
     return found

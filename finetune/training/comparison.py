@@ -63,7 +63,7 @@ class Comparison:
 
     @cached_property
     def why_new_head(self) -> str:
-        """What is said of it where the runs begin with a new head; empty where they start from the folder's."""
+        """Why the runs begin with a new head; empty where they start from the folder's."""
         return why_new_head(self.encoder, self.kind) if self.take_head else "finetune.encoder.head says so"
 
     def run(self, output: Path, context: Context) -> Counts:

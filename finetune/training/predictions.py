@@ -1,4 +1,4 @@
-"""predictions.jsonl.gz: what every run said of every test example, with its text, so that a score can be traced."""
+"""predictions.jsonl.gz: the predictions of every run for every test example, with its text."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def _prediction_lines(
     data: TaskData, kind: Kind, run: str, predicted: Mapping[str, list[Prediction]]
 ) -> Iterator[bytes]:
     for language, found in predicted.items():
-        for example, said in zip(data.test[language], found, strict=True):
+        for example, prediction in zip(data.test[language], found, strict=True):
             record = {"run": run, "language": language, "id": example.id, "gold": kind.gold(example)}
-            yield (json.dumps(record | said | kind.text(example), ensure_ascii=False) + "\n").encode()
+            yield (json.dumps(record | prediction | kind.text(example), ensure_ascii=False) + "\n").encode()

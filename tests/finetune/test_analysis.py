@@ -66,13 +66,13 @@ def test_a_correlation_needs_enough_that_vary() -> None:
 def test_confusion_of_classes_and_of_names() -> None:
     found = confusion([line("1", "a", "b"), line("2", "a", "a"), line("3", "b", "c")])
     assert found is not None
-    assert (found.right, found.said) == (["a", "b"], ["a", "b", "c"])
+    assert (found.right, found.predicted) == (["a", "b"], ["a", "b", "c"])
     assert found.counts.tolist() == [[1, 1, 0], [0, 0, 1]]
     gold = ["B-PER", "I-PER", "O", "B-LOC", "B-ORG", "O", "B-PER"]
     said = ["B-PER", "O", "O", "B-LOC", "B-PER", "O", "O"]
     names = confusion([line("1", gold, said, words=["w"] * 7)])
     assert names is not None
-    assert (names.right, names.said) == (["LOC", "ORG", "PER"], ["LOC", "ORG", "PER", MISSED, BORDERS])
+    assert (names.right, names.predicted) == (["LOC", "ORG", "PER"], ["LOC", "ORG", "PER", MISSED, BORDERS])
     assert names.counts.tolist() == [[1, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]
     assert "33" not in confusion_table(names)
     assert "50" in confusion_table(names)
@@ -96,7 +96,7 @@ def test_hardest_are_wrong_most_often_over_seeds_and_languages() -> None:
     lines = [line("x", "a", said, language=lang) for lang in ("en", "de") for said in ("b", "b", "c")]
     lines += [line("y", "a", "b"), line("y", "a", "a"), line("z", "a", "a")]
     first, second = hardest(lines, 5)
-    assert (first.line["id"], first.wrong, first.asked, first.languages, first.said) == ("x", 6, 6, 2, "b")
+    assert (first.line["id"], first.wrong, first.asked, first.languages, first.predicted) == ("x", 6, 6, 2, "b")
     assert (second.line["id"], second.wrong, second.asked) == ("y", 1, 2)
     asked = {"question": "Who?", "context": "c"}
     (only,) = hardest([line("q", ["Ann", "Ann B."], "Ann", **asked), line("r", ["Ann"], "no", **asked)], 5)
