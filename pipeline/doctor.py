@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.extras import EXTRAS
+from pipeline.formatting import size
 from pipeline.stage import Package, load_object
-from pipeline.words import size
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 """Versions of Python that the packages have wheels for."""
