@@ -35,3 +35,24 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"](docs/{page.name})" not in readme]
+
+
+PLACES = re.findall(
+    r"^\| (.+?) \| `(.+?)` \| (.+) \|$",
+    (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Where to change what")[2].partition("\n## ")[0],
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("place", "names"), [row[1:] for row in PLACES], ids=[row[0] for row in PLACES])
+def test_where_to_change_what_names_a_file_or_folder_that_has_it(place: str, names: str) -> None:
+    path = ROOT / place
+    files = sorted(path.glob("*.py")) if place.endswith("/") else [path]
+    assert files, f"{place} has no module"
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    for name in re.findall(r"`([\w-]+)`", names):
+        assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), f"{name} does not stand in {place}"
+
+
+def test_where_to_change_what_has_its_twelve_rows() -> None:
+    assert len(PLACES) == 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from tests.tokenizer.small_vocabulary import write_vocabulary
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
+EXAMPLES = Path(__file__).parent / "pipeline" / "examples"
+
 FOLDERS: dict[str, Callable[[Path], Any]] = {
     "corpus": write_pages,
     "finetune": write_models,
+    "pipeline": lambda folder: shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True),
     "tokenizer": lambda folder: write_vocabulary(folder / "vocabulary"),
 }
 """Section -> what writes the files that its examples read; a section without such files has no entry."""
@@ -37,6 +41,7 @@ def test_examples_of(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     if title in FOLDERS:
         FOLDERS[title](tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     examples = doctest.DocTestParser().get_doctest("\n".join(sections()[title]), {}, title, str(PAGE), 0)
     assert examples.examples, "write the examples with >>> and their outputs"
     assert not doctest.DocTestRunner().run(examples).failed

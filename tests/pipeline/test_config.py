@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 
 from pipeline.config import LocalPath, Section, Seed, fingerprint, load_config, parse_overrides, setting
 from pipeline.dag import PACKAGES, Dag
@@ -202,3 +206,31 @@ def test_every_setting_of_the_project_says_what_it_is_and_where_it_comes_from():
 
     for package in Dag.default().packages:
         walk(package.config, package.name)
+
+
+def _renamed(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, type[BaseModel]]]:
+    """(dotted name of the section, earlier name, name now, section) of each renamed setting below ``model``."""
+    for old, new in getattr(model, "renamed", {}).items():
+        yield prefix, old, new, model
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and get_origin(field.annotation) is not dict:
+                yield from _renamed(kind, f"{prefix}{name}.")
+
+
+RENAMED = list(_renamed(Dag.default().config_model))
+
+
+@pytest.mark.parametrize(("prefix", "old", "new", "section"), RENAMED, ids=lambda value: str(value)[:60])
+def test_an_earlier_name_is_an_error_that_names_the_new_one(
+    prefix: str, old: str, new: str, section: type[BaseModel]
+) -> None:
+    assert new in section.model_fields
+    assert old not in section.model_fields, "an earlier name is never read"
+    line = rf"{re.escape(prefix + old)} is not a setting any more.*; its name is {new} now"
+    with pytest.raises(UsageError, match=line):
+        Dag.default().load_config(CONFIGS[0], [f"--{prefix}{old}", "1"])
+
+
+def test_renamed_settings_are_found_in_the_tree() -> None:
+    assert ("run.", "part", "partition") in [one[:3] for one in RENAMED]
