@@ -39,7 +39,10 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 PLACES = re.findall(
     r"^\| (.+?) \| `(.+?)` \| (.+) \|$",
-    (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Where to change what")[2].partition("\n## ")[0],
+    (ROOT / "docs" / "architecture.md")
+    .read_text(encoding="utf-8")
+    .partition("## Where to change what")[2]
+    .partition("\n## ")[0],
     re.MULTILINE,
 )
 
