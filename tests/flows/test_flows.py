@@ -216,4 +216,4 @@ def test_deployments_open_with_a_form_of_every_setting(prefect_server: None) -> 
     assert DAG.config_model.model_validate(made[0].parameters["config"]) == config
     form = str(full.parameters.model_dump())
     assert "Which stages a flow run is about" in form
-    assert "texts an update" in form
+    assert "texts a step" in form
