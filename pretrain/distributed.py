@@ -47,7 +47,7 @@ class Optimisation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutcome:
     """What a step did: whether it was applied, and the norm of the gradient before clipping."""
 
     applied: bool
@@ -166,13 +166,13 @@ class DistributedModel:
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()
 
-    def step(self, learning_rate: float) -> Outcome:
+    def step(self, learning_rate: float) -> StepOutcome:
         """Apply the gathered gradient, unless it is not finite."""
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
         self._engine.step()
         norm = self._engine.get_global_grad_norm()
-        return Outcome(bool(self._engine.was_step_applied()), float(norm if norm is not None else np.nan))
+        return StepOutcome(bool(self._engine.was_step_applied()), float(norm if norm is not None else np.nan))
 
     def state_stream(self, parts: tuple[str, ...] = PARTS) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Each parameter's name, and its ``weights``, ``exp_avg`` and ``exp_avg_sq``, whole, in fp32, on the CPU.

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.errors import XlmrError
 from pretrain.checkpoints.state import Source, State, collected
 from pretrain.data.masking import MaskedBatch
-from pretrain.distributed import DistributedModel, Optimisation, Outcome
+from pretrain.distributed import DistributedModel, Optimisation, StepOutcome
 from pretrain.model import MaskedLanguageModel, Values, initial_values
 from pretrain.parallel import Layout, cuts_of, divide, put
 from pretrain.ranks.device import device_of_rank, sent
@@ -104,7 +104,7 @@ class Engine:
         self._distributed.backward(loss, masked_positions)
         return loss.detach()
 
-    def step(self, learning_rate: float) -> Outcome:
+    def step(self, learning_rate: float) -> StepOutcome:
         """Apply the gathered gradient, unless it is not finite."""
         return self._distributed.step(learning_rate)
 

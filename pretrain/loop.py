@@ -26,7 +26,7 @@ from pretrain.data.first_batch import write_first_batch
 from pretrain.data.loader import Loader, Prepared
 from pretrain.data.material import Material, stream_of
 from pretrain.data.sequences import SequenceFolder
-from pretrain.distributed import Outcome
+from pretrain.distributed import StepOutcome
 from pretrain.engine import Engine
 from pretrain.model import ModelConfig
 from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
@@ -46,7 +46,7 @@ class Step:
     epoch: int
     loss: float
     learning_rate: float
-    outcome: Outcome
+    outcome: StepOutcome
 
 
 class Training:
