@@ -16,7 +16,7 @@ import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.folder import load_fine_tuned
-from finetune.heads.kinds import Prediction
+from finetune.heads.kind import Prediction
 from finetune.heads.probabilities import label_probabilities, word_probabilities
 from finetune.training.devices import own_device
 from finetune.training.evaluation import scores_of

@@ -21,7 +21,7 @@ USUAL = "auto"
 METRICS = Registry(
     "metric",
     {
-        USUAL: "finetune.heads.kinds:Kind",
+        USUAL: "finetune.heads.kind:Kind",
         "accuracy": "finetune.scoring:accuracy",
         "macro_f1": "finetune.scoring:macro_f1",
         "f1": "finetune.scoring:f1",

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
-from finetune.heads.kinds import KINDS, ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import KINDS, ClassificationKind, RegressionKind, SpanKind, TaggingKind
 from finetune.stages import Recipe
 from pipeline.errors import XlmrError
 from pipeline.json_file import read_json_as

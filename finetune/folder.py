@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from finetune.config_file import LIMITS, OWN, STEMS, read_kind, read_tuned_config
-from finetune.heads.kinds import ClassificationKind, Kind, RegressionKind, SpanKind, TaggingKind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import ClassificationKind, RegressionKind, SpanKind, TaggingKind
 from pipeline.errors import XlmrError
 from pipeline.storage import publish, write_json
 from pretrain.config_file import CONFIG, describe_config, read_config

@@ -1,24 +1,18 @@
-"""The four kinds of task: how examples become rows, which head reads them, what its scores say and how that is judged.
-
-A kind is what the loop, the stages, the folders and the tool share; each is one class below.
-"""
+"""The four kinds of task: classes of texts, numbers, tags of words, answers in contexts."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from finetune.choices import METRICS, USUAL, metric_name
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.tags import are_spans
 from finetune.heads.classification import SequenceClassifier, TokenClassifier
 from finetune.heads.encoding import Encoded, encode_pairs, encode_texts
+from finetune.heads.kind import Kind, Prediction
 from finetune.heads.losses import Loss, Scores, class_loss, span_loss, value_loss
 from finetune.heads.probabilities import softmax
 from finetune.heads.span import Answer, Windows, answers_of, encode_questions
@@ -34,105 +28,14 @@ from finetune.scoring import (
     squad2_scores,
     squad_scores,
 )
-from finetune.scoring.own_metric import OwnMetric
-from finetune.stages import Recipe
-from pipeline.errors import UsageError
 from pretrain.model import Encoder
 from tokenizer.pieces import Tokenizer
-
-Prediction = dict[str, Any]
-"""``predicted`` and what is known besides, as plain JSON values."""
 
 WITH_F1 = ("mrpc", "qqp")
 """Tasks that GLUE scores by F1 too."""
 
 NEVER = 1e4
 """How much likelier no answer is where a context has nothing to answer with: JSON has no infinity."""
-
-
-@dataclass(frozen=True)
-class Kind(ABC):
-    """``labels`` in the order of the scores; empty where there are none."""
-
-    labels: tuple[str, ...]
-    recipe: Recipe
-    task: str = ""
-    """Its name: some tasks are scored by a rule of their own."""
-    chosen_metric: str = USUAL
-    """``finetune.task.metric``."""
-
-    name: ClassVar[str]
-    suffix: ClassVar[str]
-    """Of Hugging Face's class."""
-
-    @property
-    def metric(self) -> str:
-        """The score that epochs and learning rates are chosen by, and that the report shows.
-
-        Errors: UsageError for one that this kind of task does not have.
-        """
-        if self.chosen_metric == USUAL:
-            return self.score_names[0]
-        if METRICS.is_own(self.chosen_metric) and self.chosen_metric not in self.score_names:
-            raise UsageError(
-                f"finetune.task.metric: this task has no {self.chosen_metric}",
-                f"choose {', '.join(self.score_names)}, or an import string, as my_metric:score",
-            )
-        return metric_name(self.chosen_metric)
-
-    @cached_property
-    def own_metric(self) -> OwnMetric | None:
-        """The user's; None where a score of ours is chosen. Errors: UsageError, XlmrError for one that is not found."""
-        return None if METRICS.is_own(self.chosen_metric) else OwnMetric(self.chosen_metric)
-
-    @property
-    @abstractmethod
-    def score_names(self) -> tuple[str, ...]:
-        """The scores that can be chosen as ``metric``; the first is the usual one."""
-
-    @property
-    def outputs(self) -> int:
-        """Scores of a row or token."""
-        return len(self.labels)
-
-    @property
-    @abstractmethod
-    def loss(self) -> Loss:
-        """What is made small."""
-
-    @abstractmethod
-    def model(self, encoder: Encoder, dropout: float) -> nn.Module:
-        """The encoder with a new head."""
-
-    @abstractmethod
-    def encode(self, examples: Sequence[Any], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Rows and targets."""
-
-    @abstractmethod
-    def predictions(self, scores: Scores, encoded: Encoded, examples: Sequence[Any]) -> list[Prediction]:
-        """What the scores say of each example."""
-
-    def score(self, examples: Sequence[Any], predictions: Sequence[Prediction], language: str) -> dict[str, float]:
-        """The scores of the kind, and of the user's metric; ``metric`` is among them."""
-        found = self.usual_scores(examples, predictions, language)
-        if self.own_metric is not None:
-            gold, predicted = map(self.gold, examples), (one["predicted"] for one in predictions)
-            found[self.metric] = self.own_metric.score([*gold], [*predicted])
-        return found
-
-    @abstractmethod
-    def usual_scores(
-        self, examples: Sequence[Any], predictions: Sequence[Prediction], language: str
-    ) -> dict[str, float]:
-        """From 0 to 1 each, ``score_names`` among them."""
-
-    @abstractmethod
-    def gold(self, example: Any) -> Any:
-        """What the example's file says, as a plain JSON value."""
-
-    @abstractmethod
-    def text(self, example: Any) -> dict[str, Any]:
-        """What the example is about, for the file of predictions."""
 
 
 class TextKind(Kind):
@@ -171,7 +74,7 @@ class ClassificationKind(TextKind):
         return class_loss
 
     def encode(self, examples: Sequence[Classification], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are classes."""
+        """Labels are classes."""
         place = {label: number for number, label in enumerate(self.labels)}
         labels = np.array([place[example.label] for example in examples], np.int64)
         return Encoded.of(self.rows(examples, tokenizer, threads), labels)
@@ -218,7 +121,7 @@ class RegressionKind(TextKind):
         return value_loss
 
     def encode(self, examples: Sequence[Regression], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are values."""
+        """Labels are values."""
         labels = np.array([example.value for example in examples], np.float32)
         return Encoded.of(self.rows(examples, tokenizer, threads), labels)
 
@@ -261,7 +164,7 @@ class TaggingKind(Kind):
         return TokenClassifier(encoder, self.outputs, dropout)
 
     def encode(self, examples: Sequence[Tagging], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are tags of first tokens."""
+        """Labels are tags of first tokens."""
         place = {label: number for number, label in enumerate(self.labels)}
         tags = [[place[tag] for tag in example.tags] for example in examples]
         return encode_sentences([one.words for one in examples], tags, tokenizer, self.recipe.longest, threads)
@@ -314,7 +217,7 @@ class SpanKind(Kind):
         return TokenClassifier(encoder, 2, 0.0)
 
     def encode(self, examples: Sequence[Question], tokenizer: Tokenizer, threads: int = 1) -> Encoded:
-        """Targets are first and last tokens."""
+        """Labels are first and last tokens."""
         del threads  # characters are given one text at a time
         recipe = self.recipe
         return encode_questions(

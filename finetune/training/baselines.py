@@ -18,7 +18,7 @@ import torch
 
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.tags import OUTSIDE
-from finetune.heads.kinds import Kind
+from finetune.heads.kind import Kind
 from finetune.protocol import Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
 from pipeline.child import ZEROED, run_script

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune.config_file import BESIDE_A_QUESTION
 from finetune.data.examples import TaskData
-from finetune.heads.kinds import Kind
+from finetune.heads.kind import Kind
 from finetune.stages import Protocol, Recipe
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError

@@ -16,7 +16,8 @@ from finetune.choices import USUAL
 from finetune.data.examples import TaskData
 from finetune.folder import why_new_head
 from finetune.heads.encoding import ENCODED, counts_of, write_encoded
-from finetune.heads.kinds import KINDS, Kind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import KINDS
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Protocol, Recipe
 from finetune.training.baselines import baselines_of, score_baselines

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from finetune.heads.kinds import Kind
+from finetune.heads.kind import Kind
 from finetune.stages import Recipe
 from finetune.training.ranks import ALONE, Ranks
 from pretrain.checkpoints.state import PARTS, WEIGHTS, Places, Source

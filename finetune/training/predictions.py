@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from finetune.data.examples import TaskData
-from finetune.heads.kinds import Kind, Prediction
+from finetune.heads.kind import Kind, Prediction
 from finetune.training.run import PREDICTED, RUNS
 from pipeline.storage import atomic_write, read_json
 

@@ -16,7 +16,8 @@ from torch import nn
 from finetune.choices import USUAL
 from finetune.folder import save_fine_tuned, take_head
 from finetune.heads.encoding import ENCODED, Encoded, read_encoded
-from finetune.heads.kinds import KINDS, Prediction
+from finetune.heads.kind import Prediction
+from finetune.heads.kinds import KINDS
 from finetune.heads.losses import Scores
 from finetune.protocol import Run
 from finetune.stages import Recipe

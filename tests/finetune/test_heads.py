@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from finetune.data.examples import Classification, Question, Regression, Tagging, TaskData
 from finetune.folder import load_fine_tuned, save_fine_tuned
 from finetune.heads.encoding import IGNORED, Encoded, encode_pairs, lengths_of_pair
-from finetune.heads.kinds import KINDS, Kind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import KINDS
 from finetune.heads.losses import class_loss, span_loss, value_loss
 from finetune.predict_tool import lines_of, predictions_of
 from finetune.stages import Protocol, Recipe

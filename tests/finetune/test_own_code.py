@@ -17,7 +17,8 @@ from finetune.choices import METRICS, READERS
 from finetune.data.examples import Classification, Question, Tagging
 from finetune.data.reading import read_task
 from finetune.data.settings import OwnTask, TaskSettings
-from finetune.heads.kinds import KINDS, Kind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import KINDS
 from finetune.stages import Recipe
 from finetune.training.checks import check_metric
 from pipeline.errors import UsageError, XlmrError

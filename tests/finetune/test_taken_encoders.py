@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from finetune.folder import save_fine_tuned, take_head, why_new_head
 from finetune.heads.encoding import Encoded
-from finetune.heads.kinds import KINDS, Kind
+from finetune.heads.kind import Kind
+from finetune.heads.kinds import KINDS
 from finetune.stages import EncoderFolder, Protocol, Recipe
 from finetune.task_report import head_line
 from finetune.training.comparison import Comparison
