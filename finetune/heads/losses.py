@@ -1,4 +1,4 @@
-"""What is made small: the loss of each kind of task, from the scores of its head."""
+"""The loss of each kind of task, from the scores of its head."""
 
 from __future__ import annotations
 
