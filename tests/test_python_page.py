@@ -13,6 +13,7 @@ import pytest
 
 from tests.corpus.small_pages import write_pages
 from tests.finetune.small_model import write_models
+from tests.pretrain.small_model import write_model
 from tests.tokenizer.small_vocabulary import write_vocabulary
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
@@ -23,6 +24,7 @@ FOLDERS: dict[str, Callable[[Path], Any]] = {
     "corpus": write_pages,
     "finetune": write_models,
     "pipeline": lambda folder: shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True),
+    "pretrain": lambda folder: write_model(folder / "model"),
     "tokenizer": lambda folder: write_vocabulary(folder / "vocabulary"),
 }
 """Section -> what writes the files that its examples read; a section without such files has no entry."""

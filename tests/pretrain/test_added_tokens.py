@@ -13,10 +13,10 @@ from test_export import encoded_with, make_tokenizer
 from test_start import NEVER, model_folder, other_tokenizer
 from tiny_training import last_weights, tiny_config, train_into
 
+from pretrain.api import load
 from pretrain.conversion import files_of
 from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.export import run as export
-from pretrain.fill_mask import Filler
 from pretrain.folder import TOKENIZER_MODEL, load_model, read_config
 from pretrain.loop import FIRST_BATCH
 from pretrain.model import ModelConfig, build
@@ -89,7 +89,7 @@ def test_training_and_export_with_added_tokens(tmp_path: Path, make_context: Any
 def test_masks_are_filled_by_a_folder_of_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     folder = saved_by_transformers(tmp_path, rows=6)
-    (guesses,) = Filler.load(folder).guess("the [FORMULA] and <mask> cat go home", 63)
+    (guesses,) = load(folder).fill_mask("the [FORMULA] and <mask> cat go home", 63)
     found = dict(guesses)
     assert len(found) == 63
     assert "[FORMULA]" in found

@@ -7,76 +7,42 @@ import json
 from pathlib import Path
 
 import pytest
-import sentencepiece
 import torch
 
-import pretrain.fill_mask
+import pretrain.api
 from pipeline.errors import UsageError, XlmrError
+from pretrain.api import ids_of, load, load_weights, own_device
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Progress
 from pretrain.checkpoints.state import PARTS
-from pretrain.fill_mask import Filler, encode, fill_mask, guess, load_any_model, own_device, table
+from pretrain.fill_mask import fill_mask, table
 from pretrain.folder import save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig
+from tests.pretrain.small_model import SENTENCE, write_model
 from tokenizer.folder import load_tokenizer
-
-SENTENCE = "the quick brown fox jumps over the lazy dog"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("model")
-    (place / "text.txt").write_text((SENTENCE + "\n") * 50)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(place / "text.txt"),
-        model_prefix=str(place / "tokens"),
-        vocab_size=11,
-        model_type="word",
-        minloglevel=2,
-    )
-    tokenizer = load_tokenizer(place / "tokens.model")
-    size = tokenizer.vocab_size
-    torch.manual_seed(0)
-    model = MaskedLanguageModel(
-        ModelConfig(
-            size + 6,
-            num_hidden_layers=1,
-            hidden_size=32,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=64,
-        )
-    )
-    ids = torch.tensor([encode(SENTENCE, tokenizer)])
-    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    for _ in range(300):
-        masked = ids.clone()
-        place_of_mask = int(torch.randint(1, ids.shape[1] - 1, ()))
-        masked[0, place_of_mask] = size - 1
-        masked_positions = torch.tensor([place_of_mask])
-        model(masked, None, masked_positions, ids[0, masked_positions]).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    save_model(model, place / "export", place / "tokens.model")
-    return place / "export"
+    return write_model(tmp_path_factory.mktemp("model") / "model")
 
 
 def test_ids_are_fairseqs(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     tokens, mask = tokenizer.processor, tokenizer.mask_token_id
-    ids = encode("the <mask> dog", tokenizer)
+    ids = ids_of("the <mask> dog", tokenizer)
     assert ids[0] == 0
     assert ids[-1] == 2
     assert ids.count(mask) == 1
     assert ids[1] == tokens.piece_to_id("▁the") + 1
     assert ids[2] == mask
     assert ids[-2] == tokens.piece_to_id("▁dog") + 1
-    assert 3 in encode("漢 <mask>", tokenizer)
+    assert 3 in ids_of("漢 <mask>", tokenizer)
 
 
 def test_guesses_what_it_was_taught(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = SENTENCE.split()
     for place, word in enumerate(words):
-        (guesses,) = guess(" ".join([*words[:place], "<mask>", *words[place + 1 :]]), folder, 3)
+        (guesses,) = load(folder).fill_mask(" ".join([*words[:place], "<mask>", *words[place + 1 :]]), 3)
         assert guesses[0][0] == f"▁{word}"
         assert guesses[0][1] > 0.5
     fill_mask("the quick <mask> fox <mask>", model=folder, best=2)
@@ -89,44 +55,44 @@ def test_guesses_what_it_was_taught(folder: Path, capsys: pytest.CaptureFixture[
 def test_model_and_text_go_to_the_device_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert own_device().type == "cuda"
-    monkeypatch.setattr(pretrain.fill_mask, "own_device", lambda: torch.device("meta"))  # stands in for a GPU
-    filler = Filler.load(folder)
+    monkeypatch.setattr(pretrain.api, "own_device", lambda: torch.device("meta"))  # stands in for a GPU
+    filler = load(folder)
     assert all(parameter.is_meta for parameter in filler.model.parameters())
     seen: list[torch.device] = []
     filler.model.register_forward_pre_hook(
         lambda model, given: seen.extend(one.device for one in given if one is not None)
     )
     with pytest.raises(NotImplementedError):  # numbers come out of no meta tensor
-        filler.guess("the <mask>", 3)
+        filler.fill_mask("the <mask>", 3)
     assert [device.type for device in seen] == ["meta", "meta"]
 
 
 def test_probabilities_are_over_real_tokens_only(folder: Path) -> None:
-    (guesses,) = guess("the <mask>", folder, load_tokenizer(folder).mask_token_id)
+    (guesses,) = load(folder).fill_mask("the <mask>", load_tokenizer(folder).mask_token_id)
     assert sum(probability for _, probability in guesses) == pytest.approx(1, abs=1e-5)
     assert "<mask>" not in {token for token, _ in guesses}
 
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the text has no <mask>"):
-        guess("the dog", folder, 3)
+        load(folder).fill_mask("the dog", 3)
     with pytest.raises(UsageError, match="the model reads 62 at most"):
-        guess("the dog " * 60 + "<mask>", folder, 3)
+        load(folder).fill_mask("the dog " * 60 + "<mask>", 3)
     with pytest.raises(XlmrError, match="no tokenizer is in it; name one with --tokenizer"):
-        guess("<mask>", tmp_path, 3)
+        load(tmp_path).fill_mask("<mask>", 3)
 
 
 def test_a_training_and_its_checkpoints_are_models_too(folder: Path, tmp_path: Path) -> None:
-    model, tokens = load_any_model(folder), folder / "sentencepiece.bpe.model"
+    model, tokens = load_weights(folder), folder / "sentencepiece.bpe.model"
     tensors = [(name, dict.fromkeys(PARTS, parameter.detach())) for name, parameter in model.named_parameters()]
     about = About(model.config, load_tokenizer(folder).vocab_size, Progress(step=7))
     path = CheckpointFolder(tmp_path / "checkpoints").write(tensors, about)
     text = "the quick <mask> fox"
-    expected = guess(text, folder, 3)
+    expected = load(folder).fill_mask(text, 3)
     for place in (path, tmp_path / "checkpoints", tmp_path):
-        assert Filler.load(place, tokens).guess(text, 3) == expected
+        assert load(place, tokens).fill_mask(text, 3) == expected
     with pytest.raises(XlmrError, match="no tokenizer is in it; name one with --tokenizer"):
-        Filler.load(path)
+        load(path)
 
 
 def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -137,10 +103,10 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -
         tmp_path,
     )
     with pytest.raises(XlmrError, match=r"a vocabulary of 13, the model of .* knows 8"):
-        Filler.load(tmp_path, folder)
+        load(tmp_path, folder)
     (tmp_path / "sentencepiece.bpe.model").write_bytes(b"nothing")
     with pytest.raises(XlmrError, match="not a SentencePiece model"):
-        Filler.load(tmp_path)
+        load(tmp_path)
 
 
 def test_records_and_standard_input(
