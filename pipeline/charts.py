@@ -42,7 +42,7 @@ _THEME = {
 
 
 def chart(
-    draw: Callable[[Axes], None],
+    draw: Callable[[Axes], object],
     *,
     title: str,
     width: float = 7.0,

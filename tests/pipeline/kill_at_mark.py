@@ -22,7 +22,7 @@ def kill_at_mark(number: int, folder: str = "") -> None:
             os.killpg(0, signal.SIGKILL)
         keep(shards, name, mark)
 
-    ShardFolder.keep = keep_or_die  # type: ignore[method-assign]
+    ShardFolder.keep = keep_or_die  # type: ignore[method-assign, assignment]
 
 
 def run_until_killed(code: str, *words: object, number: int = 2, folder: str = "") -> None:

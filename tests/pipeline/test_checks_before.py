@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import toy_package
@@ -17,7 +18,7 @@ def refuse(config: toy_package.PowerStage) -> None:
         raise XlmrError("cubes cannot be written", "take another exponent")
 
 
-def with_power(toy, **fields: str) -> None:
+def with_power(toy, **fields: Any) -> None:
     stages = [replace(stage, **fields) if stage.name == "toy.power" else stage for stage in toy_package.PACKAGE.stages]
     toy.dag = Dag([Package("toy", toy_package.ToyConfig, tuple(stages))])
 

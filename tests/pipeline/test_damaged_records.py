@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from pipeline.manifest import MANIFEST, Manifest, read_manifest
 from pipeline.shards import MARKS, ShardMark
 from pipeline.status import describe_runs
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "stage": "toy.write", "version": 1, "key": "0" * 64, "build": "1" * 32, "config": {"numbers": {"count": 4}},
     "inputs": {"toy.first": {"key": "2" * 64, "build": "3" * 32}}, "outside": {"file": "4" * 64},
     "counts": {"numbers": 4}, "files": {"a/1.txt": {"size": 1, "sha256": "5" * 64, "mtime_ns": 6}},

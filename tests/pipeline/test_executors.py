@@ -52,7 +52,7 @@ def gone(pids: list[int]) -> bool:
 def test_every_executor_gives_the_same_bytes(toy, executor):
     words = ("--toy.numbers.count", "9")
     toy.run(*words, "--run.workers", "1")
-    other = ("--run.project", "other", *words, "--run.workers", str(executor.workers))
+    other: tuple[str, ...] = ("--run.project", "other", *words, "--run.workers", str(executor.workers))
     if isinstance(executor, BeamExecutor):
         other += ("--run.executor", "beam", "--run.beam", json.dumps(executor.options))
     toy.run(*other)
@@ -67,7 +67,7 @@ def test_every_executor_gives_the_same_bytes(toy, executor):
 
 @pytest.mark.parametrize("executor", [IN_MEMORY, SLOW_PROCESSES], ids=["in memory", "processes"])
 def test_beam_names_a_failing_shard_and_keeps_the_others(toy, executor):
-    words = ("--toy.numbers.count", "4", "--toy.numbers.bad", "2", "--run.executor", "beam")
+    words: tuple[str, ...] = ("--toy.numbers.count", "4", "--toy.numbers.bad", "2", "--run.executor", "beam")
     words += ("--run.beam", json.dumps(executor.options))
     with pytest.raises(XlmrError, match=r"toy.write: 1 of 4 shards failed \(number-2\): number 2 is bad; take another"):
         toy.run(*words)

@@ -199,7 +199,7 @@ def test_a_setting_changes_its_stages_where_it_is_live_and_nothing_elsewhere(dot
     assert bool(everything) == (counts and not dotted.startswith("run."))
 
 
-INERT = {
+INERT: dict[str, dict[str, Any]] = {
     "corpus.near_duplicates.threshold": {},
     "corpus.filters.gopher_quality.min_words": {"corpus.filters.rules": ["length"]},
     "corpus.filters.placeholders.iban": {"corpus.filters.mask": ["email"]},

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_corpus import write_sequences
 
 from pipeline.context import Context
 from pipeline.log import EventLog
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests have no packages: helpers are found by their own names
-
-from tiny_corpus import write_sequences
 
 
 @pytest.fixture(autouse=True)
