@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from test_faults import PATIENCE, RUN, die_always, die_once, digest, fill, small_disk, wait_for
-from test_parts import TASK
+from test_partitions import TASK
 
 from pipeline.context import documents_in
 from pipeline.errors import UsageError, XlmrError

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,8 @@ def test_tasks_that_do_not_wait_and_come_at_once_all_do_their_part(toy, start):
 
 def test_who_is_left_does_all_of_a_later_call(tmp_path):
     """Of a stage with two shared calls: a task that does not wait has left after the first."""
-    names, complete = list("abcdefg"), [set(), set()]
+    names = list("abcdefg")
+    complete: list[set[str]] = [set(), set()]
 
     def task(number: int) -> list[list[str]]:
         sharing = Sharing(tmp_path / "x", Partition(number, 3), 2, wait=False, is_finished=lambda: False, say=print)
@@ -131,7 +133,7 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
             sharing.release_stage_lock()
             for call in complete:
                 did.append([])
-                for own in sharing.partitions(names, lambda call=call: set(names) - call):
+                for own in sharing.partitions(names, partial(set(names).difference, call)):
                     call.update(own)
                     did[-1] += own
             assert sharing.holds_stage_lock()
