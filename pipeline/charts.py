@@ -66,7 +66,7 @@ def chart(
     return Markup('<figure class="chart">{}{}</figure>\n').format(Markup("").join(figures), line)
 
 
-def _svg(draw: Callable[[Axes], None], title: str, width: float, height: float) -> Markup:
+def _svg(draw: Callable[[Axes], object], title: str, width: float, height: float) -> Markup:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
