@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,62 @@ def test_the_corpus_takes_a_users_rule_step_and_identifier_with_the_wheel(instal
     assert manifest.counts["languages"].keys() == {"en"}
     assert manifest.counts["dropped"]["no_dots: no line ends in a full stop"]["documents"] == 1
     assert {Path(path).name for path in manifest.outside} == {"my_rules.py", "my_steps.py", "my_identifier.py"}
+
+
+@pytest.mark.slow
+def test_a_users_package_and_executor_run_with_the_wheel(installed, tmp_path):
+    wet_file(
+        tmp_path / "crawl.warc.wet.gz", *(wet_record(n, f"Title {n}\n" + "A line of text. " * 30) for n in range(3))
+    )
+    shutil.copytree(ROOT / "tests" / "pipeline" / "examples", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "run.yaml").write_text(
+        "run: {project: own, executor: 'my_executor:OneByOne'}\n"
+        "corpus: {fetch: {crawl: crawl.warc.wet.gz}}\ngreetings: {greet: {name: you}}\n"
+    )
+    xlmr = ("env", f"PYTHONPATH={tmp_path}", "XLMR_PACKAGES=greetings", installed / "xlmr", "run", "run.yaml")
+    assert "shard shard-00000" in run(*xlmr, "--until", "corpus.hash", cwd=tmp_path)
+    run(*xlmr, "--only", "greetings.greet", cwd=tmp_path)
+    (greeting,) = (tmp_path / "runs" / "own" / "greetings.greet").glob("*/greeting.txt")
+    assert greeting.read_text() == "hello you\n"
+
+
+@pytest.fixture
+def with_torch(installed) -> Iterator[Path]:
+    """The same environment, to which the libraries of training are lent by the one that runs the tests."""
+    (site,) = (installed.parent / "lib").glob("python3*/site-packages")
+    lent = site / "lent.pth"
+    lent.write_text(sysconfig.get_path("purelib") + "\n")
+    yield installed
+    lent.unlink()
+
+
+@pytest.mark.slow
+def test_a_users_masks_shares_layer_and_tracker_train_with_the_wheel(with_torch, tmp_path):
+    text = clean_text("en", 0, 200)
+    pages = ["\n".join([f"Title {n}", *text[n : n + 20]]) for n in range(0, 200, 20)]
+    wet_file(tmp_path / "crawl.warc.wet.gz", *(wet_record(n, page) for n, page in enumerate(pages)))
+    for path in (ROOT / "tests" / "pretrain" / "examples").glob("*.py"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "run.yaml").write_text(
+        f"run: {{project: own}}\ncorpus:\n  fetch: {{crawl: crawl.warc.wet.gz}}\n"
+        f"  language_models: {{folder: {train_models(tmp_path, {'en': chr(10).join(text)})}}}\n"
+        "tokenizer:\n  train: {vocab_size: 120}\n  encode: {sequence_length: 16, validation_share: 0.2}\n"
+        "pretrain:\n  model: {num_hidden_layers: 1, hidden_size: 16, num_attention_heads: 2, intermediate_size: 16,\n"
+        "          max_position_embeddings: 18, layer: 'my_layer:ParallelLayer'}\n"
+        "  data: {masking: 'my_masking:one_run', mixing: 'my_mixing:capped'}\n"
+        "  train: {steps: 2, global_batch: 2, micro_batch: 2, warmup_steps: 1, trackers: ['my_tracker:LogFile']}\n"
+    )
+    xlmr = ("env", f"PYTHONPATH={tmp_path}", with_torch / "xlmr")
+    run(*xlmr, "run", "run.yaml", "--until", "pretrain.train", cwd=tmp_path)
+    assert [line.split()[0] for line in (tmp_path / "losses.txt").read_text().splitlines()] == ["1", "2", "2"]
+    (output,) = (path for path in (tmp_path / "runs" / "own" / "pretrain.train").iterdir() if path.is_dir())
+    assert {Path(path).name for path in read_manifest(output).outside} == {
+        "my_masking.py",
+        "my_mixing.py",
+        "my_layer.py",
+    }
+    refused = run(*xlmr, "run", "run.yaml", "--until", "pretrain.export", cwd=tmp_path, code=1)
+    assert "which Hugging Face's layout has no place for; add --until pretrain.train" in refused
 
 
 @pytest.mark.slow
