@@ -18,7 +18,7 @@ STEPS = Registry(
         "filter": "corpus.mine.filtering:make_filter",
         "mask": "corpus.mine.filtering:make_mask",
         "score": "corpus.mine.scoring:make_step",
-        "write": "corpus.mine.writer:make_step",
+        "write": "corpus.mine.writing:make_step",
     },
     "xlmr.mining_steps",
 )

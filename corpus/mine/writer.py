@@ -1,17 +1,15 @@
-"""Step ``write``, and where mined records go: Arrow files whose record batches hold one language each."""
+"""Where mined records go: Arrow files whose record batches hold one language each."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 
 from corpus.mine.rows import MinedRow
-from corpus.mine.steps import MiningStep, StepContext
 from corpus.output.records import DROPPED, MINED
 from pipeline.storage import write_json
 
@@ -20,25 +18,6 @@ BATCH_CHARACTERS = 4_000_000
 
 WAITING_CHARACTERS = 32_000_000
 """Text that waits in memory, of all languages: then the language with most of it is written."""
-
-
-def make_step(context: StepContext) -> Write:
-    """The step for the file of the shard."""
-    return Write(context.dropped, context.writer)
-
-
-@dataclass(frozen=True)
-class Write(MiningStep):
-    """Writes the rows that are left, and counts them by language."""
-
-    writer: RecordWriter
-
-    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
-        """All rows. Characters are counted as they were read, so that those read are those dropped and those kept."""
-        for row in rows:
-            self.counts.keep(row.language, len(row.lines), row.characters_read)
-            self.writer.add(row)
-        return list(rows)
 
 
 class RecordWriter:
