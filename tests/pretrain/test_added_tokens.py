@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_export import encoded_with, make_tokenizer
 from test_start import NEVER, model_folder, other_tokenizer
+from tiny_tokenizer import encoded_with, make_tokenizer
 from tiny_training import last_weights, tiny_config, train_into
 
 from pretrain.api import load

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import sentencepiece
 import torch
 from tiny_corpus import write_sequences
+from tiny_tokenizer import encoded_with, make_tokenizer
 from tiny_training import last_weights, tiny_config, train_into
 
 from pipeline.errors import XlmrError
-from pipeline.storage import sha256_of_file
 from pretrain.export import run as export
-from pretrain.folder import TOKENIZER_MODEL, load_model
+from pretrain.folder import load_model
 from pretrain.stages import ExportConfig
-from tokenizer.hugging_face import write_files
 
 WORDS = ("the", "dog", "and", "cat", "go", "home", "now", "der", "Hund", "und", "die", "Katze")
-
-
-def make_tokenizer(folder: Path, seed: int = 0) -> Path:
-    """A folder as tokenizer.train makes it, of 60 tokens; another text with another seed."""
-    rng = np.random.default_rng(seed)
-    text = [f"{n} " + " ".join(rng.choice(WORDS, rng.integers(1, 9))) for n in range(300)]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text), model_writer=model, vocab_size=60, minloglevel=2, num_threads=1
-    )
-    folder.mkdir()
-    (folder / TOKENIZER_MODEL).write_bytes(model.getvalue())
-    write_files(folder / TOKENIZER_MODEL, folder)
-    return folder
 
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> Path:
     return make_tokenizer(tmp_path / "tokenizer")
-
-
-def encoded_with(folder: Path, tokenizer: Path) -> Path:
-    """Sequences that say which vocabulary they are of."""
-    write_sequences(folder, {"aa": 40, "bb": 10}, vocabulary=62)
-    listing = json.loads((folder / "sequences.json").read_text())
-    listing["vocabulary_sha256"] = sha256_of_file(tokenizer / TOKENIZER_MODEL)
-    (folder / "sequences.json").write_text(json.dumps(listing))
-    return folder
 
 
 def test_the_folder_is_a_whole_model(tmp_path: Path, tokenizer: Path, make_context: Any) -> None:

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from test_export import encoded_with, make_tokenizer
+from tiny_tokenizer import encoded_with, make_tokenizer
 from tiny_training import last_weights, losses_of, tiny_config, train_into
 
 from pipeline.errors import XlmrError
