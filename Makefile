@@ -21,7 +21,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow report test lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow report test coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -48,6 +48,9 @@ report: $(SETUP)  ## write the HTML report of CONFIG
 
 test: $(SETUP)  ## all tests, the slow ones too
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(SETUP)  ## all tests, and which lines and branches they reach; slower than test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report term:skip-covered
 
 lint: $(SETUP)  ## every checker
 	$(BIN)/ruff check $(SOURCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sysconfig
 import tomllib
 import venv
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,26 @@ def test_a_users_masks_shares_layer_and_tracker_train_with_the_wheel(with_torch,
     }
     refused = run(*xlmr, "run", "run.yaml", "--until", "pretrain.export", cwd=tmp_path, code=1)
     assert "which Hugging Face's layout has no place for; add --until pretrain.train" in refused
+
+
+@pytest.mark.slow
+def test_a_users_reader_and_metric_fine_tune_with_the_wheel(with_torch, tmp_path):
+    import_module("tests.finetune.tiny_encoder").write_encoder(tmp_path / "encoder")
+    for path in (ROOT / "tests" / "finetune" / "examples").glob("*.py"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "texts.txt").write_text("calc: a cell\ncalc: a row\ncalc: the cells\nwriter: a page\n")
+    (tmp_path / "run.yaml").write_text(
+        "run: {project: own, workers: 1}\nfinetune:\n  encoder: {folder: encoder}\n"
+        "  task: {name: own, metric: 'my_metric:balanced_accuracy',\n"
+        "         own: {format: 'my_reader:read', train: texts.txt, dev: texts.txt, test: texts.txt}}\n"
+        "  recipe: {longest: 16, batch: 4, epochs: 1, dtype: fp32}\n"
+        "  protocol: {seeds: [1], initialisations: [pretrained]}\n"
+    )
+    xlmr = ("env", f"PYTHONPATH={tmp_path}", with_torch / "xlmr")
+    run(*xlmr, "run", "run.yaml", "--only", "finetune.task", cwd=tmp_path)
+    (output,) = (path for path in (tmp_path / "runs" / "own" / "finetune.task").iterdir() if path.is_dir())
+    results = json.loads((output / "results.json").read_text())
+    assert (results["metric"], results["labels"]) == ("balanced_accuracy", ["calc", "writer"])
 
 
 @pytest.mark.slow
