@@ -129,6 +129,7 @@ PACKAGE = Package(
     name="corpus",
     config=CorpusConfig,
     report="corpus.report:sections",
+    measures="corpus.measures:measures",
     tools={
         "score": "corpus.perplexity.tools:score",
         "train-lm": "corpus.perplexity.tools:train_lm",

@@ -249,5 +249,6 @@ PACKAGE = Package(
         ),
     ),
     report="finetune.report:sections",
+    measures="finetune.measures:measures",
     tools={"predict": "finetune.predict_tool:predict", "table": "finetune.tables:table"},
 )

@@ -22,6 +22,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
+from pipeline.report_command import report_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage
 
@@ -45,8 +46,8 @@ def build_app(dag: Dag, asked: str = "") -> App:
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
-    for command in (_run, _plan, _status, _inspect, _report, _prune, _settings):
-        app.command(command(dag), name=command.__name__[1:])
+    for command in (_run, _plan, _status, _inspect, report_command, _prune, _settings):
+        app.command(command(dag), name=command.__name__.strip("_").removesuffix("_command"))
     for name, function in set_up_commands(dag).items():
         app.command(function, name=name)
     for package in dag.packages:
@@ -179,37 +180,6 @@ def _inspect(dag: Dag) -> Callable[..., None]:
             print(line)
 
     return inspect
-
-
-def _report(dag: Dag) -> Callable[..., None]:
-    def report(config: Path, *settings: Settings, output: Path | None = None) -> None:
-        """Draw the HTML page about everything that has run so far.
-
-        Parameters
-        ----------
-        config
-            YAML file of the run.
-        output
-            Where to write it; runs/<project>/report.html if not given.
-        """
-        from pipeline.plan import make_plan
-        from pipeline.report import write_report
-        from pipeline.run_settings import project_folder
-
-        loaded = dag.load_config(config, settings)
-        left_out: dict[str, XlmrError] = {}
-        plan = make_plan(dag, loaded, left_out=left_out)
-        outputs = {n: p.output for n, p in plan.items() if p.manifest is not None and n != "report"}
-        for error in dict.fromkeys(left_out.values()):
-            if not outputs:
-                raise error
-            names = [name for name, lost in left_out.items() if lost is error and name != "report"]
-            print(f"left out: {', '.join(names)}: {error.problem}", file=sys.stderr)
-        path = output or project_folder(loaded) / "report.html"
-        write_report(dag.packages, outputs, path)
-        print(path)
-
-    return report
 
 
 def _prune(dag: Dag) -> Callable[..., None]:

@@ -25,6 +25,19 @@ def key_settings(section: BaseModel) -> dict[str, Any]:
     return _counted(section, frozenset(section.inert() if isinstance(section, Section) else ()))
 
 
+def live_settings(section: BaseModel) -> dict[str, Any]:
+    """All settings that can change the result as they are set, those at their default too, by dotted name."""
+    inert = frozenset(section.inert() if isinstance(section, Section) else ())
+    return dict(flatten(_counted(section, inert, with_defaults=True)))
+
+
+def live_settings_of(values: Mapping[str, Any], model: type[Section]) -> dict[str, Any]:
+    """The same of the settings in a manifest, under the names that they have now; all of them if the model changed."""
+    values = _with_new_names(values, model, {})
+    section = _as_section(values, model)
+    return live_settings(section) if section else dict(flatten(values))
+
+
 def changed_settings(before: Mapping[str, Any], section: Section) -> Iterator[str]:
     """What differs between an earlier fingerprint and the settings now, a line each; nothing that is inert."""
     names: dict[str, str] = {}
@@ -63,7 +76,7 @@ def _with_new_names(
     return found
 
 
-def _counted(section: BaseModel, inert: frozenset[str]) -> dict[str, Any]:
+def _counted(section: BaseModel, inert: frozenset[str], *, with_defaults: bool = False) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         if name in inert or not affects_result(field):
@@ -71,10 +84,10 @@ def _counted(section: BaseModel, inert: frozenset[str]) -> dict[str, Any]:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             own = value.inert() if isinstance(value, Section) else ()
-            inner = _counted(value, frozenset((*own, *_below(name, inert))))
+            inner = _counted(value, frozenset((*own, *_below(name, inert))), with_defaults=with_defaults)
             if inner:
                 values[name] = inner
-        elif (shown := plain(value)) != _default(field):
+        elif (shown := plain(value)) != _default(field) or with_defaults:
             values[name] = shown
     return values
 

@@ -103,6 +103,15 @@ def write_report(packages: Iterable[Package], outputs: Mapping[str, Path], path:
         handle.write(page)
 
 
+def write_sections(title: str, kind: str, facts: Sequence[str], sections: Sequence[ReportSection], path: Path) -> None:
+    """Write a page of sections alone, with links to each at its top, to ``path``."""
+    page = TEMPLATES.get_template("sections.html.j2").render(
+        title=title, kind=kind, facts=facts, sections=list(zip(_names(sections), sections, strict=True))
+    )
+    with atomic_write(path, "w") as handle:
+        handle.write(page)
+
+
 def run(config: Any, inputs: Inputs, output: Path, context: Context) -> Counts:
     """The stage ``report``."""
     from pipeline.dag import Dag
@@ -121,13 +130,13 @@ def _summary(manifests: Mapping[str, Manifest], outputs: Mapping[str, Path]) -> 
     started = [m.started for m in manifests.values()]
     return {
         "project": ", ".join(sorted(projects)),
-        "when": _period(min(started), max(started)),
-        "commit": _commits([m.git_commit for m in manifests.values() if m.git_commit]),
+        "when": period_of(min(started), max(started)),
+        "commit": commits_of([m.git_commit for m in manifests.values() if m.git_commit]),
         "took": duration(sum(m.seconds for m in manifests.values())),
     }
 
 
-def _period(first: str, last: str) -> str:
+def period_of(first: str, last: str) -> str:
     """``20 November 2026, 20:42 – 20:49 UTC`` from two ISO 8601 times with their zones."""
     begun, ended = datetime.fromisoformat(first), datetime.fromisoformat(last)
     day, zone = f"{begun.day} {begun:%B %Y, %H:%M}", ended.tzname() or ""
@@ -137,7 +146,7 @@ def _period(first: str, last: str) -> str:
     return f"{day}{later} {zone}".rstrip()
 
 
-def _commits(commits: Sequence[str]) -> str:
+def commits_of(commits: Sequence[str]) -> str:
     """The commits that ran, in the order of the stages, and whether the tree held changes beside them."""
     changed = {commit.partition("+")[0] for commit in commits if "+" in commit}
     names = dict.fromkeys(commit.partition("+")[0] for commit in commits)

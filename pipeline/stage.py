@@ -99,6 +99,8 @@ class Package:
 
     ``report``  import string of ``sections(outputs: Mapping[str, Path]) -> list[ReportSection]``; outputs holds only
                 the stages that have run.
+    ``measures``  import string of ``measures(outputs) -> list[Measure]``, outputs as for ``report``: the numbers by
+                which runs are compared (pipeline/measures.py).
     ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.
     ``commands``  command name -> import string, offered as ``xlmr <name>``.
     ``checks``  import string of ``check() -> Iterable[Finding]`` for ``xlmr doctor`` (pipeline/doctor.py); it must not
@@ -110,6 +112,7 @@ class Package:
     config: type[Section]
     stages: tuple[Stage, ...]
     report: str | None = None
+    measures: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
     checks: str | None = None

@@ -327,6 +327,7 @@ PACKAGE = Package(
         ),
     ),
     report="pretrain.report:sections",
+    measures="pretrain.measures:measures",
     checks="pretrain.installation:check",
     first=(
         FirstSetting(

@@ -379,6 +379,7 @@ PACKAGE = Package(
         ),
     ),
     report="tokenizer.report:sections",
+    measures="tokenizer.measures:measures",
     first=(
         FirstSetting("tokenizer.sample.bytes", "tokenizer.sample", 1_000_000_000),
         FirstSetting("tokenizer.train.vocab_size", "tokenizer.train", 50_000, "Size of the vocabulary?", "vocab-size"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipeline.config import Section, setting
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
+from pipeline.measures import Measure
 from pipeline.shards import MARKS, ShardReport
 from pipeline.stage import Inputs, Package, Stage
 
@@ -90,9 +92,24 @@ def raise_to_power(config: PowerStage, inputs: Inputs, output: Path, context: Co
     return {"power": total**config.power.exponent}
 
 
+def measures(outputs: Mapping[str, Path]) -> list[Measure]:
+    found = []
+    if "toy.sum" in outputs:
+        numbers = {path.stem: float(path.read_text()) for path in outputs["toy.write"].glob("numbers/*.txt")}
+        total = int((outputs["toy.sum"] / "sum.txt").read_text())
+        found.append(
+            Measure("toy.sum", "sum", "sum of the numbers", total, numbers, curve=[(1, 0.5), (2, float(total))])
+        )
+    if "toy.power" in outputs:
+        power = int((outputs["toy.power"] / "power.txt").read_text())
+        found.append(Measure("toy.power", "power", "power of the sum", power, spread=0.5))
+    return found
+
+
 PACKAGE = Package(
     name="toy",
     config=ToyConfig,
+    measures=f"{__name__}:measures",
     stages=(
         Stage(
             "toy.write", 1, NumbersStage, f"{__name__}:write", "write numbers", resumable=True, sharded=1,
