@@ -25,6 +25,7 @@ from pipeline.interrupts import take_interrupts
 from pipeline.report_command import report_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage
+from pipeline.study.command import study_command
 
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -46,7 +47,7 @@ def build_app(dag: Dag, asked: str = "") -> App:
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
-    for command in (_run, _plan, _status, _inspect, report_command, _prune, _settings):
+    for command in (_run, _plan, _status, _inspect, report_command, study_command, _prune, _settings):
         app.command(command(dag), name=command.__name__.strip("_").removesuffix("_command"))
     for name, function in set_up_commands(dag).items():
         app.command(function, name=name)

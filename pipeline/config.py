@@ -182,6 +182,14 @@ def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Mo
         raise UsageError(_explain(model, error, origins)) from None
 
 
+def read_section(model: type[Model], path: Path) -> Model:
+    """A YAML file that is no configuration of a run, checked. Errors: UsageError, one line that names the file."""
+    try:
+        return model.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise UsageError(_explain(model, error, {(): str(path)})) from None
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = read_yaml(path.read_text(encoding="utf-8-sig"))

@@ -101,6 +101,8 @@ class Package:
                 the stages that have run.
     ``measures``  import string of ``measures(outputs) -> list[Measure]``, outputs as for ``report``: the numbers by
                 which runs are compared (pipeline/measures.py).
+    ``estimate``  import string of ``estimate(config, gpus) -> dict[str, Estimate]``: by stage, what it will take on so
+                many GPUs, from the whole configuration alone (pipeline/study/cost.py).
     ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.
     ``commands``  command name -> import string, offered as ``xlmr <name>``.
     ``checks``  import string of ``check() -> Iterable[Finding]`` for ``xlmr doctor`` (pipeline/doctor.py); it must not
@@ -113,6 +115,7 @@ class Package:
     stages: tuple[Stage, ...]
     report: str | None = None
     measures: str | None = None
+    estimate: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
     checks: str | None = None

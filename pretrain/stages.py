@@ -328,6 +328,7 @@ PACKAGE = Package(
     ),
     report="pretrain.report:sections",
     measures="pretrain.measures:measures",
+    estimate="pretrain.cost.estimate:estimate",
     checks="pretrain.installation:check",
     first=(
         FirstSetting(

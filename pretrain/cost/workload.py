@@ -55,11 +55,15 @@ def of_config(path: Path, overrides: Sequence[str] = ()) -> Workload:
     """What a run's YAML file asks for. Errors: UsageError, XlmrError where sequences are longer than the positions."""
     from pipeline.dag import Dag
 
-    config: Any = Dag.default().load_config(path, overrides)
+    return of_settings(Dag.default().load_config(path, overrides), str(path))
+
+
+def of_settings(config: Any, source: str) -> Workload:
+    """What a whole configuration asks for; ``source`` names it. Errors: as ``of_config``."""
     model, encode = config.pretrain.model, config.tokenizer.encode
     if encode.sequence_length > model.max_position_embeddings - 2:
         raise XlmrError(
-            f"{path}: sequences have {encode.sequence_length} tokens,"
+            f"{source}: sequences have {encode.sequence_length} tokens,"
             f" the model has positions for {model.max_position_embeddings - 2}",
             f"set pretrain.model.max_position_embeddings to {encode.sequence_length + 2} or more",
         )
