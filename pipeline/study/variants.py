@@ -34,8 +34,8 @@ class StudyVariant:
         if what == VARIANT:
             return self.label
         value: Any = self.config
-        for part in what.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+        for name in what.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
         value = plain(value)
         if isinstance(value, list):
             return float(len(value))
