@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -147,7 +148,7 @@ class _Shards:
     def do(self, names: Iterable[str], executor: Executor) -> None:
         """Do these shards. Errors: XlmrError at the end, listing those that failed; the others are kept."""
         failures: dict[str, ShardFailure] = {}
-        with notes_to(lambda line: self._bar.advance(0, line)):
+        with notes_to(lambda line: self._bar.advance(0, line), self._say):
             for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
                 if isinstance(outcome, ShardFailure):
                     failures[name] = outcome
@@ -183,6 +184,10 @@ class _Shards:
         self._documents += documents_in(mark.report.counts)
         note = f"{self._documents:,} documents, {self._bar.rate_of(self._documents):,.0f}/s" if self._documents else ""
         self._bar.advance(1, note)
+
+    def _say(self, line: str) -> None:
+        self._context.log.event("executor", stage=self._context.stage, line=line)
+        print(f"  {self._context.stage}: {line}", file=sys.stderr, flush=True)
 
     def _log(self, event: str, name: str, **fields: Any) -> None:
         self._context.log.event(event, stage=self._context.stage, shard=name, **fields)

@@ -13,6 +13,7 @@ EXTRAS = {
     "train": ("torch", "deepspeed", "safetensors", "sklearn"),
     "flows": ("prefect",),
     "beam": ("apache_beam",),
+    "dask": ("distributed",),
     "report": ("jinja2", "markupsafe", "matplotlib"),
     "http": ("aiohttp",),
     "s3": ("s3fs",),

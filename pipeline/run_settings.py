@@ -13,12 +13,50 @@ EXECUTORS = Registry(
     "executor",
     {
         "local": "pipeline.executors.local:LocalExecutor",
+        "dask": "pipeline.executors.dask:DaskExecutor",
         "beam": "pipeline.executors.beam:BeamExecutor",
         "slurm": "pipeline.executors.local:LocalExecutor",  # each task of the array works on its machine
     },
     "xlmr.executors",
 )
 """A user's is ``(workers) -> Executor``."""
+
+
+CLUSTERS = Registry(
+    "cluster",
+    {
+        "local": "pipeline.executors.dask_cluster:local_cluster",
+        "slurm": "dask_jobqueue:SLURMCluster",
+        "pbs": "dask_jobqueue:PBSCluster",
+        "sge": "dask_jobqueue:SGECluster",
+        "lsf": "dask_jobqueue:LSFCluster",
+        "kubernetes": "dask_kubernetes.operator:KubeCluster",
+    },
+)
+"""What starts Dask's workers. All but ours take their settings from Dask's own configuration; called without any."""
+
+
+class DaskConfig(Section):
+    """``executor: dask``: which cluster does the shards."""
+
+    scheduler: str = setting(
+        "",
+        "a scheduler that runs already: its address, as tcp://host:8786, or its scheduler file; empty: one is started",
+        affects_result=False,
+    )
+    cluster: Annotated[str, CLUSTERS] = setting(
+        "local",
+        "what starts the workers where no scheduler is named; all but local read Dask's own configuration",
+        affects_result=False,
+    )
+    workers: int | None = setting(
+        None, "workers to start, a process each; None: run.workers", ge=1, affects_result=False
+    )
+    minimum: int | None = setting(
+        None,
+        "adaptive: between this and `workers`, by how many shards wait; None: always `workers`",
+        ge=1, affects_result=False,
+    )  # fmt: skip
 
 
 class RunConfig(Section):
@@ -38,7 +76,7 @@ class RunConfig(Section):
     workers: int = setting(2, "processes that work on shards at once", ge=1, affects_result=False)
     executor: Annotated[str, EXECUTORS] = setting(
         "local",
-        "what does the shards: processes here, Apache Beam, tasks of a Slurm array",
+        "what does the shards: processes here, a cluster of Dask, Apache Beam, tasks of a Slurm array",
         affects_result=False,
     )
     partition: str | None = setting(
@@ -50,6 +88,12 @@ class RunConfig(Section):
         "a task that has done its partition waits for the others and continues with the next stage",
         affects_result=False,
     )
+    silence_minutes: float = setting(
+        10.0,
+        "minutes without a complete shard after which dask and beam say what their workers do",
+        gt=0, affects_result=False,
+    )  # fmt: skip
+    dask: DaskConfig = setting(DaskConfig(), "which cluster of Dask does the shards", affects_result=False)
     beam: tuple[str, ...] = setting(
         (), "Beam's own options, as --runner=FlinkRunner; without any: processes here", affects_result=False
     )

@@ -2,10 +2,13 @@
 
 The function says ``note("epoch 2 of 8")`` wherever it runs; a worker's notes go through its pipe to the run. Where
 nobody listens (Beam's workers, a function called by itself) they are dropped: a note is never part of a result.
+
+``say`` is for executors: a line that the person should read, as that a cluster has no worker.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ Listener = Callable[[str], None]
 
 class _Listening:
     to: Listener | None = None
+    lines: Listener | None = None
     last = float("-inf")
 
 
@@ -28,11 +32,20 @@ def note(line: str) -> None:
         _Listening.to(line)
 
 
+def say(line: str) -> None:
+    """Tell the person a line, which is kept in the log of the run too. None is dropped."""
+    if _Listening.lines is not None:
+        _Listening.lines(line)
+    else:
+        print(f"  {line}", file=sys.stderr, flush=True)
+
+
 @contextmanager
-def notes_to(listener: Listener) -> Iterator[None]:
-    """Whoever says something in this process while the block runs says it to ``listener``."""
-    before, _Listening.to, _Listening.last = _Listening.to, listener, float("-inf")
+def notes_to(listener: Listener, lines: Listener | None = None) -> Iterator[None]:
+    """While the block runs, notes of this process go to ``listener``, and what an executor says to ``lines``."""
+    before = _Listening.to, _Listening.lines
+    _Listening.to, _Listening.lines, _Listening.last = listener, lines, float("-inf")
     try:
         yield
     finally:
-        _Listening.to = before
+        _Listening.to, _Listening.lines = before

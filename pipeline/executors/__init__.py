@@ -40,6 +40,12 @@ def make_executor(settings: RunConfig) -> Executor:
 
         check_extra("beam", "run.executor: beam")
         return BeamExecutor(settings.workers, settings.beam)
+    if settings.executor == "dask":
+        from pipeline.executors.dask import DaskExecutor
+        from pipeline.extras import check_extra
+
+        check_extra("dask", "run.executor: dask")
+        return DaskExecutor(settings.workers, settings.dask, settings.silence_minutes)
     with calling(string := EXECUTORS.import_string(settings.executor)):
         executor: Executor = EXECUTORS.load(settings.executor)(settings.workers)
     if not (hasattr(executor, "run") and hasattr(executor, "at_most")):

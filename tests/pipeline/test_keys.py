@@ -86,6 +86,7 @@ VALUES: dict[str, Any] = {
     "finetune.task.metric": "my.metrics:score",
     "run.partition": "1/3",
     "run.executor": "beam",
+    "run.dask.cluster": "slurm",
 }
 """Values for settings whose type does not say what they may be."""
 

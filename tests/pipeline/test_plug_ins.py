@@ -188,7 +188,7 @@ def test_an_executor_of_ones_own_does_the_shards_and_is_in_no_key(tmp_path: Path
     plan = _xlmr(tmp_path, "plan", "run.yaml", "--run.until", "greetings", "--run.executor", "local")
     assert plan.stdout.split() == ["greetings.greet", "fresh"]
     listed = " ".join(_xlmr(tmp_path, "settings", "run").stdout.split())
-    assert "local, beam, slurm or module:name" in listed
+    assert "local, dask, beam, slurm or module:name" in listed
 
 
 def test_what_is_no_executor_is_one_line(rules: Path) -> None:
