@@ -21,7 +21,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow report test coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow report studies test coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -45,6 +45,11 @@ flow: $(SETUP)  ## the same run as a Prefect flow
 
 report: $(SETUP)  ## write the HTML report of CONFIG
 	@$(BIN)/xlmr report $(CONFIG)
+
+STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))
+
+studies: $(SETUP)  ## the figures of the paper's section 5 at the demo's size, half an hour or more; STUDIES=FILE for one
+	@failed=0; for study in $(STUDIES); do $(BIN)/xlmr study $$study || failed=1; done; exit $$failed
 
 test: $(SETUP)  ## all tests, the slow ones too
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -72,7 +77,7 @@ lock: $(DEPENDENCIES)  ## resolve pyproject.toml anew into requirements/
 	$(BIN)/python scripts/lock.py
 
 clean:  ## remove the demo's runs and caches; other runs are yours
-	rm -rf runs/demo runs/ci build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/demo runs/ci runs/studies build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove .venv too

@@ -45,8 +45,8 @@ class Fetch(Section):
 
     crawl: str = setting(
         "samples/crawl/*.warc.wet.gz",
-        "WET or WARC files, or documents as JSON lines, Parquet or Arrow: a folder, a path or a pattern, any fsspec "
-        "address; '' where dumps are named",
+        "WET or WARC files, or documents as JSON lines, Parquet, Arrow or text (.txt, a document a line, not found in "
+        "folders): a folder, a path or a pattern, any fsspec address; '' where dumps are named",
     )
     dumps: tuple[Annotated[str, Field(pattern=DUMP)], ...] = setting(
         (), "dumps by their names, as [CC-MAIN-2019-09]; their lists of files are fetched", source="commoncrawl.org"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from corpus.documents.columns import Names, lacking_error, look_up, needed
@@ -30,7 +30,7 @@ def read_json_lines(
     unseen = needed(names)
     looked_at = 0
     first: dict[str, Any] = {}
-    for number, line in _lines(stream, max_line_bytes, max_file_bytes):
+    for number, line in numbered_lines(stream, max_line_bytes, max_file_bytes, _no_json_lines):
         if isinstance(line, BadRow):
             yield line
             continue
@@ -49,8 +49,13 @@ def read_json_lines(
         raise lacking_error(file, min(unseen), names, first)
 
 
-def _lines(stream: IO[bytes], max_line_bytes: int, max_file_bytes: int) -> Iterator[tuple[int, bytes | BadRow]]:
-    """Lines with their numbers, from 1; the first without its byte order mark."""
+def numbered_lines(
+    stream: IO[bytes], max_line_bytes: int, max_file_bytes: int, what_else: Callable[[bytes], str]
+) -> Iterator[tuple[int, bytes | BadRow]]:
+    """Lines with their numbers, from 1; the first without its byte order mark. Empty ones are skipped.
+
+    ``what_else`` says of the first line what the file is, if it is none that can be read; else nothing.
+    """
     number, size, place = 0, 0, 0
     try:
         with open_plain(stream) as plain:
@@ -60,7 +65,7 @@ def _lines(stream: IO[bytes], max_line_bytes: int, max_file_bytes: int) -> Itera
                 size += len(line)
                 if number == 1:
                     line = line.removeprefix(_BOM)
-                    if wrong := _no_json_lines(line):
+                    if wrong := what_else(line):
                         yield number, BadRow(number, wrong, lost_bytes=_size_of(stream))
                         return
                 if size > max_file_bytes:
@@ -83,10 +88,15 @@ def _size_of(stream: IO[bytes]) -> int:
     return stream.seek(0, io.SEEK_END)
 
 
+def not_utf8(line: bytes) -> str:
+    """What a file is that begins as UTF-16 does; else nothing."""
+    return "the file is UTF-16; it must be UTF-8" if line.startswith(_UTF_16) else ""
+
+
 def _no_json_lines(line: bytes) -> str:
     """What a file is that is no JSON lines, by its first line; empty where it may be."""
-    if line.startswith(_UTF_16):
-        return "the file is UTF-16; it must be UTF-8"
+    if wrong := not_utf8(line):
+        return wrong
     return "the file is a JSON array; JSON lines have an object a line" if line.lstrip().startswith(b"[") else ""
 
 

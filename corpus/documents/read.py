@@ -11,22 +11,28 @@ if TYPE_CHECKING:
 
 COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
 _JSON = (".jsonl", ".ndjson", ".json")
+_TEXT = ".txt"
 _TABLES = (".parquet", ".arrow", ".feather")
 
 ENDINGS = (
     *_TABLES, ".jsonl", ".ndjson", *(f"{end}{packed}" for end in _JSON for packed in COMPRESSED),
 )  # fmt: skip
-"""Of the files that are read where a folder is named. Plain .json mostly describes what else is in such a folder."""
+"""Of the files that are read where a folder is named. Plain .json and .txt mostly describe what else is in there."""
 
 Unit = Literal["line", "row"]
 
 
 def unit_of(address: str) -> Unit | None:
     """What rows are called in a file of documents; None where its name says that it is none."""
+    name = _unpacked(address)
+    return "line" if name.endswith((*_JSON, _TEXT)) else "row" if name.endswith(_TABLES) else None
+
+
+def _unpacked(address: str) -> str:
     name = address.partition("?")[0].lower() if "://" in address else address.lower()
     for packed in COMPRESSED:
         name = name.removesuffix(packed)
-    return "line" if name.endswith(_JSON) else "row" if name.endswith(_TABLES) else None
+    return name
 
 
 def read_rows(
@@ -38,6 +44,10 @@ def read_rows(
     """
     from corpus.documents.columns import names_of
 
+    if _unpacked(file).endswith(_TEXT):
+        from corpus.documents.text_lines import read_text_lines
+
+        return read_text_lines(stream, max_record_bytes, max_file_bytes)
     names = names_of(columns)
     if unit_of(file) == "line":
         from corpus.documents.json_lines import read_json_lines

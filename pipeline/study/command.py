@@ -50,7 +50,7 @@ def study_command(dag: Dag) -> Callable[..., None]:
 
         read = read_study(file)
         variants = variants_of(dag, read, file, settings)
-        for target in read.targets:
+        for target in read.measured_stages:
             dag.select(target)
         if plan:
             print("\n".join(plan_lines(dag, read, variants, gpus)))
@@ -72,9 +72,9 @@ def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Pat
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    grid = GridRun(dag, variants, study.targets, [estimates_of(dag, v.config, 1) for v in variants], say)
+    grid = GridRun(dag, variants, study.measured_stages, [estimates_of(dag, v.config, 1) for v in variants], say)
     grid.run()
-    runs = [run_of_config(dag, variant.name, variant.config, until=study.targets) for variant in variants]
+    runs = [run_of_config(dag, variant.name, variant.config, until=study.measured_stages) for variant in variants]
     folder = output or project_folder(variants[0].config) / "studies"
     panels = panels_of(study, variants, runs)
     print(write_study(study, file.stem, panels, compare(dag, runs), grid.failures, folder))
@@ -93,15 +93,15 @@ def plan_lines(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], gpu
     from pipeline.study.variants import identities
 
     yield f"{study.title}: {study.of}, {study.size} size"
-    yield f"{len(variants)} variants, all up to {', '.join(study.targets)}"
+    yield f"{len(variants)} variants, all up to {', '.join(study.measured_stages)}"
     first: dict[str, str] = {}
     seconds, trainings, slots = 0.0, 0, 0
     for variant in variants:
-        own = identities(dag, variant.config, study.targets)
+        own = identities(dag, variant.config, study.measured_stages)
         slots += len(own)
         new = [stage for stage, one in own.items() if one not in first]
         shared = dict.fromkeys(first[one] for one in own.values() if one in first)
-        there = fresh_stages(dag, variant, study.targets)
+        there = fresh_stages(dag, variant, study.measured_stages)
         first |= {one: variant.name for one in own.values() if one not in first}
         yield ""
         yield f"{variant.name}"
@@ -114,9 +114,8 @@ def plan_lines(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], gpu
                 seconds, trainings = seconds + estimate.seconds, trainings + 1
     yield ""
     yield f"{slots} stages in all, {len(first)} of them different: each of these runs once"
-    if trainings:
-        days = seconds * gpus / 86400
-        amount = f"{duration(seconds)} on {gpus} GPUs, {days:,.0f} GPU-days" if days >= 1 else f"{duration(seconds)}"
+    if (days := seconds * gpus / 86400) >= 1:
+        amount = f"{duration(seconds)} on {gpus} GPUs, {days:,.0f} GPU-days"
         yield f"{trainings} trainings, one after the other: {amount}, at the speed that xlmr pretrain plan assumes"
 
 

@@ -81,35 +81,30 @@ def _panel(
         if measure is None or measured.stage in run.states:  # a stale number is of other settings or files
             continue
         title = title or measure.title
-        own = str_of(variant.value_of(figure.series)) if figure.series else ""
+        own = shown(variant.value_of(figure.series)) if figure.series else ""
         for x, series, value, spread in _values(figure, measured, measure, variant, own):
             factor = 100 if measured.percent else 1
             scaled = (factor * value, None if spread is None else factor * spread)
             collected.setdefault(series, {}).setdefault(x, []).append(scaled)
     points = {series: [_point(x, by_x[x]) for x in ordered(iter(by_x))] for series, by_x in collected.items()}
     unit = ", %" if measured.percent else ""
-    return Panel(
-        (title or measured.measure) + unit, figure.x_title or figure.x, figure.kind, figure.x_scale, measured.y_scale,
-        points,
-    )  # fmt: skip
-
-
-def str_of(value: float | str) -> str:
-    """What a series is called by its value."""
-    return shown(value)
+    x_title = measured.x or figure.x_title or figure.x
+    full_title = (title or measured.measure) + unit
+    return Panel(full_title, x_title, figure.kind, figure.x_scale, measured.y_scale, points)
 
 
 def _values(
     figure: FigureSettings, measured: Measured, measure: Measure, variant: StudyVariant, own: str
 ) -> Iterator[tuple[Position, str, float, float | None]]:
     """(x, series, value, deviation) of one variant."""
-    if figure.x == LANGUAGE:
+    axis = measured.x or figure.x
+    if axis == LANGUAGE:
         chosen = [language for group in measured.groups.values() for language in group] or list(measure.by)
         for language in sorted(chosen, key=lambda code: -measure.by.get(code, 0.0)):
             if language in measure.by:
                 yield language, own or "all", measure.by[language], None
         return
-    x = variant.value_of(figure.x)
+    x = variant.value_of(axis)
     if not measured.groups and measure.value is not None:
         yield x, own or "all", measure.value, measure.spread
     for group, languages in measured.groups.items():

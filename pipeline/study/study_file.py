@@ -25,6 +25,7 @@ class NamedVariant(Section):
     """Some settings under one name."""
 
     name: str = setting(..., "how figure and table call it", min_length=1, max_length=60)
+    series: str = setting("", "what its points are joined under; empty: the name")
     settings: Values = setting({}, "dotted name -> value, over those of the study")
 
 
@@ -33,6 +34,7 @@ class Measured(Section):
 
     measure: str = setting(..., "full name of a measure, as pretrain.train.validation_loss")
     title: str = setting("", "what the axis says; empty: the measure's own title")
+    x: str = setting("", "what is on its axis of x, where that is not the figure's")
     groups: dict[str, tuple[str, ...]] = setting(
         {}, "name -> languages over which the mean is taken; without groups, the measure's value over everything"
     )
@@ -111,7 +113,7 @@ class StudyFile(Section):
         return self
 
     @property
-    def targets(self) -> tuple[str, ...]:
+    def measured_stages(self) -> tuple[str, ...]:
         """The stages that are measured, each once."""
         return tuple(dict.fromkeys(measured.stage for measured in self.measured))
 

@@ -23,7 +23,7 @@ from pipeline.study.study_file import VARIANT, StudyFile
 
 @dataclass(frozen=True)
 class StudyVariant:
-    """One run of the study. ``label`` is the name of its named variant; '' where the study has only a grid."""
+    """One run of the study. ``label`` is the series of its named variant; '' where the study has only a grid."""
 
     name: str
     label: str
@@ -71,7 +71,7 @@ def _combinations(study: StudyFile) -> Iterator[tuple[str, str, dict[str, Any]]]
                 each = [name.strip() for name in names.split(",")]
                 settings |= dict.fromkeys(each, value)
                 words.append(f"{each[0].rpartition('.')[2]} {_shown(value)}")
-            yield ", ".join(words), named.name if named else "", settings
+            yield ", ".join(words), (named.series or named.name) if named else "", settings
 
 
 def _shown(value: Any) -> str:
@@ -85,7 +85,7 @@ def _as_words(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _check_axes(found: Sequence[StudyVariant], study: StudyFile, path: Path) -> None:
     known = dict(flatten(found[0].config.model_dump())).keys()
-    for what in (study.figure.x, study.figure.series):
+    for what in (study.figure.x, study.figure.series, *(measured.x for measured in study.measured)):
         if "." in what and what not in known:
             raise UsageError(f"{path}: figure: {what} is not a setting", "xlmr settings lists them")
         if what and "." not in what and what not in (VARIANT, "language"):

@@ -14,6 +14,9 @@ from pretrain.cost.workload import of_settings
 GPU_MEMORY = 80e9 * 0.9
 """Bytes of a GPU that can be used: an A100's or H100's, as in ``xlmr pretrain plan``."""
 
+WORTH_A_CLUSTER = 60
+"""Seconds on GPUs from which they are spoken of: what takes less is meant for processors."""
+
 
 def estimate(config: Any, gpus: int) -> dict[str, Estimate]:
     """Of pretrain.train, on ``gpus`` GPUs, by the layout that ``xlmr pretrain plan`` would suggest."""
@@ -22,10 +25,9 @@ def estimate(config: Any, gpus: int) -> dict[str, Estimate]:
     speed = speed_of(None, None, None)
     seconds = speed.step_seconds(work, how) * work.train.steps
     tokens = work.train.global_batch * work.length * work.train.steps
-    words = (
-        f"{work.parameters:,} parameters, {short_number(tokens)} tokens, {duration(seconds)} on {gpus}"
-        f" GPU{'s' * (gpus != 1)} with {memory_of(work, how).total / 1e9:.1f} GB on each"
-    )
-    return {
-        "pretrain.train": Estimate(tokens * training_flops(work.shape, work.length, work.mask_rate), words, seconds)
-    }
+    operations = tokens * training_flops(work.shape, work.length, work.mask_rate)
+    words = f"{work.parameters:,} parameters, {short_number(tokens)} tokens, {operations:.2g} operations"
+    if seconds >= WORTH_A_CLUSTER:
+        memory = memory_of(work, how).total / 1e9
+        words += f": {duration(seconds)} on {gpus} GPU{'s' * (gpus != 1)} with {memory:.0f} GB on each"
+    return {"pretrain.train": Estimate(operations, words, seconds)}

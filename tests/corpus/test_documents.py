@@ -200,6 +200,18 @@ def test_a_file_without_text_is_an_error(tmp_path):
     assert read(json_lines(tmp_path / "empty.jsonl")) == []
 
 
+def test_plain_text_has_a_document_a_line(tmp_path):
+    path = tmp_path / "x.txt.xz"
+    path.write_bytes(lzma.compress(f"\ufeff{' '.join(LINES)}\n\nshort\n".encode() + b"\xff\n"))
+    tally = Tally()
+    first, second = read(path, tally)
+    assert (first.lines, first.title, first.url, second.lines) == ([" ".join(LINES)], "", "", ["short"])
+    assert tally.records == 2, "the line that is not UTF-8 is none"
+    assert unit_of("x.txt") == unit_of("https://x.org/de.TXT.xz?token=1") == "line"
+    path.write_bytes("text".encode("utf-16"))
+    assert read(path) == []
+
+
 def test_which_files_are_documents(tmp_path):
     assert unit_of("a/x.jsonl.gz") == unit_of("https://x.org/x.json.zst?token=1") == unit_of("x.JSON") == "line"
     assert unit_of("s3://b/x.parquet") == unit_of("x.arrow") == "row"

@@ -52,7 +52,7 @@ def study_at(toy, text: str = STUDY, name: str = "study.yaml", **changes: Any) -
 def grid_run(toy, path: Path) -> GridRun:
     study = read_study(path)
     variants = variants_of(toy.dag, study, path)
-    return GridRun(toy.dag, variants, study.targets, [{} for _ in variants], toy.said.append)
+    return GridRun(toy.dag, variants, study.measured_stages, [{} for _ in variants], toy.said.append)
 
 
 def xlmr(toy, *words: str) -> None:
