@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import model_validator
 
 from pipeline.config import Section, setting
 from pipeline.plug_ins import Registry
@@ -59,6 +61,24 @@ class DaskConfig(Section):
     )  # fmt: skip
 
 
+class BeamConfig(Section):
+    """``executor: beam``: which of Beam's runners does the shards."""
+
+    runner: str = setting(
+        "local",
+        "local (processes here), dask, portable, flink, spark, dataflow, or a runner by Beam's own name",
+        affects_result=False,
+    )
+    options: tuple[str, ...] = setting((), "options of the runner, as --parallelism=64", affects_result=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_section(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple | str):
+            raise ValueError("it is a section now: write run.beam.runner and run.beam.options")
+        return value
+
+
 class RunConfig(Section):
     """Where a run lives and how much of the machine it may use."""
 
@@ -94,9 +114,7 @@ class RunConfig(Section):
         gt=0, affects_result=False,
     )  # fmt: skip
     dask: DaskConfig = setting(DaskConfig(), "which cluster of Dask does the shards", affects_result=False)
-    beam: tuple[str, ...] = setting(
-        (), "Beam's own options, as --runner=FlinkRunner; without any: processes here", affects_result=False
-    )
+    beam: BeamConfig = setting(BeamConfig(), "which runner of Apache Beam does the shards", affects_result=False)
 
 
 def run_settings(config: Section) -> RunConfig:

@@ -39,7 +39,8 @@ def make_executor(settings: RunConfig) -> Executor:
         from pipeline.extras import check_extra
 
         check_extra("beam", "run.executor: beam")
-        return BeamExecutor(settings.workers, settings.beam)
+        beam = settings.beam
+        return BeamExecutor(settings.workers, beam.options, beam.runner, settings.silence_minutes)
     if settings.executor == "dask":
         from pipeline.executors.dask import DaskExecutor
         from pipeline.extras import check_extra

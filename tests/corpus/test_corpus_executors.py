@@ -36,7 +36,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
 def test_beam_gives_identical_bytes(done, fresh, mode):
     options = json.dumps([f"--direct_running_mode={mode}"])
-    fresh.run("--run.executor", "beam", "--run.workers", "2", "--run.beam", options)
+    fresh.run("--run.executor", "beam", "--run.workers", "2", "--run.beam.options", options)
     assert checksums(fresh) == checksums(done)
 
 

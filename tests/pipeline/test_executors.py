@@ -20,7 +20,7 @@ from test_partitions import TASK
 
 from pipeline.context import documents_in
 from pipeline.errors import UsageError, XlmrError
-from pipeline.executors import beam, deaths, make_executor
+from pipeline.executors import bundles, deaths, make_executor
 from pipeline.executors.beam import BeamExecutor, beam_options
 from pipeline.executors.deaths import describe_death
 from pipeline.executors.local import LocalExecutor
@@ -54,7 +54,7 @@ def test_every_executor_gives_the_same_bytes(toy, executor):
     toy.run(*words, "--run.workers", "1")
     other: tuple[str, ...] = ("--run.project", "other", *words, "--run.workers", str(executor.workers))
     if isinstance(executor, BeamExecutor):
-        other += ("--run.executor", "beam", "--run.beam", json.dumps(executor.options))
+        other += ("--run.executor", "beam", "--run.beam.options", json.dumps(executor.options))
     toy.run(*other)
     assert toy.ran() == ["toy.write", "toy.sum", "toy.power"]
     one, two = toy.output("toy.write", *words), toy.output("toy.write", *other)
@@ -68,7 +68,7 @@ def test_every_executor_gives_the_same_bytes(toy, executor):
 @pytest.mark.parametrize("executor", [IN_MEMORY, SLOW_PROCESSES], ids=["in memory", "processes"])
 def test_beam_names_a_failing_shard_and_keeps_the_others(toy, executor):
     words: tuple[str, ...] = ("--toy.numbers.count", "4", "--toy.numbers.bad", "2", "--run.executor", "beam")
-    words += ("--run.beam", json.dumps(executor.options))
+    words += ("--run.beam.options", json.dumps(executor.options))
     with pytest.raises(XlmrError, match=r"toy.write: 1 of 4 shards failed \(number-2\): number 2 is bad; take another"):
         toy.run(*words)
     output = toy.output("toy.write", *words)
@@ -182,7 +182,7 @@ def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
 def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
     """Another shard may take all that the failed one has left, until it fails too."""
     work = ShardWork(fail_for_want_of_package, ShardFolder(tmp_path), tmp_path / "work")
-    (tmp_path / "work" / beam.FAILED).mkdir(parents=True)
+    (tmp_path / "work" / bundles.FAILED).mkdir(parents=True)
     tries = []
 
     def write_when_there_is_package(path, values):
@@ -191,17 +191,17 @@ def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, values)
 
-    monkeypatch.setattr(beam, "write_json", write_when_there_is_package)
-    monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 4)
+    monkeypatch.setattr(bundles, "write_json", write_when_there_is_package)
+    monkeypatch.setattr(bundles, "SPACE_SECONDS", (0.0,) * 4)
     monkeypatch.chdir(tmp_path)
-    beam._DoShard(work, str(tmp_path))(Shard("a", 1))
-    reported = json.loads((tmp_path / "work" / beam.FAILED / "a.json").read_text())
+    bundles.do_shards(work, [Shard("a", 1)], str(tmp_path), 1)
+    reported = json.loads((tmp_path / "work" / bundles.FAILED / "a.json").read_text())
     assert reported["problem"].startswith("the output: the disk is full")
     assert len(tries) == 4
-    monkeypatch.setattr(beam, "SPACE_SECONDS", (0.0,) * 2)
+    monkeypatch.setattr(bundles, "SPACE_SECONDS", (0.0,) * 2)
     tries.clear()
     with pytest.raises(OSError, match="No space"):
-        beam._DoShard(work, str(tmp_path))(Shard("a", 1))
+        bundles.do_shards(work, [Shard("a", 1)], str(tmp_path), 1)
 
 
 def fail_for_want_of_package(value: int, workspace: Path) -> ShardReport:
@@ -256,24 +256,29 @@ def test_beams_options():
         "--default_sdk_harness_log_level=WARNING",
     ]  # fmt: skip
     assert "--direct_running_mode=in_memory" in beam_options((), 1)
-    assert beam_options(("--runner=FlinkRunner", "--parallelism=9"), 3)[:2] == [
-        "--runner=FlinkRunner",
-        "--parallelism=9",
-    ]
-    assert not [option for option in beam_options(("--runner", "FlinkRunner"), 3) if "direct" in option]
+    assert beam_options(("--parallelism=9",), 3, "flink")[:2] == ["--parallelism=9", "--runner=FlinkRunner"]
+    assert not [option for option in beam_options((), 3, "FlinkRunner") if "direct" in option]
+    assert "--dask_npartitions=7" in beam_options((), 3, "dask", 7)
     for given in (("--direct_running_mode=multi_threading",), ("--direct_running_mode", "multi_threading")):
         with pytest.raises(UsageError, match="multi_threading loses elements; use in_memory or multi_processing"):
             beam_options(given, 2)
+    with pytest.raises(UsageError, match=r"--runner is not among them; name it by run.beam.runner"):
+        beam_options(("--runner=FlinkRunner",), 2)
+
+
+def test_the_old_form_of_beams_options_is_refused(toy):
+    with pytest.raises(UsageError, match=r"run.beam: it is a section now: write run.beam.runner and run.beam.options"):
+        toy.run("--run.beam", '["--runner=FlinkRunner"]')
 
 
 def test_beams_options_are_checked_before_anything_runs(toy):
     with pytest.raises(UsageError, match="multi_threading loses elements"):
-        toy.run("--run.executor", "beam", "--run.beam", '["--direct_running_mode=multi_threading"]')
+        toy.run("--run.executor", "beam", "--run.beam.options", '["--direct_running_mode=multi_threading"]')
     assert not toy.output("toy.write").exists()
 
 
 def test_a_pipeline_that_cannot_start_says_why(tmp_path, map_shards):
-    executor = BeamExecutor(2, ("--runner=NoSuchRunner",))
+    executor = BeamExecutor(2, runner="NoSuchRunner")
     with pytest.raises(XlmrError, match=r"2 of 2 shards failed \(a, b\): the Beam pipeline failed: .*NoSuchRunner"):
         map_shards(fill, {"a": 1, "b": 2}, tmp_path / "out", executor=executor)
 
@@ -311,7 +316,7 @@ def portable():
     for port in (job, pool):
         wait_for(lambda port=port: listens(port))
     yield (
-        "--runner=PortableRunner", f"--job_endpoint=localhost:{job}", "--environment_type=EXTERNAL",
+        f"--job_endpoint=localhost:{job}", "--environment_type=EXTERNAL",
         f"--environment_config=localhost:{pool}",
     )  # fmt: skip
     for server in servers:
@@ -326,7 +331,8 @@ def listens(port: int) -> bool:
 
 @pytest.mark.slow
 def test_beams_portable_path_with_workers_from_outside(toy, portable):
-    words = ("--toy.numbers.count", "5", "--run.executor", "beam", "--run.beam", json.dumps(portable))
+    words: tuple[str, ...] = ("--toy.numbers.count", "5", "--run.executor", "beam", "--run.beam.runner", "portable")
+    words += ("--run.beam.options", json.dumps(portable))
     toy.run(*words)
     other = ("--run.project", "other", "--toy.numbers.count", "5")
     toy.run(*other)
