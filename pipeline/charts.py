@@ -80,20 +80,19 @@ def _svg(draw: Callable[[Axes], object], title: str, width: float, height: float
     return _inline(buffer.getvalue(), title, width)
 
 
-def svg_file(panels: Sequence[tuple[str, Callable[[Axes], object]]], widths: Sequence[float], height: float) -> str:
-    """A file of its own with panels (title, what draws it) beside each other, on white; widths in inches."""
+def svg_file(rows: Sequence[Sequence[tuple[str, Callable[[Axes], object]]]], width: float, height: float) -> str:
+    """A file of its own, on white: rows of panels (title, what draws it) that share ``width``; inches, height a row."""
     from textwrap import fill
 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_settings() | {"figure.facecolor": "white", "savefig.facecolor": "white"}):
-        figure = Figure(figsize=(sum(widths) or 1, height), layout="constrained")
-        if panels:
-            grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=list(widths))
-            for axes, width, (title, draw) in zip(grid[0], widths, panels, strict=True):
+        figure = Figure(figsize=(width, height * max(len(rows), 1)), layout="constrained")
+        for below, row in zip(figure.subfigures(max(len(rows), 1), 1, squeeze=False)[:, 0], rows, strict=False):
+            for axes, (title, draw) in zip(below.subplots(1, len(row), squeeze=False)[0], row, strict=True):
                 axes.spines[["top", "right"]].set_visible(False)
-                axes.set_title(fill(title, int(14 * width)), fontsize=8.5, loc="left")
+                axes.set_title(fill(title, int(14 * width / len(row))), fontsize=8.5, loc="left")
                 draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

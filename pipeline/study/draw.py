@@ -11,7 +11,7 @@ from pipeline.charts import chart, side_by_side, svg_file
 from pipeline.study.points import Panel, Position, ordered, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -24,16 +24,22 @@ MANY = 12
 def figure_of(panels: Sequence[Panel]) -> Markup:
     """The panels for a page: those with few places in a grid, the others one under the other."""
     drawn = [panel for panel in panels if panel.series]
-    small = [_chart(panel, WIDTH) for panel in drawn if len(_positions(panel)) <= MANY]
-    wide = [_chart(panel, 2 * WIDTH) for panel in drawn if len(_positions(panel)) > MANY]
+    small = [_chart(panel, WIDTH) for panel in drawn if not _is_wide(panel)]
+    wide = [_chart(panel, 2 * WIDTH) for panel in drawn if _is_wide(panel)]
     return (side_by_side(small) if small else Markup()) + Markup("").join(wide)
 
 
 def figure_file(panels: Sequence[Panel]) -> str:
-    """The panels beside each other in one SVG, black on white, that any program shows."""
-    drawn = [panel for panel in panels if panel.series]
-    widths = [WIDTH if len(_positions(panel)) <= MANY else 2 * WIDTH for panel in drawn]
-    return svg_file([(caption_of(panel), partial(draw, panel=panel)) for panel in drawn], widths, HEIGHT)
+    """The panels in one SVG, on white, that any program shows: two in a row, or one that has many places."""
+    drawn = [(caption_of(panel), partial(draw, panel=panel), _is_wide(panel)) for panel in panels if panel.series]
+    rows: list[list[tuple[str, Callable[[Axes], object]]]] = []
+    beside = False
+    for title, drawing, wide in drawn:
+        if wide or not beside:
+            rows.append([])
+        rows[-1].append((title, drawing))
+        beside = not wide and not beside
+    return svg_file(rows, 2 * WIDTH, HEIGHT)
 
 
 def caption_of(panel: Panel) -> str:
@@ -47,6 +53,10 @@ def _chart(panel: Panel, width: float) -> Markup:
 
 def _positions(panel: Panel) -> list[Position]:
     return ordered(point.x for points in panel.series.values() for point in points)
+
+
+def _is_wide(panel: Panel) -> bool:
+    return len(_positions(panel)) > MANY
 
 
 def draw(axes: Axes, panel: Panel) -> None:
@@ -66,7 +76,8 @@ def draw(axes: Axes, panel: Panel) -> None:
             xs = [at[point.x] for point in points]
             axes.errorbar(xs, ys, spreads if any(spreads) else None, marker="o", ms=3.5, lw=1.2, capsize=2, label=name)
     if words:
-        axes.set_xticks(list(at.values()), [shown(x) for x in places], rotation=90 if len(places) > MANY else 0)
+        axes.set_xticks(list(at.values()), [shown(x) for x in places], rotation=90 if _is_wide(panel) else 0)
+        axes.tick_params(axis="x", labelsize=7)
     elif panel.x_scale == "log":
         axes.set_xscale("log")
         axes.set_xticks(list(at.values()), [shown(x) for x in places])
