@@ -145,6 +145,11 @@ def run_of_config(dag: Dag, name: str, config: Section, source: str = "", until:
     return _compared(dag, name, source, _outputs(plan), states, settings)
 
 
+def run_without_plan(name: str, stages: Sequence[str], problem: str) -> ComparedRun:
+    """A run of which nothing can be known, for the reason in ``problem``."""
+    return ComparedRun(name, "", {}, {}, dict.fromkeys(stages, f"cannot run because {problem}"), {}, {}, {})
+
+
 def _outputs(plan: Plan) -> dict[str, Path]:
     """The outputs that are there, stale ones too."""
     return {name: one.output for name, one in plan.items() if one.manifest and one.state is not State.MISSING}

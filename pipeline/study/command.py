@@ -6,7 +6,7 @@ Nothing heavy is imported at the top.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,8 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 
 if TYPE_CHECKING:
+    from pipeline.comparison import ComparedRun
+    from pipeline.study.cost import Estimate
     from pipeline.study.study_file import StudyFile
     from pipeline.study.variants import StudyVariant
 
@@ -46,6 +48,7 @@ def study_command(dag: Dag) -> Callable[..., None]:
             Folder for the page, the figure, the table and the numbers; runs/<project>/studies if not given.
         """
         from pipeline.study.study_file import read_study
+        from pipeline.study.study_plan import StudyPlan
         from pipeline.study.variants import variants_of
 
         read = read_study(file)
@@ -53,7 +56,7 @@ def study_command(dag: Dag) -> Callable[..., None]:
         for target in read.measured_stages:
             dag.select(target)
         if plan:
-            print("\n".join(plan_lines(dag, read, variants, gpus)))
+            print("\n".join(StudyPlan(dag, read, variants, gpus).lines()))
         else:
             _run(dag, read, variants, file, output)
 
@@ -62,9 +65,8 @@ def study_command(dag: Dag) -> Callable[..., None]:
 
 def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Path, output: Path | None) -> None:
     """Errors: XlmrError that names the variants that failed, after everything else is done and drawn."""
-    from pipeline.comparison import compare, run_of_config
+    from pipeline.comparison import compare
     from pipeline.run_settings import project_folder
-    from pipeline.study.cost import estimates_of
     from pipeline.study.grid_run import GridRun
     from pipeline.study.page import write_study
     from pipeline.study.points import panels_of
@@ -72,9 +74,10 @@ def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Pat
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    grid = GridRun(dag, variants, study.measured_stages, [estimates_of(dag, v.config, 1) for v in variants], say)
+    stages = study.measured_stages
+    grid = GridRun(dag, variants, stages, [_estimates(dag, variant) for variant in variants], say)
     grid.run()
-    runs = [run_of_config(dag, variant.name, variant.config, until=study.measured_stages) for variant in variants]
+    runs = [_compared(dag, variant, stages) for variant in variants]
     folder = output or project_folder(variants[0].config) / "studies"
     panels = panels_of(study, variants, runs)
     print(write_study(study, file.stem, panels, compare(dag, runs), grid.failures, folder))
@@ -86,43 +89,21 @@ def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Pat
         )
 
 
-def plan_lines(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], gpus: int) -> Iterator[str]:
-    """What each variant would run that no earlier one has, what its training takes, and the sum of all."""
-    from pipeline.formatting import duration
+def _estimates(dag: Dag, variant: StudyVariant) -> dict[str, Estimate]:
+    """What its stages take; nothing for a variant that cannot be, which fails when its turn comes."""
     from pipeline.study.cost import estimates_of
-    from pipeline.study.variants import identities
 
-    yield f"{study.title}: {study.of}, {study.size} size"
-    yield f"{len(variants)} variants, all up to {', '.join(study.measured_stages)}"
-    first: dict[str, str] = {}
-    seconds, trainings, slots = 0.0, 0, 0
-    for variant in variants:
-        own = identities(dag, variant.config, study.measured_stages)
-        slots += len(own)
-        new = [stage for stage, one in own.items() if one not in first]
-        shared = dict.fromkeys(first[one] for one in own.values() if one in first)
-        there = fresh_stages(dag, variant, study.measured_stages)
-        first |= {one: variant.name for one in own.values() if one not in first}
-        yield ""
-        yield f"{variant.name}"
-        yield f"  runs    {', '.join(name + ' (is there)' * (name in there) for name in new) or 'nothing of its own'}"
-        if shared:
-            yield f"  shares  {len(own) - len(new)} stages with {', '.join(shared)}"
-        for stage, estimate in estimates_of(dag, variant.config, gpus).items():
-            if stage in new:
-                yield f"  takes   {stage}: {estimate.words}"
-                seconds, trainings = seconds + estimate.seconds, trainings + 1
-    yield ""
-    yield f"{slots} stages in all, {len(first)} of them different: each of these runs once"
-    if (days := seconds * gpus / 86400) >= 1:
-        amount = f"{duration(seconds)} on {gpus} GPUs, {days:,.0f} GPU-days"
-        yield f"{trainings} trainings, one after the other: {amount}, at the speed that xlmr pretrain plan assumes"
+    try:
+        return estimates_of(dag, variant.config, 1)
+    except XlmrError:
+        return {}
 
 
-def fresh_stages(dag: Dag, variant: StudyVariant, targets: Sequence[str]) -> set[str]:
-    """The stages of a variant whose output is there already; none where files from outside are not."""
-    from pipeline.plan import make_plan
+def _compared(dag: Dag, variant: StudyVariant, stages: Sequence[str]) -> ComparedRun:
+    """The variant as it stands, one that cannot be planned too."""
+    from pipeline.comparison import run_of_config, run_without_plan
 
-    left_out: dict[str, XlmrError] = {}
-    plan = make_plan(dag, variant.config, only=list(targets), left_out=left_out)
-    return {name for name, stage in plan.items() if stage.fresh}
+    try:
+        return run_of_config(dag, variant.name, variant.config, until=stages)
+    except XlmrError as error:
+        return run_without_plan(variant.name, stages, error.problem)

@@ -143,6 +143,15 @@ def test_a_variant_that_fails_stops_only_those_that_need_the_failed_stage(toy, c
     assert [len(points) for points in found["panels"][0]["series"].values()] == [2], "the others are drawn"
 
 
+def test_a_variant_that_cannot_be_planned_does_not_stop_the_others(toy, capsys) -> None:
+    grid = {"toy.numbers.file": [None, "nofs://x"]}
+    with pytest.raises(XlmrError, match=r"1 of 2 variants failed: file nofs://x \(toy.numbers.file: nofs://x: "):
+        xlmr(toy, "study", str(study_at(toy, grid=grid, figure={"x": "toy.power.exponent"})))
+    found = json.loads(Path(capsys.readouterr().out.strip()).with_suffix(".json").read_text())
+    assert found["panels"][0]["series"]["all"][0]["y"] == 36
+    assert found["runs"][1]["not_fresh"]["toy.power"].startswith("cannot run because ")
+
+
 def test_the_figure_and_the_table_stand_beside_the_published_numbers(toy, capsys) -> None:
     xlmr(toy, "study", str(study_at(toy)), "--output", str(toy.folder / "out"))
     page = Path(capsys.readouterr().out.strip())
@@ -186,6 +195,15 @@ def test_plan_runs_nothing_and_says_what_is_shared(toy, capsys) -> None:
     assert "  shares  2 stages with factor 1, exponent 2" in lines
     assert lines[-1] == "18 stages in all, 10 of them different: each of these runs once"
     assert not (toy.folder / "runs" / "t" / "toy.write").exists()
+
+
+def test_plan_says_what_is_there_and_how_long_the_rest_takes(toy, capsys) -> None:
+    toy.run()
+    xlmr(toy, "study", str(study_at(toy)), "--plan")
+    lines = capsys.readouterr().out.splitlines()
+    assert "  runs    toy.write (is there), toy.sum (is there), toy.power (is there)" in lines
+    assert lines[-1].startswith("left on this machine, by the stages that have run: about ")
+    assert "of which none has run" not in lines[-1]
 
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
