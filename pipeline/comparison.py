@@ -5,7 +5,7 @@ Configurations and folders of runs -> ComparedRun each -> RunComparison. ``pipel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pipeline.keys import live_settings, live_settings_of
 from pipeline.manifest import MANIFEST, Manifest, usable_manifest
 from pipeline.measures import Measure, measures_of
 from pipeline.plan import KEY_LENGTH, Plan, State, make_plan
+from pipeline.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class ComparedRun:
     """One of the runs that are compared.
 
     ``states``    stage -> why its output is not what the run's settings ask for; nothing for a stage that is fresh.
-    ``settings``  dotted name -> value, of all settings that can change a result and are not switched off.
+    ``sections``  dotted names of the sections that its stages read: of others it cannot be said what they are.
+    ``settings``  dotted name -> value, of all settings in these that can change a result and are not switched off.
     ``problems``  package -> why its measures cannot be read.
     """
 
@@ -33,6 +35,7 @@ class ComparedRun:
     outputs: Mapping[str, Path]
     manifests: Mapping[str, Manifest]
     states: Mapping[str, str]
+    sections: frozenset[str]
     settings: Mapping[str, Any]
     measures: Mapping[str, Measure]
     problems: Mapping[str, str]
@@ -47,10 +50,17 @@ class RunComparison:
     """Those that stand in one of the runs at least, in the order of running; the report is left out."""
 
     def differing_settings(self) -> dict[str, list[Any]]:
-        """Dotted name -> the value in each run (None: the setting changes nothing there), where they differ."""
-        names = dict.fromkeys(name for run in self.runs for name in run.settings)
-        found = {name: [run.settings.get(name) for run in self.runs] for name in names}
-        return {name: values for name, values in sorted(found.items()) if any(v != values[0] for v in values)}
+        """Dotted name -> the value in each run, where runs that have the stages for it differ.
+
+        None: the setting changes nothing in that run, or the run has no stage that reads it.
+        """
+        found = {}
+        for name in sorted({name for run in self.runs for name in run.settings}):
+            section = ".".join(name.split(".")[:2])
+            known = [run.settings.get(name) for run in self.runs if section in run.sections]
+            if any(value != known[0] for value in known):
+                found[name] = [run.settings.get(name) for run in self.runs]
+        return found
 
     def measures(self) -> dict[str, list[Measure | None]]:
         """Full name -> the measure of each run, for those that one run has at least; in the order of stages."""
@@ -139,15 +149,16 @@ def run_of_config(dag: Dag, name: str, config: Section, source: str = "", until:
     states |= {stage: f"cannot run because {lost.problem}" for stage, lost in left_out.items() if stage != "report"}
     wanted = needed.ancestors(until) if until else set(needed.stages)
     settings: dict[str, Any] = {}
-    for stage in needed.stages.values():
-        if stage.name in wanted:
-            settings |= _by_package(stage.package, live_settings(dag.stage_config(stage, config)))
-    return _compared(dag, name, source, _outputs(plan), states, settings)
+    for stage in wanted:
+        own = live_settings(dag.stage_config(dag.stages[stage], config))
+        settings |= _by_package(dag.stages[stage], own)
+    return _compared(dag, name, source, _outputs(plan), states, wanted, settings)
 
 
 def run_without_plan(name: str, stages: Sequence[str], problem: str) -> ComparedRun:
     """A run of which nothing can be known, for the reason in ``problem``."""
-    return ComparedRun(name, "", {}, {}, dict.fromkeys(stages, f"cannot run because {problem}"), {}, {}, {})
+    states = dict.fromkeys(stages, f"cannot run because {problem}")
+    return ComparedRun(name, "", {}, {}, states, frozenset(), {}, {}, {})
 
 
 def _outputs(plan: Plan) -> dict[str, Path]:
@@ -171,8 +182,8 @@ def run_in_folder(dag: Dag, name: str, folder: Path) -> ComparedRun:
         manifest = usable_manifest(found[stage])
         if manifest:
             own = live_settings_of(manifest.config, dag.stages[stage].config)
-            settings |= _by_package(stage.partition(".")[0], own)
-    return _compared(dag, name, str(folder), found, {}, settings)
+            settings |= _by_package(dag.stages[stage], own)
+    return _compared(dag, name, str(folder), found, {}, found.keys() & dag.stages.keys(), settings)
 
 
 def _newest_first(dag: Dag, project: Path) -> list[Path]:
@@ -194,8 +205,8 @@ def _with_inputs(output: Path) -> Iterator[tuple[str, Path]]:
         yield from _with_inputs(output.parent.parent / stage / record["key"][:KEY_LENGTH])
 
 
-def _by_package(package: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{package}.{name}": value for name, value in settings.items()}
+def _by_package(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{stage.package}.{name}": value for name, value in settings.items()}
 
 
 def _compared(
@@ -204,8 +215,12 @@ def _compared(
     source: str,
     outputs: Mapping[str, Path],
     states: Mapping[str, str],
+    stages: Iterable[str],
     settings: Mapping[str, Any],
 ) -> ComparedRun:
+    sections = frozenset(
+        f"{dag.stages[stage].package}.{field}" for stage in stages for field in dag.stages[stage].config.model_fields
+    )
     manifests = {stage: found for stage, path in outputs.items() if (found := usable_manifest(path))}
     measures, problems = measures_of(dag.packages, outputs)
-    return ComparedRun(name, source, outputs, manifests, states, settings, measures, problems)
+    return ComparedRun(name, source, outputs, manifests, states, sections, settings, measures, problems)

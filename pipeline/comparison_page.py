@@ -56,7 +56,7 @@ def _settings_section(comparison: RunComparison) -> ReportSection:
     rows = [(name, *map(setting_words, values)) for name, values in differing.items()]
     lead = (
         "Settings that can change a result and are not the same in all runs. A dash stands where a setting changes "
-        "nothing, because what it belongs to is switched off."
+        "nothing, because what it belongs to is switched off, and where a run has no stage that reads it."
         if rows
         else "No setting that can change a result differs."
     )
@@ -68,6 +68,8 @@ def setting_words(value: Any) -> str | None:
     """A setting's value in a cell."""
     if value is None:
         return None
+    if value in ("", [], {}):
+        return "empty"
     if not isinstance(value, list):
         return str(value)
     words = ", ".join(map(str, value))

@@ -77,6 +77,9 @@ def test_a_folder_is_its_newest_outputs_that_fit_each_other(toy) -> None:
     assert found.settings["toy.power.exponent"] == 2
     only = run_in_folder(toy.dag, "output", toy.output("toy.sum", *words))
     assert set(only.outputs) == {"toy.write", "toy.sum"}
+    whole = run_of_config(toy.dag, "whole", toy.config("--toy.power.exponent", "5"))
+    differing = compare(toy.dag, [only, whole]).differing_settings()
+    assert differing == {"toy.numbers.factor": [3, 1]}, "the output has no stage that reads the exponent"
     with pytest.raises(UsageError, match="no stage has run there"):
         run_in_folder(toy.dag, "empty", toy.folder)
 
@@ -93,6 +96,7 @@ def test_runs_have_names_of_their_own(toy, tmp_path: Path) -> None:
 
 def test_values_of_settings_fit_a_cell() -> None:
     assert setting_words(None) is None
+    assert setting_words([]) == setting_words("") == "empty"
     assert setting_words(["de", "en"]) == "de, en"
     long = setting_words([f"l{n:03}" for n in range(100)])
     assert long is not None
