@@ -9,15 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.formatting import duration
+from pipeline.lease import describe_owner, live_owner
+from pipeline.partitions import stage_lock_path
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import Selection, check_stages, run
 from pipeline.study.cost import Estimate, TimesTaken
 from pipeline.study.variants import StudyVariant, identities
+
+LOOK_SECONDS = 0.5
 
 
 @dataclass
@@ -74,6 +79,7 @@ class GridRun:
         check_stages(plan, waiting)
         for name in waiting:
             self.say(f"{self._place(number)}: {name} · {self._left(number)}")
+            self._wait_for_others(plan[name].output)
             try:
                 after = run(self.dag, variant.config, Selection(only=name), say=self._say_outcome)
             except Exception:
@@ -83,6 +89,15 @@ class GridRun:
             if manifest is not None:
                 self.ran.append((variant.name, name))
                 self._finish(number, name, manifest.seconds)
+
+    def _wait_for_others(self, output: Path) -> None:
+        """Wait while another run makes this output, as another study of the project does: then it is there."""
+        path, said = stage_lock_path(output), False
+        while (owner := live_owner(path)) is not None:
+            if not said:
+                self.say(f"  {output} is being written by {describe_owner(owner)}; waiting for it")
+                said = True
+            time.sleep(LOOK_SECONDS)
 
     def _say_outcome(self, line: str) -> None:
         """Of what the runner says, what became of the stage: its beginning has been said."""

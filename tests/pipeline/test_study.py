@@ -13,6 +13,8 @@ import yaml
 
 from pipeline.cli import build_app
 from pipeline.errors import UsageError, XlmrError
+from pipeline.lease import Lease
+from pipeline.partitions import stage_lock_path
 from pipeline.study.cost import Estimate, TimesTaken
 from pipeline.study.grid_run import GridRun
 from pipeline.study.points import Panel, Point
@@ -126,6 +128,24 @@ def test_a_study_that_was_killed_does_what_is_left(toy, in_child) -> None:
     assert len(grid.ran) == 10
     assert kept
     assert all(mark.stat().st_mtime_ns == time_ns for mark, time_ns in kept.items()), "finished shards are not redone"
+
+
+def test_a_stage_that_another_run_makes_is_waited_for(toy) -> None:
+    grid = grid_run(toy, study_at(toy, grid={"toy.power.exponent": [2]}))
+    output = toy.output("toy.sum")
+    toy.run(until="toy.write")
+    lease = Lease(stage_lock_path(output)).__enter__()
+
+    def say(line: str) -> None:
+        toy.said.append(line)
+        if "waiting for it" in line:
+            lease.release()
+
+    grid.say = say
+    grid.run()
+    assert grid.failures == {}
+    assert [stage for _, stage in grid.ran] == ["toy.sum", "toy.power"]
+    assert sum("toy.sum" in line and "waiting for it" in line for line in toy.said) == 1
 
 
 def test_a_variant_that_fails_stops_only_those_that_need_the_failed_stage(toy, capsys) -> None:
