@@ -21,6 +21,9 @@ STEMS = {"post": "XLMRoberta", "pre": "XLMRobertaXL"}
 OWN = "xlmr"
 """Key with what Hugging Face's config.json has no place for: the kind, and how texts are cut."""
 
+MEAN = "MeanPooled"
+"""Of the class's name where the head of a text reads the mean of its vectors: Hugging Face has none."""
+
 LABELLED = (ClassificationKind.name, TaggingKind.name)
 """Kinds whose scores are of labels."""
 
@@ -40,9 +43,10 @@ class Own(BaseModel):
     longest_question: Tokens | None = None
     longest_answer: Tokens | None = None
     no_answer_threshold: FiniteFloat | None = None
+    pooling: Literal["first", "mean"] = "first"
 
 
-LIMITS = tuple(name for name in Own.model_fields if name not in {"kind", "task"})
+LIMITS = tuple(name for name in Own.model_fields if name not in {"kind", "task", "pooling"})
 
 
 class TunedConfig(BaseModel):
@@ -64,6 +68,11 @@ class TunedConfig(BaseModel):
         return self
 
     @property
+    def pooling(self) -> Literal["first", "mean"]:
+        """What the head of a text reads."""
+        return self.xlmr.pooling if self.xlmr else "first"
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """In the order of the scores."""
         numbered = self.id2label or {}
@@ -71,7 +80,7 @@ class TunedConfig(BaseModel):
 
     def kind_name(self, config: ModelConfig) -> str | None:
         """The kind of the head; None where there is none that is known here."""
-        suffix = (self.architectures or [""])[0].removeprefix(STEMS[config.norm])
+        suffix = (self.architectures or [""])[0].removeprefix(STEMS[config.norm]).removeprefix(MEAN)
         fitting = [name for name, kind in KINDS.items() if kind.suffix == suffix]
         if self.problem_type == "regression":
             fitting = [RegressionKind.name] if RegressionKind.name in fitting else []
@@ -102,7 +111,7 @@ def read_kind(folder: Path) -> Kind:
         )
     if name == SpanKind.name:
         limits |= {"longest_question": _longest_question(limits, path)}
-    recipe = Recipe(**limits, dtype="fp32")  # predictions must not depend on the processor
+    recipe = Recipe(**limits, dtype="fp32", pooling=described.pooling)  # predictions must not depend on the processor
     return KINDS[name](described.labels if name in LABELLED else (), recipe, given.get("task", ""))
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from finetune.metrics import deviation, mean
-from finetune.stages import Protocol, Recipe
-
-Initialisation = Literal["pretrained", "random"]
+from finetune.stages import Initialisation, Protocol, Recipe
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Every sentence is computed from results.json; losses are reported as plainly as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,27 @@ Results = dict[str, Any]
 Runs = dict[str, list[Mapping[str, Any]]]
 """Initialisation -> its chosen runs, by seed."""
 
-NAMES = {"pretrained": "pretrained", "random": "random weights"}
-COLOURS = {"pretrained": "#2b6cb0", "random": "#b0b7bf"}
+COLOURS = {"pretrained": "#2b6cb0", "comparable_pages": "#7fb3d9", "ablation": "#dd8a4a", "random": "#b0b7bf"}
+
+ALIGNED = (
+    "Comparable pages give the tokens of all languages vectors of one space, so what is learnt of English texts holds"
+    " for others; masked language modelling then learns what tokens mean together."
+)
+NOT_ALIGNED = (
+    "With so little text, masked language modelling learns each language by itself: nothing says yet which tokens of"
+    " two languages mean the same (docs/demo.md)."
+)
+
+
+def names_of(runs: Collection[str]) -> dict[str, str]:
+    """Initialisation -> what it is called beside the others."""
+    with_pages = "comparable_pages" in runs or "ablation" in runs
+    return {
+        "pretrained": "comparable pages + MLM" if with_pages else "pretrained",
+        "comparable_pages": "comparable pages",
+        "ablation": "MLM alone",
+        "random": "random weights",
+    }
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
@@ -46,7 +65,8 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
         title="Accuracy by language",
         height=1.2 + 0.26 * len(_languages(results)),
     )
-    body += _paragraph(verdict(results, runs))
+    for line in verdicts(results, runs):
+        body += _paragraph(line)
     body += transfer_table(results, runs, seen)
     body += analysis(outputs["finetune.help_pages"], results, seen)
     body += _runs_table(results)
@@ -56,10 +76,10 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
 
 def figures(results: Results, runs: Runs) -> list[tuple[str, str]]:
     """The mean over the languages that were not trained on, of each initialisation; none where there are no such."""
-    away = unseen(results)
+    away, names = unseen(results), names_of(runs)
     away_from = f"accuracy in {len(away)} languages not trained on, "
     return [
-        (away_from + NAMES[name], f"{over_seeds(found, away).mean * 100:.1f} %") for name, found in runs.items() if away
+        (away_from + names[name], f"{over_seeds(found, away).mean * 100:.1f} %") for name, found in runs.items() if away
     ]
 
 
@@ -76,19 +96,45 @@ def lead(results: Results, runs: Runs) -> str:
     )
 
 
+def verdicts(results: Results, runs: Runs) -> list[str]:
+    """The comparison in two lines: in the language of the labels, and in those that were not trained on."""
+    trained = [language for language in _languages(results) if language in results["trained_on"]]
+    found = [_in_trained(results, runs, trained)] if trained else []
+    return [*found, verdict(results, runs)]
+
+
+def _in_trained(results: Results, runs: Runs, trained: list[str]) -> str:
+    text = f"In {', '.join(trained)}, the language of the labels: {_scores(results, runs, trained)}."
+    if runs.keys() >= {"pretrained", "random"}:
+        gain = difference(runs["pretrained"], runs["random"], trained)
+        text += f" Pretraining changes accuracy by {100 * gain.mean:+.1f} ± {100 * gain.deviation:.1f} points"
+        text += ": where there are labels, text of the same language helps to use them." if gain.mean > 0 else "."
+    return text
+
+
+def _scores(results: Results, runs: Runs, languages: list[str]) -> str:
+    names = names_of(runs)
+    scores = ", ".join(f"{names[name]} {over_seeds(found, languages)} %" for name, found in runs.items())
+    if "majority" in results:
+        scores += f", and always saying “{results['majority']['label']}” {_majority(results, languages)} %"
+    return scores
+
+
 def verdict(results: Results, runs: Runs) -> str:
     """The comparison over the languages that were not trained on, in words."""
     away = unseen(results)
     if not away:
         return "Every tested language was trained on, so this says nothing about transfer."
-    scores = ", ".join(f"{NAMES[name]} {over_seeds(found, away)} %" for name, found in runs.items())
-    if "majority" in results:
-        scores += f", and always saying “{results['majority']['label']}” {_majority(results, away)} %"
-    text = f"Mean accuracy over the {len(away)} languages not trained on: {scores}."
+    text = f"Mean accuracy over the {len(away)} languages not trained on: {_scores(results, runs, away)}."
     text += _against_fast_text(results, runs, away)
     if runs.keys() >= {"pretrained", "random"}:
         text += " " + _compared(runs["pretrained"], runs["random"], away)
+        text += f" {ALIGNED if 'comparable_pages' in runs else NOT_ALIGNED if _lost(runs, away) else ''}".rstrip()
     return text
+
+
+def _lost(runs: Runs, away: list[str]) -> bool:
+    return difference(runs["pretrained"], runs["random"], away).mean <= 0
 
 
 def _against_fast_text(results: Results, runs: Runs, away: list[str]) -> str:
@@ -102,7 +148,7 @@ def _against_fast_text(results: Results, runs: Runs, away: list[str]) -> str:
     verdict = "less than" if theirs < ours else "more than" if theirs > ours else "as much as"
     return (
         f" FastText on character n-grams, trained on {_of_the_same(results)} texts, comes to {theirs:.1f} %:"
-        f" {verdict} the best of these ({NAMES[best]})."
+        f" {verdict} the best of these ({names_of(runs)[best]})."
     )
 
 
@@ -138,7 +184,7 @@ def _compared(pretrained: list[Mapping[str, Any]], random: list[Mapping[str, Any
 def transfer_table(results: Results, runs: Runs, seen: Mapping[str, Any]) -> Markup:
     """A row a language, those trained on first, then the mean over the others."""
     both = runs.keys() >= {"pretrained", "random"}
-    headers = ["language", "texts", *(f"{NAMES[name]}, %" for name in runs)]
+    headers = ["language", "texts", *(f"{names_of(runs)[name]}, %" for name in runs)]
     headers += ["majority, %"] * ("majority" in results)
     headers += ["fastText, %"] * ("fasttext" in results.get("baselines", {}))
     headers += ["difference, points"] * both + ["tokens a text", "unknown tokens, %"]
@@ -184,11 +230,12 @@ def _runs_table(results: Results) -> Markup:
         "macro F1, %",
     ]
     languages = unseen(results) or _languages(results)
+    names = names_of({run["initialisation"] for run in results["runs"]})
     rows = []
     for run in results["runs"]:
         kept = results["learning_rates"][run["initialisation"]] == run["learning_rate"]
         row = [
-            f"{NAMES[run['initialisation']]}, seed {run['seed']}",
+            f"{names[run['initialisation']]}, seed {run['seed']}",
             f"{run['learning_rate']:g}",
             kept,
             run["epoch"],
@@ -214,7 +261,7 @@ def _draw(axes: Axes, results: Results, runs: Runs) -> None:
             xerr=[100 * spread.deviation for spread in spreads],
             color=COLOURS[name],
             error_kw={"lw": 0.8},
-            label=NAMES[name],
+            label=names_of(runs)[name],
         )
     if "majority" in results:
         majority = [100 * results["majority"]["test"][language]["accuracy"] for language in languages]

@@ -6,6 +6,7 @@ pretrain.export's folder + labelled files -> finetune.<task> (results, predictio
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,9 +17,18 @@ from pipeline.config import LocalPath, Section, Seed, setting
 from pipeline.stage import Inputs, Package, Stage
 from pretrain.conversion import files_of
 
-EXPORT = "pretrain.export"
+EXPORT, COMPARABLE, ABLATION = "pretrain.export", "pretrain.comparable", "pretrain.ablation"
+MADE = (EXPORT, COMPARABLE, ABLATION)
+"""The stages that make what an encoder begins with."""
 XNLI = "XLM-R's known XNLI recipe"
 WINDOWS = ("recipe.stride", "recipe.longest_question", "recipe.longest_answer")
+
+
+Initialisation = Literal["pretrained", "random", "comparable_pages", "ablation"]
+"""What the weights of an encoder are when its fine-tuning begins."""
+
+MADE_BY: Mapping[str, str] = {"pretrained": EXPORT, "comparable_pages": COMPARABLE, "ablation": ABLATION}
+"""Initialisation -> the stage that makes it."""
 
 
 class EncoderFolder(Section):
@@ -84,6 +94,22 @@ class Recipe(Section):
     epsilon: float = setting(1e-6, "of Adam", source="RoBERTa", gt=0)
     weight_decay: float = setting(0.1, "decoupled; not on biases and norms", source="RoBERTa, GLUE", ge=0)
     max_grad_norm: float = setting(1.0, "largest norm of the gradient", gt=0)
+    pooling: Literal["first", "mean"] = setting(
+        "first",
+        "what the head of whole texts reads: the vector of <s>, or the mean over the text's tokens; transformers has no"
+        " class for the mean",
+        source="XLM-R: <s>",
+    )
+    embedding_rate: float = setting(
+        1.0, "learning rate of the tokens' table, as a share of the others'; 0: it stays as it is", ge=0, le=1
+    )
+    layerwise_lr_decay: float = setting(
+        1.0,
+        "learning rate of each layer, as a share of the one's above; the embeddings are below the first layer",
+        source="1: RoBERTa; 0.8: ELECTRA, Small",
+        gt=0,
+        le=1,
+    )
     dropout: float = setting(0.1, "in the head, before both matrices", source="RoBERTa", ge=0, lt=1)
     encoder_dropout: float | None = setting(
         None, "dropout inside the encoder; empty: what its config.json says (XLM-R: 0.1)", ge=0, lt=1
@@ -122,9 +148,10 @@ class Protocol(Section):
     """What is compared."""
 
     seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "one run each", source="XLM-R: mean of 5 seeds", min_length=1)
-    initialisations: tuple[Literal["pretrained", "random"], ...] = setting(
+    initialisations: tuple[Initialisation, ...] = setting(
         ("pretrained", "random"),
-        "where the encoder's weights come from; random is the same network untrained",
+        "where the encoder's weights come from; random is the same network untrained, comparable_pages that network"
+        " with the vectors of pretrain.comparable, ablation the model of pretrain.ablation",
     )
     choose: Literal["joint", "language"] = setting(
         "joint",
@@ -160,6 +187,14 @@ class FinetuneConfig(Section):
     task: TaskSettings = setting(default_factory=TaskSettings, description="any other task")
     recipe: Recipe = setting(default_factory=Recipe, description="the optimisation")
     protocol: Protocol = setting(default_factory=Protocol, description="the comparison")
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What runs start from: the folder of the pretrained encoder, and initialisation -> the folder of what it takes."""
+
+    pretrained: Path
+    others: Mapping[str, Path] = field(default_factory=dict)
 
 
 class HelpPagesConfig(Section):
@@ -210,13 +245,16 @@ def _task_files(config: Any) -> dict[str, str]:
     return dict.fromkeys(task_files(config.task), "task") | config.encoder.files()
 
 
-def _needs(config: Any) -> tuple[str, ...]:
-    return () if config.encoder.folder else (EXPORT,)
+def _needs(config: HelpPagesConfig | TaskConfig) -> tuple[str, ...]:
+    wanted = {MADE_BY[name] for name in config.protocol.initialisations if name in MADE_BY} | {EXPORT}
+    return tuple(stage for stage in MADE if stage in wanted and not (stage == EXPORT and config.encoder.folder))
 
 
-def encoder_of(config: HelpPagesConfig | TaskConfig, inputs: Inputs) -> Path:
-    """The folder of the encoder that a stage is given."""
-    return Path(config.encoder.folder) if config.encoder.folder else inputs[EXPORT]
+def encoder_of(config: HelpPagesConfig | TaskConfig, inputs: Inputs) -> Encoders:
+    """The folder of the encoder that a stage is given, and those that it is compared with."""
+    pretrained = Path(config.encoder.folder) if config.encoder.folder else inputs[EXPORT]
+    others = {name: inputs[stage] for name, stage in MADE_BY.items() if stage != EXPORT and stage in inputs}
+    return Encoders(pretrained, others)
 
 
 PACKAGE = Package(
@@ -230,7 +268,7 @@ PACKAGE = Package(
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
             summary="tell what a help page is about, in languages never trained on",
-            inputs=(EXPORT,),
+            inputs=MADE,
             needs=_needs,
             outside=_help_pages_files,
             resumable=True,
@@ -242,7 +280,7 @@ PACKAGE = Package(
             config=TaskConfig,
             run="finetune.task_stage:run",
             summary="fine-tune and test on the task that finetune.task names (none by default)",
-            inputs=(EXPORT,),
+            inputs=MADE,
             needs=_needs,
             outside=_task_files,
             resumable=True,

@@ -103,7 +103,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         rows = how.rows
         loss = torch.zeros((), device=hidden.device)
-        gradients = _Gradients(hidden, weight, bias, dtype) if with_gradient else None
+        gradients = _Gradients(hidden, bias, dtype, of_table=ctx.needs_input_grad[1]) if with_gradient else None
         parts = max(1, -(-len(labels) // (how.chunk or max(len(labels), 1))))
         size = -(-len(labels) // parts)
         with torch.autocast(hidden.device.type, enabled=False):
@@ -123,20 +123,22 @@ class _SummedCrossEntropy(torch.autograd.Function):
                     gradients.add(chosen, scores, vectors[chosen], table)
         if gradients is not None:
             rows.total(gradients.hidden)
-            ctx.save_for_backward(gradients.hidden.to(hidden.dtype), *gradients.of_table(weight.dtype, bias.dtype))
+            ctx.save_for_backward(*gradients.as_types(hidden.dtype, weight.dtype, bias.dtype))
         return rows.total(loss)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(gradient.mul_(scale) for gradient in ctx.saved_tensors), *[None] * 4)
+        return (*(None if gradient is None else gradient.mul_(scale) for gradient in ctx.saved_tensors), *[None] * 4)
 
 
 class _Gradients:
     """What the chunks add up to. Sums over chunks are in fp32 whatever the products are in."""
 
-    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, hidden: Tensor, bias: Tensor, dtype: torch.dtype, *, of_table: bool) -> None:
+        """``of_table``: whether the table's is wanted, which is a matrix product more."""
         self.hidden = torch.empty_like(hidden, dtype=dtype)
+        self._of_table = of_table
         self._weight: Tensor | None = None
         self._bias = torch.zeros_like(bias, dtype=torch.float32)
 
@@ -144,6 +146,8 @@ class _Gradients:
         """Take in a chunk; ``scores`` holds their gradient."""
         torch.mm(scores, table, out=self.hidden[chosen])
         self._bias += scores.sum(0, dtype=torch.float32)
+        if not self._of_table:
+            return
         if self._weight is None:
             self._weight = torch.mm(scores.t(), vectors)
         elif scores.dtype is torch.float32:
@@ -151,7 +155,9 @@ class _Gradients:
         else:
             self._weight = self._weight.float().add_(torch.mm(scores.t(), vectors))
 
-    def of_table(self, weight: torch.dtype, bias: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The gradients of the table and of the bias."""
-        assert self._weight is not None
-        return self._weight.to(weight), self._bias.to(bias)
+    def as_types(
+        self, hidden: torch.dtype, weight: torch.dtype, bias: torch.dtype
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The gradients of the hidden vectors, of the table (None where it is not wanted) and of the bias."""
+        of_table = None if self._weight is None else self._weight.to(weight)
+        return self.hidden.to(hidden), of_table, self._bias.to(bias)

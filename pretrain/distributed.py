@@ -27,6 +27,9 @@ from pretrain.rng import mix
 LARGEST_BUCKET = 500_000_000
 """Numbers that are gathered before they are sent: DeepSpeed's default, which it takes whole for any model."""
 
+RATE = "rate"
+"""Key of a group of parameters: its learning rate as a share of the step's; 1 where a group does not have it."""
+
 LOCAL_RANK = "LOCAL_RANK"
 """Name by which launchers say, and DeepSpeed reads, which of the machine's GPUs a rank has."""
 
@@ -169,7 +172,7 @@ class DistributedModel:
     def step(self, learning_rate: float) -> StepOutcome:
         """Apply the gathered gradient, unless it is not finite."""
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(RATE, 1.0)
         self._engine.step()
         norm = self._engine.get_global_grad_norm()
         return StepOutcome(bool(self._engine.was_step_applied()), float(norm if norm is not None else np.nan))

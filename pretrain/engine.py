@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,11 +17,22 @@ from torch import Tensor
 from pipeline.errors import XlmrError
 from pretrain.checkpoints.state import Source, State, collected
 from pretrain.data.masking import MaskedBatch
-from pretrain.distributed import DistributedModel, Optimisation, StepOutcome
+from pretrain.distributed import RATE, DistributedModel, Optimisation, StepOutcome
 from pretrain.model import MaskedLanguageModel, Values, initial_values
 from pretrain.parallel import Layout, cuts_of, divide, put
 from pretrain.ranks.device import device_of_rank, sent
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
+
+
+def groups_of(model: MaskedLanguageModel, settings: TrainSettings) -> list[dict[str, Any]]:
+    """The parameters as Adam takes them: all alike, or the tokens' table with a learning rate of its own."""
+    everything = {"params": list(model.parameters()), "weight_decay": settings.weight_decay}
+    if settings.embedding_rate == 1:
+        return [everything]
+    table = model.encoder.embeddings.tokens.weight
+    rest = [parameter for parameter in model.parameters() if parameter is not table]
+    own = {"params": [table], "weight_decay": settings.weight_decay, RATE: settings.embedding_rate}
+    return [everything | {"params": rest}, own]
 
 
 class Engine:
@@ -63,7 +74,7 @@ class Engine:
         self._place(model, settings, values)
         self._distributed = DistributedModel(
             model,
-            [{"params": list(model.parameters()), "weight_decay": settings.weight_decay}],
+            groups_of(model, settings),
             Optimisation(
                 stage,
                 self._micro_batches,
@@ -88,6 +99,8 @@ class Engine:
         put(model, own, cuts, group)
         model.encoder.activation_checkpointing = settings.activation_checkpointing
         model.head.scoring.chunk = settings.loss_chunk_size
+        if not settings.embedding_rate:
+            model.freeze_tokens()
         if settings.compile:
             model.compile_parts()
 

@@ -30,7 +30,7 @@ from pretrain.distributed import StepOutcome
 from pretrain.engine import Engine
 from pretrain.model import ModelConfig
 from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
-from pretrain.stages import PretrainConfig, TrainSettings
+from pretrain.settings import PretrainConfig, TrainSettings
 from pretrain.tracking.metrics import Journal, NoJournal
 from pretrain.validation import Losses, Validation, count_tokens
 

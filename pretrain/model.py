@@ -78,7 +78,7 @@ PRESETS = {
 
 
 class Embeddings(nn.Module):
-    """Token + position, normalised in post-LN models only."""
+    """Token + position, normalised in post-LN models only. ``frozen``: the tokens' table gets no gradient."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -86,12 +86,14 @@ class Embeddings(nn.Module):
         self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size, padding_idx=PAD)
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps) if config.norm == "post" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
+        self.frozen = False
 
     def forward(self, ids: Tensor) -> Tensor:
         """[batch, length] -> [batch, length, hidden_size]."""
         present = ids.ne(PAD)
         position_ids = present.cumsum(1) * present + PAD  # padding keeps PAD's row, wherever it stands
-        hidden: Tensor = self.dropout(self.norm(self.tokens(ids) + self.positions(position_ids)))
+        of_tokens = self.tokens(ids).detach() if self.frozen else self.tokens(ids)
+        hidden: Tensor = self.dropout(self.norm(of_tokens + self.positions(position_ids)))
         return hidden
 
 
@@ -219,15 +221,17 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.weight = tokens.weight
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.frozen = False
         self.scoring = Scoring()
         _initialise(self.dense)
 
     def forward(self, hidden: Tensor, labels: Tensor | None = None) -> Tensor:
         """[…, hidden_size] -> scores […, rows]; with ``labels`` [n], [n, hidden_size] -> their summed cross-entropy."""
         hidden = self.norm(F.gelu(self.dense(hidden)))
+        weight = self.weight.detach() if self.frozen else self.weight
         if labels is None:
-            return F.linear(hidden, self.weight, self.bias)
-        return summed_cross_entropy(hidden, self.weight, self.bias, labels, self.scoring)
+            return F.linear(hidden, weight, self.bias)
+        return summed_cross_entropy(hidden, weight, self.bias, labels, self.scoring)
 
 
 class MaskedLanguageModel(nn.Module):
@@ -258,6 +262,10 @@ class MaskedLanguageModel(nn.Module):
             hidden, labels = hidden.flatten(0, 1), labels.flatten()
         out: Tensor = self.head(hidden, labels)
         return out
+
+    def freeze_tokens(self) -> None:
+        """Let the tokens' table, which is the head's too, be as it is: no gradient is worked out for it."""
+        self.encoder.embeddings.frozen = self.head.frozen = True
 
     def compile_parts(self, backend: str = "inductor") -> None:
         """Let torch.compile make each layer, all by the same code, and the softmax of the head, at their first use."""

@@ -20,14 +20,16 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.stage import Inputs
+from pretrain.comparable.start import with_vectors
 from pretrain.data.material import open_material
 from pretrain.data.sequences import SequenceFolder
 from pretrain.engine import Engine
 from pretrain.loop import CHECKPOINTS, Training
-from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters
+from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters, initial_values
 from pretrain.ranks.device import enough_memory, free_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
-from pretrain.stages import ModelSettings, PretrainConfig
+from pretrain.settings import ModelSettings, PretrainConfig
+from pretrain.stages import COMPARABLE
 from pretrain.start import read_start
 from pretrain.validation import count_tokens
 
@@ -68,6 +70,8 @@ def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Contex
         values, about = start.values(model, config.data.seed), about | start.counts()
     elif settings.init_bias_from_unigram:
         init_bias_from_unigram(model, material.sequences)
+    if settings.from_comparable_pages:
+        values = with_vectors(initial_values(model, config.data.seed), inputs[COMPARABLE])
     try:
         with algorithms(deterministic=settings.deterministic), training_engine(model, config, values) as engine:
             return Training(engine, architecture, material, config, output, context).run() | about

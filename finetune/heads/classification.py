@@ -1,4 +1,4 @@
-"""Classes and values of texts: the head of RoBERTa and XLM-R on the vector of <s>. A value is a single score."""
+"""Classes and values of texts: the head of RoBERTa and XLM-R on the vector of <s>, or on the mean of all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from torch import Tensor, nn
 
 from pretrain.model import Encoder, ModelConfig
 
+LAST_AROUND = 2
+"""The last id of <s>, <pad> and </s>, which are no part of a text."""
+
 HEAD_DEVIATION = 0.02
 """Of the head's first weights: RoBERTa's and XLM-R's practice."""
 
 
 class ClassificationHead(nn.Module):
-    """dropout → dense → tanh → dropout → out, on the vector of <s>."""
+    """dropout → dense → tanh → dropout → out, on the vector of a text."""
 
     def __init__(self, config: ModelConfig, classes: int, dropout: float) -> None:
         super().__init__()
@@ -21,25 +24,46 @@ class ClassificationHead(nn.Module):
         self.out_proj = nn.Linear(config.hidden_size, classes)
         initialise(self.dense, self.out_proj)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[batch, length, width] -> scores [batch, classes]."""
-        first = self.dropout(hidden[:, 0])
-        scores: Tensor = self.out_proj(self.dropout(torch.tanh(self.dense(first))))
+    def forward(self, text: Tensor) -> Tensor:
+        """[batch, width] -> scores [batch, classes]."""
+        scores: Tensor = self.out_proj(self.dropout(torch.tanh(self.dense(self.dropout(text)))))
         return scores
 
 
 class SequenceClassifier(nn.Module):
-    """An encoder with the head. One class is a value: regression."""
+    """An encoder with the head. One class is a value: regression. ``pooling``: what makes the vector of a text."""
 
-    def __init__(self, encoder: Encoder, classes: int, dropout: float) -> None:
+    def __init__(self, encoder: Encoder, classes: int, dropout: float, pooling: str = "first") -> None:
         super().__init__()
         self.encoder = encoder
+        self.pool = POOLING[pooling]
         self.head = ClassificationHead(encoder.config, classes, dropout)
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Ids [batch, length] -> scores [batch, classes]; ``attention_mask`` is False at padding."""
-        scores: Tensor = self.head(self.encoder(ids, attention_mask))
+        scores: Tensor = self.head(self.pool(self.encoder(ids, attention_mask), ids))
         return scores
+
+
+def first_vector(hidden: Tensor, ids: Tensor) -> Tensor:
+    """[batch, length, width] -> [batch, width]: that of <s>."""
+    del ids
+    return hidden[:, 0]
+
+
+def mean_vector(hidden: Tensor, ids: Tensor) -> Tensor:
+    """[batch, length, width] -> [batch, width]: the mean over the tokens of the text, <s>, </s> and <pad> left out.
+
+    A text without any is the vector of <s>.
+    """
+    counted = ids > LAST_AROUND
+    counted[:, 0] |= ~counted.any(1)
+    weights = counted.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+POOLING = {"first": first_vector, "mean": mean_vector}
+"""``finetune.recipe.pooling`` -> what makes a text's vector of its tokens'."""
 
 
 class TokenHead(nn.Module):

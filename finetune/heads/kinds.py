@@ -42,8 +42,8 @@ class TextKind(Kind):
     """Texts or pairs of texts."""
 
     def model(self, encoder: Encoder, dropout: float) -> nn.Module:
-        """The head on <s>."""
-        return SequenceClassifier(encoder, self.outputs, dropout)
+        """The head on the vector of the text."""
+        return SequenceClassifier(encoder, self.outputs, dropout, self.recipe.pooling)
 
     def rows(self, examples: Sequence[Any], tokenizer: Tokenizer, threads: int) -> list[Any]:
         """Texts alone, or all with a second one."""

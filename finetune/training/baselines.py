@@ -19,9 +19,11 @@ import torch
 from finetune.data.examples import Classification, Question, Regression, Tagging
 from finetune.data.tags import OUTSIDE
 from finetune.heads.kind import Kind
-from finetune.protocol import Initialisation
+from finetune.stages import Encoders, Initialisation
 from finetune.training.ranks import ALONE, Ranks, encoder_for
 from pipeline.child import ZEROED, run_script
+from pretrain.ablation import MODEL as ABLATED
+from pretrain.comparable.start import put_vectors
 from pretrain.config_file import read_config
 from pretrain.model import Encoder
 
@@ -54,12 +56,21 @@ def baselines_of(kind: str) -> dict[str, Baseline]:
     return found[kind]
 
 
-def starting_encoder(folder: Path, initialisation: Initialisation, seed: int, ranks: Ranks = ALONE) -> Encoder:
-    """The pretrained encoder of ``folder``, or one of the same shape with fresh weights drawn from ``seed``."""
+def starting_encoder(encoders: Encoders, initialisation: Initialisation, seed: int, ranks: Ranks = ALONE) -> Encoder:
+    """The pretrained encoder, that of the ablation, or a network of the same shape with weights drawn by ``seed``.
+
+    Of these, those of comparable pages have the vectors of pretrain.comparable as rows of the tokens' table.
+    """
     if initialisation == "pretrained":
-        return encoder_for(folder, ranks)
+        return encoder_for(encoders.pretrained, ranks)
+    if initialisation == "ablation":
+        return encoder_for(encoders.others["ablation"] / ABLATED, ranks)
     torch.manual_seed(seed)
-    return encoder_for(folder, ranks, Encoder(read_config(folder)))
+    fresh = Encoder(read_config(encoders.pretrained))
+    if initialisation == "comparable_pages":
+        with torch.no_grad():
+            put_vectors(fresh.embeddings.tokens.weight, encoders.others["comparable_pages"])
+    return encoder_for(encoders.pretrained, ranks, fresh)
 
 
 def majority(train: Sequence[Classification], test: Sequence[Classification]) -> Answers:

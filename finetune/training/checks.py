@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from finetune.config_file import BESIDE_A_QUESTION
 from finetune.data.examples import TaskData
 from finetune.heads.kind import Kind
+from finetune.metrics import mean
 from finetune.stages import Protocol, Recipe
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError
@@ -74,6 +76,20 @@ def seen_texts(data: TaskData, kind: Kind) -> Iterator[str]:
         seen = sum(_key(kind, example) in known for example in examples) if split != "train" else 0
         if seen:
             yield f"{seen} texts of {split}.{language} stand in a training file, word for word"
+
+
+def learnt_nothing(data: TaskData, kind: Kind, results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each run that is no better on dev than always saying dev's commonest label."""
+    if kind.name != "classification" or kind.metric != "accuracy":
+        return
+    counts = [Counter(kind.gold(example) for example in examples) for examples in data.dev.values()]
+    majority = mean([max(count.values()) / count.total() for count in counts])
+    for run in results:
+        if run["dev_score"] <= majority:
+            yield (
+                f"{run['name']} is no better on dev ({run['dev_score']:.3f}) than one label for every text"
+                f" ({majority:.3f}): raise finetune.recipe.epochs or learning_rates"
+            )
 
 
 def _key(kind: Kind, example: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import distributed
 
 from finetune.protocol import Run
-from finetune.stages import Recipe
+from finetune.stages import Encoders, Recipe
 from finetune.training.ranks import Ranks
 from finetune.training.run import RUNS, RunShard, fine_tune_run
 from pipeline.context import Context
@@ -78,9 +78,11 @@ def join_ranks(recipe: Recipe, rank: int, world: int) -> Ranks:
 
 def _described(shard: RunShard) -> dict[str, Any]:
     """Plain values that ``_shard_of`` makes the same shard of."""
-    folders = {name: str(getattr(shard, name).absolute()) for name in ("encoder", "folder")}
+    others = {name: str(folder.absolute()) for name, folder in shard.encoders.others.items()}
+    folders = {"encoder": str(shard.encoders.pretrained.absolute()), "folder": str(shard.folder.absolute())}
     known = {"kind": shard.kind, "task": shard.task, "labels": list(shard.labels)}
     return {"run": asdict(shard.run), "recipe": shard.recipe.model_dump(mode="json"), **known, **folders} | {
+        "others": others,
         "by_language": shard.by_language,
         "head": shard.head,
     }
@@ -93,7 +95,7 @@ def _shard_of(values: dict[str, Any]) -> RunShard:
         values["kind"],
         values["task"],
         tuple(values["labels"]),
-        Path(values["encoder"]),
+        Encoders(Path(values["encoder"]), {name: Path(folder) for name, folder in values["others"].items()}),
         Path(values["folder"]),
         values["by_language"],
         values["head"],

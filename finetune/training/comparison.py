@@ -19,9 +19,9 @@ from finetune.heads.encoding import ENCODED, counts_of, write_encoded
 from finetune.heads.kind import Kind
 from finetune.heads.kinds import KINDS
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Encoders, Protocol, Recipe
 from finetune.training.baselines import baselines_of, score_baselines
-from finetune.training.checks import check, check_metric, seen_texts
+from finetune.training.checks import check, check_metric, learnt_nothing, seen_texts
 from finetune.training.collectives import fine_tune_by_all_ranks
 from finetune.training.devices import runs_at_once
 from finetune.training.held_out import HELD_OUT, write_held_out
@@ -44,13 +44,14 @@ Results = list[dict[str, Any]]
 class Comparison:
     """Every run of ``protocol``, by ``recipe``, on a task's data, from the encoder in a folder (Hugging Face's layout).
 
+    The other folders are those of what it is compared with.
     ``take_head``: those from the pretrained encoder begin with the head in its folder too, if that fits the task.
     """
 
     data: TaskData
     recipe: Recipe
     protocol: Protocol
-    encoder: Path
+    encoders: Encoders
     take_head: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
     """What results.json says of the task besides what its data show."""
@@ -65,17 +66,19 @@ class Comparison:
     @cached_property
     def why_new_head(self) -> str:
         """Why the runs begin with a new head; empty where they start from the folder's."""
-        return why_new_head(self.encoder, self.kind) if self.take_head else "finetune.encoder.head says so"
+        return why_new_head(self.encoders.pretrained, self.kind) if self.take_head else "finetune.encoder.head says so"
 
     def run(self, output: Path, context: Context) -> Counts:
         """Fine-tune and test. Errors: XlmrError for settings or files that do not fit."""
         check_metric(self.kind)
-        tokenizer = check(self.data, self.recipe, self.protocol, self.encoder)
+        tokenizer = check(self.data, self.recipe, self.protocol, self.encoders.pretrained)
         for line in seen_texts(self.data, self.kind):
             context.warn(line)
         files = self._encode(tokenizer, output, max(1, context.workers))
         context.log.event("head", stage=context.stage, taken=not self.why_new_head, why=self.why_new_head)
         results = self._fine_tune(output, context)
+        for line in learnt_nothing(self.data, self.kind, results):
+            context.warn(line)
         kept = best_run(results, self.protocol.initialisations[0])["name"]
         reported = self._summary(results, files, kept) | self._baselines(context)
         write_json(output / RESULTS, reported | {"text": self._text(tokenizer)})
@@ -93,7 +96,7 @@ class Comparison:
     def _fine_tune(self, output: Path, context: Context) -> Results:
         """Every run that is not there yet: several at once, each in a process, or one at a time by all ranks."""
         data, runs, by_language = self.data, runs_of(self.protocol, self.recipe), self.protocol.choose == "language"
-        about = (self.recipe, data.kind, data.name, tuple(data.labels), self.encoder, output)
+        about = (self.recipe, data.kind, data.name, tuple(data.labels), self.encoders, output)
         how = (by_language, not self.why_new_head, self.metric)
         shards = {one.name: RunShard(one, *about, *how) for one in runs}
         rank_group = current_rank_group()
@@ -114,7 +117,7 @@ class Comparison:
             "trained_on": sorted(self.data.train),
             "chosen_on": sorted(self.data.dev),
             "chosen_by": self.protocol.choose,
-            "encoder": str(self.encoder),
+            "encoder": str(self.encoders.pretrained),
             **self.about,
             "files": files,
             "learning_rates": choose_learning_rates(results),

@@ -5,6 +5,7 @@ Both have the same methods, those of ``pretrain.distributed.DistributedModel``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -15,11 +16,15 @@ from finetune.heads.kind import Kind
 from finetune.stages import Recipe
 from finetune.training.ranks import ALONE, Ranks
 from pretrain.checkpoints.state import PARTS, WEIGHTS, Places, Source
+from pretrain.comparable.start import TABLE
+from pretrain.distributed import RATE
 from pretrain.engine import choose_dtype
 from pretrain.model import Encoder
 from pretrain.parallel import WHOLE, cuts_of
 
 Shapes = Mapping[str, torch.Size]
+
+_LAYER = re.compile(r"encoder\.layers\.([0-9]+)\.")
 
 
 class FineTuningEngine(Protocol):
@@ -78,7 +83,7 @@ class OneProcess:
     def step(self, learning_rate: float) -> None:
         """Clip the gathered gradient, and apply it."""
         for group in self._adam.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(RATE, 1.0)
         nn.utils.clip_grad_norm_(self.forward_module.parameters(), self._max_grad_norm)
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
@@ -122,12 +127,29 @@ def engine_of(model: nn.Module, kind: Kind, recipe: Recipe, ranks: Ranks) -> Fin
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Decoupled decay on matrices alone."""
-    parameters = list(model.parameters())
-    return [
-        {"params": [one for one in parameters if one.dim() >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [one for one in parameters if one.dim() < 2], "weight_decay": 0.0},
-    ]
+    """Decoupled decay on matrices alone; parameters by their share of the learning rate, where shares differ."""
+    layers = len(model.encoder.layers)  # type: ignore[arg-type,union-attr]
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        by_rate.setdefault(rate_of(name, layers, recipe), []).append(parameter)
+    groups: list[dict[str, Any]] = []
+    for rate, parameters in by_rate.items():
+        own = {} if len(by_rate) == 1 else {RATE: rate}
+        matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
+        groups.append({"params": matrices, "weight_decay": recipe.weight_decay, **own})
+        groups.append({"params": vectors, "weight_decay": 0.0, **own})
+    return [group for group in groups if group["params"]]
+
+
+def rate_of(name: str, layers: int, recipe: Recipe) -> float:
+    """A parameter's learning rate as a share of the recipe's: the head has all of it, each layer down a share less."""
+    if name == TABLE:
+        return recipe.embedding_rate
+    if name.startswith("encoder.embeddings."):
+        return recipe.layerwise_lr_decay ** (layers + 1)
+    if found := _LAYER.match(name):
+        return recipe.layerwise_lr_decay ** (layers - int(found[1]))
+    return 1.0
 
 
 def weights_of(engine: FineTuningEngine) -> dict[str, Tensor]:

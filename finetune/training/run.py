@@ -20,7 +20,7 @@ from finetune.heads.kind import Prediction
 from finetune.heads.kinds import KINDS
 from finetune.heads.losses import Scores
 from finetune.protocol import Run
-from finetune.stages import Recipe
+from finetune.stages import Encoders, Recipe
 from finetune.training.baselines import starting_encoder
 from finetune.training.devices import limited_threads, own_device
 from finetune.training.engines import engine_of, weights_of
@@ -51,7 +51,7 @@ class RunShard:
     kind: str
     task: str
     labels: tuple[str, ...]
-    encoder: Path
+    encoders: Encoders
     folder: Path
     """With the encoded rows, the examples of dev and test, and checkpoints."""
     by_language: bool = False
@@ -84,7 +84,7 @@ def fine_tune_run(shard: RunShard, folder: Path, ranks: Ranks) -> int:
         finally:
             run.engine.close()
     if ranks.first:
-        save_fine_tuned(run.model, run.kind, shard.encoder, folder / MODEL, weights)
+        save_fine_tuned(run.model, run.kind, shard.encoders.pretrained, folder / MODEL, weights)
         write_json(folder / PREDICTED, predictions)
         write_json(folder / RESULTS, run.results(outcome, predictions))
     return len(outcome.history)
@@ -100,14 +100,15 @@ class _FineTuning:
         self._train, self._dev, self._test = (split_of(self._encoded, split) for split in SPLITS)
         self._at_best = shard.folder / CHECKPOINTS / self._run.name
         self.kind = KINDS[shard.kind](shard.labels, shard.recipe, shard.task, shard.metric)
-        start = starting_encoder(shard.encoder, self._run.initialisation, self._run.seed, ranks)
+        start = starting_encoder(shard.encoders, self._run.initialisation, self._run.seed, ranks)
         if shard.recipe.encoder_dropout is not None:
             set_dropout(start, shard.recipe.encoder_dropout)
         torch.manual_seed(self._run.seed)  # the head's weights
         self.model = self.kind.model(start, shard.recipe.dropout)
         if shard.head and self._run.initialisation == "pretrained":
-            take_head(self.model, shard.encoder, self.kind)
+            take_head(self.model, shard.encoders.pretrained, self.kind)
         start.activation_checkpointing = shard.recipe.activation_checkpointing
+        start.embeddings.frozen = not shard.recipe.embedding_rate
         self.engine = engine_of(self.model.to(own_device()), self.kind, shard.recipe, ranks)
 
     def train(self) -> Outcome:

@@ -15,7 +15,7 @@ from pretrain.benchmark.meter import Parts
 from pretrain.config_file import describe_config
 from pretrain.data.masking import MaskedBatch
 from pretrain.model import ModelConfig
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 
 IGNORED = -100
 """The label of a position that the loss leaves out."""

@@ -24,7 +24,7 @@ from pretrain.data.sequences import open_sequences
 from pretrain.data.stream import Stream
 from pretrain.engine import Engine
 from pretrain.model import ModelConfig, build
-from pretrain.stages import DataSettings
+from pretrain.settings import DataSettings
 
 SEED = 1
 LOADER_SECONDS = 0.5

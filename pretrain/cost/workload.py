@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import UsageError, XlmrError
 from pretrain.presets import SHAPES, Shape, parameters_of
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 from tokenizer.folder import load_tokenizer
 
 DEMO = "demo"

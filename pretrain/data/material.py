@@ -14,7 +14,7 @@ from pretrain.data.mixing import mixing_of
 from pretrain.data.sequences import SequenceFolder, check_tokenizer, check_vocabulary, open_sequences, read_listing
 from pretrain.data.stream import MixedStream, Stream
 from pretrain.folder import TOKENIZER_MODEL
-from pretrain.stages import DataSettings, PretrainConfig
+from pretrain.settings import DataSettings, PretrainConfig
 from pretrain.tokenizer_files import check_files
 from tokenizer.folder import load_tokenizer
 

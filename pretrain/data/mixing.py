@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import XlmrError
 from pipeline.plug_ins import calling
 from pretrain.choices import MIXING
-from pretrain.stages import DataSettings
+from pretrain.settings import DataSettings
 
 Mixing = Callable[[Mapping[str, int]], Mapping[str, float]]
 

@@ -22,7 +22,7 @@ from pipeline.progress import ProgressBar
 from pipeline.stage import Inputs
 from pretrain.ranks.collectives import Shared, current_rank_group, launched, sent_to_all
 from pretrain.ranks.rank_group import RankGroup
-from pretrain.stages import PretrainConfig
+from pretrain.settings import PretrainConfig
 
 STAGE = "pretrain.train"
 

@@ -17,7 +17,7 @@ from torch import distributed
 
 from finetune.data.examples import Classification, Tagging, TaskData
 from finetune.launcher import main
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Encoders, Protocol, Recipe
 from finetune.training import loop
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
@@ -54,7 +54,7 @@ def tiny_comparison(kind: str, encoder: Path, output: Path, **layout: int) -> No
     recipe = Recipe(longest=24, batch=4, epochs=2, learning_rates=(1e-3,), dropout=0.0, dtype="fp32", **layout)  # type: ignore[arg-type]
     output.mkdir(parents=True, exist_ok=True)
     context = Context("finetune.task", output, 1, EventLog(output.parent / f"{output.name}.jsonl"))
-    Comparison(tiny_task(kind), recipe, Protocol(seeds=(1,)), encoder).run(output, context)
+    Comparison(tiny_task(kind), recipe, Protocol(seeds=(1,)), Encoders(encoder)).run(output, context)
 
 
 @contextmanager

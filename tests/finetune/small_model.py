@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finetune.data.examples import Classification, Example, Kind, Tagging, TaskData
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Encoders, Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.log import EventLog
@@ -35,5 +35,5 @@ def _train(kind: Kind, labels: tuple[str, ...], examples: list[Example], folder:
     output = folder / f"{name}-output"
     output.mkdir()
     context = Context("finetune.task", output, 1, EventLog(folder / f"{name}.jsonl"))
-    Comparison(data, recipe, protocol, folder / "encoder").run(output, context)
+    Comparison(data, recipe, protocol, Encoders(folder / "encoder")).run(output, context)
     (output / "model").rename(folder / name)

@@ -12,7 +12,7 @@ import pytest
 
 from finetune.data.examples import Classification, TaskData
 from finetune.protocol import chosen_runs
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Encoders, Protocol, Recipe
 from finetune.tables import make_table
 from finetune.training import run as one_run
 from finetune.training.comparison import Comparison
@@ -72,7 +72,7 @@ def test_each_language_is_tested_at_its_own_epoch_and_after_an_interruption(
     protocol = Protocol(seeds=(1,), initialisations=("pretrained",), choose="language")
 
     def results_in(output: Path) -> dict[str, Any]:
-        Comparison(data, recipe, protocol, export).run(output, context_of(output))
+        Comparison(data, recipe, protocol, Encoders(export)).run(output, context_of(output))
         found: dict[str, Any] = json.loads((output / "results.json").read_text())
         return found
 
@@ -108,4 +108,6 @@ def test_language_without_dev_data_cannot_be_chosen_for(
     one = pages("abab", "xyxy")
     data = TaskData("own", "classification", ("x", "y"), {"en": one}, {"en": one}, {"en": one, "sw": one})
     with pytest.raises(XlmrError, match=r"there is no dev data in sw to choose on; set finetune\.protocol\.choose"):
-        Comparison(data, Recipe(longest=8), Protocol(choose="language"), export).run(tmp_path, context_of(tmp_path))
+        Comparison(data, Recipe(longest=8), Protocol(choose="language"), Encoders(export)).run(
+            tmp_path, context_of(tmp_path)
+        )

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from finetune.protocol import Run
-from finetune.stages import Recipe
+from finetune.stages import Encoders, Recipe
 from finetune.training import collectives, comparison
 from finetune.training.devices import own_device, runs_at_once
 from finetune.training.run import RunShard
@@ -78,7 +78,7 @@ def test_no_more_runs_than_gpus(
     context.map_shards = asked  # type: ignore[method-assign]
     recipe = Recipe(longest=24, runs_per_gpu=on_a_gpu)
     with pytest.raises(StopHereError):
-        comparison.Comparison(tiny_task("tagging"), recipe, comparison.Protocol(), export).run(
+        comparison.Comparison(tiny_task("tagging"), recipe, comparison.Protocol(), Encoders(export)).run(
             tmp_path / "out", context
         )
     assert gpus == [], "to count them is not to take one"
@@ -95,7 +95,7 @@ def test_all_runs_of_a_comparison_share_their_groups(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(collectives, "fine_tune_run", lambda shard, folder, ranks: done.append(ranks))
     recipe = Recipe(tensor_parallel=2)
     shards = [
-        RunShard(Run("random", 1e-3, seed), recipe, "span", "", (), tmp_path, tmp_path, head=seed == 2)
+        RunShard(Run("random", 1e-3, seed), recipe, "span", "", (), Encoders(tmp_path), tmp_path, head=seed == 2)
         for seed in (1, 2, 3)
     ]
     again = [collectives._shard_of(collectives._described(one)) for one in shards]

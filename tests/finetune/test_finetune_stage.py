@@ -23,7 +23,7 @@ from finetune.heads.encoding import Encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.predict_tool import predict, predictions_of
 from finetune.report import sections
-from finetune.stages import PACKAGE, HelpPagesConfig, Protocol, Recipe
+from finetune.stages import PACKAGE, Encoders, HelpPagesConfig, Protocol, Recipe
 from finetune.training import comparison
 from finetune.training.baselines import starting_encoder
 from finetune.training.engines import OneProcess
@@ -141,10 +141,10 @@ def test_same_bytes_in_processes_and_after_an_interruption(
 
 def test_seeds_differ_and_initialisations_start_where_they_say(export: Path) -> None:
     stored = load_encoder(export).state_dict()
-    pretrained = starting_encoder(export, "pretrained", 1).state_dict()
+    pretrained = starting_encoder(Encoders(export), "pretrained", 1).state_dict()
     assert all(torch.equal(stored[name], pretrained[name]) for name in stored)
     name = "embeddings.tokens.weight"
-    first, again, second = (starting_encoder(export, "random", seed).state_dict()[name] for seed in (1, 1, 2))
+    first, again, second = (starting_encoder(Encoders(export), "random", seed).state_dict()[name] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
     assert not torch.equal(first, stored[name])

@@ -17,7 +17,7 @@ import torch
 from finetune.api import Predictor
 from finetune.data.examples import TaskData
 from finetune.heads.encoding import ENCODED, read_encoded
-from finetune.stages import EncoderFolder, Protocol, Recipe
+from finetune.stages import EncoderFolder, Encoders, Protocol, Recipe
 from finetune.training.comparison import Comparison
 from pipeline.context import Context
 from pipeline.errors import XlmrError
@@ -50,7 +50,7 @@ def saved_by_transformers(export: Path, folder: Path, added: list[str], rows: in
 
 
 def compare(encoder: Path, output: Path, context_of: Callable[..., Context], task: TaskData | None = None) -> Path:
-    Comparison(task or tiny_task("classification"), RECIPE, ONCE, encoder).run(output, context_of(output))
+    Comparison(task or tiny_task("classification"), RECIPE, ONCE, Encoders(encoder)).run(output, context_of(output))
     return output / "model"
 
 

@@ -18,7 +18,7 @@ from finetune.heads.kind import Kind
 from finetune.heads.kinds import KINDS
 from finetune.heads.losses import class_loss, span_loss, value_loss
 from finetune.predict_tool import lines_of, predictions_of
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Encoders, Protocol, Recipe
 from finetune.training.comparison import Comparison
 from finetune.training.evaluation import scores_of
 from pipeline.context import Context
@@ -229,7 +229,7 @@ def test_folder_of_another_vocabulary_is_one_line(export: Path, tmp_path: Path) 
     data = TaskData("own", "classification", ("draw", "calc"), {"en": one}, {"en": one}, {"en": one})
     context = Context("finetune.task", tmp_path, 1, EventLog(tmp_path / "log.jsonl"))
     with pytest.raises(XlmrError, match=f"{tmp_path}: the tokenizer has .* not of one model"):
-        Comparison(data, RECIPE, Protocol(), tmp_path).run(tmp_path / "out", context)
+        Comparison(data, RECIPE, Protocol(), Encoders(tmp_path)).run(tmp_path / "out", context)
 
 
 def test_pairs_are_cut_as_hugging_face_cuts_them(export: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from finetune.folder import save_fine_tuned, take_head, why_new_head
 from finetune.heads.encoding import Encoded
 from finetune.heads.kind import Kind
 from finetune.heads.kinds import KINDS
-from finetune.stages import EncoderFolder, Protocol, Recipe
+from finetune.stages import EncoderFolder, Encoders, Protocol, Recipe
 from finetune.task_report import head_line
 from finetune.training.comparison import Comparison
 from finetune.training.epochs import Outcome
@@ -119,7 +119,7 @@ def test_training_goes_on_from_a_fine_tuned_folder(
 
     monkeypatch.setattr(run, "Loop", Watched)
     output = tmp_path / "out"
-    comparison = Comparison(tiny_task("classification"), RECIPE, Protocol(seeds=(1,)), tmp_path, take)
+    comparison = Comparison(tiny_task("classification"), RECIPE, Protocol(seeds=(1,)), Encoders(tmp_path), take)
     comparison.run(output, context_of(output))
     bias = model.head.out_proj.bias.flip(0)  # type: ignore[union-attr,operator]
     assert torch.equal(begun["pretrained-0.001-seed1"], bias if take else torch.zeros(2))

@@ -83,7 +83,7 @@ def make_engine(case: Case) -> Any:
     """The engine of a case, with a model made from seed 1."""
     from pretrain.engine import Engine
     from pretrain.model import ModelConfig, build
-    from pretrain.stages import TrainSettings
+    from pretrain.settings import TrainSettings
 
     shape = {
         "num_hidden_layers": 2,

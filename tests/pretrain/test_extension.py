@@ -19,7 +19,8 @@ from pretrain.data.masking import MaskedVocabulary, Masker
 from pretrain.data.masking_strategies import strategy_of
 from pretrain.data.mixing import mixing_of
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
-from pretrain.stages import DataSettings, ExportConfig, ModelSettings, check_export
+from pretrain.settings import DataSettings, ModelSettings
+from pretrain.stages import ExportConfig, check_export
 
 HERE = Path(__file__).parent
 CONFIG = """

@@ -20,7 +20,7 @@ from pretrain.cross_entropy import Scoring, summed_cross_entropy
 from pretrain.folder import INDEX, WEIGHTS, load_encoder, load_model, save_model, save_weights
 from pretrain.model import PAD, PRESETS, MaskedLanguageModel, ModelConfig, build, count_parameters, initial_values
 from pretrain.presets import SHAPES, at_capacity_of, parameters_of
-from pretrain.stages import ModelSettings
+from pretrain.settings import ModelSettings
 
 SMALL = {
     "num_hidden_layers": 2,

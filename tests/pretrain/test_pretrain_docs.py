@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 
 TREE = Path(__file__).parents[2]
 PAGES = [TREE / "docs" / "pretrain.md", TREE / "infra" / "README.md"]

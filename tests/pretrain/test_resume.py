@@ -14,7 +14,7 @@ from tiny_training import NO_DROPOUT, Ranks, Spec, last_weights, losses_of, tiny
 import pretrain.loop
 from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.loop import learning_rate
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 
 pytestmark = pytest.mark.slow
 

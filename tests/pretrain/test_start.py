@@ -23,7 +23,8 @@ from pretrain.cost.workload import of_config
 from pretrain.export import run as export
 from pretrain.folder import TOKENIZER_MODEL, load_model, read_config, save_model
 from pretrain.model import MaskedLanguageModel, ModelConfig, build, initial_values
-from pretrain.stages import PACKAGE, ExportConfig, PretrainConfig, TrainSettings
+from pretrain.settings import PretrainConfig, TrainSettings
+from pretrain.stages import PACKAGE, ExportConfig
 from pretrain.start import FIRST, InitRows, check_architecture, read_start, rows_between, spell
 from pretrain.tokenizer_files import copy_tokenizer
 from pretrain.tracking.metrics import read_metrics

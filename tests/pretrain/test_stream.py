@@ -15,7 +15,7 @@ from pretrain.data.mixing import epoch_shares, mixing_of
 from pretrain.data.sequences import SequenceFolder, open_sequences
 from pretrain.data.stream import Stream
 from pretrain.rng import below, mix, shuffled, uniform
-from pretrain.stages import DataSettings
+from pretrain.settings import DataSettings
 
 
 def stream_of(folder: SequenceFolder, batch: int = 10, alpha: float = 0.3, seed: int = 1, rank=0, world=1) -> Stream:

@@ -22,7 +22,7 @@ from pretrain.data.stream import Stream
 from pretrain.loop import learning_rate
 from pretrain.model import build, initial_values
 from pretrain.parallel import Group, cuts_of, put
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 from pretrain.tracking.metrics import read_metrics
 from pretrain.train import architecture_of
 

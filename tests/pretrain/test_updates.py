@@ -18,7 +18,7 @@ from pretrain.data.stream import Stream
 from pretrain.engine import Engine, choose_dtype
 from pretrain.model import ModelConfig, build
 from pretrain.parallel import Layout
-from pretrain.stages import TrainSettings
+from pretrain.settings import TrainSettings
 from pretrain.train import architecture_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pretrain.data.mixing import mixing_of
-from pretrain.stages import DataSettings
+from pretrain.settings import DataSettings
 
 VOCABULARY, LENGTH = 40, 16
 ALPHA = mixing_of(DataSettings())

@@ -25,7 +25,7 @@ NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
 
 def tiny_config(model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **train: Any) -> Any:
-    from pretrain.stages import PretrainConfig
+    from pretrain.settings import PretrainConfig
 
     settings = {
         "steps": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup_steps": 5,
