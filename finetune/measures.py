@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune.metrics import mean
 from finetune.protocol import Spread, chosen_runs, over_seeds
-from finetune.report import NAMES, unseen
+from finetune.report import names_of, unseen
 from pipeline.measures import Measure
 from pipeline.storage import read_json
 
@@ -34,8 +34,9 @@ def _of_results(stage: str, results: Mapping[str, Any]) -> Iterator[Measure]:
     metric = str(results["metric"]).partition("/")[0]
     away = unseen(dict(results))
     where = f"mean of {len(away)} languages not trained on" if away else "mean of the languages"
-    for name, runs in chosen_runs(results["runs"]).items():
-        who = NAMES.get(name, name)
+    chosen = chosen_runs(results["runs"])
+    for name, runs in chosen.items():
+        who = names_of(chosen)[name]
         if all("dev_score" in run for run in runs):
             dev = Spread.of([run["dev_score"] for run in runs])
             yield Measure(stage, f"dev_{name}", f"dev {metric}, {who}", dev.mean, spread=_over(runs, dev))

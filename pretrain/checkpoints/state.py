@@ -100,7 +100,7 @@ class Places:
         elif self.stage:
             tensor = parameter.get_full_hp_param(key)
         else:
-            tensor = self.adam.state[parameter][part] if key else parameter
+            tensor = self._moment(parameter, part) if key else parameter
         if self.layout.data.rank:
             return None  # the first of the data-parallel ranks has the same
         cut, group = self.cuts[name], self.layout.tensor
@@ -109,6 +109,11 @@ class Places:
         parts = group.parts(tensor.detach(), cut.shapes(self.shapes[name], group.world))
         # Joined on the CPU: a GPU would need the whole tensor's memory a second time.
         return cut.join([_copy(own) for own in parts]) if parts is not None else None
+
+    def _moment(self, parameter: Any, part: str) -> Tensor:
+        """One of Adam's; it has none yet of what never had a gradient."""
+        found: Tensor | None = self.adam.state[parameter].get(part)
+        return torch.zeros_like(parameter, requires_grad=False) if found is None else found
 
     def _put(self, parameter: Any, part: str, value: Tensor) -> None:
         key = None if part == WEIGHTS else part
