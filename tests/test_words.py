@@ -84,7 +84,7 @@ PROSE_OF = {
 }
 EXEMPT: dict[str, set[str]] = {
     "pretrain/model.py": {"pieces"},  # what a seed is drawn from
-    "pretrain/stages.py": {"updates"},  # an earlier name
+    "pretrain/settings.py": {"updates"},  # an earlier name
     "tests/finetune/test_fuzz_kinds.py": {"keep"},  # an argument of a benchmark
 }
 """File -> words that it has to hold, as data or as a quotation."""

@@ -57,6 +57,10 @@ LIVE: dict[str, list[dict[str, Any]]] = {
 PARTNERS: dict[str, dict[str, Any]] = {
     "corpus.near_duplicates.bands": {"corpus.near_duplicates.rows": 2},
     "corpus.near_duplicates.rows": {"corpus.near_duplicates.bands": 2},
+    "pretrain.comparable.ablation": {"pretrain.train.initialisation": "comparable_pages"},
+    "pretrain.comparable.most_pages": {"pretrain.train.initialisation": "comparable_pages"},
+    "pretrain.comparable.patterns": {"pretrain.train.initialisation": "comparable_pages"},
+    "finetune.protocol.initialisations": {"finetune.protocol.seeds": [1]},
     "corpus.fetch.index.files": {"corpus.fetch.index.hosts": ["x.org"]},
     "finetune.help_pages.kind": {"finetune.help_pages.format": "conll"},
     "finetune.task.own.kind": {"finetune.task.own.format": "conll"},
@@ -76,6 +80,7 @@ VALUES: dict[str, Any] = {
     "corpus.language_id.labels": "cc100",
     "corpus.language_id.identifier": "my.identifier:identify",
     "corpus.filters.own": ["my.rules:no_dots"],
+    "pretrain.comparable.patterns": ["https://(?P<language>[a-z]+)[.]x[.]org/.*"],
     "pretrain.model.layer": "my.layers:Layer",
     "pretrain.data.mixing": "my.mixing:shares",
     "pretrain.data.weights": {"de": 2.0},
