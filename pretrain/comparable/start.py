@@ -13,6 +13,9 @@ from pipeline.errors import XlmrError
 from pretrain.model import INITIAL_DEVIATION, Values
 
 VECTORS = "vectors.safetensors"
+DEVIATION = 3 * INITIAL_DEVIATION
+"""Of the vectors' numbers: they say something, and positions, which are added to them, say nothing yet."""
+
 TABLE = "encoder.embeddings.tokens.weight"
 
 
@@ -23,7 +26,7 @@ def with_vectors(values: Values, folder: Path) -> Values:
 
 
 def put_vectors(table: Tensor, folder: Path) -> Tensor:
-    """``table`` [rows, hidden_size] with the vectors of ``folder`` in place, at the deviation of other first values.
+    """``table`` [rows, hidden_size] with the vectors of ``folder`` in place.
 
     Errors: XlmrError for vectors of another size.
     """
@@ -36,7 +39,7 @@ def put_vectors(table: Tensor, folder: Path) -> Tensor:
             f" the model's table is {tuple(table.shape)}",
             "run pretrain.comparable again",
         )
-    table[tokens] = INITIAL_DEVIATION * vectors
+    table[tokens] = DEVIATION * vectors
     return table
 
 

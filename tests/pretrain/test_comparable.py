@@ -17,7 +17,7 @@ from pipeline.errors import XlmrError
 from pretrain.comparable.addresses import without_language
 from pretrain.comparable.pages import find_groups, read_pages
 from pretrain.comparable.settings import ComparableSettings
-from pretrain.comparable.start import TABLE, VECTORS
+from pretrain.comparable.start import DEVIATION, TABLE, VECTORS
 from pretrain.comparable.vectors import TokenCounts, token_vectors
 from pretrain.folder import load_model
 from pretrain.stages import AblationConfig, ComparableConfig
@@ -186,7 +186,7 @@ def test_training_begins_with_the_vectors_and_keeps_what_is_frozen(tmp_path: Pat
     inputs = {"tokenizer.train": tokenizer, "pretrain.comparable": vectors}
     train_into(tmp_path / "frozen", sequences, make_context, config, **inputs)
     found, table = load_file(vectors / VECTORS), last_weights(tmp_path / "frozen")[TABLE]
-    torch.testing.assert_close(table[found["tokens"]], 0.02 * found["vectors"], rtol=0, atol=0)
+    torch.testing.assert_close(table[found["tokens"]], DEVIATION * found["vectors"], rtol=0, atol=0)
     free, _ = train_into(tmp_path / "free", sequences, make_context, comparable_config(), **inputs)
     assert free["steps"] == 20
     assert not torch.equal(last_weights(tmp_path / "free")[TABLE], table)
