@@ -128,9 +128,10 @@ def engine_of(model: nn.Module, kind: Kind, recipe: Recipe, ranks: Ranks) -> Fin
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Decoupled decay on matrices alone; parameters by their share of the learning rate, where shares differ."""
-    layers = len(model.encoder.layers)  # type: ignore[arg-type,union-attr]
+    named = dict(model.named_parameters())
+    layers = len({found[1] for name in named if (found := _LAYER.match(name))})
     by_rate: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in named.items():
         by_rate.setdefault(rate_of(name, layers, recipe), []).append(parameter)
     groups: list[dict[str, Any]] = []
     for rate, parameters in by_rate.items():
