@@ -192,5 +192,6 @@ PACKAGE = Package(
         "benchmark": "pretrain.benchmark.tool:benchmark",
         "fill-mask": "pretrain.fill_mask:fill_mask",
         "plan": "pretrain.cost.plan:plan",
+        "retrieval": "pretrain.comparable.retrieval:retrieval",
     },
 )

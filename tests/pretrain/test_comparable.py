@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tiny_training import last_weights, losses_of, tiny_config, train_into
 
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
+from pretrain.comparable import retrieval
 from pretrain.comparable.addresses import without_language
 from pretrain.comparable.pages import find_groups, read_pages
 from pretrain.comparable.settings import ComparableSettings
 from pretrain.comparable.start import DEVIATION, TABLE, VECTORS
 from pretrain.comparable.vectors import TokenCounts, token_vectors
-from pretrain.folder import load_model
+from pretrain.folder import load_model, save_model
+from pretrain.model import MaskedLanguageModel, ModelConfig
 from pretrain.stages import AblationConfig, ComparableConfig
 from tests.pretrain.tiny_tokenizer import encoded_with, make_tokenizer
 
@@ -239,3 +242,45 @@ def test_the_ablation_is_the_training_without_pages(tmp_path: Path, make_context
     torch.testing.assert_close(exported, last_weights(tmp_path / "plain")[TABLE], rtol=0, atol=0)
     off = AblationConfig(**dict(config))
     assert run(off, inputs, tmp_path / "off", make_context(tmp_path / "off")) == {}
+
+
+class Spelling:
+    """In place of a model: a text's vector counts its letters, and says its language by a large number."""
+
+    def encode(self, texts: list[str]) -> Any:
+        counts = [[text.lower().count(letter) for letter in "abcdefghij"] for text in texts]
+        return np.array([[*row, 9 * text[0].isupper()] for row, text in zip(counts, texts, strict=True)], np.float32)
+
+
+def test_retrieval_finds_what_is_alike(tmp_path: Path) -> None:
+    draw, pages = np.random.default_rng(3), []
+    for number in range(25):
+        word = "".join(draw.choice(list("abcdefghij"), 30))
+        pages += [(f"{HELP}/en/{number}", "en", word), (f"{HELP}/de/{number}", "de", word[::-1].upper())]
+        pages.append((f"{HELP}/fr/{number}", "fr", "".join(draw.choice(list("abcdefghij"), 30))))
+    pages.append((f"{HELP}/it/1", "it", "x"))  # too few to count
+    texts = retrieval.comparable_texts(write_corpus(tmp_path, pages), 100)
+    found = retrieval.measure("spelling", Spelling(), texts)  # type: ignore[arg-type]
+    assert found.pairs == 6
+    assert found.chance == 0.04
+    assert 2 / 6 <= found.found_without_means < 0.5  # en and de wholly, the others by chance
+    with pytest.raises(UsageError, match="no two languages have 20 pages in common"):
+        retrieval.measure("few", Spelling(), {"en": {0: "a"}, "de": {0: "b"}})  # type: ignore[arg-type]
+
+
+def test_the_tool_says_a_line_for_each_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = make_tokenizer(tmp_path / "tokenizer")
+    folder = tmp_path / "model"
+    torch.manual_seed(1)
+    shape = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+    save_model(MaskedLanguageModel(ModelConfig(vocab_size=62, **shape)), folder, tokenizer / "sentencepiece.bpe.model")
+    corpus = write_corpus(
+        tmp_path / "corpus", [(f"{HELP}/{lg}/{n}", lg, f"the hen {n} hunts") for n in range(20) for lg in ("en", "de")]
+    )
+    (corpus / "counts.json").write_text("{}")
+    retrieval.retrieval(folder, folder, corpus=corpus, as_json=True)
+    one, two = map(json.loads, capsys.readouterr().out.splitlines())
+    assert one == two
+    assert (one["pairs"], one["chance"]) == (2, 0.05)
+    retrieval.retrieval(folder, corpus=corpus)
+    assert "of pages find their translation" in capsys.readouterr().out
