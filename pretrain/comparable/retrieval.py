@@ -25,7 +25,7 @@ from pretrain.comparable.pages import find_groups, read_pages
 from pretrain.comparable.settings import ComparableSettings
 
 FEWEST = 20
-"""Pages that two languages must have in common: among fewer, chance alone finds many."""
+"""Pages that two languages must have in common: among fewer, a guess is often right."""
 
 Texts = Mapping[str, Mapping[int, str]]
 """Language -> group -> text."""
@@ -33,12 +33,12 @@ Texts = Mapping[str, Mapping[int, str]]
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Means over ordered pairs of languages: of vectors as they are, of those without language means, and by chance."""
+    """Means over ordered pairs of languages: of vectors as they are, of those without language means, and at random."""
 
     model: str
     found: float
     found_without_means: float
-    chance: float
+    at_random: float
     pairs: int
 
 
@@ -89,8 +89,8 @@ def measure(name: str, model: PretrainedModel, texts: Texts) -> Retrieval:
     shares = np.array(list(_shares(vectors, texts)))
     if not len(shares):
         raise UsageError(f"no two languages have {FEWEST} pages in common", "raise --pages, or name a larger corpus")
-    found, without_means, chance = (round(float(value), 4) for value in shares.mean(0))
-    return Retrieval(name, found, without_means, chance, len(shares))
+    found, without_means, at_random = (round(float(value), 4) for value in shares.mean(0))
+    return Retrieval(name, found, without_means, at_random, len(shares))
 
 
 def _pairs(texts: Texts) -> list[tuple[str, str]]:
@@ -119,5 +119,5 @@ def _nearest_is_own(one: NDArray[np.float32], other: NDArray[np.float32]) -> flo
 def _line(found: Retrieval) -> str:
     return (
         f"{found.model}: {found.found:.1%} of pages find their translation, {found.found_without_means:.1%} with each"
-        f" language's mean taken out, {found.chance:.1%} by chance ({found.pairs} pairs of languages)"
+        f" language's mean taken out, {found.at_random:.1%} at random ({found.pairs} pairs of languages)"
     )

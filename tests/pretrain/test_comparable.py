@@ -262,7 +262,7 @@ def test_retrieval_finds_what_is_alike(tmp_path: Path) -> None:
     texts = retrieval.comparable_texts(write_corpus(tmp_path, pages), 100)
     found = retrieval.measure("spelling", Spelling(), texts)  # type: ignore[arg-type]
     assert found.pairs == 6
-    assert found.chance == 0.04
+    assert found.at_random == 0.04
     assert 2 / 6 <= found.found_without_means < 0.5  # en and de wholly, the others by chance
     with pytest.raises(UsageError, match="no two languages have 20 pages in common"):
         retrieval.measure("few", Spelling(), {"en": {0: "a"}, "de": {0: "b"}})  # type: ignore[arg-type]
@@ -281,6 +281,6 @@ def test_the_tool_says_a_line_for_each_model(tmp_path: Path, capsys: pytest.Capt
     retrieval.retrieval(folder, folder, corpus=corpus, as_json=True)
     one, two = map(json.loads, capsys.readouterr().out.splitlines())
     assert one == two
-    assert (one["pairs"], one["chance"]) == (2, 0.05)
+    assert (one["pairs"], one["at_random"]) == (2, 0.05)
     retrieval.retrieval(folder, corpus=corpus)
     assert "of pages find their translation" in capsys.readouterr().out
