@@ -40,7 +40,7 @@ def command(words: list[str]) -> int:
     dag = Dag(
         [
             Package(name="tokenizer", config=Nothing, stages=(encode,)),
-            replace(PACKAGE, stages=(replace(train, inputs=("tokenizer.encode",)),)),
+            replace(PACKAGE, stages=(replace(train, inputs=("tokenizer.encode",), needs=None),)),
         ]
     )
 
