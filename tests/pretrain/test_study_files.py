@@ -220,3 +220,22 @@ def test_plan_of_one_study(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert "different: each of these runs once" in said
     assert ("GPU-days" in said) == name.startswith("paper")
+
+
+FIGURES = sorted((ROOT / "docs" / "studies").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", FIGURES, ids=[page.stem for page in FIGURES])
+def test_a_published_figure_is_of_the_study_as_it_stands(page: Path) -> None:
+    """What is drawn beside ours, and what is said of it, are those of the file; the axis has its variants."""
+    study, variants = loaded(f"demo/{page.stem}")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {study.title}\n")
+    assert " ".join(study.does_not_say.split()) in text
+    assert "Variants that failed" not in text
+    for published in study.published:
+        assert f"**{published.source}: {published.title}**" in text
+    if "." in study.figure.x:
+        values = {variant.value_of(study.figure.x) for variant in variants}
+        assert all(f"\n| {value:,.0f} |" in text or f"\n| {value:g} |" in text for value in values)
+    assert page.with_suffix(".svg").read_text(encoding="utf-8").count("<svg") == 1
