@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord
-from pipeline.partitions import Sharing
+from pipeline.mark_summary import MarkSummary
 from pipeline.progress import ProgressBar
 from pipeline.shard_notes import notes_to
 from pipeline.shard_reuse import reuse_shards
@@ -31,6 +32,7 @@ from pipeline.shards import (
     ShardWork,
     as_one_error,
 )
+from pipeline.sharing import Pause, Sharing
 
 
 class Context:
@@ -93,14 +95,17 @@ class Context:
             for name, value in shards.items()
         ]
         work = ShardWork(function, ShardFolder(self.output, self._calls), self.output / WORKSPACES / _own_name())
-        work.folder.forget_others(shards)
+        shared = self._sharing if self._sharing is not None and self._sharing.calls_left else None
+        if shared is None:
+            work.folder.forget_others(shards)
         with self.progress(total=len(tasks), label="", unit="shards") as bar:
             doing = _Shards(self, work, tasks, bar)
             try:
-                doing.look_for_what_is_there()
-                if self._sharing is not None and self._sharing.calls_left:
-                    doing.share(self._sharing, executor)
+                if shared is not None:
+                    doing.share(shared, executor)
+                    work.folder.forget_others(shards)
                 else:
+                    doing.look_for_what_is_there(doing.missing)
                     doing.do(doing.missing, executor)
             finally:
                 shutil.rmtree(work.workspaces, ignore_errors=True)
@@ -131,22 +136,28 @@ class _Shards:
         """The names of the shards that are not complete, in order."""
         return [name for name in self._tasks if name not in self.marks]
 
-    def look_for_what_is_there(self) -> None:
-        """Shards that are complete, and those that a sibling output has."""
-        self.marks = self._work.folder.complete(self._tasks.values())
-        kept = len(self.marks)
-        reused = reuse_shards(self._work, [self._tasks[name] for name in self.missing])
-        self.marks |= reused
-        notes = [f"{kept} were complete"] if kept else []
+    def look_for_what_is_there(self, names: Sequence[str]) -> list[str]:
+        """Shards of these that are complete, and those that a sibling output has; give their names."""
+        tasks = [self._tasks[name] for name in names]
+        kept = self._work.folder.complete(tasks)
+        reused = reuse_shards(self._work, [task for task in tasks if task.name not in kept])
+        self.marks |= kept | reused
+        notes = [f"{len(kept)} were complete"] if kept else []
         notes += [f"{len(reused)} taken over from an earlier output"] if reused else []
         if notes:
-            self._bar.begin_at(len(self.marks), ", ".join(notes))
+            self._bar.begin_at(len(kept) + len(reused), ", ".join(notes))
         self._context.log.event(
-            "shards", stage=self._context.stage, total=len(self._tasks), kept=kept, reused=sorted(reused)
+            "shards", stage=self._context.stage, total=len(tasks), kept=len(kept), reused=sorted(reused)
         )
+        return [*kept, *reused]
 
     def do(self, names: Iterable[str], executor: Executor) -> None:
         """Do these shards. Errors: XlmrError at the end, listing those that failed; the others are kept."""
+        failures = self._try(names, executor)
+        if failures:
+            raise as_one_error(failures, len(self._tasks))
+
+    def _try(self, names: Iterable[str], executor: Executor) -> dict[str, ShardFailure]:
         failures: dict[str, ShardFailure] = {}
         with notes_to(lambda line: self._bar.advance(0, line), self._say):
             for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
@@ -155,27 +166,52 @@ class _Shards:
                     self._log("shard_failed", name, problem=outcome.problem, trace=outcome.trace)
                 else:
                     self._done(name, outcome)
-        if failures:
-            raise as_one_error(failures, len(self._tasks))
+        return failures
 
     def share(self, sharing: Sharing, executor: Executor) -> None:
         """Do this task's partition, and see to it that the others are done."""
-        for names in sharing.partitions(list(self._tasks), self._missing_now):
+        summary = MarkSummary(self._work.folder)
+        failures: dict[str, ShardFailure] = {}
+        places = {name: place for place, name in enumerate(self._tasks)}
+        for step in sharing.steps(places, lambda: self._missing_now(summary, sharing)):
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                continue
             try:
-                self.do([name for name in names if name not in self.marks], executor)
+                failures |= self._do_chunk(step.names, executor, summary)
+                if failures and not step.names:
+                    raise as_one_error(failures, len(self._tasks))
             except Exception as error:
-                sharing.failed(
-                    str(error)
-                )  # or the stage is finished: then what became of this partition does not matter
+                # Or the stage is finished: then what became of this partition does not matter.
+                sharing.failed(str(error))
                 raise
 
-    def _missing_now(self) -> set[str]:
-        """Look for shards that other tasks have completed since."""
-        there = self._work.folder.named()
-        new = self._work.folder.complete(self._tasks[name] for name in self.missing if name in there)
-        self.marks |= new
-        if new:
-            self._bar.begin_at(len(new), "")
+    def _do_chunk(self, names: Sequence[str], executor: Executor, summary: MarkSummary) -> dict[str, ShardFailure]:
+        """Do those of a chunk that have no mark, and put all into the summary that it lacks; give the failures."""
+        self._read_summary(summary)
+        unknown = [name for name in names if name not in self.marks]
+        self.look_for_what_is_there(unknown)  # a task that died may have done them and not said so
+        failures = self._try([name for name in unknown if name not in self.marks], executor)
+        summary.append({name: self.marks[name] for name in unknown if name in self.marks})
+        return failures
+
+    def _read_summary(self, summary: MarkSummary) -> None:
+        """Learn which shards other tasks have completed since."""
+        before = len(self.marks)
+        for name, mark in summary.new():
+            task = self._tasks.get(name)
+            if task is not None and task.identity in (None, mark.identity):
+                self.marks.setdefault(name, mark)
+        if len(self.marks) > before:
+            self._bar.begin_at(len(self.marks) - before, "")
+
+    def _missing_now(self, summary: MarkSummary, sharing: Sharing) -> set[str]:
+        """The shards that are not complete; who is to finish the stage looks at every file of the others."""
+        self._read_summary(summary)
+        if sharing.holds_stage_lock():
+            gone = [name for name, mark in self.marks.items() if not mark.is_whole(self._work.folder.output)]
+            for name in gone:
+                del self.marks[name]
         return set(self.missing)
 
     def _done(self, name: str, mark: ShardMark) -> None:

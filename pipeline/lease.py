@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -117,10 +117,24 @@ def remove_dead(folder: Path) -> None:
             Lease(path)._bury_the_dead()
 
 
-def live_owner(path: Path) -> dict[str, Any] | None:
-    """Who holds the lease at ``path``, if its owner is alive."""
+class FolderClock:
+    """What time it is where ``folder`` is stored, asked once: for a look at many leases there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._now: float | None = None
+
+    def __call__(self) -> float:
+        """The time of the first call."""
+        if self._now is None:
+            self._now = time_of_folder(self._folder)
+        return self._now
+
+
+def live_owner(path: Path, clock: Callable[[], float] | None = None) -> dict[str, Any] | None:
+    """Who holds the lease at ``path``, if its owner is alive. ``clock``: one for many leases of a folder."""
     owner = _read_owner(path)
-    return owner if owner is not None and _is_alive(path, owner) else None
+    return owner if owner is not None and _is_alive(path, owner, clock or FolderClock(path.parent)) else None
 
 
 def describe_owner(owner: Mapping[str, Any]) -> str:
@@ -146,12 +160,12 @@ def _read_owner(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _is_alive(path: Path, owner: dict[str, Any]) -> bool:
+def _is_alive(path: Path, owner: dict[str, Any], clock: Callable[[], float] | None = None) -> bool:
     if owner["host"] == socket.gethostname() and owner.get("space", process_space()) == process_space():
         # The birth time tells the owner from a later process that was given its number.
         return birth_of_process(owner["pid"]) == owner["born"]
     try:
-        return time_of_folder(path.parent) - path.stat().st_mtime < EXPIRY_SECONDS
+        return (clock or FolderClock(path.parent))() - path.stat().st_mtime < EXPIRY_SECONDS
     except FileNotFoundError:
         return False
 

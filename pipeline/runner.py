@@ -22,13 +22,13 @@ from pipeline.extras import check_extra
 from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
+from pipeline.mark_summary import remove_summaries
 from pipeline.memory import PeakMemory
 from pipeline.partitions import (
     FAILURES,
     FinishedByOtherError,
     LeftToOthersError,
     Partition,
-    Sharing,
     partition_of,
     refuse_while_partitions_are_done,
     stage_lock_path,
@@ -37,7 +37,8 @@ from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
 from pipeline.shard_reuse import identity_of, keep_identified
-from pipeline.shards import WORKSPACES
+from pipeline.shards import MARKS, WORKSPACES
+from pipeline.sharing import Sharing
 from pipeline.stage import load_object
 from pipeline.storage import DRAFTS, read_json, write_json
 
@@ -191,22 +192,27 @@ def _run_with_others(
             raise XlmrError(f"{plan.output} was begun anew by another run", "run the same command again")
         return (plan.output / MANIFEST).exists()
 
-    wait = run_settings(config).wait
-    sharing = Sharing(plan.output, partition, plan.stage.sharded, wait=wait, is_finished=is_finished, say=say)
+    def is_begun() -> bool:
+        made = plan.stage.sharded and _made_from(plan.output) == builds
+        return bool(made) and not (plan.output / MANIFEST).exists()
+
+    workers, wait = run_settings(config).workers, run_settings(config).wait
+    sharing = Sharing(
+        plan.output, partition, plan.stage.sharded, workers=workers, wait=wait, is_finished=is_finished, say=say
+    )
     try:
         # Where there are shards nobody leaves before doing its partition: all come at once, each for a moment.
-        stage_lock = sharing.take_stage_lock(wait=wait or plan.stage.sharded > 0)
-        plan = make_plan(dag, config, only=[plan.stage.name])[plan.stage.name]  # others may have been here
-        if plan.fresh and plan.manifest is not None:
-            return plan.manifest
-        begun = plan.manifest is None and _made_from(plan.output) == builds
-        if not (begun and plan.stage.sharded):
-            refuse_while_partitions_are_done(plan.output)
-            _prepare(plan, builds)
-        if not plan.stage.sharded:
-            return _do_stage(plan, inputs, builds, _make_context(plan, config, log), stage_lock.is_held)
-        sharing.begin_partition(partition)
-        sharing.release_stage_lock()
+        if not sharing.enter(is_begun, wait=wait or plan.stage.sharded > 0):
+            plan = make_plan(dag, config, only=[plan.stage.name])[plan.stage.name]  # others may have been here
+            if plan.fresh and plan.manifest is not None:
+                return plan.manifest
+            if not is_begun():
+                refuse_while_partitions_are_done(plan.output)
+                _prepare(plan, builds)
+            if not plan.stage.sharded:
+                return _do_stage(plan, inputs, builds, _make_context(plan, config, log), sharing.holds_stage_lock)
+            sharing.begin_partition(partition)
+            sharing.release_stage_lock()
         return _do_stage(plan, inputs, builds, _make_context(plan, config, log, sharing), sharing.holds_stage_lock)
     except FinishedByOtherError:
         manifest = read_manifest(plan.output)
@@ -289,6 +295,7 @@ def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
         keep_identified(plan.output)
     plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / MANIFEST).unlink(missing_ok=True)
+    remove_summaries(plan.output / MARKS)
     _clear_away(plan.output)
     for path in plan.faults:  # so that nothing takes them for whole: the plan may have looked closer than shards do
         path.unlink(missing_ok=True)

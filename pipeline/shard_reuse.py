@@ -19,6 +19,9 @@ from pipeline.manifest import FileRecord
 from pipeline.shards import MARKS, Shard, ShardFolder, ShardMark, ShardWork
 from pipeline.storage import canonical_json, publish
 
+FEW = 200
+"""Shards that are looked up one by one in a sibling output; for more it is listed."""
+
 
 def identity_of(stage: str, version: int, settings: Section, name: str, depends_on: str) -> str:
     """What a shard's files depend on, as one hash: the stage and its settings, the shard's name, and its input."""
@@ -34,7 +37,8 @@ def reuse_shards(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMar
     wanted = {shard.name: shard for shard in shards if shard.identity is not None}
     reused: dict[str, ShardMark] = {}
     for sibling in _siblings(work.folder) if wanted else ():
-        for name in sorted(sibling.named() & wanted.keys() - reused.keys()):
+        left = wanted.keys() - reused.keys()
+        for name in sorted(left & sibling.named() if len(left) > FEW else left):
             mark = ShardMark.read(sibling.path(name))
             if mark is not None and mark.identity == wanted[name].identity and mark.is_whole(sibling.output):
                 taken = _take_over(work, name, mark, sibling.output)

@@ -18,19 +18,20 @@ from test_faults import PATIENCE, digest, wait_for
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
 from pipeline.manifest import MANIFEST, read_manifest
-from pipeline.partitions import LeftToOthersError, Partition, Sharing, partition_of, partition_path, stage_lock_path
+from pipeline.partitions import LeftToOthersError, Partition, partition_of, partition_path, stage_lock_path
 from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, WORKSPACES
+from pipeline.sharing import ShardChunk, Sharing
 
 TASK = """
 import sys
 from pathlib import Path
-import pipeline.partitions
+import pipeline.sharing
 from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
 import toy_package
-pipeline.partitions.LOOK_SECONDS, pipeline.partitions.LATE_SECONDS, pipeline.partitions.SAY_SECONDS = 0.05, {late}, 1
+pipeline.sharing.LOOK_SECONDS, pipeline.sharing.LATE_SECONDS, pipeline.sharing.SAY_SECONDS = 0.05, {late}, 1
 def work():
     dag = Dag([toy_package.PACKAGE])
     run(dag, dag.load_config(Path({yaml!r}), {words!r}), Selection(until="toy"))
@@ -124,7 +125,9 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
     complete: list[set[str]] = [set(), set()]
 
     def task(number: int) -> list[list[str]]:
-        sharing = Sharing(tmp_path / "x", Partition(number, 3), 2, wait=False, is_finished=lambda: False, say=print)
+        sharing = Sharing(
+            tmp_path / "x", Partition(number, 3), 2, workers=1, wait=False, is_finished=lambda: False, say=print
+        )
         (tmp_path / "x").mkdir(exist_ok=True)
         did: list[list[str]] = []
         try:
@@ -133,9 +136,12 @@ def test_who_is_left_does_all_of_a_later_call(tmp_path):
             sharing.release_stage_lock()
             for call in complete:
                 did.append([])
-                for own in sharing.partitions(names, partial(set(names).difference, call)):
-                    call.update(own)
-                    did[-1] += own
+                for step in sharing.steps(
+                    {name: n for n, name in enumerate(names)}, partial(set(names).difference, call)
+                ):
+                    assert isinstance(step, ShardChunk)
+                    call.update(step.names)
+                    did[-1] += step.names
             assert sharing.holds_stage_lock()
         finally:
             sharing.close()

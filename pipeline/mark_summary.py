@@ -1,0 +1,85 @@
+"""One file with the marks of a stage that several tasks share, so that none has to open the marks of all others.
+
+Each line is one complete shard. Whoever completes some appends them, under a lock of the file; the others read what is
+new since they last looked. It may lack marks, of a task that died before it appended: who takes over looks for those.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.shards import ShardFolder, ShardMark
+
+SUMMARY = ".summary.jsonl"
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    mark: ShardMark
+
+
+_LINE = TypeAdapter(_Line)
+
+
+class MarkSummary:
+    """The summary of one ``map_shards`` of one output, as one task sees it."""
+
+    def __init__(self, folder: ShardFolder) -> None:
+        self._path = folder.marks / SUMMARY
+        self._read_to = 0
+        self._file: tuple[int, int] | None = None
+
+    def append(self, marks: Mapping[str, ShardMark]) -> None:
+        """Add these; nobody reads half of a line."""
+        if not marks:
+            return
+        lines = "".join(
+            json.dumps({"name": name, "mark": asdict(mark)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+            for name, mark in marks.items()
+        )
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            end = handle.seek(0, os.SEEK_END)
+            if end and os.pread(handle.fileno(), 1, end - 1) != b"\n":
+                handle.write(b"\n")  # of a task that died while it wrote
+            handle.write(lines.encode())
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    def new(self) -> Iterator[tuple[str, ShardMark]]:
+        """(name, mark) of what was appended since the last call. One question where nothing was."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return
+        file = (status.st_dev, status.st_ino)
+        if file != self._file or status.st_size < self._read_to:  # another run has begun it anew
+            self._file, self._read_to = file, 0
+        if status.st_size == self._read_to:
+            return
+        with self._path.open("rb") as handle:
+            handle.seek(self._read_to)
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    return
+                self._read_to += len(line)
+                try:
+                    read = _LINE.validate_json(line)
+                except ValidationError:  # half of a line
+                    continue
+                yield read.name, read.mark
+
+
+def remove_summaries(marks: Path) -> None:
+    """Remove those of all calls below the folder of marks: what they say may not hold any more."""
+    for path in (marks / SUMMARY, *marks.glob(f"*/{SUMMARY}")):
+        path.unlink(missing_ok=True)
