@@ -21,7 +21,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow report studies test coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report studies test coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -40,8 +40,14 @@ tokenizer:  ## … up to the tokenizer
 pretrain:   ## … up to the pretrained model
 finetune:   ## … up to the fine-tuned models
 
-flow: $(SETUP)  ## the same run as a Prefect flow
-	@$(BIN)/python -m flows.full $(CONFIG)
+ui: $(SETUP)  ## Prefect's UI with all flows on loopback: server, deployments, workers
+	@$(BIN)/python -m flows.loopback up
+
+down: $(SETUP)  ## end what `make ui` has started
+	@$(BIN)/python -m flows.loopback down
+
+flow: $(SETUP)  ## the same run as a Prefect flow, with no server of its own
+	@$(BIN)/python -m flows.command $(CONFIG)
 
 report: $(SETUP)  ## write the HTML report of CONFIG
 	@$(BIN)/xlmr report $(CONFIG)

@@ -6,14 +6,13 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from prefect import State, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
-from pydantic import BaseModel, Field
 
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
@@ -23,30 +22,19 @@ from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
 from pipeline.runner import Selection, check_stages, run
 
-
-class StageChoice(BaseModel):
-    """Which stages a flow run is about. Each name is a stage or a package."""
-
-    start: str | None = Field(None, description="Start at this stage or package; what it is made from must be fresh.")
-    until: str | None = Field(None, description="End with this stage or package.")
-    only: str | None = Field(None, description="This stage or package alone; what it is made from must be fresh.")
-    force: list[str] = Field(default_factory=list, description="Run these even if they are fresh.")
-
-    def selection(self) -> Selection:
-        """The core's word for it."""
-        return Selection(self.start, self.until, self.only, tuple(self.force))
+UNREACHABLE = "Unreachable"
+"""The name of a failed state that is tried again."""
 
 
-def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
-    """Run the chosen stages as tasks of the current flow; give the flow's final state.
+def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool = False) -> State[Any]:
+    """Run these stages as tasks of the current flow, all of them if ``force``; give the flow's final state.
 
     A stage that fails leaves what is made from it not ready; stages that do not depend on it still run.
     """
     dag = dag.for_config(config)
     try:
-        selection = choice.selection().or_settings(config)
-        chosen = selection.stages(dag)
-        forced = selection.forced(dag) & set(chosen)
+        chosen = [name for name in dag.stages if name in set(stages)]
+        forced = set(chosen) if force else set[str]()
         project_folder(config).mkdir(parents=True, exist_ok=True)
         plan = make_plan(dag, config, only=chosen, force=forced)
         _show_plan(plan)
@@ -61,7 +49,20 @@ def run_as_tasks(dag: Dag, config: Section, choice: StageChoice) -> State[Any]:
     return _outcome(states)
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+def can_pass(task: object, task_run: object, state: State[Any]) -> bool:
+    """Whether a failed stage is tried again: what it needs was out of reach, and nothing in its input is wrong."""
+    return state.name == UNREACHABLE
+
+
+# Prints of the stage, its progress lines among them, go to Prefect's log.
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    log_prints=True,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=can_pass,
+)
 def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any]:
     # Failures that a person can fix come back as states: one line, where an exception would print a traceback.
     log = get_run_logger()
@@ -74,6 +75,8 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any
         _show_stage(after)
     except XlmrError as error:
         return Failed(message=str(error))
+    except (ConnectionError, TimeoutError) as error:
+        return Failed(name=UNREACHABLE, message=f"{name}: {type(error).__name__}: {error}")
     except OSError as error:
         line = explain_os_error(error)
         if line is None:

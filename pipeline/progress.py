@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS = 10.0
+"""Between two lines, which a tracker of runs may store: one that is read by people needs no more."""
 
 
 class ProgressBar:

@@ -13,7 +13,8 @@ import pytest
 import flows
 from pipeline.config import Section, setting
 from pipeline.dag import Dag
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
+from pipeline.runner import Selection
 from pipeline.stage import Package, Stage
 
 pytestmark = pytest.mark.slow
@@ -76,14 +77,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def run_flow(dag: Dag, config: Section, **choice: Any) -> Any:
+def run_flow(dag: Dag, config: Section, until: str, force: bool = False) -> Any:
     from prefect import flow
 
-    from flows.stages import StageChoice, run_as_tasks
+    from flows.stages import run_as_tasks
 
     @flow(name="toy")
     def toy() -> Any:
-        return run_as_tasks(dag, config, StageChoice(**choice))
+        return run_as_tasks(dag, config, Selection(until=until).stages(dag), force)
 
     return toy(return_state=True)
 
@@ -148,11 +149,8 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
     assert pages[0].stat().st_mtime_ns == stamp
     assert again.message == "0 of 2 stages ran, the others were fresh"
 
-    forced = run_flow(dag, config, until="toy.total", force=["toy.total"])
-    assert {name: s for name, (s, _) in task_states(forced, 2).items()} == {
-        "toy.count": "Cached",
-        "toy.total": "Completed",
-    }
+    forced = run_flow(dag, config, until="toy.total", force=True)
+    assert {s for s, _ in task_states(forced, 2).values()} == {"Completed"}
 
 
 def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
@@ -168,16 +166,29 @@ def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Da
     }
 
 
-def test_unknown_stage_is_one_line(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
-    state = run_flow(dag, settings_of(dag, tmp_path), only="toy.sum")
+def test_unreachable_is_tried_again_and_bad_input_is_not(
+    prefect_server: None, dag: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import stages
+
+    tries: list[str] = []
+
+    def run_once(*_: Any, **__: Any) -> Any:
+        tries.append("")
+        raise ConnectionError("refused") if len(tries) == 1 else XlmrError("the sum is odd", "even it")
+
+    monkeypatch.setattr(stages, "run", run_once)
+    monkeypatch.setattr(stages, "_stage_task", stages._stage_task.with_options(retry_delay_seconds=[0, 0]))
+    state = run_flow(dag, settings_of(dag, tmp_path), until="toy.count")
     assert state.is_failed()
-    assert state.message.startswith("toy.sum: no such stage")
+    assert state.message == "toy.count: the sum is odd; even it"
+    assert len(tries) == 2
 
 
 def test_command_says_one_line_and_the_exit_code(
     prefect_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.full import main
+    from flows.command import main
 
     demo = str(ROOT / "configs" / "demo.yaml")
     assert main([str(tmp_path / "none.yaml")]) == 2
@@ -194,7 +205,7 @@ def test_command_says_one_line_and_the_exit_code(
 def test_real_stage_runs_as_a_task_and_is_then_fresh(
     prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.full import main
+    from flows.command import main
 
     monkeypatch.chdir(ROOT)
     words = ["configs/demo.yaml", "--run.directory", str(tmp_path), "--until", "corpus.fetch"]
@@ -205,15 +216,30 @@ def test_real_stage_runs_as_a_task_and_is_then_fresh(
     assert manifest.read_bytes() == before
 
 
-def test_deployments_open_with_a_form_of_every_setting(prefect_server: None) -> None:
-    from flows.deploy import deployments
-    from flows.full import DAG, full
+def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
+    from flows import form, packages
 
-    config = DAG.load_config(ROOT / "configs" / "demo.yaml")
-    made = deployments(config, [package.name for package in DAG.packages])
-    assert [one.name for one in made] == ["full", "corpus", "tokenizer", "pretrain", "finetune"]
-    assert made[1].parameters["stages"] == {"until": "corpus"}
-    assert DAG.config_model.model_validate(made[0].parameters["config"]) == config
-    form = str(full.parameters.model_dump())
-    assert "Which stages a flow run is about" in form
-    assert "texts a step" in form
+    names = form.run_files(form.folder_of_configurations())
+    assert "demo" in names
+    assert "finetune/mlqa" in names
+    assert not [name for name in names if name.startswith("studies")]
+    for one in (*packages.FLOWS.values(), packages.full):
+        shown = one.parameters.model_dump()["properties"]  # type: ignore[attr-defined]
+        assert set(shown) <= {"configuration", "project", "stages", "force", "overrides"}
+        assert all(field["description"] and "<" not in field["description"] for field in shown.values())
+    assert [str(stage) for stage in form.CorpusStage] == form.dag().select("corpus")
+
+
+def test_overrides_are_those_of_the_command_line() -> None:
+    from flows.form import one_a_line, resolve, words_of
+
+    assert words_of("corpus.fetch.crawl=CC-MAIN-2018-05") == ["--corpus.fetch.crawl=CC-MAIN-2018-05"]
+    assert words_of(" --pretrain.train.steps 7 ") == ["--pretrain.train.steps", "7"]
+    assert words_of("") == []
+    lines = one_a_line(["--pretrain.train.steps", "7", "--run.project=other"])
+    config: Any = resolve("demo", None, lines)
+    assert (config.pretrain.train.steps, config.run.project) == (7, "other")
+    config = resolve("demo", "mine", [])
+    assert config.run.project == "mine"
+    with pytest.raises(UsageError, match="did you mean mine"):
+        resolve("demo", None, ["corpus.minee=1"])

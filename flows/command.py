@@ -1,4 +1,4 @@
-"""``python -m flows.full configs/demo.yaml [--section.field VALUE …]``: the whole run as one Prefect flow.
+"""``python -m flows.command CONFIG [--section.field VALUE …]``: the whole run as a Prefect flow from the command line.
 
 Without PREFECT_API_URL a server lives as long as the command; with it, the run shows on that server.
 """
@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
-from prefect import State, flow
 
-from flows.stages import StageChoice, run_as_tasks
+from flows.form import AnyStage, Configuration, dag, folder_of_configurations, one_a_line, resolve
+from flows.packages import full
 from pipeline.cli import exit_code_of
-from pipeline.dag import Dag
-
-DAG = Dag.default()
-RunFile = DAG.config_model
-"""The complete configuration: Prefect's form shows every setting with its description."""
-
-
-@flow(name="xlmr", description="From a raw web crawl to a fine-tuned multilingual encoder", persist_result=False)
-def full(config: RunFile, stages: StageChoice = StageChoice()) -> State[Any]:  # type: ignore[valid-type]  # noqa: B008
-    """Run every chosen stage that is not fresh.
-
-    Args:
-        config: The whole run, as a YAML file of configs/ gives it.
-        stages: Which stages; all when nothing is said.
-    """
-    return run_as_tasks(DAG, config, stages)
-
+from pipeline.errors import UsageError
+from pipeline.runner import Selection
 
 app = App(
-    name="python -m flows.full",
+    name="python -m flows.command",
     help="Run every stage that is not fresh, as a Prefect flow.",
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
@@ -47,14 +32,14 @@ def command(
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     until: str | None = None,
     only: str | None = None,
-    force: tuple[str, ...] = (),
+    force: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Run every stage that is not fresh, as a Prefect flow. Any setting can be given as --section.field VALUE.
 
     Parameters
     ----------
     config
-        YAML file of the run, as configs/demo.yaml.
+        A YAML file of configs/, as configs/demo.yaml.
     from_
         Start at this stage or package; what it is made from must be fresh.
     until
@@ -62,21 +47,37 @@ def command(
     only
         This stage or package alone; what it is made from must be fresh.
     force
-        Run this stage or package even if it is fresh (may be repeated).
+        Run the selected stages even if they are fresh.
     """
-    choice = StageChoice(start=from_, until=until, only=only, force=list(force))
-    state = full(DAG.load_config(config, settings), choice, return_state=True)
+    name = _configuration(config)
+    overrides = one_a_line(settings)
+    resolved = resolve(name, None, overrides)
+    stages = Selection(from_, until, only).or_settings(resolved).stages(dag())
+    state = full(Configuration(name), None, [AnyStage(stage) for stage in stages], force, overrides, return_state=True)
     if state.is_completed():
         return 0
     print(f"xlmr: {' '.join((state.message or 'the flow failed').split())}", file=sys.stderr)
     return 1
 
 
+def _configuration(path: Path) -> str:
+    folder = folder_of_configurations()
+    if not path.exists():
+        raise UsageError(f"{path}: no such configuration", f"look in {folder}/")
+    try:
+        name = path.resolve().relative_to(folder.resolve()).with_suffix("").as_posix()
+        return Configuration(name).value
+    except ValueError:
+        raise UsageError(
+            f"{path}: is not among the run files of {folder}/", "put it there, or set XLMR_CONFIGS to its folder"
+        ) from None
+
+
 def main(words: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
     words = sys.argv[1:] if words is None else words
     return exit_code_of(
-        lambda: int(app(words, exit_on_error=False, print_error=False) or 0), "python -m flows.full --help"
+        lambda: int(app(words, exit_on_error=False, print_error=False) or 0), "python -m flows.command --help"
     )
 
 

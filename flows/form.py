@@ -1,0 +1,105 @@
+"""What the form of a flow asks for, and the configuration that its answers amount to.
+
+A run file is chosen from ``configs/`` (``XLMR_CONFIGS`` names another folder). Settings are given as on the command
+line and are checked, with the same one-line errors, before anything starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import Section
+from pipeline.dag import Dag
+from pipeline.errors import UsageError
+
+STUDIES = "studies"
+"""Run files of this folder are parts of a study, no runs by themselves."""
+
+
+@cache
+def dag() -> Dag:
+    """The DAG of all packages."""
+    return Dag.default()
+
+
+def folder_of_configurations() -> Path:
+    """Where the run files are that a form offers."""
+    return Path(os.environ.get("XLMR_CONFIGS", "configs"))
+
+
+def run_files(folder: Path) -> list[str]:
+    """Their names as a form shows them: ``demo``, ``finetune/mlqa``. Errors: UsageError if there is none."""
+    found = [path.relative_to(folder).with_suffix("") for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]]
+    names = sorted(name.as_posix() for name in found if name.parts[0] != STUDIES)
+    if not names:
+        raise UsageError(f"{folder}: no run file is there", "start where configs/ is, or set XLMR_CONFIGS")
+    return names
+
+
+def _choice(name: str, values: Iterable[str]) -> type[StrEnum]:
+    return StrEnum(name, [(value, value) for value in values])  # type: ignore[return-value]
+
+
+def _stages_of(package: str) -> list[str]:
+    return dag().select(package)
+
+
+if TYPE_CHECKING:
+
+    class Configuration(StrEnum):
+        """A run file."""
+
+    class CorpusStage(StrEnum):
+        """A stage of the corpus."""
+
+    class TokenizerStage(StrEnum):
+        """A stage of the tokenizer."""
+
+    class PretrainStage(StrEnum):
+        """A stage of pretraining."""
+
+    class FinetuneStage(StrEnum):
+        """A stage of fine-tuning."""
+
+    class AnyStage(StrEnum):
+        """Any stage."""
+else:
+    Configuration = _choice("Configuration", run_files(folder_of_configurations()))
+    CorpusStage = _choice("CorpusStage", _stages_of("corpus"))
+    TokenizerStage = _choice("TokenizerStage", _stages_of("tokenizer"))
+    PretrainStage = _choice("PretrainStage", _stages_of("pretrain"))
+    FinetuneStage = _choice("FinetuneStage", _stages_of("finetune"))
+    AnyStage = _choice("AnyStage", dag().stages)
+
+
+def resolve(configuration: str, project: str | None, overrides: Sequence[str]) -> Section:
+    """The whole checked configuration. Errors: UsageError, one line, for what is wrong with a setting or its value."""
+    path = folder_of_configurations() / f"{configuration}.yaml"
+    words = [word for line in overrides for word in words_of(line)]
+    if project:
+        words.append(f"--run.project={project}")
+    return dag().load_config(path, words)
+
+
+def one_a_line(words: Sequence[str]) -> list[str]:
+    """The settings among a command's words, as ``overrides`` of a flow has them."""
+    rest = list(words)
+    lines = []
+    while rest:
+        word = rest.pop(0)
+        lines.append(f"{word} {rest.pop(0)}" if "=" not in word and rest else word)
+    return lines
+
+
+def words_of(line: str) -> list[str]:
+    """One setting as the command line takes it; ``section.field=VALUE`` needs no dashes in a form."""
+    line = line.strip()
+    if not line:
+        return []
+    name, *value = line.split(maxsplit=1) if "=" not in line.split(maxsplit=1)[0] else [line]
+    return [name if name.startswith("--") else f"--{name}", *value]

@@ -1,0 +1,184 @@
+"""``python -m flows.loopback up|down``: server, work pools, deployments and workers on this machine.
+
+``down`` ends the workers, then what they run, then the server: a run that it ends is Crashed, and Retry resumes it.
+``XLMR_PREFECT_HOME`` names another folder than ``.cache/prefect``, ``PREFECT_PORT`` another port than 4200.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+import psutil
+
+from pipeline.cli import exit_code_of
+from pipeline.errors import UsageError, XlmrError
+from pipeline.lease import birth_of_process
+
+POOLS = ("xlmr-cpu", "xlmr-gpu")
+START_SECONDS = 300
+"""For a server or worker to begin; a busy machine takes its time."""
+DRAIN_SECONDS = 10
+END_SECONDS = 40
+
+
+class Loopback:
+    """One server and its workers: their folder, port and processes."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home, self.port = home, port
+        self.processes = home / "processes.json"
+
+    @property
+    def address(self) -> str:
+        """Of the UI."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """Of every process: this server, nothing sent to others, and cancelling that survives the server's restart."""
+        database = os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL")
+        return {
+            **os.environ,
+            "PREFECT_API_URL": f"{self.address}/api",
+            "PREFECT_HOME": str(self.home.resolve()),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database
+            or f"sqlite+aiosqlite:///{(self.home / 'prefect.db').resolve()}",
+            "PREFECT_SERVER_UI_API_URL": "/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+            "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def up(self) -> None:
+        """Start what is not running; say what was done."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        started = [name for name in self._start_server() if name]
+        _command(self.environment(), "flows.deployments")
+        for pool in POOLS:
+            words = ["worker", "start", "--pool", pool, "--name", f"{pool}-loopback"]
+            started += self._start(pool, words)
+        print(f"started: {', '.join(started) or 'nothing, all of it is running'}")
+        print(f"Prefect's UI is on {self.address}; `make down` ends it")
+
+    def _start_server(self) -> list[str]:
+        if self.is_healthy() and "server" not in self.alive():
+            raise XlmrError(f"{self.address} is in use by another server", "end it, or set PREFECT_PORT")
+        words = ["server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        started = self._start("server", words)
+        end = time.monotonic() + START_SECONDS
+        while not self.is_healthy():
+            if "server" not in self.alive():
+                raise XlmrError("the server has ended", f"see {self.home / 'server.log'}")
+            if time.monotonic() > end:
+                raise XlmrError(
+                    f"the server does not answer after {START_SECONDS} s", f"see {self.home / 'server.log'}"
+                )
+            time.sleep(0.3)
+        return started
+
+    def _start(self, name: str, words: list[str]) -> list[str]:
+        alive = self.alive()
+        if name in alive:
+            return []
+        with (self.home / f"{name}.log").open("ab") as log:
+            # In a session of its own: Ctrl-C in this terminal does not reach it.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *words],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        alive[name] = (process.pid, birth_of_process(process.pid))
+        self.processes.write_text(json.dumps(alive))
+        return [name]
+
+    def alive(self) -> dict[str, tuple[int, float | None]]:
+        """The processes that ``up`` started and that still run: name -> (process, its birth)."""
+        try:
+            noted = json.loads(self.processes.read_text())
+        except FileNotFoundError:
+            return {}
+        return {name: (pid, born) for name, (pid, born) in noted.items() if birth_of_process(pid) == born}
+
+    def is_healthy(self) -> bool:
+        """Whether a server answers at the address."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/api/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def down(self) -> None:
+        """End all of it, workers and their runs first; say what was done."""
+        alive = self.alive()
+        workers = {name: alive[name] for name in alive if name != "server"}
+        _end([pid for pid, _ in workers.values()])
+        if "server" in alive:
+            _end([alive["server"][0]])
+        self.processes.unlink(missing_ok=True)
+        print(f"ended: {', '.join(alive) or 'nothing, none of it was running'}")
+
+
+def _end(pids: list[int]) -> None:
+    """End these processes and all that they started, first by SIGTERM, which runs report to the server."""
+    roots = [psutil.Process(pid) for pid in pids]
+    below = [child for root in roots for child in root.children(recursive=True)]
+    for process in roots:
+        _signal(process, kill=False)
+    _, running = psutil.wait_procs([*roots, *below], DRAIN_SECONDS)
+    for process in running:
+        if process not in roots:
+            _signal(process, kill=False)
+    _, running = psutil.wait_procs(running, END_SECONDS)
+    for process in running:
+        _signal(process, kill=True)
+    psutil.wait_procs(running, DRAIN_SECONDS)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _command(environment: Mapping[str, str], module: str) -> None:
+    # A process of its own: Prefect reads its settings once, when it is imported.
+    done = subprocess.run([sys.executable, "-m", module], env=environment, check=False)
+    if done.returncode:
+        raise XlmrError(f"{module} has failed", "its lines above say why")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 failed, 2 bad usage."""
+    words = sys.argv[1:] if words is None else words
+    home = Path(os.environ.get("XLMR_PREFECT_HOME", ".cache/prefect"))
+    loopback = Loopback(home, int(os.environ.get("PREFECT_PORT", "4200")))
+
+    def work() -> int:
+        if words not in (["up"], ["down"]):
+            raise UsageError(f"{' '.join(words) or 'no word'}: not understood", "say up or down")
+        loopback.up() if words == ["up"] else loopback.down()
+        return 0
+
+    return exit_code_of(work, "docs/flows.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The flows: one a package, the report, and ``full``, which calls them one after the other as subflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.form import (
+    AnyStage,
+    Configuration,
+    CorpusStage,
+    FinetuneStage,
+    PretrainStage,
+    TokenizerStage,
+    dag,
+    resolve,
+)
+from flows.settings_artifact import show_configuration
+from flows.stages import run_as_tasks
+from pipeline.errors import XlmrError
+from pipeline.runner import Selection
+
+
+def run_name() -> str:
+    """``corpus of demo: corpus.mine``: the flow, the project or configuration, and the stages if some were chosen."""
+    given = flow_run.get_parameters()
+    stages = ", ".join(str(getattr(stage, "value", stage)) for stage in given.get("stages") or ())
+    of = given.get("project") or getattr(given["configuration"], "value", given["configuration"])
+    return f"{flow_run.get_flow_name()} of {of}" + (f": {stages}" if stages else "")
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def corpus(
+    configuration: Configuration,
+    project: str | None = None,
+    stages: list[CorpusStage] | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """From a web crawl to a corpus by language: read, deduplicate, identify languages, filter, regroup.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all stages of the corpus if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: corpus.read.workers=4
+    """
+    return _run("corpus", configuration, project, stages, force, overrides)
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def tokenizer(
+    configuration: Configuration,
+    project: str | None = None,
+    stages: list[TokenizerStage] | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """From a corpus to a vocabulary and encoded sequences. The corpus has to be there.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all stages of the tokenizer if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: tokenizer.train.vocab_size=8000
+    """
+    return _run("tokenizer", configuration, project, stages, force, overrides)
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def pretrain(
+    configuration: Configuration,
+    project: str | None = None,
+    stages: list[PretrainStage] | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """From encoded sequences to a pretrained encoder. The sequences have to be there.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all stages of pretraining if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: pretrain.train.steps=1000
+    """
+    return _run("pretrain", configuration, project, stages, force, overrides)
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def finetune(
+    configuration: Configuration,
+    project: str | None = None,
+    stages: list[FinetuneStage] | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """From a pretrained encoder to fine-tuned models and tables of scores. The encoder has to be there.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all stages of fine-tuning if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: finetune.recipe.epochs=2
+    """
+    return _run("finetune", configuration, project, stages, force, overrides)
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def report(
+    configuration: Configuration,
+    project: str | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """One HTML page about the whole run. All other stages have to be there.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        force: Write it even if it is fresh.
+        overrides: Settings, one a line, as on the command line.
+    """
+    return _run("report", configuration, project, None, force, overrides)
+
+
+FLOWS = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain, "finetune": finetune, "report": report}
+
+
+@flow(flow_run_name=run_name, persist_result=False)
+def full(
+    configuration: Configuration,
+    project: str | None = None,
+    stages: list[AnyStage] | None = None,
+    force: bool = False,
+    overrides: list[str] | None = None,
+) -> State[Any]:
+    """The whole run, from a web crawl to a fine-tuned multilingual encoder and its report.
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: pretrain.train.steps=1000
+    """
+    try:
+        config = resolve(configuration, project, overrides or [])
+    except XlmrError as error:
+        return Failed(message=str(error))
+    show_configuration(config)
+    chosen = [str(stage) for stage in stages or Selection().or_settings(config).stages(dag())]
+    for package in dict.fromkeys(stage.package for stage in dag().stages.values()):
+        own = [name for name in chosen if dag().stages[name].package == package]
+        if not own:
+            continue
+        given: dict[str, Any] = {"project": project, "force": force, "overrides": overrides}
+        if package not in FLOWS:  # a user's package has no flow of its own
+            state = run_as_tasks(dag(), config, own, force)
+        elif package == "report":
+            state = report(configuration, **given, return_state=True)
+        else:
+            state = FLOWS[package](configuration, stages=own, **given, return_state=True)  # type: ignore[operator]
+        if not state.is_completed():
+            return Failed(message=state.message) if state.is_failed() else state
+    return Completed(message="all stages are there")
+
+
+def _run(
+    package: str,
+    configuration: str,
+    project: str | None,
+    stages: list[Any] | None,
+    force: bool,
+    overrides: list[str] | None,
+) -> State[Any]:
+    try:
+        config = resolve(configuration, project, overrides or [])
+    except XlmrError as error:
+        return Failed(message=str(error))
+    if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
+        show_configuration(config)
+    return run_as_tasks(dag(), config, [str(stage) for stage in stages or dag().select(package)], force)
