@@ -17,7 +17,7 @@ from prefect.events.schemas.automations import AutomationCore, Posture
 HEARTBEAT_SECONDS = 30
 """Between two heartbeats of a flow run. Prefect takes no fewer."""
 NOTIFICATION_BLOCK = "XLMR_NOTIFICATION_BLOCK"
-"""Environment variable: the id of a notification block (Slack, e-mail, …) that is told of failed runs."""
+"""Environment variable: the id of a notification block (Slack, e-mail, …) that failed runs are sent to."""
 CHAIN = "XLMR_CHAIN"
 """Environment variable: a configuration whose packages start one another, as corpus starts tokenizer."""
 PACKAGES = ("corpus", "tokenizer", "pretrain", "finetune", "report")
@@ -45,7 +45,7 @@ def zombies(heartbeat: int = HEARTBEAT_SECONDS) -> AutomationCore:
 
 
 def failures(block: str) -> AutomationCore:
-    """A failed or crashed run is told to the notification block."""
+    """A failed or crashed run is sent to the notification block."""
     trigger = EventTrigger(
         expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
         match={"prefect.resource.id": ["prefect.flow-run.*"]},
