@@ -81,7 +81,8 @@ def _panel(
         if measure is None or measured.stage in run.states:  # a stale number is of other settings or files
             continue
         title = title or measure.title
-        own = shown(variant.value_of(figure.series)) if figure.series else ""
+        by_series = figure.series not in ("", measured.x or figure.x)  # what is on the axis needs no line of its own
+        own = shown(variant.value_of(figure.series)) if by_series else ""
         for x, series, value, spread in _values(figure, measured, measure, variant, own):
             factor = 100 if measured.percent else 1
             scaled = (factor * value, None if spread is None else factor * spread)

@@ -207,6 +207,16 @@ def test_variants_that_differ_in_a_seed_alone_are_one_point(toy, capsys) -> None
     assert first["spread"] == pytest.approx(8.485, abs=0.001)
 
 
+def test_what_stands_on_the_axis_makes_no_series(toy, capsys) -> None:
+    named = [{"name": "small"}, {"name": "wide", "settings": {"toy.numbers.factor": 2}}]
+    figure = {"kind": "bars", "x": "variant", "series": "variant"}
+    measured = [{"measure": "toy.sum.sum"}, {"measure": "toy.sum.sum", "x": "language"}]
+    xlmr(toy, "study", str(study_at(toy, grid=None, variants=named, figure=figure, measured=measured)))
+    found = json.loads(Path(capsys.readouterr().out.strip()).with_suffix(".json").read_text())
+    assert [(p["x"], p["y"]) for p in found["panels"][0]["series"]["all"]] == [("small", 6), ("wide", 12)]
+    assert set(found["panels"][1]["series"]) == {"small", "wide"}, "there the axis is of languages"
+
+
 def test_plan_runs_nothing_and_says_what_is_shared(toy, capsys) -> None:
     path = study_at(toy, settings={"toy.numbers.file": str(toy.folder / "not there")})
     xlmr(toy, "study", str(path), "--plan")
