@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from prefect import State, get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
+from flows.progress import ShownProgress
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError, explain_os_error
@@ -71,7 +72,8 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any
         if before.fresh:
             _show_stage(before)
             return Completed(name="Cached", message="fresh: nothing to do")
-        after = run(dag, config, Selection(only=name, force=(name,) if forced else ()), say=log.info)[name]
+        with ShownProgress(project_folder(config) / "log", f"{artifact_key(name)}-progress"):
+            after = run(dag, config, Selection(only=name, force=(name,) if forced else ()), say=log.info)[name]
         _show_stage(after)
     except XlmrError as error:
         return Failed(message=str(error))
@@ -82,14 +84,25 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any
         if line is None:
             raise
         return Failed(message=f"{name}: {line}")
-    return Completed(message=f"{after.manifest.seconds:,.1f} s" if after.manifest else None)
+    return Completed(message=_message(after.manifest) if after.manifest else None)
+
+
+def _message(manifest: Manifest) -> str:
+    """Seconds, and what was wrong with the input by name."""
+    more = f" (and {len(manifest.warnings) - 1} more)" if len(manifest.warnings) > 1 else ""
+    warnings = f"; warning: {manifest.warnings[0]}{more}" if manifest.warnings else ""
+    return f"{manifest.seconds:,.1f} s{warnings}"
 
 
 def _outcome(states: dict[str, State[Any]]) -> State[Any]:
     wrong = {name: state for name, state in states.items() if not state.is_completed()}
     if not wrong:
         made = sum(state.name != "Cached" for state in states.values())
-        return Completed(message=f"{made} of {len(states)} stages ran, the others were fresh")
+        warned = [
+            f"{name}: {state.message}" for name, state in states.items() if "; warning: " in (state.message or "")
+        ]
+        line = "; ".join([f"{made} of {len(states)} stages ran, the others were fresh", *warned])
+        return Completed(message=line)
     name, first = next(iter(wrong.items()))
     line = first.message or f"{name} failed"
     return Failed(message=line if name in line else f"{name}: {line}")
@@ -105,8 +118,6 @@ def _show_stage(plan: StagePlan) -> None:
         return
     key = artifact_key(plan.stage.name)
     create_markdown_artifact(describe_stage(plan, plan.manifest), key=key, description=plan.stage.summary)
-    for page in sorted(plan.output.glob("*.html")):
-        create_link_artifact(page.resolve().as_uri(), key=f"{key}-page", link_text=str(page))
 
 
 def artifact_key(stage: str) -> str:
@@ -119,7 +130,9 @@ def describe_stage(plan: StagePlan, manifest: Manifest) -> str:
     megabytes = sum(record.size for record in manifest.files.values()) / 1e6
     facts = [
         ("output", f"`{plan.output}`"),
+        *(("page", f"`{page}`") for page in sorted(plan.output.glob("*.html"))),
         ("key", f"`{plan.key}`"),
+        *((f"made from {name}", f"`{key}`") for name, key in plan.input_keys.items()),
         ("started", manifest.started[:19]),
         ("seconds", f"{manifest.seconds:,.1f}"),
         ("peak memory", f"{manifest.peak_memory_bytes / 1e9:.2f} GB"),
@@ -130,8 +143,8 @@ def describe_stage(plan: StagePlan, manifest: Manifest) -> str:
     ]
     lines = [f"# {plan.stage.name}", plan.stage.summary, *_markdown_table(("what", "is"), facts)]
     if counts:
-        lines += _markdown_table(("count", "value"), counts[:200])
-    lines += [f"- warning: {line}" for line in manifest.warnings[:20]]
+        lines += _markdown_table(("count", "value"), counts)
+    lines += [f"- warning: {line}" for line in manifest.warnings]
     return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
 
 

@@ -40,6 +40,10 @@ class SumConfig(Section):
 
 
 def count(config: CountConfig, inputs: Any, output: Path, context: Any) -> dict[str, Any]:
+    if config.numbers.upto == 13:
+        context.warn("13 is unlucky")
+    if config.numbers.upto == 14:
+        show_progress(context.log)
     (output / "numbers.txt").write_text("\n".join(map(str, range(config.numbers.upto))))
     return {"numbers": config.numbers.upto}
 
@@ -50,6 +54,16 @@ def total(config: SumConfig, inputs: Any, output: Path, context: Any) -> dict[st
     numbers = (inputs["toy.count"] / "numbers.txt").read_text().split()
     (output / "sum.html").write_text(str(sum(map(int, numbers))))
     return {"sum": sum(map(int, numbers))}
+
+
+def show_progress(log: Any) -> None:
+    """Half of the work is done; go on when the server shows it."""
+    print("  half of it is done")
+    log.event("progress", task="toy.count", done=7, total=14, note="slowly")
+    end = time.monotonic() + 240
+    while "toy-count-progress" not in artifacts():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -138,7 +152,9 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
     shown = artifacts()
     assert shown["plan"].type == "table"
     assert "| sum | 6 |" in shown["toy-total"].data
-    assert str(pages[0]) in shown["toy-total-page"].data
+    assert f"| page | `{pages[0]}` |" in shown["toy-total"].data
+    assert "| made from toy.count |" in shown["toy-total"].data
+    assert "file://" not in str(shown["toy-total"].data)
 
     stamp = pages[0].stat().st_mtime_ns
     again = run_flow(dag, config, until="toy.total")
@@ -164,6 +180,28 @@ def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Da
         "toy.aside": "Completed",
         "toy.last": "NotReady",
     }
+
+
+def test_progress_is_shown_while_a_stage_runs_and_warnings_in_the_state(
+    prefect_server: None, dag: Dag, tmp_path: Path
+) -> None:
+    state = run_flow(dag, settings_of(dag, tmp_path, numbers={"upto": 14}), until="toy.count")
+    assert state.is_completed()
+    shown = artifacts()["toy-count-progress"]
+    assert shown.type == "progress"
+    assert float(shown.data) == 100.0
+    state = run_flow(dag, settings_of(dag, tmp_path, numbers={"upto": 13}), until="toy.count")
+    assert state.is_completed()
+    assert "13 is unlucky" in state.message
+
+
+def test_description_of_progress() -> None:
+    from flows.progress import describe, percent_of
+
+    event = {"task": "toy.count", "done": 1500, "total": 2000, "note": ""}
+    assert describe(event) == "toy.count: 1,500 of 2,000"
+    assert percent_of(event) == 75.0
+    assert percent_of({**event, "done": 3000}) == 100.0
 
 
 def test_unreachable_is_tried_again_and_bad_input_is_not(

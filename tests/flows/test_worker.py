@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,8 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.go = folder / "go"
         (folder / "configs").mkdir()
-        numbers = {"count": 4, "free": 2, "go_file": str(self.go)}
+        numbers = {"count": 4, "free": 2}
         config = {"run": {"directory": str(folder / "runs"), "workers": 1}, "toy": {"numbers": numbers}}
         (folder / "configs" / "demo.yaml").write_text(json.dumps(config))
         (folder / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
@@ -76,6 +76,25 @@ class Service:
         found = self.ask("GET", f"/flow_runs/{run}")["state"]
         assert found["name"] == state, found["message"]
 
+    def set_state(self, run: str, kind: str, name: str | None = None) -> None:
+        body = {"state": {"type": kind, "name": name or kind.capitalize()}}
+        assert self.ask("POST", f"/flow_runs/{run}/set_state", body)["status"] == "ACCEPT"
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one of the processes that `up` has started, and what it has started, at once."""
+        noted = json.loads((self.folder / "home" / "processes.json").read_text())
+        root = psutil.Process(noted[name][0])
+        doomed = [root, *root.children(recursive=True)]
+        for process in doomed:
+            process.kill()
+        psutil.wait_procs(doomed, PATIENCE)
+
+    def has_only_services(self) -> None:
+        """Wait until no process of a run is left."""
+        noted = json.loads((self.folder / "home" / "processes.json").read_text())
+        services = {pid for pid, _ in noted.values()}
+        wait_for(lambda: {process.pid for process in self.processes()} <= services)
+
     def processes(self) -> list[psutil.Process]:
         mine = []
         for process in psutil.process_iter():
@@ -107,9 +126,32 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "nothing, none of it was running" in made.command("down")
 
 
-def started(service: Service) -> bool:
-    """Whether the two shards that wait for nothing are complete."""
-    return len(list((service.folder / "runs").rglob("number-*.json"))) >= 2
+@dataclass
+class Held:
+    """A run whose last two shards wait for a file; a project of its own."""
+
+    service: Service
+    project: str
+
+    @property
+    def go(self) -> Path:
+        return self.service.folder / f"{self.project}.go"
+
+    def submit(self) -> str:
+        return self.service.submit(
+            stages=["toy.write"], project=self.project, overrides=[f"toy.numbers.go_file={self.go}"]
+        )
+
+    def marks(self) -> set[tuple[str, int]]:
+        """The complete shards with the time of their mark."""
+        found = (self.service.folder / "runs" / self.project).rglob("number-*.json")
+        return {(mark.name, mark.stat().st_mtime_ns) for mark in found}
+
+    def begun(self) -> str:
+        """A run that has done its first two shards."""
+        run = self.submit()
+        wait_for(lambda: len(self.marks()) >= 2)
+        return run
 
 
 def test_deploying_again_keeps_a_schedule_and_starts_nothing_twice(service: Service) -> None:
@@ -132,13 +174,38 @@ def test_bad_setting_ends_at_once_with_the_line_of_the_command(service: Service)
     assert "toy.numbres is not a setting; did you mean numbers?" in message
 
 
-def test_second_run_waits_and_cancel_ends_the_first_with_its_processes(service: Service) -> None:
-    first = service.submit(stages=["toy.write"])
-    wait_for(lambda: started(service))
-    second = service.submit(stages=["toy.write"])
+def test_second_run_waits_and_cancel_ends_the_first(service: Service) -> None:
+    held = Held(service, "second")
+    first = held.begun()
+    second = held.submit()
     wait_for(lambda: service.state(second) == "AwaitingConcurrencySlot")
-    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    service.ask("POST", f"/flow_runs/{first}/set_state", body)
+    service.set_state(first, "CANCELLING")
     service.ended_as(first, "Cancelled")
-    service.go.touch()
-    service.ended_as(second, "Completed")  # it resumes after the shards of the first
+    marks = held.marks()
+    held.go.touch()
+    service.ended_as(second, "Completed")
+    assert marks <= held.marks()  # it resumed after the shards of the first
+
+
+def test_run_survives_its_server_and_can_then_be_cancelled(service: Service) -> None:
+    run = Held(service, "server").begun()
+    service.kill("server")
+    assert "started: server" in service.command("up")
+    assert service.state(run) == "Running"
+    service.set_state(run, "CANCELLING")
+    service.ended_as(run, "Cancelled")
+    service.has_only_services()
+
+
+def test_killed_run_is_crashed_and_retry_resumes_it(service: Service) -> None:
+    held = Held(service, "killed")
+    run = held.begun()
+    service.kill("xlmr-gpu")  # the worker, and all that it has started
+    service.ended_as(run, "Crashed")
+    service.has_only_services()
+    marks = held.marks()
+    held.go.touch()
+    assert "started: xlmr-gpu" in service.command("up")
+    service.set_state(run, "SCHEDULED", "AwaitingRetry")
+    wait_for(lambda: service.state(run) == "Completed")
+    assert marks <= held.marks()
