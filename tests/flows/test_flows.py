@@ -57,7 +57,7 @@ def total(config: SumConfig, inputs: Any, output: Path, context: Any) -> dict[st
 
 
 def show_progress(log: Any) -> None:
-    """Half of the work is done; go on when the server shows it."""
+    """Half of the work is done; returns when the server shows it."""
     print("  half of it is done")
     log.event("progress", task="toy.count", done=7, total=14, note="slowly")
     end = time.monotonic() + 240
