@@ -51,9 +51,9 @@ def command(
     """
     name = _configuration(config)
     overrides = one_a_line(settings)
-    resolved = resolve(name, None, overrides)
+    resolved = resolve(name, "", overrides)
     stages = Selection(from_, until, only).or_settings(resolved).stages(dag())
-    state = full(Configuration(name), None, [AnyStage(stage) for stage in stages], force, overrides, return_state=True)
+    state = full(Configuration(name), "", [AnyStage(stage) for stage in stages], force, overrides, return_state=True)
     if state.is_completed():
         return 0
     print(f"xlmr: {' '.join((state.message or 'the flow failed').split())}", file=sys.stderr)

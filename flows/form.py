@@ -77,7 +77,7 @@ else:
     AnyStage = _choice("AnyStage", dag().stages)
 
 
-def resolve(configuration: str, project: str | None, overrides: Sequence[str]) -> Section:
+def resolve(configuration: str, project: str, overrides: Sequence[str]) -> Section:
     """The whole checked configuration. Errors: UsageError, one line, for what is wrong with a setting or its value."""
     path = folder_of_configurations() / f"{configuration}.yaml"
     words = [word for line in overrides for word in words_of(line)]

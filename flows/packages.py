@@ -1,4 +1,7 @@
-"""The flows: one a package, the report, and ``full``, which calls them one after the other as subflows."""
+"""The flows: one a package, the report, and ``full``, which calls them one after the other as subflows.
+
+Defaults are empty texts and lists, which a form shows as fields; for None it shows a choice of types.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,10 @@ def run_name() -> str:
 @flow(flow_run_name=run_name, persist_result=False)
 def corpus(
     configuration: Configuration,
-    project: str | None = None,
-    stages: list[CorpusStage] | None = None,
+    project: str = "",
+    stages: list[CorpusStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """From a web crawl to a corpus by language: read, deduplicate, identify languages, filter, regroup.
 
@@ -47,7 +50,7 @@ def corpus(
         project: Name of the run's folder; that of the run file if empty.
         stages: Only these stages; all stages of the corpus if empty.
         force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: corpus.read.workers=4
+        overrides: Settings, one a line, as on the command line. Example: corpus.read.min_characters=200
     """
     return _run("corpus", configuration, project, stages, force, overrides)
 
@@ -55,10 +58,10 @@ def corpus(
 @flow(flow_run_name=run_name, persist_result=False)
 def tokenizer(
     configuration: Configuration,
-    project: str | None = None,
-    stages: list[TokenizerStage] | None = None,
+    project: str = "",
+    stages: list[TokenizerStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """From a corpus to a vocabulary and encoded sequences. The corpus has to be there.
 
@@ -75,10 +78,10 @@ def tokenizer(
 @flow(flow_run_name=run_name, persist_result=False)
 def pretrain(
     configuration: Configuration,
-    project: str | None = None,
-    stages: list[PretrainStage] | None = None,
+    project: str = "",
+    stages: list[PretrainStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """From encoded sequences to a pretrained encoder. The sequences have to be there.
 
@@ -95,10 +98,10 @@ def pretrain(
 @flow(flow_run_name=run_name, persist_result=False)
 def finetune(
     configuration: Configuration,
-    project: str | None = None,
-    stages: list[FinetuneStage] | None = None,
+    project: str = "",
+    stages: list[FinetuneStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """From a pretrained encoder to fine-tuned models and tables of scores. The encoder has to be there.
 
@@ -115,9 +118,9 @@ def finetune(
 @flow(flow_run_name=run_name, persist_result=False)
 def report(
     configuration: Configuration,
-    project: str | None = None,
+    project: str = "",
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """One HTML page about the whole run. All other stages have to be there.
 
@@ -127,7 +130,7 @@ def report(
         force: Write it even if it is fresh.
         overrides: Settings, one a line, as on the command line.
     """
-    return _run("report", configuration, project, None, force, overrides)
+    return _run("report", configuration, project, [], force, overrides)
 
 
 FLOWS = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain, "finetune": finetune, "report": report}
@@ -136,10 +139,10 @@ FLOWS = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain, "finetu
 @flow(flow_run_name=run_name, persist_result=False)
 def full(
     configuration: Configuration,
-    project: str | None = None,
-    stages: list[AnyStage] | None = None,
+    project: str = "",
+    stages: list[AnyStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] | None = None,
+    overrides: list[str] = [],  # noqa: B006
 ) -> State[Any]:
     """The whole run, from a web crawl to a fine-tuned multilingual encoder and its report.
 
@@ -151,7 +154,7 @@ def full(
         overrides: Settings, one a line, as on the command line. Example: pretrain.train.steps=1000
     """
     try:
-        config = resolve(configuration, project, overrides or [])
+        config = resolve(configuration, project, overrides)
     except XlmrError as error:
         return Failed(message=str(error))
     show_configuration(config)
@@ -175,13 +178,13 @@ def full(
 def _run(
     package: str,
     configuration: str,
-    project: str | None,
-    stages: list[Any] | None,
+    project: str,
+    stages: list[Any],
     force: bool,
-    overrides: list[str] | None,
+    overrides: list[str],
 ) -> State[Any]:
     try:
-        config = resolve(configuration, project, overrides or [])
+        config = resolve(configuration, project, overrides)
     except XlmrError as error:
         return Failed(message=str(error))
     if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it

@@ -264,6 +264,9 @@ def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
     for one in (*packages.FLOWS.values(), packages.full):
         shown = one.parameters.model_dump()["properties"]  # type: ignore[attr-defined]
         assert set(shown) <= {"configuration", "project", "stages", "force", "overrides"}
+        assert not [name for name, field in shown.items() if "anyOf" in field]  # the form would ask for a type
+        example = shown["overrides"]["description"].partition("Example: ")[2]
+        form.resolve("demo", "", [example])
         assert all(field["description"] and "<" not in field["description"] for field in shown.values())
     assert [str(stage) for stage in form.CorpusStage] == form.dag().select("corpus")
 
@@ -275,9 +278,9 @@ def test_overrides_are_those_of_the_command_line() -> None:
     assert words_of(" --pretrain.train.steps 7 ") == ["--pretrain.train.steps", "7"]
     assert words_of("") == []
     lines = one_a_line(["--pretrain.train.steps", "7", "--run.project=other"])
-    config: Any = resolve("demo", None, lines)
+    config: Any = resolve("demo", "", lines)
     assert (config.pretrain.train.steps, config.run.project) == (7, "other")
     config = resolve("demo", "mine", [])
     assert config.run.project == "mine"
     with pytest.raises(UsageError, match="did you mean mine"):
-        resolve("demo", None, ["corpus.minee=1"])
+        resolve("demo", "", ["corpus.minee=1"])
