@@ -72,7 +72,11 @@ def map_shards(tmp_path: Path) -> Callable[..., dict[str, Counts]]:
 
 @pytest.fixture
 def in_child() -> Callable[[str], list[str]]:
-    """The command that runs Python code with the toy package importable."""
+    """The command that runs Python code with the toy package importable.
+
+    It takes SIGINT, also where the tests were started in the background by a shell, which has it ignored.
+    """
     here, root = Path(__file__).parent, Path(__file__).parents[2]
     prelude = f"import sys; sys.path[:0] = [{str(here)!r}, {str(root)!r}]\n"
+    prelude += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return lambda code: [sys.executable, "-c", prelude + code]
