@@ -29,8 +29,8 @@ Runs = dict[str, list[Mapping[str, Any]]]
 COLOURS = {"pretrained": "#2b6cb0", "comparable_pages": "#7fb3d9", "ablation": "#dd8a4a", "random": "#b0b7bf"}
 
 ALIGNED = (
-    "Comparable pages give the tokens of all languages vectors of one space, so what is learnt of English texts holds"
-    " for others; masked language modelling then learns what tokens mean together."
+    "Comparable pages give the tokens of all languages vectors in one space, so a head trained on the texts of one"
+    " language can read those of another."
 )
 NOT_ALIGNED = (
     "With so little text, masked language modelling learns each language by itself: nothing says yet which tokens of"
@@ -129,12 +129,17 @@ def verdict(results: Results, runs: Runs) -> str:
     text += _against_fast_text(results, runs, away)
     if runs.keys() >= {"pretrained", "random"}:
         text += " " + _compared(runs["pretrained"], runs["random"], away)
-        text += f" {ALIGNED if 'comparable_pages' in runs else NOT_ALIGNED if _lost(runs, away) else ''}".rstrip()
+        text += _reason(runs, away)
     return text
 
 
-def _lost(runs: Runs, away: list[str]) -> bool:
-    return difference(runs["pretrained"], runs["random"], away).mean <= 0
+def _reason(runs: Runs, away: list[str]) -> str:
+    """Why transfer works, or does not; nothing where the scores do not show it."""
+    if "comparable_pages" in runs and difference(runs["comparable_pages"], runs["random"], away).mean > 0:
+        return f" {ALIGNED}"
+    if "comparable_pages" not in runs and difference(runs["pretrained"], runs["random"], away).mean <= 0:
+        return f" {NOT_ALIGNED}"
+    return ""
 
 
 def _against_fast_text(results: Results, runs: Runs, away: list[str]) -> str:

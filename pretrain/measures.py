@@ -13,11 +13,10 @@ from typing import Any
 from pipeline.manifest import read_manifest
 from pipeline.measures import Measure
 from pipeline.storage import read_json
+from pretrain.data.sequences import LISTING
 from pretrain.tracking.metrics import METRICS, read_metrics
 
 TRAIN, ENCODE = "pretrain.train", "tokenizer.encode"
-SEQUENCES = "sequences.json"
-"""What tokenizer.encode writes: another package's file, known by its form alone."""
 
 
 def measures(outputs: Mapping[str, Path]) -> list[Measure]:
@@ -42,7 +41,7 @@ def _losses(validations: list[dict[str, Any]], outputs: Mapping[str, Path]) -> l
     title = "validation loss, nats per masked token"
     found = [Measure(TRAIN, "validation_loss", title, last["validation_loss"], last["by_language"], curve=curve)]
     if ENCODE in outputs:
-        by = _per_character(last["by_language"], read_json(outputs[ENCODE] / SEQUENCES))
+        by = _per_character(last["by_language"], read_json(outputs[ENCODE] / LISTING))
         mean = sum(by.values()) / len(by) if by else None
         title = "validation loss, nats per character, mean over languages"
         found.append(Measure(TRAIN, "nats_per_character", title, mean, by))

@@ -34,7 +34,10 @@ INITIAL_DEVIATION = 0.02
 Values = Iterator[tuple[str, Callable[[], Tensor]]]
 """Each parameter's name, and what makes its value: whole, in fp32, on the CPU."""
 
-SEED_NAMES = {"encoder.embeddings.tokens.weight": "encoder.embeddings.pieces.weight"}
+TABLE = "encoder.embeddings.tokens.weight"
+"""The parameter with a row a token, which the head shares."""
+
+SEED_NAMES = {TABLE: "encoder.embeddings.pieces.weight"}
 """What the seed of a parameter is drawn from where it is not its name: it must not change, or every loss would."""
 
 LIKENESS = 3.3

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.errors import XlmrError
-from pretrain.model import PAD, Attention, FeedForward, MaskedLanguageModel, ModelConfig, ScaledDotProduct
+from pretrain.model import PAD, TABLE, Attention, FeedForward, MaskedLanguageModel, ModelConfig, ScaledDotProduct
 from pretrain.rng import mix
 
 
@@ -302,7 +302,7 @@ def cuts_of(model: MaskedLanguageModel) -> dict[str, Cut]:
         if isinstance(module, FeedForward):
             cuts[f"{prefix}.up.weight"] = cuts[f"{prefix}.up.bias"] = Cut(0)
             cuts[f"{prefix}.down.weight"] = Cut(1)
-    return {**cuts, "encoder.embeddings.tokens.weight": Cut(0), "head.bias": Cut(0)}
+    return {**cuts, TABLE: Cut(0), "head.bias": Cut(0)}
 
 
 def divide(model: MaskedLanguageModel, group: Group) -> None:

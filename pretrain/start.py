@@ -20,11 +20,11 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pretrain.config_file import CONFIG, read_config
 from pretrain.folder import check_tied, check_tokens, from_hugging_face, open_weights
-from pretrain.model import MaskedLanguageModel, ModelConfig, Values, initial_values
+from pretrain.model import TABLE, MaskedLanguageModel, ModelConfig, Values, initial_values
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 
-OF_TOKENS = ("encoder.embeddings.tokens.weight", "head.bias")
+OF_TOKENS = (TABLE, "head.bias")
 """Parameters with a row a token."""
 
 OWN = ("vocab_size", "dropout", "attention_dropout", "layer_norm_eps")

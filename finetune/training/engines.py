@@ -16,10 +16,9 @@ from finetune.heads.kind import Kind
 from finetune.stages import Recipe
 from finetune.training.ranks import ALONE, Ranks
 from pretrain.checkpoints.state import PARTS, WEIGHTS, Places, Source
-from pretrain.comparable.start import TABLE
 from pretrain.distributed import RATE
 from pretrain.engine import choose_dtype
-from pretrain.model import Encoder
+from pretrain.model import TABLE, Encoder
 from pretrain.parallel import WHOLE, cuts_of
 
 Shapes = Mapping[str, torch.Size]

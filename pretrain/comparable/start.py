@@ -10,13 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.errors import XlmrError
-from pretrain.model import INITIAL_DEVIATION, Values
+from pretrain.model import INITIAL_DEVIATION, TABLE, Values
 
 VECTORS = "vectors.safetensors"
 DEVIATION = 3 * INITIAL_DEVIATION
 """Of the vectors' numbers: they say something, and positions, which are added to them, say nothing yet."""
-
-TABLE = "encoder.embeddings.tokens.weight"
 
 
 def with_vectors(values: Values, folder: Path) -> Values:

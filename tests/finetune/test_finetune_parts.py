@@ -16,7 +16,7 @@ from finetune.heads.encoding import Encoded, counts_of, read_encoded, write_enco
 from finetune.heads.kinds import ClassificationKind
 from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
-from finetune.report import unseen, verdict
+from finetune.report import ALIGNED, NOT_ALIGNED, unseen, verdict, verdicts
 from finetune.stages import Protocol, Recipe
 from finetune.task_report import rows_line
 from finetune.training import baselines
@@ -180,6 +180,17 @@ def test_verdict_tells_a_loss_and_a_draw() -> None:
     draw = [result("pretrained", 1, s, 0.5, 0.5 + s / 10, 0.5) for s in (-1, 1)]
     draw += [result("random", 1, s, 0.5, 0.49, 0.5) for s in (-1, 1)]
     assert "no difference is shown" in verdict(all_results(draw), chosen_runs(draw))
+
+
+@pytest.mark.parametrize(("pages", "reason"), [(0.6, ALIGNED), (0.4, "")])
+def test_verdicts_of_four_encoders_give_a_reason_that_the_scores_show(pages: float, reason: str) -> None:
+    scores = {"pretrained": 0.7, "comparable_pages": pages, "ablation": 0.5, "random": 0.5}
+    runs = [result(name, 1, s, 0.5, score, score) for name, score in scores.items() for s in (1, 2)]
+    trained, away = verdicts(all_results(runs), chosen_runs(runs))
+    assert trained.startswith("In en, the language of the labels: MLM alone ")
+    assert f"MLM alone 50.0 ± 0.0 %, comparable pages {100 * pages:.1f} ± 0.0 %, comparable pages + MLM 70.0" in away
+    assert away.endswith(reason or "by language.")
+    assert NOT_ALIGNED not in away
 
 
 def test_fast_text_reads_parts_of_words() -> None:

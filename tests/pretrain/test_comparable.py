@@ -19,10 +19,10 @@ from pretrain.comparable import retrieval
 from pretrain.comparable.addresses import without_language
 from pretrain.comparable.pages import find_groups, read_pages
 from pretrain.comparable.settings import ComparableSettings
-from pretrain.comparable.start import DEVIATION, TABLE, VECTORS
+from pretrain.comparable.start import DEVIATION, VECTORS
 from pretrain.comparable.vectors import TokenCounts, token_vectors
 from pretrain.folder import load_model, save_model
-from pretrain.model import MaskedLanguageModel, ModelConfig
+from pretrain.model import TABLE, MaskedLanguageModel, ModelConfig
 from pretrain.stages import AblationConfig, ComparableConfig
 from tests.pretrain.tiny_tokenizer import encoded_with, make_tokenizer
 
