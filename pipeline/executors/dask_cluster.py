@@ -1,6 +1,7 @@
 """Which cluster of Dask a run uses: one that it starts, or one whose scheduler runs already.
 
-A cluster is kept for the whole run, because that of a batch system waits in a queue. It ends with the process.
+A cluster is kept for the whole run, because that of a batch system waits in a queue. It ends with the process, or
+before (``disconnect``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,27 @@ class DaskCluster:
         return f"{len(workers)} workers are connected, {len(at)} have work{named}"
 
 
-@cache
+_connected: dict[tuple[DaskConfig, int], DaskCluster] = {}
+
+
 def connect(settings: DaskConfig, workers: int) -> DaskCluster:
-    """The cluster that the settings name. Errors: XlmrError in one line."""
+    """The cluster that the settings name, the same each time. Errors: XlmrError in one line."""
+    if (settings, workers) not in _connected:
+        _connected[settings, workers] = _connect(settings, workers)
+    return _connected[settings, workers]
+
+
+def disconnect(settings: DaskConfig, workers: int) -> None:
+    """Let go of a scheduler of others; end a cluster that was started here, and wait for its processes."""
+    cluster = _connected.pop((settings, workers), None)
+    if cluster is not None:
+        own = cluster.client.cluster  # None where the scheduler is that of others
+        cluster.client.close()
+        if own is not None:
+            own.close()
+
+
+def _connect(settings: DaskConfig, workers: int) -> DaskCluster:
     from distributed import Client
 
     most = settings.workers or workers

@@ -19,7 +19,7 @@ from test_faults import PATIENCE, RUN, die_always, die_once, digest, wait_for
 from pipeline.errors import UsageError, XlmrError
 from pipeline.executors import dask_cluster, make_executor
 from pipeline.executors.dask import DaskExecutor
-from pipeline.executors.dask_cluster import connect
+from pipeline.executors.dask_cluster import connect, disconnect
 from pipeline.executors.local import WORKER, LocalExecutor
 from pipeline.manifest import read_manifest
 from pipeline.run_settings import DaskConfig, RunConfig
@@ -32,17 +32,17 @@ WORDS = ("--run.executor", "dask", "--run.workers", "3")
 def workers():
     """A cluster of three processes that these tests share, as the stages of a run do."""
     executor = DaskExecutor(3)
+    cluster = connect(executor.settings, 3).client.cluster
+    processes = [psutil.Process(worker.pid) for worker in cluster.workers.values()]
     yield executor
-    cluster = connect(executor.settings, 3)
-    cluster.client.cluster.close()
-    cluster.client.close()
-    connect.cache_clear()
+    disconnect(executor.settings, 3)
+    wait_for(lambda: not any(process.is_running() for process in processes))
 
 
 def write_slowly(folder: Path, number: int, workspace: Path) -> ShardReport:
-    """A tenth of a second, but two for who is worker 0; says beside the output who it was."""
+    """A tenth of a second, but one for who is worker 0; says beside the output who it was."""
     (folder / f"{number}-of-{os.environ[WORKER]}").touch()
-    time.sleep(2.0 if os.environ[WORKER] == "0" else 0.1)
+    time.sleep(1.0 if os.environ[WORKER] == "0" else 0.05)
     return write(folder, number, workspace)
 
 
@@ -173,7 +173,8 @@ def scheduler():
     for process in started:
         process.kill()
         process.wait()
-    connect.cache_clear()
+    for settings, workers in [known for known in dask_cluster._connected if known[0].scheduler == address]:
+        disconnect(settings, workers)
 
 
 def test_a_scheduler_of_others(toy, scheduler):
