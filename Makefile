@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 VENV    := .venv
 BIN     := $(VENV)/bin
-LOCKS   := requirements/runtime.txt requirements/dev.txt
+LOCKS   := requirements/runtime.txt requirements/dev.txt requirements/docs.txt
 FOLDERS := $(wildcard pipeline corpus tokenizer pretrain finetune flows)
 SOURCES := $(FOLDERS) $(wildcard samples scripts tests benchmarks)
 TYPED_TESTS := flows samples pipeline
@@ -21,7 +21,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report studies test coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site studies test coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -51,6 +51,10 @@ flow: $(SETUP)  ## the same run as a Prefect flow, with no server of its own
 
 report: $(SETUP)  ## write the HTML report of CONFIG
 	@$(BIN)/xlmr report $(CONFIG)
+
+site: $(SETUP)  ## the documentation as a site in build/site; open its index.html, no network needed
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo build/site/index.html
 
 STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))
 

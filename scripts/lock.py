@@ -1,6 +1,6 @@
 """Resolve pyproject.toml with pip and write the exact versions into requirements/.
 
-runtime.txt is what `xlmr` needs; dev.txt and storage.txt add to it the packages of the extras, resolved under
+runtime.txt is what `xlmr` needs; dev.txt, docs.txt and storage.txt add to it the packages of the extras, resolved under
 the same versions. No hashes, no index host, no build tag: a lock names versions, a machine's own pip
 configuration decides where they come from and which build of them fits it. The CUDA libraries that
 torch's default wheel asks for stay out, because its CPU build does without them.
@@ -52,16 +52,18 @@ def main() -> int:
     storage_roots = [requirement for name in ("http", "s3") for requirement in extras[name]]
 
     print("resolving everything together …", flush=True)
-    everything = resolved([*runtime_roots, *storage_roots, *extras["dev"]], {})
+    everything = resolved([*runtime_roots, *storage_roots, *extras["dev"], *extras["docs"]], {})
     print("resolving each part under those versions …", flush=True)
     runtime = resolved(runtime_roots, everything)
     dev = resolved([*runtime_roots, *extras["dev"]], everything)
+    docs = resolved([*runtime_roots, *extras["docs"]], everything)
     storage = resolved([*runtime_roots, *storage_roots], everything)
 
     REQUIREMENTS.mkdir(exist_ok=True)
     files = {"runtime.txt": HEADER.format(what="What `xlmr` needs") + lines(runtime)}
     for name, what, versions in (
         ("dev.txt", "What tests and checks add", dev),
+        ("docs.txt", "What the site adds", docs),
         ("storage.txt", "What the extras http and s3 add", storage),
     ):
         added = {package: version for package, version in versions.items() if package not in runtime}
