@@ -15,6 +15,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from scripts import reference
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = {
@@ -41,6 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path.endswith(".md"):
             left += outside_links(ROOT / path)
         files.append(File.generated(config, place(path), content=page_of(path)))
+    for uri, write in reference.PAGES.items():
+        files.append(File.generated(config, uri, content=write()))
     return files
 
 
