@@ -14,8 +14,9 @@ from prefect.events import EventTrigger
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
-HEARTBEAT_SECONDS = 30
-"""Between two heartbeats of a flow run. Prefect takes no fewer."""
+LOST_SECONDS = "XLMR_LOST_SECONDS"
+"""Environment variable: after so many seconds without a heartbeat the process of a run is taken for dead. 90 unless
+set: three heartbeats of 30 seconds, than which Prefect takes no fewer."""
 NOTIFICATION_BLOCK = "XLMR_NOTIFICATION_BLOCK"
 """Environment variable: the id of a notification block (Slack, e-mail, …) that failed runs are sent to."""
 CHAIN = "XLMR_CHAIN"
@@ -23,8 +24,8 @@ CHAIN = "XLMR_CHAIN"
 PACKAGES = ("corpus", "tokenizer", "pretrain", "finetune", "report")
 
 
-def zombies(heartbeat: int = HEARTBEAT_SECONDS) -> AutomationCore:
-    """A run that has sent heartbeats and sends no more, and has not ended, is Crashed after three missed ones."""
+def zombies(seconds: int = 90) -> AutomationCore:
+    """A run that has sent heartbeats and sends no more, and has not ended, is Crashed after so many seconds."""
     trigger = EventTrigger(
         after={"prefect.flow-run.heartbeat"},
         expect={
@@ -36,7 +37,7 @@ def zombies(heartbeat: int = HEARTBEAT_SECONDS) -> AutomationCore:
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=timedelta(seconds=3 * heartbeat),
+        within=timedelta(seconds=seconds),
     )
     action = ChangeFlowRunState(
         state=StateType.CRASHED, message="The process of this run has died. Retry resumes after what is complete."
@@ -79,7 +80,7 @@ def chain(before: str, after: str, before_id: Any, after_id: Any, configuration:
 def put_automations() -> list[str]:
     """Create them, or bring those of the same name up to date; give their names."""
     with get_client(sync_client=True) as client:
-        wanted = [zombies()]
+        wanted = [zombies(int(os.environ.get(LOST_SECONDS, "90")))]
         if block := os.environ.get(NOTIFICATION_BLOCK):
             wanted.append(failures(block))
         if configuration := os.environ.get(CHAIN):

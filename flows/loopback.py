@@ -42,21 +42,27 @@ class Loopback:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """Of every process: this server, nothing sent to others, and cancelling that survives the server's restart."""
-        database = os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL")
+        """Of every process: this server, nothing sent to others, and cancelling that survives the server's restart.
+
+        Prefect's settings that the environment has are left as they are, but for those of this server's place.
+        """
+        database = f"sqlite+aiosqlite:///{(self.home / 'prefect.db').resolve()}"
+        defaults = {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
+            "PREFECT_CLIENT_MAX_RETRIES": "7",  # a run outlives four minutes without its server
+        }
         return {
+            **defaults,
             **os.environ,
             "PREFECT_API_URL": f"{self.address}/api",
             "PREFECT_HOME": str(self.home.resolve()),
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database
-            or f"sqlite+aiosqlite:///{(self.home / 'prefect.db').resolve()}",
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
-            "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
-            "PREFECT_WORKER_QUERY_SECONDS": "3",
             "DO_NOT_TRACK": "1",
         }
 

@@ -1,4 +1,4 @@
-"""The flow on a toy DAG, through a real server that lives as long as these tests."""
+"""The flow on a toy DAG, in this process, through a real server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_service import PrefectService
 
 import flows
 from pipeline.config import Section, setting
@@ -82,12 +83,12 @@ def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
 
 
 @pytest.fixture(scope="module")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server(service: PrefectService) -> Iterator[None]:
     assert flows.__name__ == "flows"
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=240):
+    with temporary_settings({PREFECT_API_URL: service.api}):
         yield
 
 

@@ -1,0 +1,162 @@
+"""Server, pools, deployments and workers as `make ui` starts them, on a free port, and runs that wait half done."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+"""Seconds for what takes some seconds on a quiet machine."""
+BESIDE = "beside"
+"""A second deployment of `full`, any number of whose runs may run at once."""
+QUICK = {
+    "XLMR_LOST_SECONDS": "40",  # more than the 30 s between two heartbeats
+    "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "3",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+}
+"""Waits of server and workers, shorter than those of `make ui`."""
+
+
+class PrefectService:
+    """`python -m flows.loopback` in a folder that has prefect.yaml and one configuration, of toy stages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "configs").mkdir()
+        numbers = {"count": 4, "free": 2}
+        config = {"run": {"directory": str(folder / "runs"), "workers": 1}, "toy": {"numbers": numbers}}
+        (folder / "configs" / "demo.yaml").write_text(json.dumps(config))
+        prefect = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+        (full,) = [one for one in prefect["deployments"] if one["entrypoint"] == "flows.packages.full"]
+        beside = {name: value for name, value in full.items() if name != "concurrency_limit"}
+        prefect["deployments"].append({**beside, "name": BESIDE})
+        (folder / "prefect.yaml").write_text(yaml.safe_dump(prefect))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+            **QUICK,
+            "PREFECT_PORT": str(self.port),
+            "XLMR_PREFECT_HOME": str(folder / "home"),
+            "XLMR_PACKAGES": "toy_package:PACKAGE",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "pipeline")]),
+        }
+
+    def command(self, word: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.loopback", word],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        # 503: SQLite had another writer between this request's reading and writing. Prefect's client tries again, too.
+        while True:
+            answer = httpx.request(method, f"{self.api}{path}", json=body, timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def submit(self, name: str = "demo", **parameters: Any) -> str:
+        deployment = self.ask("GET", f"/deployments/name/full/{name}")
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
+
+    def state(self, run: str) -> str:
+        return str(self.ask("GET", f"/flow_runs/{run}")["state"]["name"])
+
+    def ended_as(self, run: str, state: str) -> None:
+        wait_for(lambda: self.state(run) in {"Completed", "Failed", "Crashed", "Cancelled"})
+        found = self.ask("GET", f"/flow_runs/{run}")["state"]
+        assert found["name"] == state, found["message"]
+
+    def set_state(self, run: str, kind: str, name: str | None = None) -> None:
+        body = {"state": {"type": kind, "name": name or kind.capitalize()}}
+        assert self.ask("POST", f"/flow_runs/{run}/set_state", body)["status"] == "ACCEPT"
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one of the processes that `up` has started, and what it has started, at once."""
+        noted = json.loads((self.folder / "home" / "processes.json").read_text())
+        root = psutil.Process(noted[name][0])
+        doomed = [root, *root.children(recursive=True)]
+        for process in doomed:
+            process.kill()
+        psutil.wait_procs(doomed, PATIENCE)
+
+    def has_only_services(self) -> None:
+        """Wait until no process of a run is left."""
+        noted = json.loads((self.folder / "home" / "processes.json").read_text())
+        services = {pid for pid, _ in noted.values()}
+        wait_for(lambda: {process.pid for process in self.processes()} <= services)
+
+    def processes(self) -> list[psutil.Process]:
+        mine = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("PREFECT_PORT") == str(self.port):
+                    mine.append(process)
+            except psutil.Error:
+                continue
+        return mine
+
+
+def wait_for(event: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not event():
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.2)
+
+
+@dataclass
+class Held:
+    """A run whose last two shards wait for a file; a project of its own."""
+
+    service: PrefectService
+    project: str
+    deployment: str = BESIDE
+
+    @property
+    def go(self) -> Path:
+        return self.service.folder / f"{self.project}.go"
+
+    def submit(self) -> str:
+        override = f"toy.numbers.go_file={self.go}"
+        return self.service.submit(self.deployment, stages=["toy.write"], project=self.project, overrides=[override])
+
+    def marks(self) -> set[tuple[str, int]]:
+        """The complete shards with the time of their mark."""
+        found = (self.service.folder / "runs" / self.project).rglob("number-*.json")
+        return {(mark.name, mark.stat().st_mtime_ns) for mark in found}
+
+    def begun(self) -> str:
+        """A run that has done its first two shards."""
+        run = self.submit()
+        wait_for(lambda: len(self.marks()) >= 2)
+        return run
