@@ -58,10 +58,12 @@ class Lease:
             if self._path.exists():  # not given back in the meantime
                 self._bury_the_dead()
         self._thread.start()
+        _held.add(self)
         return None
 
     def release(self) -> None:
         """Let others have it."""
+        _held.discard(self)
         self._stop.set()
         self._thread.join()
         if self.is_held():
@@ -108,6 +110,15 @@ class Lease:
         while not self._stop.wait(BEAT_SECONDS):
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self._path)
+
+
+_held: set[Lease] = set()
+
+
+def release_held() -> None:
+    """Release whatever this process holds, because it ends at once: others need not wait until it expires."""
+    for lease in list(_held):
+        lease.release()
 
 
 def remove_dead(folder: Path) -> None:

@@ -21,6 +21,7 @@ from pretrain.distributed import RATE, DistributedModel, Optimisation, StepOutco
 from pretrain.model import MaskedLanguageModel, Values, initial_values
 from pretrain.parallel import Layout, cuts_of, divide, put
 from pretrain.ranks.device import device_of_rank, sent
+from pretrain.ranks.pulse import PULSE
 from pretrain.settings import TrainSettings
 
 
@@ -50,6 +51,8 @@ class Engine:
         ``values`` are those to begin with, whole, a parameter after the other; None: drawn by ``seed``.
         """
         timeout = timedelta(minutes=settings.timeout_minutes)
+        self._long, self._short = 60 * settings.timeout_minutes, settings.stall_seconds
+        self._steps, self._part = 0, 0
         self.rank, self.world, self.device = _join_group(timeout)
         self._layout = Layout(self.rank, self.world, settings.tensor_parallel, timeout)
         self.tensor_rank, self.tensor_world = self._layout.tensor.rank, self._layout.tensor.world
@@ -106,20 +109,33 @@ class Engine:
 
     def start_step(self, step: int) -> None:
         """Give dropout its seed, so that it depends on the step and not on what was run before it."""
+        self._part = 0
+        self._tell(f"step {step + 1}")
         self._distributed.start_step(self._seed, step)
+
+    def _tell(self, what: str) -> None:
+        """Let the other ranks know that this one goes on. The first step may be compiled, or load what is not there."""
+        PULSE.at(what, self._short if self._steps else self._long)
 
     def accumulate(self, batch: MaskedBatch, masked_positions: float) -> Tensor:
         """Add a micro-batch's gradient; give its summed cross-entropy.
 
         ``masked_positions`` is the number of the whole global batch over all ranks: its mean loss is what is derived.
         """
+        self._part += 1
+        self._tell(f"the gradient of micro-batch {self._part}")
         loss = self._loss(batch)
+        self._tell(f"the backward pass of micro-batch {self._part}")
         self._distributed.backward(loss, masked_positions)
         return loss.detach()
 
     def step(self, learning_rate: float) -> StepOutcome:
         """Apply the gathered gradient, unless it is not finite."""
-        return self._distributed.step(learning_rate)
+        self._tell("the update of the weights")
+        outcome = self._distributed.step(learning_rate)
+        self._steps += 1
+        self._tell("what follows a step")
+        return outcome
 
     @torch.no_grad()
     def score(self, batch: MaskedBatch) -> float:
@@ -127,6 +143,7 @@ class Engine:
 
         Ranks that share tensors, and under ZeRO-3 all ranks, must ask equally often: they work on it together.
         """
+        self._tell("validation")
         self._distributed.forward_module.eval()
         # Validation batches are few and of many sizes. Each kind would be compiled, and of what torch.compile makes of
         # a code path at most (eight) nothing would be left for batches of training that come later.
@@ -148,6 +165,7 @@ class Engine:
 
     def state_stream(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """The whole state, parameter by parameter, on rank 0: see ``DistributedModel.state_stream``."""
+        PULSE.at("a checkpoint", self._long)
         return self._distributed.state_stream()
 
     def state(self) -> State:
@@ -156,10 +174,12 @@ class Engine:
 
     def load_state(self, state: Source, steps: int) -> None:
         """Take over a state that ``state`` gave, of any ZeRO stage, ranks and cut; after ``steps``."""
+        PULSE.at("reading a checkpoint", self._long)
         self._distributed.load_state(state, steps)
 
     def close(self) -> None:
         """Let go of what DeepSpeed holds, so that another engine can stand in this process."""
+        PULSE.at("the end of a training", None)
         self._distributed.close()
 
 

@@ -207,6 +207,13 @@ class TrainSettings(Section):
         affects_result=False,
         gt=0,
     )
+    stall_seconds: float = setting(
+        60,
+        "after which all ranks end where one stands still within a step; the first step, checkpoints and resuming have"
+        " timeout_minutes",
+        affects_result=False,
+        gt=0,
+    )
     deterministic: bool = setting(
         False,
         "PyTorch's deterministic algorithms: on GPUs too the same seed gives the same bits, at some speed",

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cli import exit_code_of
 from pipeline.errors import UsageError, XlmrError
-from pretrain.ranks.rank_group import RankGroup
+from pretrain.ranks.rank_group import RankGroup, end_process
 
 RANKS = "--ranks"
 
@@ -54,15 +54,22 @@ def launched(words: list[str] | None, shared: Shared, command: Callable[[list[st
     take_slurm(os.environ)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return command(words)
+    return exit_code_of(lambda: _as_rank(words, shared, command), f"python -m {shared.module} --help")
+
+
+def _as_rank(words: list[str], shared: Shared, command: Callable[[list[str]], int]) -> int:
     rank_group = RankGroup.join()
-    if rank_group.rank:
-        return _follow(rank_group, shared)
-    _Launch.rank_group = rank_group
     code = 1
-    try:
-        code = command(words)
-    finally:
-        rank_group.leave(code)
+    if rank_group.rank:
+        code = _follow(rank_group, shared)
+    else:
+        _Launch.rank_group = rank_group
+        try:
+            code = command(words)
+        finally:
+            rank_group.leave(code)
+    if code:
+        end_process(code)
     return code
 
 

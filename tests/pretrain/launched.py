@@ -1,14 +1,18 @@
 """``python -m pretrain`` with a tokenizer package that only writes tiny sequences: what launchers start in tests.
 
-FAILING_RANK in the environment names a rank that fails at its first step.
+FAILING_RANK in the environment names a rank that fails at its first step, HANGING_RANK one that stands still in its
+third, EXPIRY the seconds after which a rank that is not heard of is taken for dead, STEP_SECONDS how long a step takes
+at least.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiny_corpus import write_sequences
 
@@ -20,6 +24,12 @@ from pipeline.dag import Dag
 from pipeline.stage import Inputs, Package, Stage
 from pretrain.ranks import launch, rank_group
 from pretrain.stages import PACKAGE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pretrain.data.masking import MaskedBatch
+    from pretrain.engine import Engine
 
 
 class Nothing(Section):
@@ -56,10 +66,35 @@ def fail(engine: object, step: int) -> None:
     raise RuntimeError(f"no memory left\nat step {step}")
 
 
+def hang(self: Engine, batch: MaskedBatch) -> Tensor:
+    """In place of ``Engine._loss``: as where a GPU hangs."""
+    if self._steps == 2:
+        time.sleep(3600)
+    return loss_of(self, batch)
+
+
+def slowly(self: Engine, step: int) -> None:
+    """In place of ``Engine.start_step``: so that something can happen in the middle of a training."""
+    time.sleep(float(os.environ["STEP_SECONDS"]))
+    start_step(self, step)
+
+
 if __name__ == "__main__":
     rank_group.GRACE_SECONDS = 3.0  # enough here, and tests that wait for it end sooner
-    if os.environ.get("FAILING_RANK") == os.environ.get("RANK", ""):
+    rank_group.BEAT_SECONDS = 0.5
+    rank_group.EXPIRY_SECONDS = float(os.environ.get("EXPIRY", rank_group.EXPIRY_SECONDS))
+    if "STEP_SECONDS" in os.environ:
         from pretrain.engine import Engine
 
-        Engine.start_step = fail  # type: ignore[assignment, method-assign]
+        start_step = Engine.start_step
+        Engine.start_step = slowly  # type: ignore[method-assign]
+    rank = os.environ.get("RANK", "")
+    if rank and rank in (os.environ.get("FAILING_RANK"), os.environ.get("HANGING_RANK")):
+        from pretrain.engine import Engine
+
+        loss_of = Engine._loss
+        if os.environ.get("FAILING_RANK") == rank:
+            Engine.start_step = fail  # type: ignore[assignment, method-assign]
+        else:
+            Engine._loss = hang  # type: ignore[method-assign]
     sys.exit(launch.main(sys.argv[1:], command))

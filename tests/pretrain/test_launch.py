@@ -167,6 +167,26 @@ def test_what_a_rank_says_is_reported(failing: str, folder: Path) -> None:
     assert ("rank 1:" in line) == (failing == "1")
 
 
+def test_a_rank_that_stands_still_ends_all(folder: Path) -> None:
+    words = [*FOREVER, "--pretrain.train.stall_seconds", "4"]
+    code, _, err = end(start(folder, [*TWO, *words], HANGING_RANK="1"))
+    assert code == 1
+    (line,) = complaints(err)
+    where = r"rank 1: process \d+ on .+ has stood still for \d+ s in the gradient of micro-batch 1; the same command"
+    assert re.match(rf"xlmr: pretrain\.train: {where}", line), line
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_is_stopped_ends_the_others(victim: int, folder: Path) -> None:
+    process = start(folder, [*TWO, *FOREVER], EXPIRY="4")
+    wait_for_checkpoint(process, folder)
+    rank_of(process, victim).suspend()
+    code, _, err = end(process)
+    assert code == 1
+    (line,) = complaints(err)
+    assert re.match(rf"xlmr: pretrain\.train: rank {victim} \(process \d+ on .+\) has not been heard of for 4 s", line)
+
+
 def test_a_wrong_setting_is_reported_once(folder: Path) -> None:
     code, _, err = end(start(folder, [*TWO, *RUN, "--pretrain.train.tensor-parallel", "4"]))
     assert code == 1
