@@ -110,11 +110,11 @@ class Engine:
     def start_step(self, step: int) -> None:
         """Give dropout its seed, so that it depends on the step and not on what was run before it."""
         self._part = 0
-        self._tell(f"step {step + 1}")
+        self._report(f"step {step + 1}")
         self._distributed.start_step(self._seed, step)
 
-    def _tell(self, what: str) -> None:
-        """Let the other ranks know that this one goes on. The first step may be compiled, or load what is not there."""
+    def _report(self, what: str) -> None:
+        """Let the other ranks know that this one makes progress. The first step may compile, so it may take long."""
         PULSE.at(what, self._short if self._steps else self._long)
 
     def accumulate(self, batch: MaskedBatch, masked_positions: float) -> Tensor:
@@ -123,18 +123,18 @@ class Engine:
         ``masked_positions`` is the number of the whole global batch over all ranks: its mean loss is what is derived.
         """
         self._part += 1
-        self._tell(f"the gradient of micro-batch {self._part}")
+        self._report(f"the gradient of micro-batch {self._part}")
         loss = self._loss(batch)
-        self._tell(f"the backward pass of micro-batch {self._part}")
+        self._report(f"the backward pass of micro-batch {self._part}")
         self._distributed.backward(loss, masked_positions)
         return loss.detach()
 
     def step(self, learning_rate: float) -> StepOutcome:
         """Apply the gathered gradient, unless it is not finite."""
-        self._tell("the update of the weights")
+        self._report("the optimiser step")
         outcome = self._distributed.step(learning_rate)
         self._steps += 1
-        self._tell("what follows a step")
+        self._report("what follows a step")
         return outcome
 
     @torch.no_grad()
@@ -143,7 +143,7 @@ class Engine:
 
         Ranks that share tensors, and under ZeRO-3 all ranks, must ask equally often: they work on it together.
         """
-        self._tell("validation")
+        self._report("validation")
         self._distributed.forward_module.eval()
         # Validation batches are few and of many sizes. Each kind would be compiled, and of what torch.compile makes of
         # a code path at most (eight) nothing would be left for batches of training that come later.

@@ -1,7 +1,7 @@
-"""What this rank's training is at: told by the training at each part of a step, read by the thread that looks after it.
+"""What this rank's training is at: the training reports each part of a step, a thread that watches reads it.
 
 A rank may compute nothing more though its process lives: a GPU that hangs, a disk that does not answer. The others
-then wait in a collective. Who has told least is the one that they wait for.
+then wait in a collective. The rank with the fewest reports is the one that they wait for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LONGEST_GAP = 2.0
 
 @dataclass
 class Pulse:
-    """How often the training has told what it is at, what that is, and how many seconds it may take (None: any)."""
+    """The number of reports, the last of them, and the seconds that it may take (None: any)."""
 
     count: int = 0
     what: str = ""
@@ -52,7 +52,7 @@ class PulseWatch:
         self._pulse, self._count, self._since = pulse, -1, 0.0
 
     def record(self, now: float) -> dict[str, Any]:
-        """What the other ranks are told; ``now`` is that of an AwakeClock."""
+        """What the other ranks read; ``now`` is that of an AwakeClock."""
         pulse = self._pulse
         if pulse.count != self._count:
             self._count, self._since = pulse.count, now

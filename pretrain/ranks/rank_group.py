@@ -196,7 +196,7 @@ class RankGroup:
             print(f"xlmr: {self._stage}: {line}", file=sys.stderr, flush=True)
 
     def _look(self) -> None:
-        """Ask the store what the others have told."""
+        """Read from the store what the others have written."""
         now = self._clock()
         for rank in [rank for rank in self._others if rank not in self._who]:
             if who := self._ask(f"who/{rank}"):
@@ -204,16 +204,16 @@ class RankGroup:
         if not self._who:
             return
         keys = [f"beat/{rank}" for rank in self._who]
-        for rank, told in zip(self._who, self._calls(lambda store: store.multi_get(keys)), strict=True):
-            beat = json.loads(told)
+        for rank, written in zip(self._who, self._calls(lambda store: store.multi_get(keys)), strict=True):
+            beat = json.loads(written)
             if self._beats.get(rank, (None, 0.0))[0] != beat:
                 self._beats[rank] = (beat, now)
 
     def _failures(self) -> dict[int, dict[str, Any]]:
         if not self._ask("failed"):
             return {}
-        told = {rank: self._ask(f"failed/{rank}") for rank in self._others}
-        return {rank: failure for rank, failure in told.items() if failure}
+        found = {rank: self._ask(f"failed/{rank}") for rank in self._others}
+        return {rank: failure for rank, failure in found.items() if failure}
 
     def _why_gone(self, rank: int) -> str | None:
         """A line about a rank that does nothing more, or None."""
@@ -270,12 +270,12 @@ class RankGroup:
         self._tell(f"beat/{self.rank}", {"number": number, **record})
 
     def _tell(self, key: str, value: Any) -> None:
-        told = json.dumps(value)
-        self._calls(lambda store: store.set(key, told))
+        text = json.dumps(value)
+        self._calls(lambda store: store.set(key, text))
 
     def _ask(self, key: str) -> Any:
-        told = self._calls(lambda store: store.get(key) if store.check([key]) else None)
-        return None if told is None else json.loads(told)
+        text = self._calls(lambda store: store.get(key) if store.check([key]) else None)
+        return None if text is None else json.loads(text)
 
 
 def end_process(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A link between two hosts that is cut: all ranks end, one line a host, and one host goes on alone."""
+"""A link between two hosts that is cut: all ranks end, one line a host, and one host resumes alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def begin(hosts, folder: Path, words: list[str]):
 
 
 @pytest.mark.parametrize("zero", [1])
-def test_a_cut_link_ends_all_ranks_and_one_host_goes_on(zero: int, tmp_path: Path) -> None:
+def test_a_cut_link_ends_all_ranks_and_one_host_resumes(zero: int, tmp_path: Path) -> None:
     for name in ("cut", "whole"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "c.yaml").write_text(CONFIG)
