@@ -141,6 +141,32 @@ PACKAGE = Package(
         "reproduce": "corpus.minify.reproduce:reproduce",
     },
     commands={"setup-kenlm": "corpus.perplexity.setup_kenlm:setup_kenlm"},
+    examples={
+        "score": (
+            "xlmr corpus score page.txt --models runs/demo/corpus.language_models/KEY --language de",
+            "xlmr corpus score pages.txt --models models/ --cutoffs cutoffs.json --json",
+        ),
+        "train-lm": (
+            "xlmr corpus train-lm clean/de.txt models/",
+            "xlmr corpus train-lm dewiki-cirrussearch-content.json.gz models/ --documents 100000",
+        ),
+        "identify": (
+            "xlmr corpus identify page.txt --labels cc100 --own-model built-in",
+            "xlmr corpus identify pages/*.txt --whole --json",
+        ),
+        "train-lid": ("xlmr corpus train-lid 'labelled/*.txt' identifier/",),
+        "export": (
+            "xlmr corpus export runs/demo corpus-parquet --to parquet",
+            "xlmr corpus export runs/demo corpus-text --to text --language de --bucket head",
+        ),
+        "card": ("xlmr corpus card runs/demo --out README.md",),
+        "minify": ("xlmr corpus minify runs/demo minified",),
+        "reproduce": (
+            "xlmr corpus reproduce minified crawl/ corpus",
+            "xlmr corpus reproduce minified https://data.commoncrawl.org/ corpus",
+        ),
+        "setup-kenlm": ("xlmr setup-kenlm",),
+    },
     checks="corpus.installation:check",
     first=(
         FirstSetting(
@@ -243,6 +269,7 @@ PACKAGE = Package(
             inputs=("corpus.mine", "corpus.near_duplicates", "corpus.cutoffs"),
             run="corpus.output.regroup:run",
             summary="write the corpus as Arrow files by language and bucket",
+            then="xlmr inspect {output}",
             resumable=True,
             sharded=2,
         ),

@@ -268,6 +268,7 @@ PACKAGE = Package(
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
             summary="tell what a help page is about, in languages never trained on",
+            then="xlmr finetune predict 'A text of yours.' --model {output}/model",
             inputs=MADE,
             needs=_needs,
             outside=_help_pages_files,
@@ -288,5 +289,12 @@ PACKAGE = Package(
     ),
     report="finetune.report:sections",
     measures="finetune.measures:measures",
+    examples={
+        "predict": (
+            "xlmr finetune predict 'The sum of a range of cells.' --model runs/demo/finetune.help_pages/KEY/model",
+            "xlmr finetune predict --input texts.tsv --output predictions.tsv --model MODEL",
+        ),
+        "table": ("xlmr finetune table xnli runs/xnli-transfer",),
+    },
     tools={"predict": "finetune.predict_tool:predict", "table": "finetune.tables:table"},
 )

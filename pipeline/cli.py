@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, prune, settings, and each package's own commands.
+"""``xlmr``: run, plan, status, inspect, report, prune, settings, completion, and each package's own commands.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -12,12 +12,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-import pipeline
-from pipeline.config import local_path
+from pipeline.command_help import EXAMPLES, epilogue, epilogue_of, package_examples, stage_examples
+from pipeline.config import UnknownOptionError, local_path
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
@@ -26,14 +26,10 @@ from pipeline.report_command import report_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage
 from pipeline.study.command import study_command
+from pipeline.terminal import BOLD, RED, be_quiet, say, styled
 
 Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 Flag = Annotated[bool, Parameter(negative="")]
-
-EPILOGUE = (
-    "Any setting of the YAML file can be given as --section.field VALUE, a list as --section.field a,b or "
-    "--section.field '[a, b]'."
-)
 
 
 def build_app(dag: Dag, asked: str = "") -> App:
@@ -41,21 +37,46 @@ def build_app(dag: Dag, asked: str = "") -> App:
     app = App(
         name="xlmr",
         help=_HELP,
-        version=pipeline.__version__,
-        help_epilogue=EPILOGUE,
+        help_format="plaintext",  # what stands in angle brackets is meant
+        help_epilogue=epilogue(EXAMPLES[""]),
+        version=_version,
+        version_format="plaintext",
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
     for command in (_run, _plan, _status, _inspect, report_command, study_command, _prune, _settings):
-        app.command(command(dag), name=command.__name__.strip("_").removesuffix("_command"))
+        name = command.__name__.strip("_").removesuffix("_command")
+        app.command(command(dag), name=name, help_epilogue=epilogue_of(name))
     for name, function in set_up_commands(dag).items():
-        app.command(function, name=name)
+        app.command(function, name=name, help_epilogue=epilogue_of(name))
+    app.command(_completion(app), name="completion", help_epilogue=epilogue_of("completion"))
     for package in dag.packages:
         for name, import_string in package.commands.items():
-            app.command(import_string, name=name, help=describe(import_string))
+            below = epilogue(package.examples.get(name, ()), settings=False)
+            app.command(import_string, name=name, help=describe(import_string), help_epilogue=below)
         app.command(_package_app(dag, package, described=package.name == asked))
     return app
+
+
+def _version() -> str:
+    from pipeline.version import describe_version
+
+    return describe_version()
+
+
+def _completion(app: App) -> Callable[..., None]:
+    def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+        """Print what makes a shell complete xlmr's commands and options; the examples say where each reads it from.
+
+        Parameters
+        ----------
+        shell
+            The shell that will read it.
+        """
+        print(app.generate_completion(shell=shell))
+
+    return completion
 
 
 def _check_path(kind: Any, value: Any) -> None:
@@ -96,6 +117,7 @@ def _run(dag: Dag) -> Callable[..., None]:
         verify
             Compare the checksum of every file, not only its size and time.
         """
+        from pipeline.run_summary import next_command
         from pipeline.runner import Selection, run
 
         loaded = dag.load_config(config, settings)
@@ -104,6 +126,7 @@ def _run(dag: Dag) -> Callable[..., None]:
         last = plan[chosen.stages(dag)[-1]]
         if last.manifest is None:
             return  # other tasks finish it
+        say(f"next: {next_command(plan, chosen.stages(dag), config, settings)}", BOLD)
         print(last.output / "report.html" if last.stage.name == "report" else last.output)
 
     return run
@@ -230,13 +253,14 @@ def _settings(dag: Dag) -> Callable[..., None]:
 
 
 def _package_app(dag: Dag, package: Package, *, described: bool) -> App:
-    app = App(
-        name=package.name, help=f"The stages of {package.name}/ each alone, and its tools.", help_epilogue=EPILOGUE
-    )
+    help_page = f"The stages of {package.name}/ each alone, and its tools."
+    app = App(name=package.name, help=help_page, help_epilogue=epilogue(package_examples(package)))
     for stage in package.stages:
-        app.command(_stage_command(dag, stage), name=stage.name.partition(".")[2].replace("_", "-"))
+        name = stage.name.partition(".")[2].replace("_", "-")
+        app.command(_stage_command(dag, stage), name=name, help_epilogue=epilogue(stage_examples(stage)))
     for name, import_string in package.tools.items():
-        app.command(import_string, name=name, help=describe(import_string) if described else None)
+        below = epilogue(package.examples.get(name, ()), settings=False)
+        app.command(import_string, name=name, help=describe(import_string) if described else None, help_epilogue=below)
     return app
 
 
@@ -261,6 +285,10 @@ def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
     return command
 
 
+EVERYWHERE = ("--quiet", "--debug")
+"""Options of every command."""
+
+
 def main(words: list[str] | None = None) -> int:
     """Entry point. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
     words = sys.argv[1:] if words is None else words
@@ -272,13 +300,18 @@ def main(words: list[str] | None = None) -> int:
     # Threads that wait for each other sleep, before PyTorch is imported, which reads it then: where others want the
     # same cores they would else burn what they wait for. On quiet cores that costs a twentieth of a training's speed.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "--quiet" in words:
+        be_quiet()
     try:
         app = build_app(Dag.default(), asked=words[0] if words else "")
     except XlmrError as error:  # a package that the user adds is not there
         return _fail(error, "--debug" in words)
 
     def work() -> int:
-        app([word for word in words if word != "--debug"], exit_on_error=False, print_error=False)
+        try:
+            app([word for word in words if word not in EVERYWHERE], exit_on_error=False, print_error=False)
+        except UnknownOptionError as error:
+            raise error.with_nearest(_options(app, words)) from error
         return 0
 
     return exit_code_of(work, _help_command(app, words), debug="--debug" in words)
@@ -289,15 +322,26 @@ def _is_utf8(word: str) -> bool:
     return not any("\ud800" <= sign <= "\udfff" for sign in word)
 
 
-def _help_command(app: App, words: Sequence[str]) -> str:
-    """What tells more about the command that ``words`` begin with."""
+def _command_of(app: App, words: Sequence[str]) -> tuple[App, list[str]]:
+    """The command that ``words`` begin with, and its words."""
     path = ["xlmr"]
     for word in words:
         if word.startswith("-") or word not in set(app):
             break
         app = app[word]
         path.append(word)
-    return " ".join([*path, "--help"])
+    return app, path
+
+
+def _help_command(app: App, words: Sequence[str]) -> str:
+    """What tells more about the command that ``words`` begin with."""
+    return " ".join([*_command_of(app, words)[1], "--help"])
+
+
+def _options(app: App, words: Sequence[str]) -> list[str]:
+    """The options of the command that ``words`` begin with."""
+    arguments = _command_of(app, words)[0].assemble_argument_collection()
+    return [name for argument in arguments if argument.show for name in argument.names] + list(EVERYWHERE)
 
 
 def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = False) -> int:
@@ -339,7 +383,7 @@ def _nobody_reads() -> bool:
 def _fail(error: XlmrError, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    print(f"xlmr: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{styled('xlmr:', RED, sys.stderr)} {' '.join(str(error).split())}", file=sys.stderr)
     return error.exit_code
 
 

@@ -219,6 +219,19 @@ def overrides(model: type[BaseModel], words: Sequence[str]) -> Iterator[tuple[li
         yield names, _as_list(model, names, value)
 
 
+class UnknownOptionError(UsageError):
+    """A word that is neither an option of the command nor a setting."""
+
+    def __init__(self, word: str, fix: str = "settings are given as --section.field VALUE") -> None:
+        self.word = word
+        super().__init__(f"{word}: not understood", fix)
+
+    def with_nearest(self, options: Collection[str]) -> UnknownOptionError:
+        """The same error; where an option of the command is much like the word, its fix names it."""
+        nearest = difflib.get_close_matches(self.word.partition("=")[0], options, 1)
+        return UnknownOptionError(self.word, f"did you mean {nearest[0]}?") if nearest else self
+
+
 def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(dotted name as it was written, value) for each ``--section.field VALUE`` or ``--section.field=VALUE``."""
     rest = list(words)
@@ -226,7 +239,7 @@ def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
         word = rest.pop(0)
         name, equals, text = word.partition("=")
         if not name.startswith("--") or "." not in name:
-            raise UsageError(f"{word}: not understood", "settings are given as --section.field VALUE")
+            raise UnknownOptionError(word)
         if not equals:
             if not rest:
                 raise UsageError(f"{word}: has no value", "settings are given as --section.field VALUE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +32,7 @@ from pipeline.shards import (
     as_one_error,
 )
 from pipeline.sharing import Pause, Sharing
+from pipeline.terminal import say
 
 
 class Context:
@@ -223,7 +223,7 @@ class _Shards:
 
     def _say(self, line: str) -> None:
         self._context.log.event("executor", stage=self._context.stage, line=line)
-        print(f"  {self._context.stage}: {line}", file=sys.stderr, flush=True)
+        say(f"  {self._context.stage}: {line}")
 
     def _log(self, event: str, name: str, **fields: Any) -> None:
         self._context.log.event(event, stage=self._context.stage, shard=name, **fields)

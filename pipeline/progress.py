@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.formatting import duration
 from pipeline.log import EventLog
+from pipeline.terminal import is_quiet, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -30,7 +31,7 @@ class ProgressBar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> ProgressBar:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet():
             self._bar = _make_bar()
             self._bar.start()
             self._task = self._bar.add_task(self._label, total=self._total, unit=self._unit, note="")
@@ -83,13 +84,13 @@ class ProgressBar:
         if self._phase and self._total is None:
             note = f" · {self._note}" if self._note else ""
             passed = duration(time.monotonic() - self._start)
-            print(f"  {self._label}: {self._phase} for {passed}{note}", file=sys.stderr, flush=True)
+            say(f"  {self._label}: {self._phase} for {passed}{note}")
             return
         of = f" of {self._total:,.0f}" if self._total is not None else ""
         note = f" · {self._note}" if self._note else ""
         rate = self.rate_of(self._done - self._kept)
         line = f"  {self._title}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}"
-        print(line, file=sys.stderr, flush=True)
+        say(line)
 
 
 def _make_bar() -> Any:

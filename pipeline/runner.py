@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -36,11 +35,13 @@ from pipeline.partitions import (
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
+from pipeline.run_summary import done_line
 from pipeline.shard_reuse import identity_of, keep_identified
 from pipeline.shards import MARKS, WORKSPACES
 from pipeline.sharing import Sharing
 from pipeline.stage import load_object
 from pipeline.storage import DRAFTS, read_json, write_json
+from pipeline.terminal import say as terminal_say
 
 MADE_FROM = ".made_from.json"
 """Inside an output: the builds of the inputs that it is being made from. Other inputs than these empty the folder."""
@@ -102,7 +103,7 @@ def run(
     the plan.
     Errors: XlmrError when a stage fails, or when something outside the selection would have to run first.
     """
-    say = say or _say
+    say = say or terminal_say
     dag = dag.for_config(config)
     partition = partition_of(run_settings(config))
     make_executor(run_settings(config))  # a wrong option is found before anything is done
@@ -118,6 +119,7 @@ def run(
         say(f"nothing to do: all {len(chosen)} stages are fresh")
         return plan
     check_stages(plan, waiting)
+    clock = time.monotonic()
     holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
     running = running_path(project_folder(config))
     for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
@@ -140,7 +142,10 @@ def run(
             say(f"  {name}: {reason}; leaving")
             log.event("left", stage=name, reason=str(reason))
         log.event("done")
-    return make_plan(dag, config, only=chosen)
+    plan = make_plan(dag, config, only=chosen)
+    if partition is None:
+        say(done_line(plan, waiting, chosen, time.monotonic() - clock))
+    return plan
 
 
 def check_stages(plan: Plan, names: Iterable[str]) -> None:
@@ -339,7 +344,3 @@ def _say_outcome(say: Callable[[str], None], name: str, plan: StagePlan, manifes
         say(f"  warning: {line}")
     if len(manifest.warnings) > 5:
         say(f"  and {len(manifest.warnings) - 5} more warnings: xlmr inspect {plan.output}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

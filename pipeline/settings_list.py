@@ -5,6 +5,7 @@ configuration model -> a flat list of settings. ``xlmr settings`` prints it; doc
 
 from __future__ import annotations
 
+import difflib
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,15 @@ def list_settings(model: type[BaseModel], prefix: str = "") -> list[SettingGroup
     ]
     found = [group for group in found if group.settings]
     if not found:
-        raise UsageError(f"{prefix}: no such section or setting", f"sections are {', '.join(model.model_fields)}")
+        names = [name for group in _groups(model, "", counts=True) for name in (group.name, *_names_in(group))]
+        nearest = difflib.get_close_matches(prefix, names, 1)
+        fix = f"did you mean {nearest[0]}?" if nearest else f"sections are {', '.join(model.model_fields)}"
+        raise UsageError(f"{prefix}: no such section or setting", fix)
     return found
+
+
+def _names_in(group: SettingGroup) -> list[str]:
+    return [setting.name for setting in group.settings]
 
 
 def as_text(groups: list[SettingGroup]) -> Iterator[str]:

@@ -8,10 +8,11 @@ nobody listens (Beam's workers, a function called by itself) they are dropped: a
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from pipeline.terminal import say as terminal_say
 
 SECONDS = 1.0
 """Between two notes; what comes faster is dropped, so that it may be said of every update."""
@@ -37,7 +38,7 @@ def say(line: str) -> None:
     if _Listening.lines is not None:
         _Listening.lines(line)
     else:
-        print(f"  {line}", file=sys.stderr, flush=True)
+        terminal_say(f"  {line}")
 
 
 @contextmanager

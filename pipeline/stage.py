@@ -61,6 +61,7 @@ class Stage:
     extra: str = ""
     check: str = ""
     counts_source: bool = False
+    then: str = ""
 
     @property
     def package(self) -> str:
@@ -105,6 +106,7 @@ class Package:
                 many GPUs, from the whole configuration alone (pipeline/study/cost.py).
     ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.
     ``commands``  command name -> import string, offered as ``xlmr <name>``.
+    ``examples``  name of a tool or command -> whole commands, shown on its help page.
     ``checks``  import string of ``check() -> Iterable[Finding]`` for ``xlmr doctor`` (pipeline/doctor.py); it must not
                 need an extra.
     ``first``   the settings that ``xlmr init`` writes and asks for (pipeline/init.py).
@@ -118,6 +120,7 @@ class Package:
     estimate: str | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checks: str | None = None
     first: tuple[FirstSetting, ...] = ()
 

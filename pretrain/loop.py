@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from pipeline.counts import Counts
 from pipeline.errors import XlmrError
 from pipeline.progress import ProgressBar
 from pipeline.storage import write_json
+from pipeline.terminal import say
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Keeping, Progress, check_fits
 from pretrain.checkpoints.writer import CheckpointWriter
 from pretrain.data.first_batch import write_first_batch
@@ -229,8 +229,7 @@ class Training:
         self._folder.discard_after(checkpoint.progress.step)
         self._best = min(self._folder.losses().values(), default=math.inf)
         self._context.log.event("resumed", stage=self._context.stage, checkpoint=str(checkpoint.folder))
-        note = f"  {self._context.stage}: resuming after step {checkpoint.progress.step:,}"
-        print(note, file=sys.stderr, flush=True)
+        say(f"  {self._context.stage}: resuming after step {checkpoint.progress.step:,}")
         return checkpoint.progress
 
     def _follow(self) -> Progress:

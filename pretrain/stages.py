@@ -161,6 +161,7 @@ PACKAGE = Package(
             run="pretrain.export:run",
             check="pretrain.stages:check_export",
             summary="write the trained model in Hugging Face's layout, with its tokenizer",
+            then="xlmr pretrain fill-mask 'A text with a <mask>.' --model {output}",
             inputs=("pretrain.train", "tokenizer.train"),
         ),
         Stage(
@@ -188,6 +189,21 @@ PACKAGE = Package(
         FirstSetting("pretrain.train.micro_batch", "pretrain.train", 32),
         FirstSetting("pretrain.train.warmup_steps", "pretrain.train", 750),
     ),
+    examples={
+        "benchmark": (
+            "xlmr pretrain benchmark",
+            "xlmr pretrain benchmark configs/xlmr-base.yaml --alone",
+        ),
+        "fill-mask": (
+            "xlmr pretrain fill-mask 'Click the <mask> button.' --model runs/demo/pretrain.export/KEY",
+            "xlmr pretrain fill-mask - --model models/xlm-roberta-base --json < texts.txt",
+        ),
+        "plan": (
+            "xlmr pretrain plan configs/xlmr-xl.yaml --gpus 8 --gpu-memory 80GB",
+            "xlmr pretrain plan base --gpus 4 --json",
+        ),
+        "retrieval": ("xlmr pretrain retrieval runs/demo/pretrain.export/KEY --corpus runs/demo",),
+    },
     tools={
         "benchmark": "pretrain.benchmark.tool:benchmark",
         "fill-mask": "pretrain.fill_mask:fill_mask",

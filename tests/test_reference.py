@@ -26,6 +26,8 @@ def test_every_command_has_a_heading_with_the_anchor_that_links_name() -> None:
     named |= {f"xlmr {package.name} {name}" for package in dag.packages for name in app[package.name] if name[0] != "-"}
     for command in named:
         assert f" {command} {{#{command.replace(' ', '-')}}}\n" in page
+    assert "```sh\nxlmr corpus card runs/demo --out README.md\n```" in page
+    assert "runs/&lt;project>/report.html" in page
     anchors = set(re.findall(r"\{#([\w-]+)\}", page))
     assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= anchors
 

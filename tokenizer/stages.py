@@ -355,6 +355,7 @@ PACKAGE = Package(
             config=TrainStage,
             run="tokenizer.train:run",
             summary="train the vocabulary with SentencePiece, or take an existing one",
+            then="xlmr tokenizer segment 'A text of yours.' --model {output}",
             inputs=("tokenizer.sample",),
             outside=_existing_files,
         ),
@@ -384,6 +385,14 @@ PACKAGE = Package(
         FirstSetting("tokenizer.sample.bytes", "tokenizer.sample", 1_000_000_000),
         FirstSetting("tokenizer.train.vocab_size", "tokenizer.train", 50_000, "Size of the vocabulary?", "vocab-size"),
     ),
+    examples={
+        "segment": (
+            "xlmr tokenizer segment 'human rights' --model runs/demo/tokenizer.train/KEY",
+            "xlmr tokenizer segment page.txt --model sentencepiece.bpe.model --lines 5",
+        ),
+        "export": ("xlmr tokenizer export runs/demo/tokenizer.train/KEY tokenizer-for-transformers",),
+        "compare": ("xlmr tokenizer compare runs/a/tokenizer.train/KEY models/xlm-roberta-base page.txt",),
+    },
     tools={
         "segment": "tokenizer.tools:segment",
         "export": "tokenizer.tools:export",

@@ -5,7 +5,6 @@ Nothing heavy is imported at the top.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +69,7 @@ def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Pat
     from pipeline.study.grid_run import GridRun
     from pipeline.study.page import write_study
     from pipeline.study.points import panels_of
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+    from pipeline.terminal import say
 
     stages = study.measured_stages
     grid = GridRun(dag, variants, stages, [_estimates(dag, variant) for variant in variants], say)

@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
+import os
+import platform
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+import pipeline
+from pipeline.cli import _command_of, _options, build_app, main
 from pipeline.dag import Dag
+from pipeline.plan import make_plan
+from pipeline.run_summary import next_command
+from pipeline.terminal import BOLD, styled
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -66,7 +76,10 @@ def test_every_tool_is_described_without_being_imported(package):
         (["plan", "configs/demo.yaml", "--run.directory", "s3://bucket/runs"], 2, "run.directory: a path on this machine is meant, no address"),
         (["status", "s3://bucket/runs"], 2, "a path on this machine is meant, no address"),
         (["plan", "configs/demo.yaml", "--run.project", "a\udcff"], 2, "word 4 of the command, 'a\\udcff', is not UTF-8"),
-        (["rnu"], 2, "xlmr:"),
+        (["rnu"], 2, 'Did you mean "run"?'),
+        (["run", "configs/demo.yaml", "--untl", "corpus"], 2, "xlmr: --untl: not understood; did you mean --until?"),
+        (["run", "configs/demo.yaml", "--quite"], 2, "did you mean --quiet?"),
+        (["settings", "corpus.raed"], 2, "corpus.raed: no such section or setting; did you mean corpus.read?"),
         (["inspect", "nowhere"], 1, "xlmr: nowhere: no such file; xlmr status lists the outputs"),
         (["status", "nowhere"], 1, "nowhere: nothing has run there; xlmr run configs/demo.yaml"),
     ],
@@ -174,3 +187,113 @@ def test_an_interrupted_command_says_what_goes_on(monkeypatch, capsys):
     monkeypatch.setattr("pipeline.status.describe_runs", interrupted)
     assert main(["status"]) == 1
     assert capsys.readouterr().err == "xlmr: stopped; the same command resumes from here\n"
+
+
+def commands_of(dag: Dag) -> list[list[str]]:
+    """The words of every command."""
+    app = build_app(dag)
+    found = [[], *([name] for name in app if name[0] != "-")]
+    return found + [[p.name, name] for p in dag.packages for name in app[p.name] if name[0] != "-"]
+
+
+@pytest.mark.parametrize("words", commands_of(Dag.default()), ids=" ".join)
+def test_every_help_page_has_examples_of_its_command(words):
+    """Examples name commands that exist, with options that they have."""
+    app = build_app(Dag.default())
+    command, _ = _command_of(app, words)
+    _, _, below = command.help_epilogue.partition("Examples:\n")
+    examples = [line.strip() for line in below.partition("\n\n")[0].splitlines()]
+    assert examples
+    for example in examples:
+        name, *rest = shlex.split(example.partition(" > ")[0].partition(" < ")[0])
+        assert name == "xlmr"
+        assert rest[: len(words)] == words
+        named, path = _command_of(app, rest)
+        assert len(path) > 1
+        known = _options(app, rest)
+        for word in rest[len(path) - 1 :]:
+            if word.startswith("--") and "." not in word and named.name[0] != "init":
+                assert word in known, example
+
+
+def test_help_shows_what_stands_in_angle_brackets(capsys):
+    assert main(["report", "--help"]) == 0
+    assert "runs/<project>/report.html" in capsys.readouterr().out
+
+
+def test_the_version_says_the_commit_and_the_packages(capsys):
+    assert main(["--version"]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"xlmr {pipeline.__version__}")
+    named = dict(line.split() for line in others)
+    assert named["numpy"] == importlib.metadata.version("numpy")
+    assert named["python"] == platform.python_version()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_options(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("near-duplicates", "fill-mask", "until"):
+        assert word in script
+
+
+def test_bash_completes_the_names_of_commands(tmp_path, capsys):
+    main(["completion", "bash"])
+    script = tmp_path / "xlmr.bash"
+    script.write_text(capsys.readouterr().out)
+    ask = f"source {script}; COMP_WORDS=(xlmr corpus mi); COMP_CWORD=2; _xlmr; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["mine", "minify"]
+
+
+def test_a_run_ends_with_what_was_done_and_a_command_that_is_sensible_next(toy):
+    toy.run()
+    assert re.fullmatch(r"done: 3 of 3 stages ran in [\d.]+ m?s", toy.said[-1])
+    toy.run(force=("toy.sum",))
+    assert re.fullmatch(r"done: 2 of 3 stages ran in [\d.]+ m?s, 1 was fresh", toy.said[-1])
+
+
+def test_the_next_command_is_that_of_the_package_or_the_report(tmp_path):
+    dag = Dag.default()
+    config = dag.load_config(ROOT / "configs" / "demo.yaml", ["--run.directory", str(tmp_path)])
+    plan = make_plan(dag, config)
+    output = plan["corpus.regroup"].output
+    assert next_command(plan, ["corpus.mine", "corpus.regroup"], Path("a b.yaml")) == f"xlmr inspect {output}"
+    assert (
+        next_command(plan, ["corpus.mine"], Path("a b.yaml"), ["--run.workers", "4"])
+        == "xlmr report 'a b.yaml' --run.workers 4"
+    )
+    chosen = ["pretrain.export", "pretrain.ablation"]
+    assert next_command(plan, chosen, Path("a.yaml")).startswith("xlmr pretrain fill-mask ")
+    assert next_command(plan, list(plan), Path("a.yaml")) == f"open {plan['report'].output}/report.html in a browser"
+
+
+def test_quiet_leaves_the_result_and_errors(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("XLMR_QUIET", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.warc.wet").write_text("")
+    (tmp_path / "my.yaml").write_text("corpus: {fetch: {crawl: page.warc.wet}}")
+    words = ["run", "my.yaml", "--until", "corpus.fetch"]
+    try:
+        assert main(["--quiet", *words]) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        assert said.out.startswith("runs/demo/corpus.fetch/")
+        assert main([*words, "--only", "nothing", "--quiet"]) == 2
+        assert capsys.readouterr().err.startswith("xlmr: ")
+    finally:
+        os.environ.pop("XLMR_QUIET", None)
+
+
+def test_colours_are_for_terminals(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert styled("done", BOLD, Terminal()) == "\x1b[1mdone\x1b[0m"
+    assert styled("done", BOLD, io.StringIO()) == "done"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert styled("done", BOLD, Terminal()) == "done"
