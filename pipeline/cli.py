@@ -169,17 +169,18 @@ def _plan(dag: Dag) -> Callable[..., None]:
 def _status(dag: Dag) -> Callable[..., None]:
     del dag
 
-    def status(run: Path = Path("runs")) -> None:
+    def status(run: str = "runs") -> None:
         """Say what ran, when, for how long, and what went in and out.
 
         Parameters
         ----------
         run
-            Folder of one run, or of all runs.
+            Folder of one run, or of all runs, or its address, as s3://bucket/runs.
         """
+        from pipeline.run_settings import folder_or_address
         from pipeline.status import describe_runs
 
-        for line in describe_runs(run):
+        for line in describe_runs(folder_or_address(run)):
             print(line)
 
     return status

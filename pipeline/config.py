@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import UsageError
+from pipeline.store.path import is_stored
 from pipeline.yaml_text import YamlError, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -62,6 +63,8 @@ def _checked(value: Any) -> Any:
     """The value, whose texts and paths are such that the system can take them. Errors: ValueError."""
     if isinstance(value, str):
         return _checked_text(value)
+    if is_stored(value):
+        return value  # its setting takes addresses
     if isinstance(value, Path):
         return Path(local_path(_checked_text(str(value))))
     if isinstance(value, dict):

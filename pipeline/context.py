@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.counts import Counts
+from pipeline.errors import XlmrError
 from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
-from pipeline.manifest import FileRecord
+from pipeline.manifest import FileRecord, record_files
 from pipeline.mark_summary import MarkSummary
+from pipeline.partitions import FinishedByOtherError
 from pipeline.progress import ProgressBar
 from pipeline.shard_notes import notes_to
 from pipeline.shard_reuse import reuse_shards
@@ -32,6 +34,7 @@ from pipeline.shards import (
     as_one_error,
 )
 from pipeline.sharing import Pause, Sharing
+from pipeline.store.output import StoredOutput
 from pipeline.terminal import say
 
 
@@ -40,6 +43,7 @@ class Context:
 
     ``identity_of`` completes what a shard's files depend on: (shard's name, what the stage says of it) -> identity.
     ``sharing`` is there when other tasks work on the same stage.
+    ``stored`` is where the output is kept if that is at object storage; ``output`` is its copy then.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Context:
         executor: Executor | None = None,
         identity_of: Callable[[str, str], str] | None = None,
         sharing: Sharing | None = None,
+        stored: StoredOutput | None = None,
     ) -> None:
         self.stage = stage
         self.output = output
@@ -61,6 +66,7 @@ class Context:
         self._executor = executor or LocalExecutor(workers)
         self._identity_of = identity_of
         self._sharing = sharing
+        self._stored = stored
         self._calls = 0
 
     def progress(self, label: str, total: float | None = None, unit: str = "") -> ProgressBar:
@@ -78,6 +84,7 @@ class Context:
         shards: Mapping[str, Any],
         identity: Mapping[str, str] | None = None,
         at_once: int | None = None,
+        read_back: bool = True,
     ) -> dict[str, Counts]:
         """Run ``function(shard, workspace)`` over shards by the executor; give each shard's counts, by name.
 
@@ -85,7 +92,8 @@ class Context:
         besides the stage's settings and the shard's name (checksums of what it reads): then neither are those that
         another output of this stage has, made from the same. Where several tasks share the stage, its last shared call
         returns in the one task that finishes it. ``at_once`` is the most that go at once here, where that is less than
-        the run's workers: what they share may not suffice for more.
+        the run's workers: what they share may not suffice for more. ``read_back`` is False where the stage does not
+        read the files afterwards: those that other machines have made are not fetched from object storage then.
         Errors: XlmrError that lists the failed shards.
         """
         self._calls += 1
@@ -94,7 +102,9 @@ class Context:
             Shard(name, value, self._identity_of(name, identity[name]) if identity and self._identity_of else None)
             for name, value in shards.items()
         ]
-        work = ShardWork(function, ShardFolder(self.output, self._calls), self.output / WORKSPACES / _own_name())
+        kept = self._stored.path_of(self.output) if self._stored else self.output
+        workspaces = self.output / WORKSPACES / _own_name()
+        work = ShardWork(function, ShardFolder(kept, self._calls), workspaces, self.output if self._stored else None)
         shared = self._sharing if self._sharing is not None and self._sharing.calls_left else None
         if shared is None:
             work.folder.forget_others(shards)
@@ -111,11 +121,34 @@ class Context:
                 shutil.rmtree(work.workspaces, ignore_errors=True)
                 with suppress(OSError):  # other tasks have theirs beside it
                     work.workspaces.parent.rmdir()
+        files = {file: record for name in shards for file, record in doing.marks[name].files.items()}
+        if self._stored is not None:
+            self._take_back(self._stored, files, read_back=read_back)
+        self.shard_files.update(files)
         for name in shards:
-            self.shard_files.update(doing.marks[name].files)
             for line in doing.marks[name].report.warnings:
                 self.warn(line)
         return {name: doing.marks[name].report.counts for name in shards}
+
+    def complete_files(self) -> dict[str, FileRecord]:
+        """A record of every file of the output, once the stage is through; at object storage all are there then."""
+        files = record_files(self.output, self.shard_files)
+        return self._stored.complete(files, self.shard_files) if self._stored else files
+
+    def _take_back(self, stored: StoredOutput, files: Mapping[str, FileRecord], *, read_back: bool) -> None:
+        """Let the stage find the files of shards in the copy, or note that it does not need them.
+
+        Errors: FinishedByOtherError where another task finished the stage and removed them.
+        """
+        if not read_back:
+            stored.elsewhere.update(files)
+            return
+        try:
+            stored.fetch(self.output, files)
+        except XlmrError:
+            if self._sharing is not None and self._sharing.is_finished():
+                raise FinishedByOtherError from None
+            raise
 
 
 def _own_name() -> str:
@@ -209,8 +242,7 @@ class _Shards:
         """The shards that are not complete; who is to finish the stage looks at every file of the others."""
         self._read_summary(summary)
         if sharing.holds_stage_lock():
-            gone = [name for name, mark in self.marks.items() if not mark.is_whole(self._work.folder.output)]
-            for name in gone:
+            for name in self._work.folder.damaged(self.marks):
                 del self.marks[name]
         return set(self.missing)
 

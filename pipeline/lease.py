@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,10 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import XlmrError
+from pipeline.store.path import StoredPath, is_stored
 
-BEAT_SECONDS = 10.0
+BEAT_SECONDS, STORED_BEAT_SECONDS = 10.0, 30.0
+"""Between two heartbeats; at object storage each is a request."""
 EXPIRY_SECONDS = 120.0
 """An owner on another machine that has not beaten for so long is taken for dead."""
+TAKEOVER_SECONDS = 0.5
+"""Between two looks at a stored lease that another takes over."""
 
 
 class Lease:
@@ -56,7 +61,7 @@ class Lease:
             if owner is not None and _is_alive(self._path, owner):
                 return owner
             if self._path.exists():  # not given back in the meantime
-                self._bury_the_dead()
+                _bury(self._path, self._token)
         self._thread.start()
         _held.add(self)
         return None
@@ -68,6 +73,8 @@ class Lease:
         self._thread.join()
         if self.is_held():
             self._path.unlink(missing_ok=True)
+        if is_stored(self._path):
+            beat_path(self._path, self._token).unlink(missing_ok=True)
 
     def is_held(self) -> bool:
         """Whether it is still ours: a process that slept too long may have been taken for dead."""
@@ -84,6 +91,8 @@ class Lease:
             "born": birth_of_process(os.getpid()),
             "token": self._token,
         }
+        if is_stored(self._path):
+            return self._path.create(json.dumps(owner).encode())
         draft = self._path.with_name(f".{self._path.name}.{self._token}")
         draft.write_text(json.dumps(owner), encoding="utf-8")
         try:
@@ -94,19 +103,13 @@ class Lease:
             draft.unlink()
         return True
 
-    def _bury_the_dead(self) -> None:
-        # One taker at a time: none may take away what another has just created in the dead one's place.
-        lock = self._path.with_name(f".{self._path.name}.takeover")
-        with lock.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if not _is_same_file(handle.fileno(), lock):
-                return  # the one who had it before us has removed it: look again
-            owner = _read_owner(self._path)
-            if owner is None or not _is_alive(self._path, owner):
-                self._path.unlink(missing_ok=True)
-            lock.unlink()
-
     def _beat(self) -> None:
+        if is_stored(self._path):
+            own = beat_path(self._path, self._token)
+            while not self._stop.wait(STORED_BEAT_SECONDS):
+                with contextlib.suppress(XlmrError):  # the next may come through
+                    own.touch()
+            return
         while not self._stop.wait(BEAT_SECONDS):
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self._path)
@@ -121,11 +124,51 @@ def release_held() -> None:
         lease.release()
 
 
+def beat_path(path: Path, token: str) -> Path:
+    """The object that the owner of a stored lease writes again and again: the lease itself is written once, so that
+    an owner who was taken for dead cannot write over the next one's.
+    """
+    return path.with_name(f"{path.name}.beat-{token}")
+
+
+def _bury(path: Path, token: str) -> None:
+    """Remove a lease whose owner is dead. One at a time: none may remove what another has just created instead."""
+    if is_stored(path):
+        _bury_stored(path, token)
+        return
+    lock = path.with_name(f".{path.name}.takeover")
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not _is_same_file(handle.fileno(), lock):
+            return  # the one who had it before us has removed it: look again
+        owner = _read_owner(path)
+        if owner is None or not _is_alive(path, owner):
+            path.unlink(missing_ok=True)
+        lock.unlink()
+
+
+def _bury_stored(path: StoredPath, token: str) -> None:
+    lock = path.with_name(f"{path.name}.takeover")
+    assert is_stored(lock)
+    if not lock.create(f"{token} {uuid.uuid4().hex}".encode()):
+        with contextlib.suppress(FileNotFoundError):
+            if time_of_folder(path.parent) - lock.stat().st_mtime > EXPIRY_SECONDS:
+                lock.unlink()  # of one that died over it
+        time.sleep(TAKEOVER_SECONDS)
+        return
+    owner = _read_owner(path)
+    if owner is None or not _is_alive(path, owner):
+        path.unlink()
+        if owner is not None:
+            beat_path(path, owner["token"]).unlink()
+    lock.unlink()
+
+
 def remove_dead(folder: Path) -> None:
     """Remove the leases in ``folder`` whose owners have died; those of the living stay."""
     for path in folder.glob("*.lease"):
         if live_owner(path) is None:
-            Lease(path)._bury_the_dead()
+            _bury(path, uuid.uuid4().hex)
 
 
 class FolderClock:
@@ -176,9 +219,16 @@ def _is_alive(path: Path, owner: dict[str, Any], clock: Callable[[], float] | No
         # The birth time tells the owner from a later process that was given its number.
         return birth_of_process(owner["pid"]) == owner["born"]
     try:
-        return (clock or FolderClock(path.parent))() - path.stat().st_mtime < EXPIRY_SECONDS
+        return (clock or FolderClock(path.parent))() - _last_beat(path, owner) < EXPIRY_SECONDS
     except FileNotFoundError:
         return False
+
+
+def _last_beat(path: Path, owner: Mapping[str, Any]) -> float:
+    if is_stored(path):
+        with contextlib.suppress(FileNotFoundError):
+            return beat_path(path, owner["token"]).stat().st_mtime
+    return path.stat().st_mtime
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

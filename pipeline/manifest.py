@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from pipeline.counts import Counts
 from pipeline.json_file import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.storage import sha256_of_file, write_json
+from pipeline.store.path import is_stored
 
 MANIFEST = "manifest.json"
 
@@ -45,16 +46,26 @@ class FileRecord:
         return cls(status.st_size, sha256_of_file(path), status.st_mtime_ns)
 
     def fault(self, path: Path, *, verify: bool = False) -> str | None:
-        """What is wrong with the file now, or None. Reads it only if it looks touched or ``verify`` is set."""
+        """What is wrong with the file now, or None. Reads it only if it looks touched or ``verify`` is set.
+
+        The time of an object says when it was put there; nothing can touch it since but a new object.
+        """
         try:
             status = path.stat()
         except FileNotFoundError:
             return "is missing"
-        if status.st_size != self.size:
-            return f"has {status.st_size:,} bytes, not {self.size:,}"
-        if (verify or status.st_mtime_ns != self.mtime_ns) and sha256_of_file(path) != self.sha256:
+        if fault := self.wrong_size(status.st_size):
+            return fault
+        looks_touched = status.st_mtime_ns != self.mtime_ns and not is_stored(path)
+        if (verify or looks_touched) and sha256_of_file(path) != self.sha256:
             return "was changed"
         return None
+
+    def wrong_size(self, size: int | None) -> str | None:
+        """What is wrong with a file of this size, None of one that is not there; None where nothing is."""
+        if size is None:
+            return "is missing"
+        return None if size == self.size else f"has {size:,} bytes, not {self.size:,}"
 
 
 class InputRecord(TypedDict):
@@ -92,8 +103,12 @@ class Manifest:
 
     def faults(self, output: Path, *, verify: bool = False) -> dict[Path, str]:
         """What is wrong with the files of ``output``, for each that is not as it was written."""
-        found = {output / name: record.fault(output / name, verify=verify) for name, record in self.files.items()}
-        return {path: fault for path, fault in sorted(found.items()) if fault is not None}
+        if is_stored(output) and not verify:  # one listing
+            sizes = output.sizes()
+            found = {name: record.wrong_size(sizes.get(name)) for name, record in self.files.items()}
+        else:
+            found = {name: record.fault(output / name, verify=verify) for name, record in self.files.items()}
+        return {output / name: fault for name, fault in sorted(found.items()) if fault is not None}
 
 
 def read_manifest(output: Path) -> Manifest | None:

@@ -2,6 +2,7 @@
 
 Each line is one complete shard. Whoever completes some appends them, under a lock of the file; the others read what is
 new since they last looked. It may lack marks, of a task that died before it appended: who takes over looks for those.
+At object storage nothing can be appended: each addition is an object of its own, and one listing shows which are new.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.shards import ShardFolder, ShardMark
+from pipeline.storage import remove_tree
+from pipeline.store.objects import at_once
+from pipeline.store.path import is_stored
 
 SUMMARY = ".summary.jsonl"
+SUMMARIES = ".summaries"
+"""Beside the folder of marks at object storage: a folder for each call of ``map_shards``."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class MarkSummary:
 
     def __init__(self, folder: ShardFolder) -> None:
         self._path = folder.marks / SUMMARY
+        self._objects = folder.output / SUMMARIES / folder.marks.name
+        self._known: set[str] = set()
         self._read_to = 0
         self._file: tuple[int, int] | None = None
 
@@ -45,6 +54,9 @@ class MarkSummary:
             json.dumps({"name": name, "mark": asdict(mark)}, ensure_ascii=False, separators=(",", ":")) + "\n"
             for name, mark in marks.items()
         )
+        if is_stored(self._objects):
+            (self._objects / f"{uuid.uuid4().hex}.jsonl").write_bytes(lines.encode())
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -57,6 +69,12 @@ class MarkSummary:
 
     def new(self) -> Iterator[tuple[str, ShardMark]]:
         """(name, mark) of what was appended since the last call. One question where nothing was."""
+        if is_stored(self._objects):
+            new = [path for path in self._objects.iterdir() if path.name not in self._known]
+            self._known |= {path.name for path in new}
+            for content in at_once(lambda path: path.read_bytes(), new):
+                yield from _read(content.splitlines())
+            return
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -72,14 +90,22 @@ class MarkSummary:
                 if not line.endswith(b"\n"):
                     return
                 self._read_to += len(line)
-                try:
-                    read = _LINE.validate_json(line)
-                except ValidationError:  # half of a line
-                    continue
-                yield read.name, read.mark
+                yield from _read([line])
+
+
+def _read(lines: Iterable[bytes]) -> Iterator[tuple[str, ShardMark]]:
+    for line in lines:
+        try:
+            read = _LINE.validate_json(line)
+        except ValidationError:  # half of a line
+            continue
+        yield read.name, read.mark
 
 
 def remove_summaries(marks: Path) -> None:
     """Remove those of all calls below the folder of marks: what they say may not hold any more."""
+    if is_stored(marks):
+        remove_tree(marks.with_name(SUMMARIES))
+        return
     for path in (marks / SUMMARY, *marks.glob(f"*/{SUMMARY}")):
         path.unlink(missing_ok=True)

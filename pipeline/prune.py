@@ -19,10 +19,11 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.formatting import size
 from pipeline.lease import Lease, describe_owner, live_owner
-from pipeline.manifest import usable_manifest
+from pipeline.manifest import MANIFEST, usable_manifest
 from pipeline.partitions import refuse_while_partitions_are_done, stage_lock_path
 from pipeline.plan import KEY_LENGTH, make_plan
 from pipeline.run_settings import project_folder
+from pipeline.store.path import is_stored
 
 _RUNNING = ".running"
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
@@ -71,19 +72,19 @@ def old_outputs(dag: Dag, config: Section) -> list[OldOutput]:
     for stage in dag.stages:
         for path in sorted((project / stage).glob("*")):
             if path.is_dir() and _KEY.fullmatch(path.name) and path not in current:
-                held = needed.get(path.absolute()) or _held(path)
+                held = needed.get(str(path.absolute())) or _held(path)
                 found.append(OldOutput(path, freed_by([path]), _made(path), held))
     return found
 
 
-def _needed_by_runs(project: Path) -> dict[Path, str]:
-    needed: dict[Path, str] = {}
+def _needed_by_runs(project: Path) -> dict[str, str]:
+    needed: dict[str, str] = {}
     for lease in sorted((project / _RUNNING).glob("*.lease")):
         owner = live_owner(lease)
         if owner is None:
             lease.unlink(missing_ok=True)
             continue
-        needed |= {Path(path): f"needed by {describe_owner(owner)}" for path in owner["outputs"]}
+        needed |= {path: f"needed by {describe_owner(owner)}" for path in owner["outputs"]}
     return needed
 
 
@@ -104,14 +105,15 @@ def freed_by(folders: Collection[Path]) -> int:
     """Bytes that removing these folders gives back: files that others link too give nothing."""
     links: Counter[tuple[int, int]] = Counter()
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
-    for top in folders:
+    stored = sum(sum(folder.sizes().values()) for folder in folders if is_stored(folder))
+    for top in (folder for folder in folders if not is_stored(folder)):
         for folder, _, names in os.walk(top):
             for name in names:
                 status = os.lstat(Path(folder, name))
                 file = (status.st_dev, status.st_ino)
                 links[file] += 1
                 sizes[file] = (status.st_size, status.st_nlink)
-    return sum(bytes_ for file, (bytes_, there) in sizes.items() if links[file] >= there)
+    return stored + sum(bytes_ for file, (bytes_, there) in sizes.items() if links[file] >= there)
 
 
 def _remove(path: Path) -> str:
@@ -119,6 +121,10 @@ def _remove(path: Path) -> str:
     try:
         with Lease(stage_lock_path(path)):
             refuse_while_partitions_are_done(path)
+            if is_stored(path):
+                (path / MANIFEST).unlink()  # without it, it is no output any more
+                path.remove_tree()
+                return ""
             grave = path.with_name(f".{path.name}.pruned")  # by one rename it is no output any more
             shutil.rmtree(grave, ignore_errors=True)
             path.rename(grave)

@@ -71,6 +71,8 @@ def _report_one(dag: Dag, config: Path, settings: Sequence[str], output: Path | 
     from pipeline.plan import make_plan
     from pipeline.report import write_report
     from pipeline.run_settings import project_folder
+    from pipeline.runner import make_copies
+    from pipeline.store.path import is_stored
 
     loaded = dag.load_config(config, settings)
     left_out: dict[str, XlmrError] = {}
@@ -82,5 +84,9 @@ def _report_one(dag: Dag, config: Path, settings: Sequence[str], output: Path | 
         names = [name for name, lost in left_out.items() if lost is error and name != "report"]
         print(f"left out: {', '.join(names)}: {error.problem}", file=sys.stderr)
     path = output or project_folder(loaded) / "report.html"
-    write_report(dag.packages, outputs, path)
+    with make_copies(loaded) as copies:
+        drawn = copies.folder(path.parent) / path.name if is_stored(path) else path
+        write_report(dag.packages, {name: copies.bring(folder) for name, folder in outputs.items()}, drawn)
+        if is_stored(path):
+            path.put(drawn)
     print(path)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
-from pipeline.config import Section, setting
+from pipeline.config import Section, local_path, setting
+from pipeline.errors import UsageError
 from pipeline.plug_ins import Registry
+from pipeline.store.path import StoredPath, is_address
 
 EXECUTORS = Registry(
     "executor",
@@ -79,6 +81,21 @@ class BeamConfig(Section):
         return value
 
 
+def folder_or_address(text: str) -> Path:
+    """A path of this machine, or one at an address. Errors: UsageError for what is neither."""
+    if is_address(text):
+        return StoredPath(text.rstrip("/"))
+    try:
+        return Path(local_path(text))
+    except ValueError as error:
+        raise UsageError(f"{text}: {error}", "name a folder, or an address as s3://bucket/runs") from None
+
+
+def _folder_or_address(value: Any, path: ValidatorFunctionWrapHandler) -> Any:
+    text = value if isinstance(value, str) else ""
+    return StoredPath(text.rstrip("/")) if is_address(text) else path(value)
+
+
 class RunConfig(Section):
     """Where a run lives and how much of the machine it may use."""
 
@@ -87,7 +104,21 @@ class RunConfig(Section):
     project: str = setting(
         "demo", "name of the run; its outputs are runs/<project>/", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
     )
-    directory: Path = setting(Path("runs"), "folder of all runs", affects_result=False)
+    directory: Annotated[Path, WrapValidator(_folder_or_address)] = setting(
+        Path("runs"),
+        "folder of all runs, or its address at object storage: s3://bucket/runs, gs://, abfs://, any of fsspec's",
+        affects_result=False,
+    )
+    cache: Path = setting(
+        Path("~/.cache/xlmr"),
+        "folder on each machine for copies of what a run at an address reads and writes; not shared by machines",
+        affects_result=False,
+    )
+    cache_bytes: int = setting(
+        200_000_000_000,
+        "copies of outputs that no process uses are removed, the oldest use first, while `cache` holds more bytes",
+        ge=0, affects_result=False,
+    )  # fmt: skip
     until: str = setting(
         "",
         "the stage or package that a run ends with unless the command names stages; empty: all",

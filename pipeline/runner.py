@@ -20,7 +20,7 @@ from pipeline.executors import make_executor
 from pipeline.extras import check_extra
 from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
-from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest, record_files
+from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest
 from pipeline.mark_summary import remove_summaries
 from pipeline.memory import PeakMemory
 from pipeline.partitions import (
@@ -40,7 +40,10 @@ from pipeline.shard_reuse import identity_of, keep_identified
 from pipeline.shards import MARKS, WORKSPACES
 from pipeline.sharing import Sharing
 from pipeline.stage import load_object
-from pipeline.storage import DRAFTS, read_json, write_json
+from pipeline.storage import DRAFTS, read_json, remove_tree, write_json
+from pipeline.store.copies import Copies
+from pipeline.store.output import StoredOutput
+from pipeline.store.path import is_stored
 from pipeline.terminal import say as terminal_say
 
 MADE_FROM = ".made_from.json"
@@ -82,11 +85,14 @@ def open_log(config: Section, partition: Partition | None = None) -> Any:
     """The log of one command: ``runs/<project>/log/<time>.jsonl``, with the partition in the name where it does one."""
     folder = project_folder(config) / "log"
     own = f"-partition-{partition.number}-of-{partition.world}" if partition else ""
-    log = EventLog(folder / f"{now().replace(':', '-')}{own}.jsonl")
+    path = folder / f"{now().replace(':', '-')}{own}.jsonl"
+    log = EventLog(path.local(run_settings(config).cache) if is_stored(path) else path)
     try:
         yield log
     finally:
         log.close()
+        if is_stored(path):
+            path.put(log.path)
 
 
 def run(
@@ -124,7 +130,7 @@ def run(
     running = running_path(project_folder(config))
     for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
         remove_dead(folder)  # what killed runs have left
-    with open_log(config, partition) as log, Lease(running, holds):
+    with open_log(config, partition) as log, Lease(running, holds), make_copies(config) as copies:
         log.event(
             "run", stages=waiting, config=fingerprint(config), partition=str(partition or ""), git_commit=git_commit()
         )
@@ -133,9 +139,9 @@ def run(
                 say(f"[{number}/{len(waiting)}] {name}: {dag.stages[name].summary} ({plan[name].line()})")
                 inputs = {i: plan[i].output for i in dag.stages[name].inputs}
                 if partition:
-                    manifest = _run_with_others(dag, config, plan[name], inputs, partition, log, say)
+                    manifest = _run_with_others(dag, config, plan[name], inputs, partition, log, say, copies)
                 else:
-                    manifest = run_stage(plan[name], inputs, config, log)
+                    manifest = run_stage(plan[name], inputs, config, log, copies)
                 plan[name].manifest = manifest
                 _say_outcome(say, name, plan[name], manifest)
         except LeftToOthersError as reason:
@@ -146,6 +152,11 @@ def run(
     if partition is None:
         say(done_line(plan, waiting, chosen, time.monotonic() - clock))
     return plan
+
+
+def make_copies(config: Section) -> Copies:
+    """The copies on this machine of what the run keeps at object storage."""
+    return Copies(run_settings(config).cache, run_settings(config).cache_bytes)
 
 
 def check_stages(plan: Plan, names: Iterable[str]) -> None:
@@ -168,13 +179,19 @@ def _check_sources(plan: Plan, chosen: Collection[str]) -> None:
                 )
 
 
-def run_stage(plan: StagePlan, inputs: Mapping[str, Path], config: Section, log: EventLog) -> Manifest:
+def run_stage(plan: StagePlan, inputs: Mapping[str, Path], config: Section, log: EventLog, copies: Copies) -> Manifest:
     """Run one stage under its lease and write its manifest. The caller has decided that it has to run."""
     with Lease(stage_lock_path(plan.output)) as stage_lock:
         refuse_while_partitions_are_done(plan.output)
         builds = _builds(plan, inputs)
-        _prepare(plan, builds)
-        return _do_stage(plan, inputs, builds, _make_context(plan, config, log), stage_lock.is_held)
+        _prepare(plan, builds, copies)
+        context = _make_context(plan, config, log, copies)
+        return _do_stage(plan, _bring(inputs, copies), builds, context, stage_lock.is_held)
+
+
+def _bring(inputs: Mapping[str, Path], copies: Copies) -> dict[str, Path]:
+    """The folders of this machine that the inputs are read from."""
+    return {name: copies.bring(output) for name, output in inputs.items()}
 
 
 def _run_with_others(
@@ -185,6 +202,7 @@ def _run_with_others(
     partition: Partition,
     log: EventLog,
     say: Callable[[str], None],
+    copies: Copies,
 ) -> Manifest:
     """Run one stage as one of several tasks: a partition of its shards, or all of it where it has none.
 
@@ -213,12 +231,15 @@ def _run_with_others(
                 return plan.manifest
             if not is_begun():
                 refuse_while_partitions_are_done(plan.output)
-                _prepare(plan, builds)
+                _prepare(plan, builds, copies)
             if not plan.stage.sharded:
-                return _do_stage(plan, inputs, builds, _make_context(plan, config, log), sharing.holds_stage_lock)
+                context = _make_context(plan, config, log, copies)
+                return _do_stage(plan, _bring(inputs, copies), builds, context, sharing.holds_stage_lock)
             sharing.begin_partition(partition)
             sharing.release_stage_lock()
-        return _do_stage(plan, inputs, builds, _make_context(plan, config, log, sharing), sharing.holds_stage_lock)
+        copies.begin(plan.output, anew=False)
+        context = _make_context(plan, config, log, copies, sharing)
+        return _do_stage(plan, _bring(inputs, copies), builds, context, sharing.holds_stage_lock)
     except FinishedByOtherError:
         manifest = read_manifest(plan.output)
         if manifest is None:
@@ -228,10 +249,14 @@ def _run_with_others(
         sharing.close()
 
 
-def _make_context(plan: StagePlan, config: Section, log: EventLog, sharing: Sharing | None = None) -> Context:
+def _make_context(
+    plan: StagePlan, config: Section, log: EventLog, copies: Copies, sharing: Sharing | None = None
+) -> Context:
     settings, stage = run_settings(config), plan.stage
     identity = partial(identity_of, stage.name, stage.version, plan.config)
-    return Context(stage.name, plan.output, settings.workers, log, make_executor(settings), identity, sharing)
+    folder = copies.folder(plan.output)
+    stored = StoredOutput(plan.output, copies) if is_stored(plan.output) else None
+    return Context(stage.name, folder, settings.workers, log, make_executor(settings), identity, sharing, stored)
 
 
 def _do_stage(
@@ -247,7 +272,7 @@ def _do_stage(
     started, clock = now(), time.monotonic()
     try:
         with PeakMemory() as peak:
-            counts = plan.stage.load()(plan.config, inputs, plan.output, context)
+            counts = plan.stage.load()(plan.config, inputs, context.output, context)
         manifest = Manifest(
             stage=plan.stage.name,
             version=plan.stage.version,
@@ -257,7 +282,7 @@ def _do_stage(
             inputs={name: {"key": plan.input_keys[name], "build": build} for name, build in builds.items()},
             outside=plan.outside,
             counts=counts,
-            files=record_files(plan.output, context.shard_files),
+            files=context.complete_files(),
             started=started,
             seconds=round(time.monotonic() - clock, 3),
             peak_memory_bytes=peak.bytes,
@@ -265,10 +290,12 @@ def _do_stage(
             packages=package_versions(),
             warnings=context.warnings,
         )
-        _clear_away(plan.output)
+        _clear_away(context.output)
         if not is_ours():
             raise XlmrError(f"{plan.output}: another run took it over, as if this one had died", "look at that run")
         manifest.write(plan.output)
+        if context.output != plan.output:
+            manifest.write(context.output)
     except (LeftToOthersError, FinishedByOtherError):
         raise
     except BaseException as error:
@@ -289,14 +316,15 @@ def _builds(plan: StagePlan, inputs: Mapping[str, Path]) -> dict[str, str]:
     return builds
 
 
-def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
+def _prepare(plan: StagePlan, builds: Mapping[str, str], copies: Copies) -> None:
     """Leave in the output what this run may use: the shards of an interrupted run on the same inputs, and those that
     say themselves what they depend on; nothing where the stage is forced.
     """
     forced = plan.reasons[:1] == ["it is forced"]
+    anew = forced or not plan.stage.resumable or _made_from(plan.output) != builds
     if forced or not plan.stage.resumable:
-        shutil.rmtree(plan.output, ignore_errors=True)
-    elif _made_from(plan.output) != builds:
+        remove_tree(plan.output)
+    elif anew:
         keep_identified(plan.output)
     plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / MANIFEST).unlink(missing_ok=True)
@@ -304,12 +332,14 @@ def _prepare(plan: StagePlan, builds: Mapping[str, str]) -> None:
     _clear_away(plan.output)
     for path in plan.faults:  # so that nothing takes them for whole: the plan may have looked closer than shards do
         path.unlink(missing_ok=True)
+    copies.begin(plan.output, anew=anew)
     write_json(plan.output / MADE_FROM, dict(builds))
 
 
 def _clear_away(output: Path) -> None:
     """Remove the workspaces and drafts of tasks that were killed, and what partitions said of their failures."""
-    shutil.rmtree(output / WORKSPACES, ignore_errors=True)
+    if not is_stored(output):
+        shutil.rmtree(output / WORKSPACES, ignore_errors=True)
     for path in (*output.glob(FAILURES), *output.glob(DRAFTS)):
         path.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Any, Literal, Union
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import BaseModel
+from pydantic import BaseModel, WrapValidator
 from pydantic.fields import FieldInfo
 
 from pipeline.config import affects_result, plain
@@ -91,6 +91,11 @@ def as_markdown(groups: list[SettingGroup]) -> Iterator[str]:
         "the setting stale; a setting of what is switched off makes nothing stale. `xlmr settings --json-schema` "
         "prints the JSON schema of a whole file, for editors."
     )
+    yield ""
+    yield (
+        "A `path` is one on this machine; an address as `s3://…` is refused. A `path or address` may lie at object "
+        "storage. A text takes an address where its description says so."
+    )
     for group in groups:
         yield f"\n## {group.name}\n\n{group.summary}\n"
         yield "| setting | type | default | description | source | key |"
@@ -133,6 +138,8 @@ def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _type(inner[0], kind.__metadata__)
+    if kind is Path and any(isinstance(one, WrapValidator) for one in metadata):
+        return "path or address"
     if kind is str and (names := choices(kind, metadata)) is not None:
         return " or ".join([*([f"one of {', '.join(names)}"] if names else []), "module:name"])
     if origin in (Union, UnionType):

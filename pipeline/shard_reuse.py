@@ -16,11 +16,10 @@ from pathlib import Path
 from pipeline.config import Section
 from pipeline.keys import FORMAT, key_settings
 from pipeline.manifest import FileRecord
-from pipeline.shards import MARKS, Shard, ShardFolder, ShardMark, ShardWork
+from pipeline.shards import FEW, MARKS, Shard, ShardFolder, ShardMark, ShardWork
 from pipeline.storage import canonical_json, publish
-
-FEW = 200
-"""Shards that are looked up one by one in a sibling output; for more it is listed."""
+from pipeline.store.objects import at_once, remove_objects
+from pipeline.store.path import StoredPath, is_stored
 
 
 def identity_of(stage: str, version: int, settings: Section, name: str, depends_on: str) -> str:
@@ -39,7 +38,7 @@ def reuse_shards(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMar
     for sibling in _siblings(work.folder) if wanted else ():
         left = wanted.keys() - reused.keys()
         for name in sorted(left & sibling.named() if len(left) > FEW else left):
-            mark = ShardMark.read(sibling.path(name))
+            mark = sibling.read(name)
             if mark is not None and mark.identity == wanted[name].identity and mark.is_whole(sibling.output):
                 taken = _take_over(work, name, mark, sibling.output)
                 if taken is not None:
@@ -57,6 +56,9 @@ def _siblings(own: ShardFolder) -> list[ShardFolder]:
 
 def _take_over(work: ShardWork, name: str, mark: ShardMark, source: Path) -> ShardMark | None:
     """Link (or copy) the files into a workspace, then put them in their place as if they had been made there."""
+    output = work.folder.output
+    if is_stored(output) and is_stored(source):
+        return _copy_stored(work, name, mark, source, output)
     workspace = work.workspaces / name
     records: dict[str, FileRecord] = {}
     try:
@@ -71,6 +73,19 @@ def _take_over(work: ShardWork, name: str, mark: ShardMark, source: Path) -> Sha
         return None
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+    return taken
+
+
+def _copy_stored(
+    work: ShardWork, name: str, mark: ShardMark, source: StoredPath, output: StoredPath
+) -> ShardMark | None:
+    """The same at object storage, which copies what a mark names without sending it here."""
+    try:
+        at_once(lambda file: (source / file).copy_to(output / file), mark.files)
+    except FileNotFoundError:
+        return None
+    taken = replace(mark, seconds=0.0)
+    work.folder.keep(name, taken)
     return taken
 
 
@@ -94,6 +109,9 @@ def _link_or_copy(source: Path, target: Path, record: FileRecord) -> FileRecord:
 
 def keep_identified(output: Path) -> None:
     """Empty an output but for the shards that say what they depend on: whether they may stay is seen when asked for."""
+    if is_stored(output):
+        _keep_identified_stored(output)
+        return
     marks = [path for path in (output / MARKS).rglob("*.json") if not path.name.startswith(".")]
     kept: set[Path] = set()
     for path in marks:
@@ -107,3 +125,13 @@ def keep_identified(output: Path) -> None:
         for name in names:
             if Path(folder, name) not in kept:
                 Path(folder, name).unlink(missing_ok=True)
+
+
+def _keep_identified_stored(output: StoredPath) -> None:
+    names = output.sizes()
+    marks = [name for name in names if name.startswith(f"{MARKS}/") and name.endswith(".json")]
+    kept: set[str] = set()
+    for name, mark in zip(marks, at_once(lambda name: ShardMark.read(output / name), marks), strict=True):
+        if mark is not None and mark.identity is not None:
+            kept |= {name, *mark.files}
+    remove_objects((output / name).address for name in names if name not in kept)

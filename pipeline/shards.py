@@ -2,11 +2,11 @@
 
 A shard writes into a workspace of its own. When it returns, its files are moved into the output one by one, and then
 the mark is written with their checksums. A rerun does the shards that have no whole mark, whatever did the others.
+Where the output lies at object storage, files are put there and moved into its copy on this machine.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -22,11 +22,15 @@ from pipeline.errors import XlmrError, explain_os_error
 from pipeline.json_file import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.manifest import FileRecord, list_files
 from pipeline.storage import publish, write_json
+from pipeline.store.objects import at_once
+from pipeline.store.path import is_stored
 
 MARKS = ".shards"
 WORKSPACES = ".work"
 NAMED_AT_MOST = 3
 """Shards that one line names for one cause; the log has them all."""
+FEW = 200
+"""Shards whose marks are looked up one by one; for more, folders are listed."""
 
 
 @dataclass(frozen=True)
@@ -119,21 +123,54 @@ class ShardFolder:
     def named(self) -> set[str]:
         """The names of all shards that have a mark, whole or not: one listing, no file is opened."""
         try:
-            return {entry.name.removesuffix(".json") for entry in os.scandir(self.marks) if _is_mark(entry.name)}
+            there = [path.name for path in self.marks.iterdir()]
         except FileNotFoundError:
             return set()
+        return {name.removesuffix(".json") for name in there if _is_mark(name)}
 
     def complete(self, shards: Iterable[Shard]) -> dict[str, ShardMark]:
         """The marks of those of ``shards`` that are complete, whole, and made from what they are made from now."""
+        if is_stored(self.output):
+            return self._complete_stored(list(shards))
         there = self.named()
         found = {}
         for shard in shards:
             path = self.path(shard.name)
             mark = ShardMark.read(path) if shard.name in there else None
-            same = mark is not None and shard.identity in (None, mark.identity)
-            if mark is not None and same and mark.is_whole(self.output):
+            if mark is not None and shard.identity in (None, mark.identity) and mark.is_whole(self.output):
                 found[shard.name] = mark
         return found
+
+    def _complete_stored(self, shards: Sequence[Shard]) -> dict[str, ShardMark]:
+        """The same with several requests at once; of many shards, the folders are listed first."""
+        if len(shards) > FEW:
+            there = self.named()
+            shards = [shard for shard in shards if shard.name in there]
+        marks = zip(shards, at_once(lambda shard: self.read(shard.name), shards), strict=True)
+        found = {
+            shard.name: mark for shard, mark in marks if mark is not None and shard.identity in (None, mark.identity)
+        }
+        for name in self.damaged(found):
+            del found[name]
+        return found
+
+    def read(self, name: str) -> ShardMark | None:
+        """The mark of a shard; None where there is none, or none that can be read."""
+        return ShardMark.read(self.path(name))
+
+    def damaged(self, marks: Mapping[str, ShardMark]) -> list[str]:
+        """Those of these complete shards whose files are not there as they were written."""
+        if not is_stored(self.output):
+            return [name for name, mark in marks.items() if not mark.is_whole(self.output)]
+        if len(marks) <= FEW:
+            whole = at_once(lambda mark: mark.is_whole(self.output), marks.values())
+            return [name for name, is_whole in zip(marks, whole, strict=True) if not is_whole]
+        sizes = self.output.sizes()
+        return [
+            name
+            for name, mark in marks.items()
+            if any(record.wrong_size(sizes.get(file)) for file, record in mark.files.items())
+        ]
 
     def keep(self, name: str, mark: ShardMark) -> None:
         """Mark a shard as complete; its files are in their place."""
@@ -144,12 +181,16 @@ class ShardFolder:
         for name in self.named().difference(names):
             self.forget(name)
 
+    def unmark(self, name: str) -> None:
+        """Remove a shard's mark; its files stay."""
+        self.path(name).unlink(missing_ok=True)
+
     def forget(self, name: str) -> None:
         """Remove a shard's files and its mark."""
-        mark = ShardMark.read(self.path(name))
+        mark = self.read(name)
         for file in mark.files if mark else ():
             (self.output / file).unlink(missing_ok=True)
-        self.path(name).unlink(missing_ok=True)
+        self.unmark(name)
 
 
 def _is_mark(name: str) -> bool:
@@ -161,11 +202,13 @@ class ShardWork:
     """What is done with each shard and where: an executor takes it to its workers. Picklable.
 
     ``workspaces`` belongs to this run alone: what another run left or still writes can never get into its shards.
+    ``copy`` is the output's copy on this machine where the output itself is stored elsewhere.
     """
 
     function: ShardFunction
     folder: ShardFolder
     workspaces: Path
+    copy: Path | None = None
 
     def do(self, shard: Shard) -> Outcome:
         """Run the function, put the files in their place, mark the shard. Never raises but for what ends a process."""
@@ -175,12 +218,9 @@ class ShardWork:
             shutil.rmtree(workspace, ignore_errors=True)
             workspace.mkdir(parents=True)
             report = self.function(shard.value, workspace)
-            files = {}
-            for path in list(list_files(workspace)):
-                relative = path.relative_to(workspace)
-                record = FileRecord.of(path)
-                publish(path, self.folder.output / relative)
-                files[relative.as_posix()] = record
+            paths = {path.relative_to(workspace).as_posix(): path for path in list_files(workspace)}
+            files = {name: FileRecord.of(path) for name, path in paths.items()}
+            self._place(paths)
             mark = ShardMark(report, files, shard.identity, round(time.monotonic() - begun, 3))
             self.folder.keep(shard.name, mark)
         except XlmrError as error:
@@ -193,6 +233,19 @@ class ShardWork:
         finally:
             shutil.rmtree(workspace, ignore_errors=True)
         return mark
+
+    def _place(self, paths: Mapping[str, Path]) -> None:
+        """Put finished files in their place, by their name in the output."""
+        output = self.folder.output
+        if not is_stored(output):
+            for name, path in paths.items():
+                publish(path, output / name)
+            return
+        assert self.copy is not None, "a stored output has a copy here"
+        at_once(lambda name: (output / name).put(paths[name]), paths)
+        for name, path in paths.items():
+            (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(self.copy / name)
 
     def _plain(self, problem: str, shard: Shard) -> str:
         """The problem as it would read in the output, not in a workspace that is gone by then."""

@@ -81,7 +81,7 @@ class Sharing:
         say: Callable[[str], None],
     ) -> None:
         self.output, self.partition, self.calls_left, self._wait = output, partition, calls, wait
-        self._workers, self._is_finished, self._say = workers, is_finished, say
+        self._workers, self.is_finished, self._say = workers, is_finished, say
         self._stage_lock: Lease | None = None
         self._held: tuple[Partition, Lease] | None = None
         self._chunk: Lease | None = None
@@ -175,7 +175,7 @@ class Sharing:
             left = missing()
             if not left and not self.calls_left:
                 yield from self._locking(wait=self._wait)
-            if self._is_finished():
+            if self.is_finished():
                 raise FinishedByOtherError
             if not left and not (left := missing()):  # a look at the files may have shown that some are gone
                 return
@@ -198,7 +198,7 @@ class Sharing:
 
     def failed(self, problem: str) -> None:
         """Tell the others that what we did last failed, so that none waits for it."""
-        if self._is_finished():
+        if self.is_finished():
             raise FinishedByOtherError
         write_json(self._failure_path(self._at), {"problem": problem})
 

@@ -1,14 +1,17 @@
 """Files: atomic writes, checksums, and reading from any fsspec address.
 
-Outside files (crawl shards, models, labelled data) may live at any address fsspec knows. What a run writes lives in
-a POSIX folder, because Arrow, KenLM and SentencePiece map files into memory and because renaming must be atomic.
+Outside files (crawl shards, models, labelled data) may live at any address fsspec knows, and so may a run
+(``pipeline/store/``). What a stage reads of a run and writes lies in a folder of this machine, because Arrow, KenLM and
+SentencePiece map files into memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -21,6 +24,7 @@ from typing import IO, Any, TypeVar
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
+from pipeline.store.path import is_stored
 from pipeline.waiting import ask
 
 Answer = TypeVar("Answer")
@@ -55,6 +59,12 @@ DRAFTS = ".*.tmp"
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file that appears at ``path`` only when the block ends without an error."""
+    if is_stored(path):
+        with io.BytesIO() if "b" in mode else io.StringIO() as buffer:
+            yield buffer
+            content = buffer.getvalue()
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")  # process numbers meet on other machines
     encoding = None if "b" in mode else "utf-8"
@@ -71,6 +81,14 @@ def write_json(path: Path, value: Any) -> None:
     with atomic_write(path, "w") as handle:
         json.dump(value, handle, indent=1, sort_keys=True, ensure_ascii=False)
         handle.write("\n")
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that it holds, here or at object storage."""
+    if is_stored(folder):
+        folder.remove_tree()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

@@ -1,0 +1,56 @@
+"""A stored output while its stage runs: where its files are kept, and what is put there when the stage is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.errors import XlmrError
+from pipeline.manifest import FileRecord
+from pipeline.shards import MARKS
+from pipeline.store.copies import BEGUN, Copies, fetch_file
+from pipeline.store.objects import at_once, remove_objects
+from pipeline.store.path import StoredPath
+
+KEPT = (f"{MARKS}/", ".made_from")
+"""How the names begin of what stays in a complete output beside its files."""
+
+
+class StoredOutput:
+    """``elsewhere``: files of shards that other machines may have made, and that the stage does not read."""
+
+    def __init__(self, output: StoredPath, copies: Copies) -> None:
+        self.output, self._copies = output, copies
+        self.copy = copies.folder(output)
+        self.elsewhere: dict[str, FileRecord] = {}
+
+    def path_of(self, copy: Path) -> StoredPath:
+        """Where a folder of the copy is kept."""
+        return self.output / copy.relative_to(self.copy)
+
+    def fetch(self, folder: Path, files: Mapping[str, FileRecord]) -> None:
+        """Fetch those of these files that ``folder``, the copy or one in it, lacks."""
+        kept = self.path_of(folder)
+        missing = [name for name, record in files.items() if record.fault(folder / name) is not None]
+        at_once(lambda name: fetch_file(kept / name, folder / name, files[name]), missing)
+
+    def complete(self, files: Mapping[str, FileRecord], shards: Mapping[str, FileRecord]) -> dict[str, FileRecord]:
+        """Put the files that no shard has put, remove what is no longer part of the output; give the record of all.
+
+        ``files`` are those of the copy; ``shards`` are those of shards, also where the stage has removed them since.
+        Errors: XlmrError where a file is not there in the end.
+        """
+        own = [name for name, record in files.items() if shards.get(name) != record]
+        at_once(lambda name: (self.output / name).put(self.copy / name), own)
+        every = {**self.elsewhere, **files}
+        sizes = self.output.sizes()
+        kept = {*every, BEGUN}
+        remove_objects(
+            (self.output / name).address
+            for name in sizes
+            if name not in kept and not name.startswith((f"{MARKS}/", ".made_from"))
+        )
+        for name, record in every.items():
+            if fault := record.wrong_size(sizes.get(name)):
+                raise XlmrError(f"{self.output / name}: {fault}", "run the same command again")
+        return every

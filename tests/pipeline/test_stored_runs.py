@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import UsageError, XlmrError
+from pipeline.lease import Lease, live_owner
+from pipeline.manifest import Manifest, record_files
+from pipeline.partitions import stage_lock_path
+from pipeline.prune import prune
+from pipeline.status import describe_runs
+from pipeline.store.copies import Copies
+from pipeline.store.path import StoredPath
+
+if TYPE_CHECKING:
+    from conftest import Toy
+
+FILES = ("toy.write/*/numbers/*.txt", "toy.sum/*/sum.txt", "toy.power/*/power.txt")
+
+
+def files_of(project: Path) -> dict[str, bytes]:
+    """The content of every file of a toy run, wherever it is kept."""
+    paths = [path for pattern in FILES for path in project.glob(pattern)]
+    return {str(path)[len(str(project)) :]: path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def stored_toy(toy: Toy, bucket: StoredPath, tmp_path: Path) -> Toy:
+    """The toy DAG with its runs at object storage."""
+    toy.yaml.write_text(f"run: {{directory: {bucket}/runs, project: t, cache: {tmp_path / 'cache'}}}\n")
+    return toy
+
+
+def test_stored_run_has_the_files_of_a_local_one(toy: Toy, stored_toy: Toy, bucket: StoredPath, tmp_path: Path) -> None:
+    stored_toy.run()
+    assert stored_toy.plan() == {"toy.write": "fresh", "toy.sum": "fresh", "toy.power": "fresh"}
+    stored_toy.run()
+    assert stored_toy.ran() == []
+    words = ("--run.directory", str(tmp_path / "runs"))
+    toy.run(*words)
+    stored, local = files_of(bucket / "runs" / "t"), files_of(tmp_path / "runs" / "t")
+    assert stored == local
+    assert len(stored) == 6
+
+
+def test_other_machine_finds_the_stored_run(stored_toy: Toy, tmp_path: Path) -> None:
+    """It has no copy: what is fresh stays so, and the inputs of what runs are fetched."""
+    stored_toy.run()
+    elsewhere = ("--run.cache", str(tmp_path / "other"))
+    assert set(stored_toy.plan(*elsewhere).values()) == {"fresh"}
+    stored_toy.run(*elsewhere, "--toy.power.exponent", "3")
+    assert stored_toy.ran() == ["toy.power"]
+    assert [path.name for path in (tmp_path / "other").rglob("*.txt")].count("sum.txt") == 1
+
+
+def test_removed_object_is_noticed(stored_toy: Toy, bucket: StoredPath) -> None:
+    stored_toy.run()
+    (number,) = (bucket / "runs" / "t").glob("toy.write/*/numbers/2.txt")
+    number.unlink()
+    assert stored_toy.plan()["toy.write"] == f"stale because {number} is missing"
+    stored_toy.run()
+    assert number.read_bytes() == b"2"
+    assert set(stored_toy.plan().values()) == {"fresh"}
+
+
+def test_damaged_object_is_found_when_it_is_verified(stored_toy: Toy, bucket: StoredPath, tmp_path: Path) -> None:
+    stored_toy.run()
+    (total,) = (bucket / "runs" / "t").glob("toy.sum/*/sum.txt")
+    total.write_bytes(b"9")
+    assert stored_toy.plan(verify=True)["toy.sum"] == f"stale because {total} was changed"
+    with pytest.raises(XlmrError, match=f"{total}: checksum mismatch"):
+        stored_toy.run("--run.cache", str(tmp_path / "other"), only="toy.power", force=("toy.power",))
+
+
+def test_failed_shard_keeps_the_others(stored_toy: Toy, bucket: StoredPath) -> None:
+    with pytest.raises(XlmrError, match="number 2 is bad"):
+        stored_toy.run("--toy.numbers.bad", "2")
+    marks = [path.name for path in (bucket / "runs" / "t").glob("toy.write/*/.shards/*.json")]
+    assert marks == ["number-0.json", "number-1.json", "number-3.json"]
+
+
+def test_one_of_two_runs_has_the_output(stored_toy: Toy) -> None:
+    lock = stage_lock_path(stored_toy.output("toy.write"))
+    with Lease(lock), pytest.raises(XlmrError, match=r"is being written by process \d+ on"):
+        stored_toy.run()
+    assert not lock.exists()
+    stored_toy.run()
+    assert not list(lock.parent.glob("*lease*")), "a lease or its beat is left"
+
+
+def test_lease_of_a_dead_owner_is_taken(bucket: StoredPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = {"host": "elsewhere", "pid": 1, "born": 0.0, "token": "t"}
+    path = bucket / "x.lease"
+    path.write_bytes(json.dumps(owner).encode())
+    assert live_owner(path) is not None, "it was written just now"
+    monkeypatch.setattr("pipeline.lease.EXPIRY_SECONDS", -1.0)
+    lease = Lease(path)
+    assert lease.take() is None
+    assert lease.is_held()
+    lease.release()
+    assert not list(bucket.iterdir())
+
+
+def test_cache_is_bounded(bucket: StoredPath, tmp_path: Path) -> None:
+    """The output that was used last stays, those in use always."""
+    cache = tmp_path / "cache"
+    outputs = [bucket / "runs" / "p" / "s" / f"{number:08d}" for number in range(3)]
+    for output in outputs:
+        whole = tmp_path / output.name
+        whole.mkdir()
+        (whole / "file").write_bytes(b"x" * 1000)
+        manifest = Manifest("s", 1, "k", output.name, {}, {}, {}, {}, record_files(whole), "", 0.0, 0)
+        (output / "file").put(whole / "file")
+        manifest.write(output)
+    with Copies(cache, 2500) as used:
+        first = used.bring(outputs[0])
+        with Copies(cache, 2500) as others:
+            second = others.bring(outputs[1])
+        third = used.bring(outputs[2])
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+def test_cache_is_no_address(stored_toy: Toy) -> None:
+    with pytest.raises(UsageError, match=r"run\.cache: a path on this machine is meant, no address"):
+        stored_toy.config("--run.cache", "s3://bucket/cache")
+
+
+def test_status_and_prune_of_a_stored_run(stored_toy: Toy, bucket: StoredPath) -> None:
+    stored_toy.run()
+    stored_toy.run("--toy.power.exponent", "3")
+    project = bucket / "runs" / "t"
+    assert len(list(describe_runs(project))) == 4
+    old, summed = list(prune(stored_toy.dag, stored_toy.config(), dry_run=False))
+    assert old.startswith(f"removed {project}/toy.power/")
+    assert summed.startswith("1 old outputs")
+    assert len(list(project.glob("toy.power/*/manifest.json"))) == 1
+    assert set(stored_toy.plan().values()) == {"fresh"}
