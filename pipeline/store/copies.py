@@ -107,7 +107,7 @@ class Copies:
         copy = self.folder(output)
         missing = [name for name, record in files.items() if record.fault(copy / name) is not None]
         if missing:
-            self._make_room(sum(files[name].size for name in missing))
+            self._evict_for(sum(files[name].size for name in missing))
             at_once(lambda name: fetch_file(output / name, copy / name, files[name]), missing)
 
     @contextmanager
@@ -132,7 +132,7 @@ class Copies:
             raise
         return descriptor
 
-    def _make_room(self, needed: int) -> None:
+    def _evict_for(self, needed: int) -> None:
         """Remove copies that nobody uses, the oldest use first, until ``needed`` bytes fit or all are in use."""
         copies = {}
         for lock in (self._cache / LOCKS).iterdir():

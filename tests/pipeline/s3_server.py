@@ -43,9 +43,9 @@ class S3Server:
         keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
         return {**keys, "AWS_ENDPOINT_URL": self.url}
 
-    def count(self, method: str, part: str = "") -> int:
-        """Requests of a method whose address has ``part``."""
-        return sum(one == method and part in path for one, path in self.requests)
+    def count(self, method: str, inside: str = "") -> int:
+        """Requests of a method whose address has ``inside``."""
+        return sum(one == method and inside in path for one, path in self.requests)
 
     def close(self) -> None:
         """End it."""
