@@ -23,6 +23,10 @@ PAGES = {
     "infra/README.md": "infra.md",
     "samples/README.md": "samples.md",
     "samples/ATTRIBUTION.md": "attribution.md",
+    "CHANGELOG.md": "changelog.md",
+    "CODE_OF_CONDUCT.md": "code-of-conduct.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
 }
 """Pages that stand elsewhere in the repository -> their place on the site. Other files become source/<path>.md."""
 LINK = re.compile(r"(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
