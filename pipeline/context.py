@@ -35,6 +35,7 @@ from pipeline.shards import (
 )
 from pipeline.sharing import Pause, Sharing
 from pipeline.store.output import StoredOutput
+from pipeline.store.saver import Saver
 from pipeline.terminal import say
 
 
@@ -129,6 +130,11 @@ class Context:
             for line in doing.marks[name].report.warnings:
                 self.warn(line)
         return {name: doing.marks[name].report.counts for name in shards}
+
+    @property
+    def saver(self) -> Saver | None:
+        """What saves folders at object storage while the stage runs; None where its output is on this machine."""
+        return self._stored.saver if self._stored else None
 
     def complete_files(self) -> dict[str, FileRecord]:
         """A record of every file of the output, once the stage is through; at object storage all are there then."""

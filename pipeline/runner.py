@@ -256,6 +256,8 @@ def _make_context(
     identity = partial(identity_of, stage.name, stage.version, plan.config)
     folder = copies.folder(plan.output)
     stored = StoredOutput(plan.output, copies) if is_stored(plan.output) else None
+    if stored is not None and stage.resumable:
+        stored.restore()
     return Context(stage.name, folder, settings.workers, log, make_executor(settings), identity, sharing, stored)
 
 

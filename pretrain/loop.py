@@ -67,7 +67,8 @@ class Training:
             material.pairs or replace(sequences, validation={}), data.validation_sequences, masker
         )
         keeping = Keeping(self._settings.keep_last, self._settings.keep_every, self._settings.keep_best)
-        self._folder = CheckpointFolder(output / CHECKPOINTS, keeping)
+        saver = context.saver if self._leads else None
+        self._folder = CheckpointFolder(output / CHECKPOINTS, keeping, saver)
         self._writer = CheckpointWriter(self._folder, int(self._settings.checkpoint_memory * 1e9))
         self._journal: Journal | NoJournal = NoJournal()
         self._done = Progress()

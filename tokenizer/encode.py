@@ -80,7 +80,7 @@ def run(config: EncodeStage, inputs: Inputs, output: Path, context: Context) -> 
     vocab_size = tokenizer.vocab_size
     files = list_files(settings, inputs["corpus.regroup"])
     shards = {shard.name: shard for shard in pack(files, model, shard_size(files, settings.shard_bytes))}
-    counted = context.map_shards(partial(encode_shard, settings), shards)
+    counted = context.map_shards(partial(encode_shard, settings), shards, read_back=False)
     counts: dict[str, Counts] = {name: of for shard in counted.values() for name, of in shard["files"].items()}
     entries = {language: _entry(language, files, counts) for language in by_language(f.file for f in files)}
     languages = {name: entry for name, entry in entries.items() if any(entry[split]["sequences"] for split in SPLITS)}

@@ -70,7 +70,7 @@ def run(config: SampleStage, inputs: Inputs, output: Path, context: Context) -> 
             "all of it is used, and alpha has no effect"
         )
     shards = {file.name: SampleShard(file, fractions[file.language]) for file in files if fractions[file.language] > 0}
-    counts = context.map_shards(partial(draw_shard, settings), shards)
+    counts = context.map_shards(partial(draw_shard, settings), shards, read_back=False)
     drawn: dict[str, list[Counts]] = {}
     for name, shard in shards.items():
         drawn.setdefault(shard.file.language, []).append(counts[name])

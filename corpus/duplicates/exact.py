@@ -55,7 +55,7 @@ def run(config: DuplicatesStage, inputs: Inputs, output: Path, context: Context)
                 f"window {window.number}: {len(parts):,} partitions of {len(window.shards):,} shards are many small "
                 "reads; raise corpus.duplicates.memory_bytes, or lower fetch.shards"
             )
-    counts = sum_counts(context.map_shards(partial(find_in_partition, settings.keep), partitions))
+    counts = sum_counts(context.map_shards(partial(find_in_partition, settings.keep), partitions, read_back=False))
     index = [
         {"shards": list(window.shards), "parts": [part.stem for part in parts]}
         for window, parts in zip(windows, cuts, strict=True)

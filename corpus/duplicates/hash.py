@@ -60,7 +60,7 @@ def run(config: HashStage, inputs: Inputs, output: Path, context: Context) -> Co
         for name, files in shards.items()
     }
     tasks = {name: HashShard(name, files, chosen[name]) for name, files in shards.items()}
-    counts = sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity))
+    counts = sum_counts(context.map_shards(partial(hash_shard, config.read), tasks, identity, read_back=False))
     files = sum(map(len, shards.values()))
     if gone := counts.get("missing_files", 0):
         context.warn(f"{gone:,} of {files:,} files of the crawl are gone and left out; missing/ names them by shard")

@@ -51,7 +51,7 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
         )
         for name, files in read_shards(inputs["corpus.fetch"]).items()
     }
-    counts = sum_counts(context.map_shards(partial(mine_shard, config), shards))
+    counts = sum_counts(context.map_shards(partial(mine_shard, config), shards, read_back=False))
     read = counts.get("read", {}).get("documents", 0)
     if read and not counts["kept"]["documents"]:
         context.warn(nothing_kept(read, counts["dropped"]))

@@ -117,7 +117,7 @@ def regroup(
         _inside(folder, context).map_shards(measure, {source.mined.stem: source for source in sources})
     )
     groups = _cut_unless_finished(sources, settings.file_bytes, output)
-    by_group = context.map_shards(partial(write_group, settings), groups)
+    by_group = context.map_shards(partial(write_group, settings), groups, read_back=False)
     by_language: dict[str, list[Counts]] = defaultdict(list)
     for name, counts in by_group.items():
         by_language[groups[name].language].append(counts)

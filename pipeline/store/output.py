@@ -11,6 +11,7 @@ from pipeline.shards import MARKS
 from pipeline.store.copies import BEGUN, Copies, fetch_file
 from pipeline.store.objects import at_once, remove_objects
 from pipeline.store.path import StoredPath
+from pipeline.store.saver import Saver
 
 KEPT = (f"{MARKS}/", ".made_from")
 """How the names begin of what stays in a complete output beside its files."""
@@ -23,10 +24,15 @@ class StoredOutput:
         self.output, self._copies = output, copies
         self.copy = copies.folder(output)
         self.elsewhere: dict[str, FileRecord] = {}
+        self.saver = Saver(output, self.copy)
 
     def path_of(self, copy: Path) -> StoredPath:
         """Where a folder of the copy is kept."""
         return self.output / copy.relative_to(self.copy)
+
+    def restore(self) -> None:
+        """Let the copy have what an earlier run of the stage saved, on whatever machine."""
+        self.saver.restore(lambda files: self.fetch(self.copy, files))
 
     def fetch(self, folder: Path, files: Mapping[str, FileRecord]) -> None:
         """Fetch those of these files that ``folder``, the copy or one in it, lacks."""
@@ -40,7 +46,9 @@ class StoredOutput:
         ``files`` are those of the copy; ``shards`` are those of shards, also where the stage has removed them since.
         Errors: XlmrError where a file is not there in the end.
         """
-        own = [name for name, record in files.items() if shards.get(name) != record]
+        self.saver.finish()
+        there = {**shards, **self.saver.files}
+        own = [name for name, record in files.items() if there.get(name) != record]
         at_once(lambda name: (self.output / name).put(self.copy / name), own)
         every = {**self.elsewhere, **files}
         sizes = self.output.sizes()

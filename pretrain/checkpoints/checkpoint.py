@@ -24,6 +24,7 @@ from torch import Tensor
 from pipeline.errors import XlmrError
 from pipeline.json_file import read_json_as
 from pipeline.storage import fsync_folder, publish, sha256_of_file
+from pipeline.store.saver import Saver
 from pretrain.checkpoints.state import PARTS, WEIGHTS
 from pretrain.checkpoints.tensor_files import TensorFile, TensorWriter
 from pretrain.config_file import Architecture
@@ -142,10 +143,10 @@ class Keeping:
 
 
 class CheckpointFolder:
-    """The checkpoints of one training."""
+    """The checkpoints of one training. ``saver`` saves them elsewhere too; one that it works on stays here."""
 
-    def __init__(self, folder: Path, keeping: Keeping | None = None) -> None:
-        self.folder, self._keeping = folder, keeping or Keeping()
+    def __init__(self, folder: Path, keeping: Keeping | None = None, saver: Saver | None = None) -> None:
+        self.folder, self._keeping, self._saver = folder, keeping or Keeping(), saver
 
     def write(self, tensors: NamedTensors, about: About) -> Path:
         """Write a checkpoint: under a temporary name, to the disk, then renamed. A kill leaves no half of it."""
@@ -160,6 +161,8 @@ class CheckpointFolder:
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
         fsync_folder(self.folder)
+        if self._saver is not None:
+            self._saver.save(final)
         self._discard()
         return final
 
@@ -195,7 +198,7 @@ class CheckpointFolder:
         """Remove the checkpoints that are newer than ``step``: training resumes there."""
         for folder in self._names():
             if _step_of(folder) > step:
-                shutil.rmtree(folder)
+                self._remove(folder)
 
     def losses(self) -> dict[int, float]:
         """The validation losses of the checkpoints that have one, by step."""
@@ -214,8 +217,13 @@ class CheckpointFolder:
         names = self._names()
         kept = self._keeping.kept([_step_of(folder) for folder in names], self.losses() if self._keeping.best else {})
         for folder in names:
-            if _step_of(folder) not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+            if _step_of(folder) not in kept and not (self._saver is not None and self._saver.is_pending(folder)):
+                self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._saver is not None:
+            self._saver.forget(folder)
 
     def _sweep(self) -> None:
         for left in self.folder.glob(".step-*.tmp"):

@@ -13,6 +13,7 @@ from pipeline.partitions import stage_lock_path
 from pipeline.prune import prune
 from pipeline.status import describe_runs
 from pipeline.store.copies import Copies
+from pipeline.store.output import StoredOutput
 from pipeline.store.path import StoredPath
 
 if TYPE_CHECKING:
@@ -138,3 +139,27 @@ def test_status_and_prune_of_a_stored_run(stored_toy: Toy, bucket: StoredPath) -
     assert summed.startswith("1 old outputs")
     assert len(list(project.glob("toy.power/*/manifest.json"))) == 1
     assert set(stored_toy.plan().values()) == {"fresh"}
+
+
+def test_folders_are_saved_while_a_stage_runs(bucket: StoredPath, tmp_path: Path) -> None:
+    """What was saved, and not removed since, is there on another machine."""
+    output = bucket / "runs" / "p" / "s" / "00000000"
+    with Copies(tmp_path / "one", 10**9) as copies:
+        stored = StoredOutput(output, copies)
+        for step in range(3):
+            folder = stored.copy / "checkpoints" / f"step-{step}"
+            folder.mkdir(parents=True)
+            (folder / "weights").write_bytes(b"w" * (step + 1))
+            stored.saver.save(folder)
+        stored.saver.forget(stored.copy / "checkpoints" / "step-0")
+        stored.saver.finish()
+        assert not stored.saver.is_pending(folder)
+    (output / ".saved" / "checkpoints.step-1.json").unlink()  # as if a kill had come before its mark
+    with Copies(tmp_path / "other", 10**9) as copies:
+        stored = StoredOutput(output, copies)
+        stored.restore()
+        assert [path.name for path in (stored.copy / "checkpoints").iterdir()] == ["step-2"]
+        assert (stored.copy / "checkpoints" / "step-2" / "weights").read_bytes() == b"www"
+        files = record_files(stored.copy)
+        assert stored.complete(files, {}) == files
+    assert set(output.sizes()) == {"checkpoints/step-2/weights"}
