@@ -58,6 +58,12 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return markdown if page.file.generated_by else rewritten(markdown, DOCS / page.file.src_uri, page.file.src_uri)
 
 
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Name the dialog of the search for screen readers."""
+    del page, config
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
 def outside_links(page: Path) -> list[str]:
     """The files outside docs/ that a page links to, by their paths in the repository."""
     paths = [target(page, link) for _, link, _ in LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))]
