@@ -14,9 +14,18 @@ from prefect.events import EventTrigger
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
+from pipeline.errors import UsageError
+
 LOST_SECONDS = "XLMR_LOST_SECONDS"
 """Environment variable: after so many seconds without a heartbeat the process of a run is taken for dead. 90 unless
 set: three heartbeats of 30 seconds, than which Prefect takes no fewer."""
+RETRY_SECONDS = "XLMR_RETRY_SECONDS"
+"""Environment variable: how long after its process has died a run is tried again, at first and later. 60,300 unless
+set."""
+TRIES_OF_A_DELAY = 3
+LEAST_SECONDS = 10
+"""Prefect waits no less for an event that does not come."""
+DIED = "The process of this run has died."
 NOTIFICATION_BLOCK = "XLMR_NOTIFICATION_BLOCK"
 """Environment variable: the id of a notification block (Slack, e-mail, …) that failed runs are sent to."""
 CHAIN = "XLMR_CHAIN"
@@ -39,10 +48,33 @@ def zombies(seconds: int = 90) -> AutomationCore:
         threshold=1,
         within=timedelta(seconds=seconds),
     )
-    action = ChangeFlowRunState(
-        state=StateType.CRASHED, message="The process of this run has died. Retry resumes after what is complete."
-    )
+    message = f"{DIED} Retry resumes after what is complete."
+    action = ChangeFlowRunState(state=StateType.CRASHED, message=message)
     return AutomationCore(name="xlmr: runs whose process has died", trigger=trigger, actions=[action])
+
+
+def retry(number: int, seconds: int) -> AutomationCore:
+    """A run whose process has died is scheduled again after so many seconds, three times for each ``number``.
+
+    The server counts each change to a running state, and a run that waits for its project makes more of them.
+    """
+    first = TRIES_OF_A_DELAY * (number - 1) + 1
+    trigger = EventTrigger(
+        after={"prefect.flow-run.Crashed"},
+        expect={"prefect.flow-run.Crashed"},
+        match={
+            "prefect.resource.id": ["prefect.flow-run.*"],
+            "prefect.run-count": [str(count) for count in range(first, first + TRIES_OF_A_DELAY)],
+            "prefect.state-message": [f"{DIED}*"],
+        },
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=seconds),
+    )
+    message = f"Its process had died; tried again after {seconds} s"
+    action = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message=message)
+    return AutomationCore(name=f"xlmr: runs that have died, delay {number}", trigger=trigger, actions=[action])
 
 
 def failures(block: str) -> AutomationCore:
@@ -80,7 +112,8 @@ def chain(before: str, after: str, before_id: Any, after_id: Any, configuration:
 def put_automations() -> list[str]:
     """Create them, or bring those of the same name up to date; give their names."""
     with get_client(sync_client=True) as client:
-        wanted = [zombies(int(os.environ.get(LOST_SECONDS, "90")))]
+        wanted = [zombies(_seconds(LOST_SECONDS, "90")[0])]
+        wanted += [retry(number, delay) for number, delay in enumerate(_seconds(RETRY_SECONDS, "60,300"), 1)]
         if block := os.environ.get(NOTIFICATION_BLOCK):
             wanted.append(failures(block))
         if configuration := os.environ.get(CHAIN):
@@ -96,6 +129,18 @@ def put_automations() -> list[str]:
             else:
                 client.request("POST", "/automations/", json=body)
     return [automation.name for automation in wanted]
+
+
+def _seconds(variable: str, default: str) -> list[int]:
+    """Numbers of seconds in an environment variable. Errors: UsageError for what Prefect does not take."""
+    text = os.environ.get(variable, default)
+    try:
+        found = [int(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        found = [0]
+    if any(seconds < LEAST_SECONDS for seconds in found):
+        raise UsageError(f"{variable}={text}: not seconds of at least {LEAST_SECONDS}", f"example: {default}")
+    return found
 
 
 def _automations(client: Any) -> list[dict[str, Any]]:

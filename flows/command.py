@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from prefect.exceptions import Abort, Pause
 
 from flows.form import AnyStage, Configuration, dag, folder_of_configurations, one_a_line, resolve
 from flows.packages import full
 from pipeline.cli import exit_code_of
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, XlmrError
 from pipeline.runner import Selection
 
 app = App(
@@ -53,7 +54,11 @@ def command(
     overrides = one_a_line(settings)
     resolved = resolve(name, "", overrides)
     stages = Selection(from_, until, only).or_settings(resolved).stages(dag())
-    state = full(Configuration(name), "", [AnyStage(stage) for stage in stages], force, overrides, return_state=True)
+    chosen = [AnyStage(stage) for stage in stages]
+    try:
+        state = full(Configuration(name), "", chosen, force, overrides, return_state=True)
+    except (Abort, Pause) as signal:  # cancelled or suspended in the UI
+        raise XlmrError(str(signal) or "the run was suspended on the server", "the same command resumes it") from None
     if state.is_completed():
         return 0
     print(f"xlmr: {' '.join((state.message or 'the flow failed').split())}", file=sys.stderr)

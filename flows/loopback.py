@@ -49,6 +49,8 @@ class Loopback:
         database = f"sqlite+aiosqlite:///{(self.home / 'prefect.db').resolve()}"
         defaults = {
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+            # In memory, as by default, the slots of deployments are lost with the server.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",

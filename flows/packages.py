@@ -21,10 +21,17 @@ from flows.form import (
     dag,
     resolve,
 )
+from flows.one_line import shorten_logs
+from flows.project_lock import project_lock
+from flows.run_tags import tag_run
 from flows.settings_artifact import show_configuration
 from flows.stages import run_as_tasks
+from flows.watch import watched
+from pipeline.config import Section
 from pipeline.errors import XlmrError
 from pipeline.runner import Selection
+
+shorten_logs()
 
 
 def run_name() -> str:
@@ -158,14 +165,23 @@ def full(
     except XlmrError as error:
         return Failed(message=str(error))
     show_configuration(config)
+    tag_run(config)
     chosen = [str(stage) for stage in stages or Selection().or_settings(config).stages(dag())]
+    given: dict[str, Any] = {"project": project, "force": force, "overrides": overrides}
+    with watched(), project_lock(config):
+        return _run_packages(config, configuration, chosen, given)
+
+
+def _run_packages(
+    config: Section, configuration: Configuration, chosen: list[str], given: dict[str, Any]
+) -> State[Any]:
+    """Each package as a subflow, until one fails."""
     for package in dict.fromkeys(stage.package for stage in dag().stages.values()):
         own = [name for name in chosen if dag().stages[name].package == package]
         if not own:
             continue
-        given: dict[str, Any] = {"project": project, "force": force, "overrides": overrides}
         if package not in FLOWS:  # a user's package has no flow of its own
-            state = run_as_tasks(dag(), config, own, force)
+            state = run_as_tasks(dag(), config, own, given["force"])
         elif package == "report":
             state = report(configuration, **given, return_state=True)
         else:
@@ -189,4 +205,6 @@ def _run(
         return Failed(message=str(error))
     if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
         show_configuration(config)
-    return run_as_tasks(dag(), config, [str(stage) for stage in stages or dag().select(package)], force)
+        tag_run(config)
+    with watched(), project_lock(config):
+        return run_as_tasks(dag(), config, [str(stage) for stage in stages or dag().select(package)], force)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from prefect import State, get_run_logger, task
+from prefect import State, allow_failure, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.progress import ShownProgress
 from pipeline.config import Section, flatten
@@ -44,9 +44,12 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         return Failed(message=str(error))
     states: dict[str, State[Any]] = {}
     for name in chosen:
-        above = [states[source] for source in dag.stages[name].inputs if source in states]
+        above = {source: states[source] for source in dag.stages[name].inputs if source in states}
+        failed = next((source for source, state in above.items() if not state.is_completed()), "")
         stage_task = _stage_task.with_options(name=name, description=dag.stages[name].summary)
-        states[name] = stage_task(dag, config, name, name in forced, wait_for=above, return_state=True)
+        # Prefect would name a failed input by its UUID; the task itself says the stage.
+        wait_for = [allow_failure(state) for state in above.values()] if failed else list(above.values())
+        states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
     return _outcome(states)
 
 
@@ -64,7 +67,9 @@ def can_pass(task: object, task_run: object, state: State[Any]) -> bool:
     retry_delay_seconds=[10, 60],
     retry_condition_fn=can_pass,
 )
-def _stage_task(dag: Dag, config: Section, name: str, forced: bool) -> State[Any]:
+def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str) -> State[Any]:
+    if failed:
+        return Cancelled(name="NotReady", message=f"not run, because it depends on {failed}, which has no output")
     # Failures that a person can fix come back as states: one line, where an exception would print a traceback.
     log = get_run_logger()
     try:

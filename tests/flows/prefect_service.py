@@ -24,6 +24,8 @@ BESIDE = "beside"
 """A second deployment of `full`, any number of whose runs may run at once."""
 QUICK = {
     "XLMR_LOST_SECONDS": "40",  # more than the 30 s between two heartbeats
+    "XLMR_RETRY_SECONDS": "10",
+    "XLMR_WATCH_SECONDS": "2",
     "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "3",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
@@ -92,14 +94,35 @@ class PrefectService:
     def state(self, run: str) -> str:
         return str(self.ask("GET", f"/flow_runs/{run}")["state"]["name"])
 
-    def ended_as(self, run: str, state: str) -> None:
-        wait_for(lambda: self.state(run) in {"Completed", "Failed", "Crashed", "Cancelled"})
+    def ended_as(self, run: str, state: str, but: tuple[str, ...] = ()) -> None:
+        """Wait for the end of a run; ends named in ``but`` are not yet its end."""
+        wait_for(lambda: self.state(run) in {"Completed", "Failed", "Crashed", "Cancelled"} - set(but))
         found = self.ask("GET", f"/flow_runs/{run}")["state"]
         assert found["name"] == state, found["message"]
 
     def set_state(self, run: str, kind: str, name: str | None = None) -> None:
         body = {"state": {"type": kind, "name": name or kind.capitalize()}}
         assert self.ask("POST", f"/flow_runs/{run}/set_state", body)["status"] == "ACCEPT"
+
+    def message(self, run: str) -> str:
+        return str(self.ask("GET", f"/flow_runs/{run}")["state"]["message"])
+
+    def states(self, run: str) -> list[str]:
+        """The names of all states that the run has had."""
+        return [state["name"] for state in self.ask("GET", f"/flow_run_states/?flow_run_id={run}")]
+
+    def log(self, run: str) -> list[str]:
+        flows = {"flow_run_id": {"any_": [run]}}
+        return [line["message"] for line in self.ask("POST", "/logs/filter", {"logs": flows, "sort": "TIMESTAMP_ASC"})]
+
+    def process(self, name: str) -> psutil.Process:
+        """One of the processes that `up` has started."""
+        return psutil.Process(json.loads((self.folder / "home" / "processes.json").read_text())[name][0])
+
+    def engine(self, run: str) -> psutil.Process:
+        """The process that does a run."""
+        (found,) = [p for p in self.processes() if p.environ().get("PREFECT__FLOW_RUN_ID") == run and _is_engine(p)]
+        return found
 
     def kill(self, name: str) -> None:
         """SIGKILL one of the processes that `up` has started, and what it has started, at once."""
@@ -125,6 +148,11 @@ class PrefectService:
             except psutil.Error:
                 continue
         return mine
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    parent = process.parent()
+    return parent is None or "PREFECT__FLOW_RUN_ID" not in parent.environ()
 
 
 def wait_for(event: Callable[[], object]) -> None:

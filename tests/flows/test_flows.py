@@ -272,6 +272,21 @@ def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
     assert [str(stage) for stage in form.CorpusStage] == form.dag().select("corpus")
 
 
+def test_tags_say_project_dumps_and_languages() -> None:
+    from flows.form import resolve
+    from flows.run_tags import tags_of
+
+    chosen = ["corpus.fetch.crawl=CC-MAIN-2018-05", "corpus.mine.languages=['sw','en']"]
+    assert tags_of(resolve("demo", "", chosen)) == [
+        "project:demo",
+        "dump:CC-MAIN-2018-05",
+        "language:sw",
+        "language:en",
+    ]
+    many = "corpus.mine.languages=['ca','cs','da','de','en','es']"
+    assert tags_of(resolve("demo", "mine", [many])) == ["project:mine", "6 languages"]
+
+
 def test_overrides_are_those_of_the_command_line() -> None:
     from flows.form import one_a_line, resolve, words_of
 
