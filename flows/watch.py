@@ -38,7 +38,7 @@ class RunEndedError(KeyboardInterrupt):
 class _Watch:
     def __init__(self, run: UUID) -> None:
         self._run = run
-        self._process: str | None = None
+        self._is_known = False
         self._looks_while_cancelling = 0
         self._stop = threading.Event()
         self.ended: State[Any] | None = None
@@ -56,7 +56,7 @@ class _Watch:
                 except ObjectNotFound:
                     ended: State[Any] | None = Cancelled(message="the run was deleted")
                 except (httpx.HTTPError, OSError):
-                    continue  # the server is away; the run goes on
+                    continue  # the server is away; the run continues
                 else:
                     ended = self._has_ended(run)
                 if ended is not None:
@@ -66,9 +66,11 @@ class _Watch:
 
     def _has_ended(self, run: FlowRun) -> State[Any] | None:
         """The state that ends this process, if it has to end."""
-        self._process = self._process or run.infrastructure_pid  # the worker notes it; another is a later try
+        # A worker for processes notes ours some time after it has begun. Another later is a later try.
+        is_ours = run.infrastructure_pid == str(os.getpid())
+        self._is_known = self._is_known or is_ours
         state = run.state
-        if state is None or (state.is_running() and run.infrastructure_pid == self._process):
+        if state is None or (state.is_running() and (is_ours or not self._is_known)):
             return None
         if state.is_cancelling():
             self._looks_while_cancelling += 1

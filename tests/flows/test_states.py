@@ -65,11 +65,11 @@ def test_suspended_run_ends_at_once_and_resumes(service: PrefectService) -> None
 
 def test_run_outlives_its_worker_and_can_be_cancelled(service: PrefectService) -> None:
     stays, ends = Held(service, "outlives"), Held(service, "cancelled")
-    goes_on, cancelled = stays.begun(), ends.begun()
+    continues, cancelled = stays.begun(), ends.begun()
     service.process("xlmr-gpu").kill()
     service.set_state(cancelled, "CANCELLING")
     stays.go.touch()
-    service.ended_as(goes_on, "Completed")
+    service.ended_as(continues, "Completed")
     service.ended_as(cancelled, "Cancelled")
     service.command("up")
     service.has_only_services()
