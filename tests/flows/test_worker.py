@@ -61,5 +61,5 @@ def test_run_whose_worker_is_lost_is_crashed_and_then_tried_again(service: Prefe
     held.go.touch()
     assert "started: xlmr-gpu" in service.command("up")
     service.ended_as(run, "Completed", but=("Crashed",))
-    assert "AwaitingRetry" in service.states(run)
+    assert "AwaitingRetry" in service.states(run)  # no person has asked for it
     assert marks <= held.marks()
