@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, prune, settings, completion, and each package's own commands.
+"""``xlmr``: run, plan, status, inspect, report, serve, prune, settings, completion, and each package's own commands.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -23,6 +23,7 @@ from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
 from pipeline.report_command import report_command
+from pipeline.serve.command import serve_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage
 from pipeline.study.command import study_command
@@ -45,7 +46,7 @@ def build_app(dag: Dag, asked: str = "") -> App:
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
-    for command in (_run, _plan, _status, _inspect, report_command, study_command, _prune, _settings):
+    for command in (_run, _plan, _status, _inspect, report_command, serve_command, study_command, _prune, _settings):
         name = command.__name__.strip("_").removesuffix("_command")
         app.command(command(dag), name=name, help_epilogue=epilogue_of(name))
     for name, function in set_up_commands(dag).items():

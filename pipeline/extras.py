@@ -15,6 +15,7 @@ EXTRAS = {
     "beam": ("apache_beam",),
     "dask": ("distributed",),
     "report": ("jinja2", "markupsafe", "matplotlib"),
+    "serve": ("jinja2", "markupsafe", "starlette", "uvicorn"),
     "http": ("aiohttp",),
     "s3": ("s3fs",),
     "mlflow": ("mlflow",),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-RUNTIME = ("train", "flows", "beam", "dask", "report")
+RUNTIME = ("train", "flows", "beam", "dask", "report", "serve")
 """The extras that `make setup` installs."""
 LEFT_TO_TORCH = re.compile(r"^(nvidia-.*|cuda-.*|triton)$")
 HEADER = "# {what}. Written by `make lock` from pyproject.toml; do not edit.\n"

@@ -33,6 +33,8 @@ HEAVY = (
     "sentencepiece",
     "fasttext",
     "matplotlib",
+    "starlette",
+    "uvicorn",
 )
 
 
@@ -46,6 +48,7 @@ def test_help_imports_nothing_heavy():
         "status",
         "inspect",
         "report",
+        "serve",
         "prune",
         "corpus",
         "tokenizer",

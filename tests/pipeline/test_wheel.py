@@ -220,7 +220,7 @@ def test_every_package_says_that_it_is_typed(installed):
 def test_extras_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert extras.keys() - {"dev", "all"} == EXTRAS.keys()
+    assert extras.keys() - {"dev", "docs", "all"} == EXTRAS.keys()
     roots = {word.split("[")[0].split("=")[0].split("<")[0].split(">")[0] for word in project["dependencies"]}
     assert not roots & {"torch", "deepspeed", "prefect", "apache-beam", "jinja2", "matplotlib"}
 
