@@ -40,7 +40,7 @@ tokenizer:  ## … up to the tokenizer
 pretrain:   ## … up to the pretrained model
 finetune:   ## … up to the fine-tuned models
 
-ui: $(SETUP)  ## Prefect's UI with all flows on loopback: server, deployments, workers
+ui: $(SETUP)  ## Prefect's UI with all flows on loopback: server, deployments, workers, reports
 	@$(BIN)/python -m flows.loopback up
 
 down: $(SETUP)  ## end what `make ui` has started

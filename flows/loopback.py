@@ -1,4 +1,4 @@
-"""``python -m flows.loopback up|down``: server, work pools, deployments and workers on this machine.
+"""``python -m flows.loopback up|down``: server, work pools, deployments, workers and reports on this machine.
 
 ``down`` ends the workers, then what they run, then the server: a run that it ends is Crashed, and Retry resumes it.
 ``XLMR_PREFECT_HOME`` names another folder than ``.cache/prefect``, ``PREFECT_PORT`` another port than 4200.
@@ -21,6 +21,7 @@ import psutil
 from pipeline.cli import exit_code_of
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import birth_of_process
+from pipeline.serve.command import REPORTS_URL, RUNS_FOLDER
 
 POOLS = ("xlmr-cpu", "xlmr-gpu")
 START_SECONDS = 300
@@ -41,6 +42,16 @@ class Loopback:
         """Of the UI."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def reports(self) -> str:
+        """Where ``xlmr serve`` shows the runs."""
+        return f"http://127.0.0.1:{self.port + 1}"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return Path(os.environ.get(RUNS_FOLDER, "runs")).resolve()
+
     def environment(self) -> dict[str, str]:
         """Of every process: this server, nothing sent to others, and cancelling that survives the server's restart.
 
@@ -55,12 +66,14 @@ class Loopback:
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            REPORTS_URL: self.reports,
             "PREFECT_CLIENT_MAX_RETRIES": "7",  # a run outlives four minutes without its server
         }
         return {
             **defaults,
             **os.environ,
             "PREFECT_API_URL": f"{self.address}/api",
+            RUNS_FOLDER: str(self.runs),
             "PREFECT_HOME": str(self.home.resolve()),
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -74,15 +87,27 @@ class Loopback:
         started = [name for name in self._start_server() if name]
         _command(self.environment(), "flows.deployments")
         for pool in POOLS:
-            words = ["worker", "start", "--pool", pool, "--name", f"{pool}-loopback"]
+            words = ["prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-loopback"]
             started += self._start(pool, words)
+        started += self._start_reports()
         print(f"started: {', '.join(started) or 'nothing, all of it is running'}")
-        print(f"Prefect's UI is on {self.address}; `make down` ends it")
+        print(f"Prefect's UI is on {self.address}, reports are on {self.reports}; `make down` ends both")
+
+    def _start_reports(self) -> list[str]:
+        """Start ``xlmr serve``; its port is the one after Prefect's."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        started = self._start("reports", ["pipeline", "serve", str(self.runs), "--port", str(self.port + 1)])
+        end = time.monotonic() + START_SECONDS
+        while not _answers(self.reports):
+            if "reports" not in self.alive() or time.monotonic() > end:
+                raise XlmrError(f"{self.reports} does not answer", f"see {self.home / 'reports.log'}")
+            time.sleep(0.3)
+        return started
 
     def _start_server(self) -> list[str]:
         if self.is_healthy() and "server" not in self.alive():
             raise XlmrError(f"{self.address} is in use by another server", "end it, or set PREFECT_PORT")
-        words = ["server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         started = self._start("server", words)
         end = time.monotonic() + START_SECONDS
         while not self.is_healthy():
@@ -102,7 +127,7 @@ class Loopback:
         with (self.home / f"{name}.log").open("ab") as log:
             # In a session of its own: Ctrl-C in this terminal does not reach it.
             process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *words],
+                [sys.executable, "-m", *words],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -123,11 +148,7 @@ class Loopback:
 
     def is_healthy(self) -> bool:
         """Whether a server answers at the address."""
-        try:
-            with urllib.request.urlopen(f"{self.address}/api/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
+        return _answers(f"{self.address}/api/health")
 
     def down(self) -> None:
         """End all of it, workers and their runs first; say what was done."""
@@ -138,6 +159,14 @@ class Loopback:
             _end([alive["server"][0]])
         self.processes.unlink(missing_ok=True)
         print(f"ended: {', '.join(alive) or 'nothing, none of it was running'}")
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
 
 
 def _end(pids: list[int]) -> None:

@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.links import show_links
 from flows.progress import ShownProgress
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
@@ -123,6 +124,7 @@ def _show_stage(plan: StagePlan) -> None:
         return
     key = artifact_key(plan.stage.name)
     create_markdown_artifact(describe_stage(plan, plan.manifest), key=key, description=plan.stage.summary)
+    show_links(plan, key)
 
 
 def artifact_key(stage: str) -> str:

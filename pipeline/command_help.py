@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xlmr report configs/demo.yaml runs/other --output comparison.html",
         "xlmr report runs/a runs/b --json",
     ),
+    "serve": ("xlmr serve", "xlmr serve /scratch/runs --port 8400"),
     "study": ("xlmr study configs/studies/demo/alpha.yaml --plan", "xlmr study configs/studies/demo/alpha.yaml"),
     "prune": ("xlmr prune configs/demo.yaml --dry-run", "xlmr prune configs/demo.yaml"),
     "settings": (

@@ -78,11 +78,6 @@ def make_app(runs: Path, hosts: Sequence[str] = (), tensorboard: str = "") -> St
     )
 
 
-def file_address(base: str, project: str, inner: str) -> str:
-    """Where a server at ``base`` shows a file of a project; ``inner`` is its path within the project's folder."""
-    return f"{base.rstrip('/')}/{quote(project)}/files/{quote(inner)}"
-
-
 def _render(template: str, **values: Any) -> str:
     return TEMPLATES.get_template(template).render(duration=duration, quote=quote, **values)
 

@@ -15,6 +15,8 @@ from pipeline.extras import check_extra
 PORT = 8321
 REPORTS_URL = "XLMR_REPORTS_URL"
 """Environment variable: the address by which browsers reach ``xlmr serve``, as https://reports.example.org."""
+RUNS_FOLDER = "XLMR_RUNS"
+"""Environment variable: the folder that ``xlmr serve`` shows there, for programs that link to it."""
 
 
 def serve_command(dag: Dag) -> Callable[..., None]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.json_file import DamagedFileError
 from pipeline.manifest import MANIFEST, Manifest, read_manifest
@@ -122,6 +123,11 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def file_address(base: str, project: str, inner: str) -> str:
+    """Where a server at ``base`` shows a file of a project; ``inner`` is its path within the project's folder."""
+    return f"{base.rstrip('/')}/{quote(project)}/files/{quote(inner)}"
 
 
 def file_in(runs: Path, inner: str) -> Path | None:

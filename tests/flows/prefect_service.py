@@ -33,6 +33,19 @@ QUICK = {
 """Waits of server and workers, shorter than those of `make ui`."""
 
 
+def free_ports() -> int:
+    """The first of two ports that nobody uses: the server's, and that of the reports."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
 class PrefectService:
     """`python -m flows.loopback` in a folder that has prefect.yaml and one configuration, of toy stages."""
 
@@ -47,9 +60,7 @@ class PrefectService:
         beside = {name: value for name, value in full.items() if name != "concurrency_limit"}
         prefect["deployments"].append({**beside, "name": BESIDE})
         (folder / "prefect.yaml").write_text(yaml.safe_dump(prefect))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_ports()
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **QUICK,

@@ -143,7 +143,10 @@ def artifacts() -> dict[str, Any]:
     return {artifact.key: artifact for artifact in asyncio.run(read())}
 
 
-def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
+def test_flow_runs_stages_once_and_shows_them(
+    prefect_server: None, dag: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLMR_REPORTS_URL", "https://reports.example.org")
     config = settings_of(dag, tmp_path)
     state = run_flow(dag, config, until="toy.total")
     assert state.is_completed()
@@ -156,6 +159,8 @@ def test_flow_runs_stages_once_and_shows_them(prefect_server: None, dag: Dag, tm
     assert f"| page | `{pages[0]}` |" in shown["toy-total"].data
     assert "| made from toy.count |" in shown["toy-total"].data
     assert "file://" not in str(shown["toy-total"].data)
+    link = f"https://reports.example.org/demo/files/toy.total/{pages[0].parent.name}/sum.html"
+    assert shown["toy-total-sum-page"].data == f"[sum.html]({link})"
 
     stamp = pages[0].stat().st_mtime_ns
     again = run_flow(dag, config, until="toy.total")
@@ -194,6 +199,22 @@ def test_progress_is_shown_while_a_stage_runs_and_warnings_in_the_state(
     state = run_flow(dag, settings_of(dag, tmp_path, numbers={"upto": 13}), until="toy.count")
     assert state.is_completed()
     assert "13 is unlucky" in state.message
+
+
+def test_pages_have_an_address_only_where_their_folder_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.links import address_of
+
+    project = tmp_path / "runs" / "a b"
+    monkeypatch.delenv("XLMR_REPORTS_URL", raising=False)
+    assert address_of(project / "report.html", project) is None
+    monkeypatch.setenv("XLMR_REPORTS_URL", "https://h/")
+    assert address_of(project / "report.html", project) == "https://h/a%20b/files/report.html"
+    monkeypatch.setenv("XLMR_RUNS", str(tmp_path / "others"))
+    assert address_of(project / "report.html", project) is None
+    monkeypatch.setenv("XLMR_RUNS", str(tmp_path / "runs"))
+    assert address_of(project / "report.html", project) == "https://h/a%20b/files/report.html"
 
 
 def test_description_of_progress() -> None:

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from pipeline.cli import main
 from pipeline.errors import UsageError
 from pipeline.manifest import FileRecord, Manifest
-from pipeline.serve.app import file_address, make_app
+from pipeline.serve.app import make_app
 from pipeline.serve.command import REPORTS_URL, public_host
-from pipeline.serve.runs import file_in, projects_in, read_run
+from pipeline.serve.runs import file_address, file_in, projects_in, read_run
 
 
 def write_output(folder: Path, stage: str, files: dict[str, str], started: str = "2026-01-02T03:04:05+00:00") -> Path:
