@@ -84,11 +84,11 @@ def _render(template: str, **values: Any) -> str:
 
 def _if_up(address: str) -> str:
     """The address, while something listens there; else empty."""
-    parts = urlsplit(address)
-    if not parts.hostname:
+    url = urlsplit(address)
+    if not url.hostname:
         return ""
     try:
-        with socket.create_connection((parts.hostname, parts.port or 80), CONNECT_SECONDS):
+        with socket.create_connection((url.hostname, url.port or 80), CONNECT_SECONDS):
             return address
     except OSError:
         return ""

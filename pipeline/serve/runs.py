@@ -114,7 +114,7 @@ def _beside_outputs(folder: Path) -> Iterator[str]:
     """Pages that commands have written: ``xlmr report``, ``xlmr study``."""
     for path in sorted([*folder.glob("*"), *(folder / STUDIES).rglob("*")]):
         inner = path.relative_to(folder)
-        if path.suffix in (*PAGES, *FIGURES) and not any(part.startswith(".") for part in inner.parts):
+        if path.suffix in (*PAGES, *FIGURES) and not any(name.startswith(".") for name in inner.parts):
             yield inner.as_posix()
 
 
@@ -135,13 +135,13 @@ def file_in(runs: Path, inner: str) -> Path | None:
 
     Nothing outside the folder is served, through links neither, no hidden file, and only what ``SHOWN`` lists.
     """
-    parts = inner.split("/")
-    if any(not part or part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+    names = inner.split("/")
+    if any(not name or name.startswith(".") or "\0" in name or "\\" in name for name in names):
         return None
     root = runs.resolve()
     try:
-        path = root.joinpath(*parts).resolve()
-        inside = path.is_relative_to(root) and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        path = root.joinpath(*names).resolve()
+        inside = path.is_relative_to(root) and not any(name.startswith(".") for name in path.relative_to(root).parts)
         return path if inside and path.suffix in SHOWN and path.is_file() else None
     except OSError:
         return None
