@@ -212,7 +212,7 @@ class HelpPagesConfig(Section):
     @property
     def task(self) -> TaskSettings:
         """The pages as a task like every other."""
-        return TaskSettings(name="own", own=self.help_pages)
+        return TaskSettings(name="own", own=self.help_pages, test_languages=self.help_pages.test_languages)
 
 
 class TaskConfig(Section):

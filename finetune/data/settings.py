@@ -85,6 +85,7 @@ class HelpPages(OwnTask):
     dev: str = setting("samples/task/dev.{language}.jsonl.gz", "files to choose epoch and learning rate on")
     test: str = setting("samples/task/test.{language}.jsonl.gz", "files to test on; nothing is chosen on them")
     id_column: str = setting("id", "column with a page's name; empty counts rows")
+    test_languages: tuple[str, ...] = setting((), "languages to test on; empty is all that there are files of")
 
 
 class TaskSettings(Section):

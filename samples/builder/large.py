@@ -16,7 +16,7 @@ from .fetch import fetch, pinned_packages
 from .split import part_of
 
 PARTS: Final = ("crawl", "crawl-en", "train")
-LANGUAGES: Final = ("en", "ca", "da", "de", "es", "fr", "gl", "it", "nl", "pl", "pt", "sv")
+LANGUAGES: Final = ("en", "ca", "da", "de", "es", "fr", "gl", "it", "nl", "pt", "sv")
 
 
 def main() -> None:
