@@ -235,7 +235,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="corpus.mine",
-            version=4,
+            version=5,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",

@@ -18,6 +18,8 @@ from corpus.language.labels import check_names, load_table
 from corpus.language.model_file import model_path
 from corpus.language.own_identifier import OwnIdentifier
 from corpus.language.own_model import OwnModel
+from corpus.language.prepare import prepared
+from corpus.language.scripts import WrittenLanguages
 from corpus.language.settings import AS_THEY_ARE, CC100, IDENTIFIERS, LanguageId
 from corpus.language.splitters import split
 from pipeline.errors import XlmrError
@@ -60,16 +62,21 @@ class CodedModel:
 
 
 class CodedIdentifier:
-    """One model under the codes of a table, or two combined, and what no model can say split off."""
+    """One model under the codes of a table, or two combined, and what no model can say split off.
+
+    Texts are prepared first, and only languages of a text's main script can be predicted.
+    """
 
     def __init__(self, settings: LanguageId) -> None:
         self._base = CodedModel(settings.model, settings.labels)
         self._own = OwnModel(settings.own_model) if settings.own_model else None
         self._split = settings.labels == CC100 or self._own is not None
         self.codes = self._base.codes
+        self._written = WrittenLanguages(self.codes)
         if self._own is not None:
             self._combination = Combination.from_card(self._own.card["combination"], self._own.codes)
             self.codes = self._combination.codes
+            self._written = WrittenLanguages(self.codes)
             if self._combination.base_codes != self._base.codes:
                 raise XlmrError(
                     f"{settings.own_model} was combined with {self._own.card['base']['model']} and other labels, "
@@ -78,21 +85,36 @@ class CodedIdentifier:
                 )
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """The probability of each code for each text, before splitting: [texts, codes]."""
-        base = self._base.probabilities(texts)
-        return base if self._own is None else self._combination.probabilities(base, self._own.probabilities(texts))
+        """The probability of each code for each text, before splitting: [texts, codes]; 0 for all if none fits."""
+        return self._probabilities(prepared(texts))
+
+    def _probabilities(self, texts: Sequence[str]) -> Floats:
+        likely = self._base.probabilities(texts)
+        if self._own is not None:
+            likely = self._combination.probabilities(likely, self._own.probabilities(texts))
+        if not self._split:
+            return likely
+        fitting = likely * self._written.allowed(texts)
+        total = fitting.sum(1, keepdims=True)
+        return np.divide(fitting, total, out=np.zeros_like(fitting), where=total > 0)
 
     def identify(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
         """The likeliest language of each text (no newline inside) and its score, rounded to 2 places.
 
-        A text that is empty or whose label the table drops gets the empty code and score 0.
+        A text that is empty, whose label the table drops, or in whose script no known language is written, gets the
+        empty code and score 0.
         """
         if not texts:
             return [], np.empty(0, np.float32)
-        likely = self.probabilities(texts)
+        texts = prepared(texts)
+        likely = self._probabilities(texts)
         best = likely.argmax(1)
-        names = [self.codes[place] if text.strip() else "" for place, text in zip(best.tolist(), texts, strict=True)]
-        scores = likely[np.arange(len(best)), best].clip(max=1) * np.array([name != "" for name in names], np.float32)
+        top = likely[np.arange(len(best)), best].clip(max=1)
+        names = [
+            self.codes[place] if score > 0 and text.strip() else ""
+            for place, score, text in zip(best.tolist(), top.tolist(), texts, strict=True)
+        ]
+        scores = top * np.array([name != "" for name in names], np.float32)
         return split(names, texts) if self._split else names, scores.round(2)
 
 
