@@ -27,7 +27,7 @@ def next_command(
     last = plan[chosen[-1]]
     if last.stage.name == "report":
         return f"open {last.output / 'report.html'} in a browser"
-    for name in reversed(chosen):
+    for name in (name for name in reversed(chosen) if name in plan):  # the plan lacks what the settings leave out
         stage = plan[name].stage
         if stage.package == last.stage.package and stage.then:
             return stage.then.format(output=shlex.quote(str(plan[name].output)))
