@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 from uuid import uuid4
 
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelled, Cancelling, Crashed, Running, Scheduled, State, Suspended
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Cancelling, Crashed, Running, Scheduled, Suspended
 
 
-def run_with(state: State, process: str | None = None) -> FlowRun:
+def run_with(state: State[Any], process: str | None = None) -> FlowRun:
     return FlowRun(flow_id=uuid4(), state=state, infrastructure_pid=process)
 
 
@@ -17,9 +18,11 @@ def test_running_continues_and_other_states_end() -> None:
     from flows.watch import _Watch
 
     watch = _Watch(uuid4())
-    for running in (Running(), Running(name="AwaitingConcurrencySlot"), Running(name="Retrying")):
+    continues: list[State[Any]] = [Running(), Running(name="AwaitingConcurrencySlot"), Running(name="Retrying")]
+    for running in continues:
         assert watch._has_ended(run_with(running)) is None
-    for ended in (Suspended(), Cancelled(), Crashed(), Scheduled()):
+    ends: list[State[Any]] = [Suspended(), Cancelled(), Crashed(), Scheduled()]
+    for ended in ends:
         assert watch._has_ended(run_with(ended)) is ended
 
 
