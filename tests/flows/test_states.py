@@ -22,3 +22,18 @@ def test_second_run_of_a_project_waits_whatever_its_deployment(service: PrefectS
     service.set_state(first, "SCHEDULED", "AwaitingRetry")
     service.ended_as(first, "Completed", but=("Crashed",))
     service.has_only_services()
+
+
+def test_suspended_run_ends_at_once_and_resumes(service: PrefectService) -> None:
+    held = Held(service, "suspended")
+    run = held.begun()
+    details = {"pause_reschedule": True}
+    body = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": details}}
+    assert service.ask("POST", f"/flow_runs/{run}/set_state", body)["status"] == "ACCEPT"
+    service.has_only_services()
+    assert service.state(run) == "Suspended"
+    marks = held.marks()
+    held.go.touch()
+    service.ask("POST", f"/flow_runs/{run}/resume", {})
+    service.ended_as(run, "Completed")
+    assert marks <= held.marks()
