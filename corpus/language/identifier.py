@@ -72,17 +72,16 @@ class CodedIdentifier:
         self._own = OwnModel(settings.own_model) if settings.own_model else None
         self._split = settings.labels == CC100 or self._own is not None
         self.codes = self._base.codes
-        self._written = WrittenLanguages(self.codes)
         if self._own is not None:
             self._combination = Combination.from_card(self._own.card["combination"], self._own.codes)
             self.codes = self._combination.codes
-            self._written = WrittenLanguages(self.codes)
             if self._combination.base_codes != self._base.codes:
                 raise XlmrError(
                     f"{settings.own_model} was combined with {self._own.card['base']['model']} and other labels, "
                     f"not with {settings.model} and {settings.labels}",
                     f"set corpus.language_id.labels: {self._own.card['base']['labels']}, or train it for these",
                 )
+        self._written = WrittenLanguages(self.codes)
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each code for each text, before splitting: [texts, codes]; 0 for all if none fits."""

@@ -53,11 +53,7 @@ class StoredOutput:
         every = {**self.elsewhere, **files}
         sizes = self.output.sizes()
         kept = {*every, BEGUN}
-        remove_objects(
-            (self.output / name).address
-            for name in sizes
-            if name not in kept and not name.startswith((f"{MARKS}/", ".made_from"))
-        )
+        remove_objects((self.output / name).address for name in sizes if name not in kept and not name.startswith(KEPT))
         for name, record in every.items():
             if fault := record.wrong_size(sizes.get(name)):
                 raise XlmrError(f"{self.output / name}: {fault}", "run the same command again")

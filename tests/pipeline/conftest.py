@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -87,6 +90,22 @@ def in_child() -> Callable[[str], list[str]]:
     prelude = f"import sys; sys.path[:0] = [{str(here)!r}, {str(root)!r}]\n"
     prelude += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return lambda code: [sys.executable, "-c", prelude + code]
+
+
+@pytest.fixture
+def start_code(in_child: Callable[[str], list[str]]) -> Iterator[Callable[[str], subprocess.Popen]]:
+    """Start code in a process of its own, in a group of its own; what still runs at the end is killed."""
+    processes: list[subprocess.Popen] = []
+
+    def start(code: str) -> subprocess.Popen:
+        processes.append(subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -42,21 +42,14 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def start(toy, in_child):
+def start(toy, start_code):
     """Start a task of the toy run in a process of its own."""
-    tasks = []
 
     def start_task(partition: str, *words: str, late: float = 60) -> subprocess.Popen:
         given = ["--run.partition", partition, "--run.workers", "1", *words]
-        code = TASK.format(yaml=str(toy.yaml), words=given, late=late)
-        tasks.append(subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True))
-        return tasks[-1]
+        return start_code(TASK.format(yaml=str(toy.yaml), words=given, late=late))
 
-    yield start_task
-    for task in tasks:
-        if task.poll() is None:
-            os.killpg(task.pid, signal.SIGKILL)
-        task.communicate()
+    return start_task
 
 
 def leftovers(output: Path) -> list[str]:

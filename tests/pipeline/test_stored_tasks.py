@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,22 +28,16 @@ KILLS = 3
 
 
 @pytest.fixture
-def start(toy: Toy, in_child: Callable[[str], list[str]], bucket: StoredPath, tmp_path: Path) -> Iterator[Start]:
+def start(toy: Toy, start_code: Callable[[str], subprocess.Popen], bucket: StoredPath, tmp_path: Path) -> Start:
     """Start a process at the toy run, with a cache that is its own."""
     toy.yaml.write_text(f"run: {{directory: {bucket}/runs, project: t, workers: 1}}\n")
-    tasks: list[subprocess.Popen] = []
+    numbers = itertools.count()
 
     def start_task(*words: str) -> subprocess.Popen:
-        given = ["--run.cache", str(tmp_path / f"cache-{len(tasks)}"), *NUMBERS, *words]
-        code = TASK.format(yaml=str(toy.yaml), words=given, late=2)
-        tasks.append(subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True))
-        return tasks[-1]
+        given = ["--run.cache", str(tmp_path / f"cache-{next(numbers)}"), *NUMBERS, *words]
+        return start_code(TASK.format(yaml=str(toy.yaml), words=given, late=2))
 
-    yield start_task
-    for task in tasks:
-        if task.poll() is None:
-            os.killpg(task.pid, signal.SIGKILL)
-        task.communicate()
+    return start_task
 
 
 @pytest.fixture
