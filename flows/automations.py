@@ -123,11 +123,13 @@ def put_automations() -> list[str]:
         for automation in wanted:
             same = [one for one in _automations(client) if one["name"] == automation.name]
             body = automation.model_dump(mode="json", exclude={"owner_resource"})
-            if same:
-                body["enabled"] = same[0]["enabled"]  # a person may have switched it off
-                client.request("PUT", "/automations/{id}", path_params={"id": same[0]["id"]}, json=body)
-            else:
+            if not same:
                 client.request("POST", "/automations/", json=body)
+                continue
+            body["enabled"] = same[0]["enabled"]  # a person may have switched it off
+            # A change makes the server forget what it waits for: a run that was to be tried again would not be.
+            if _without_ids(AutomationCore.model_validate(same[0]).model_dump(mode="json")) != _without_ids(body):
+                client.request("PUT", "/automations/{id}", path_params={"id": same[0]["id"]}, json=body)
     return [automation.name for automation in wanted]
 
 
@@ -141,6 +143,15 @@ def _seconds(variable: str, default: str) -> list[int]:
     if any(seconds < LEAST_SECONDS for seconds in found):
         raise UsageError(f"{variable}={text}: not seconds of at least {LEAST_SECONDS}", f"example: {default}")
     return found
+
+
+def _without_ids(value: Any) -> Any:
+    """What an automation asks for: each trigger gets a new id wherever it is made, and sets have no order."""
+    if isinstance(value, dict):
+        return {name: _without_ids(one) for name, one in value.items() if name not in {"id", "owner_resource"}}
+    if isinstance(value, list):
+        return sorted((_without_ids(one) for one in value), key=repr)
+    return value
 
 
 def _automations(client: Any) -> list[dict[str, Any]]:

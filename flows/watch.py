@@ -46,7 +46,9 @@ class _Watch:
         self.thread = threading.Thread(target=context.run, args=(self._look,), daemon=True, name="watch")
 
     def stop(self) -> None:
+        """Wait until no look is under way, for as long as the server takes to answer or not."""
         self._stop.set()
+        self.thread.join()
 
     def _look(self) -> None:
         with get_client(sync_client=True) as client:
@@ -98,9 +100,11 @@ def watched() -> Iterator[None]:
         assert watch.ended is not None, "the signal comes after the state"
         _end_as(watch.ended)
     finally:
+        # Once no look is under way, no signal can come; one that has just come is taken by the handler.
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)
         watch.stop()
         _watched.reset(token)
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN if before is signal.SIG_DFL else before)
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _end_as(state: State[Any]) -> None:

@@ -316,7 +316,7 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
     first, *others = error.errors()
     location = [str(one) for one in first["loc"]]
     origin = next(origins[tuple(location[:n])] for n in range(len(location), -1, -1) if tuple(location[:n]) in origins)
-    dotted = ".".join(location)
+    dotted = _plain(".".join(location))
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         section = _section_at(model, location[:-1])
@@ -325,11 +325,16 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
         known = list(section.model_fields) if section else []
         near = difflib.get_close_matches(location[-1], known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"{origin}: {dotted[:LONGEST_NAME]} is not a setting{more}; {hint}"
+        return f"{origin}: {dotted} is not a setting{more}; {hint}"
     is_section = _section_at(model, location) is not None  # what was given is the whole of it then
     given = "" if first["type"] == "missing" or is_section else f", got {_shown(first['input'])}"
     problem = first["msg"].removeprefix("Value error, ")
     return f"{origin}: {dotted}: {problem[0].lower()}{problem[1:]}{given}{more}"
+
+
+def _plain(name: str) -> str:
+    """A person's name for a setting as it fits into a line: no line break, not too long."""
+    return (name if name.isprintable() else repr(name)[1:-1])[:LONGEST_NAME]
 
 
 def _shown(value: Any) -> str:

@@ -88,7 +88,7 @@ class _Quiet(WSGIRequestHandler):
 def _refuse(environ: dict[str, Any], start: Any, status: str, code: bytes) -> list[bytes]:
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start(status, [("Content-Type", "application/xml")])
-    return [_error(code)]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [_error(code)]
 
 
 def _error(code: bytes) -> bytes:

@@ -30,6 +30,7 @@ def test_order_of_precedence(toy, monkeypatch):
     [
         ("toy: {numbers: {cuont: 5}}", [], r"toy.numbers.cuont is not a setting; did you mean count\?"),
         ("toys: {}", [], r"toys is not a setting; did you mean toy\?"),
+        ('toy: {"two\\nlines": 1}', [], r"toy.two\\nlines is not a setting; known here"),
         (
             "toy: {numbers: {count: many}}",
             [],
