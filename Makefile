@@ -21,10 +21,10 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site studies test coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site studies test test-all coverage lint format lock clean distclean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 	@echo; echo "CONFIG=$(CONFIG) names the run; PYTHON=$(PYTHON) makes the environment."
 
 setup: $(SETUP)  ## make .venv: locked packages, this project, KenLM's programs
@@ -61,8 +61,13 @@ STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))
 studies: $(SETUP)  ## the figures of the paper's section 5 at the demo's size, half an hour or more; STUDIES=FILE for one
 	@failed=0; for study in $(STUDIES); do $(BIN)/xlmr study $$study || failed=1; done; exit $$failed
 
-test: $(SETUP)  ## all tests, the slow ones too
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(SETUP)  ## the quick tests, some minutes
+	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+test-all: $(SETUP)  ## all tests, the slow ones too: half an hour
+	@# Flows share one server, whose waits are of seconds: nothing else runs beside them.
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/flows
+	@$(BIN)/python -m pytest tests/flows
 
 coverage: $(SETUP)  ## all tests, and which lines and branches they reach; slower than test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report term:skip-covered

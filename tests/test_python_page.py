@@ -38,6 +38,7 @@ def sections() -> dict[str, list[str]]:
     return {title: of for title, of in blocks.items() if of}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", sections())
 def test_examples_of(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if title in FOLDERS:

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("material", reason="the extra docs is not installed")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
 """Elements that a browser loads by itself, and where they name what."""

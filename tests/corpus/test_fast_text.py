@@ -82,6 +82,7 @@ def test_says_what_fast_text_says(models: dict[str, Path], name: str) -> None:
     np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
 def test_rounded_answers_are_fast_texts_to_the_last_digit(lines: list[str]) -> None:

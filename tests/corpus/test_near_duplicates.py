@@ -237,6 +237,7 @@ def read_clusters(folder: Path) -> list[dict]:
     return pa.ipc.open_file(str(folder / "clusters.arrow")).read_all().to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["first", "longest"])
 def test_what_is_dropped_of_a_crawl(fresh, keep):
     """Of each cluster one stays; what is dropped is what the table says; one worker and three make the same bytes."""

@@ -51,6 +51,7 @@ def digests(output: Path) -> dict[str, str]:
     return {str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_separable_task_is_learnt_and_written(
     stage_config: HelpPagesConfig, export: Path, tmp_path: Path, context_of: ContextOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

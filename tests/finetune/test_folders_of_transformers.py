@@ -117,6 +117,7 @@ def test_a_tokenizer_that_cannot_be_written_is_refused_before_training(
     assert not (tmp_path / "out" / ENCODED).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not VOCABULARY.is_dir(), reason="there is no xlmr-vocabulary/ beside the other test data")
 def test_fine_tuning_with_the_published_vocabulary_ends_with_a_folder(
     tmp_path: Path, context_of: Callable[..., Context]

@@ -120,6 +120,7 @@ def test_runs_begin_with_what_their_stage_made(export: Path, tmp_path: Path) -> 
     assert (random[table] != pages[table]).any(1).sum() == 3
 
 
+@pytest.mark.slow
 def test_no_choice_reads_the_test_texts(export: Path, tmp_path: Path, context_of: Made) -> None:
     """Other labels of the test texts change their scores, and nothing else: no epoch, rate, model or weight."""
     protocol = Protocol(seeds=(1, 2), baselines=False)

@@ -104,6 +104,7 @@ def test_several_shards_at_once_in_one_worker_from_outside(tmp_path, map_shards,
     assert counts == {"a": {"done": 1}, "b": {"done": 1}}
 
 
+@pytest.mark.slow
 def test_beam_on_dask_with_a_worker_killed(toy, tmp_path, map_shards, scheduler):
     address, start_worker = scheduler
     start_worker(True)

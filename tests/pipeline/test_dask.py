@@ -80,6 +80,7 @@ def test_a_shard_that_kills_its_worker_each_time_fails_alone(tmp_path, map_shard
     assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["0.txt", "2.txt"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_killed_from_outside_has_the_same_bytes(toy, in_child):
     go_file = toy.folder / "go_file"
     words = ("--toy.numbers.count", "12", "--toy.numbers.go_file", str(go_file), "--toy.numbers.free", "3", *WORDS)

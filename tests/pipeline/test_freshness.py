@@ -171,6 +171,7 @@ def test_no_manifest_no_stage(toy):
     assert toy.ran() == ["toy.sum", "toy.power"]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(
     which=st.integers(0, 5),

@@ -57,6 +57,7 @@ def test_other_machine_finds_the_stored_run(stored_toy: Toy, tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "other").rglob("*.txt")].count("sum.txt") == 1
 
 
+@pytest.mark.slow
 def test_removed_object_is_noticed(stored_toy: Toy, bucket: StoredPath) -> None:
     stored_toy.run()
     (number,) = (bucket / "runs" / "t").glob("toy.write/*/numbers/2.txt")
@@ -129,6 +130,7 @@ def test_cache_is_no_address(stored_toy: Toy) -> None:
         stored_toy.config("--run.cache", "s3://bucket/cache")
 
 
+@pytest.mark.slow
 def test_status_and_prune_of_a_stored_run(stored_toy: Toy, bucket: StoredPath) -> None:
     stored_toy.run()
     stored_toy.run("--toy.power.exponent", "3")

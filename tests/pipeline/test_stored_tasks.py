@@ -47,6 +47,7 @@ def expected(toy: Toy, tmp_path: Path) -> dict[str, bytes]:
     return files_of(tmp_path / "runs" / "t")
 
 
+@pytest.mark.slow
 def test_two_machines_share_the_shards(
     expected: dict[str, bytes], start: Start, bucket: StoredPath, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_two_machines_share_the_shards(
     assert not [path for path in (bucket / "runs" / "t" / "toy.write").iterdir() if "lease" in path.name]
 
 
+@pytest.mark.slow
 def test_run_that_is_killed_at_any_request_resumes(
     expected: dict[str, bytes], start: Start, bucket: StoredPath, s3: S3Server
 ) -> None:

@@ -49,6 +49,7 @@ def xlmr(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_training_with_all_of_them(folder: Path) -> None:
     done = xlmr(folder, "run", "run.yaml", "--until", "pretrain.train")
     assert done.returncode == 0, done.stderr

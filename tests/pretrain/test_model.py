@@ -333,6 +333,7 @@ def test_mimetic_heads_begin_by_looking_at_what_is_alike() -> None:
         assert torch.equal(mimetic[other](), plain[other]()), other
 
 
+@pytest.mark.slow
 def test_compiled_parts_give_the_same_gradient() -> None:
     """In a process of its own: what the compiler keeps is in the way of tests that count tensors."""
     script = Path(__file__).parent / "compiled.py"

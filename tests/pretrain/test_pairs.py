@@ -197,6 +197,7 @@ def test_a_mixed_batch_has_its_share_on_any_number_of_ranks(share: float, world:
         assert len(drawn.rows) == 12 // world
 
 
+@pytest.mark.slow
 def test_translations_help_to_guess(tmp_path: Path, make_context) -> None:
     """Both sides repeat one token; which one on the right follows from the left. Text alone does not say."""
     rng = np.random.default_rng(0)

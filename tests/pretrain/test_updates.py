@@ -75,6 +75,7 @@ def test_a_state_goes_from_one_zero_stage_to_another(first: int, second: int, se
     other.close()
 
 
+@pytest.mark.slow
 def test_ranks_add_their_gradients_in_fp32(sequences: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever DeepSpeed would send by itself: bf16 where weights are bf16, or where it looks after autocast."""
     import deepspeed.comm

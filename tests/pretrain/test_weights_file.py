@@ -80,6 +80,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_loading_takes_the_memory_of_the_weights_once(tmp_path: Path) -> None:
     save_model(make("post"), tmp_path / "small")
     large = {

@@ -42,6 +42,7 @@ def encode_apart(corpus: Path, model: Path, output: Path, **environment: str) ->
     ).returncode  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_and_begun_again_it_ends_with_the_same_bytes(
     write_corpus: Any, documents: Any, trained: Path, tmp_path: Path
 ) -> None:
