@@ -107,7 +107,8 @@ class PrefectService:
 
     def ended_as(self, run: str, state: str, but: tuple[str, ...] = ()) -> None:
         """Wait for the end of a run; ends named in ``but`` are not yet its end."""
-        wait_for(lambda: self.state(run) in {"Completed", "Failed", "Crashed", "Cancelled"} - set(but))
+        ends = {"Completed", "Failed", "Crashed", "Cancelled"} - set(but)
+        wait_for(lambda: self.state(run) in ends, lambda: self.story(run))
         found = self.ask("GET", f"/flow_runs/{run}")["state"]
         assert found["name"] == state, found["message"]
 
@@ -121,6 +122,12 @@ class PrefectService:
     def states(self, run: str) -> list[str]:
         """The names of all states that the run has had."""
         return [state["name"] for state in self.ask("GET", f"/flow_run_states/?flow_run_id={run}")]
+
+    def story(self, run: str) -> str:
+        """All states that the run has had, with their messages, and what it has logged."""
+        states = self.ask("GET", f"/flow_run_states/?flow_run_id={run}")
+        told = [f"{one['timestamp']} {one['name']}: {one['message']}" for one in states]
+        return "\n".join([*told, *self.log(run)])
 
     def log(self, run: str) -> list[str]:
         flows = {"flow_run_id": {"any_": [run]}}
@@ -166,10 +173,11 @@ def _is_engine(process: psutil.Process) -> bool:
     return parent is None or "PREFECT__FLOW_RUN_ID" not in parent.environ()
 
 
-def wait_for(event: Callable[[], object]) -> None:
+def wait_for(event: Callable[[], object], story: Callable[[], str] = str) -> None:
+    """Wait for an event; ``story`` says what has happened instead."""
     end = time.monotonic() + PATIENCE
     while not event():
-        assert time.monotonic() < end, "it has not happened"
+        assert time.monotonic() < end, f"it has not happened\n{story()}"
         time.sleep(0.2)
 
 
