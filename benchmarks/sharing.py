@@ -2,8 +2,8 @@
 
     python -m benchmarks.sharing --shards 90000 --workers 1000
 
-The tasks are real (``pipeline.sharing``); leases, marks and time are simulated, and every operation on the file system
-is counted. Tasks come late, never come, die and are requeued, and some are slow, at the rates given below.
+The tasks are real (``pipeline.shards.sharing``); leases, marks and time are simulated, and every operation on the file
+system is counted. Tasks come late, never come, die and are requeued, and some are slow, at the rates given below.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from pipeline import sharing as module
-from pipeline.partitions import FinishedByOtherError, Partition, stage_lock_path
-from pipeline.sharing import Pause, ShardChunk, Sharing
+from pipeline.shards import sharing as module
+from pipeline.shards.partitions import FinishedByOtherError, Partition, stage_lock_path
+from pipeline.shards.sharing import Pause, ShardChunk, Sharing
 
 EXPIRY_SECONDS = 120.0
 NEVER, LATE, DIES, SLOW = 0.01, 0.05, 0.03, 0.02
@@ -63,7 +63,7 @@ class World:
 
 
 def simulated(world: World) -> Any:
-    """The names of ``pipeline.sharing`` that stand for the file system and the clock."""
+    """The names of ``pipeline.shards.sharing`` that stand for the file system and the clock."""
 
     class Lease:
         def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from corpus.output.corpus_folder import COUNTS, STAGE
 from corpus.output.step_counts import totals
 from pipeline.manifest import read_manifest
-from pipeline.measures import Measure
+from pipeline.report.measures import Measure
 from pipeline.storage import read_json
 
 TITLES = {

@@ -21,8 +21,8 @@ from finetune.analysis import (
     lines_of_kept_runs,
     transfers,
 )
-from pipeline.charts import chart
-from pipeline.report import table
+from pipeline.report.charts import chart
+from pipeline.report.page import table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from typing import Any
 from finetune.metrics import mean
 from finetune.protocol import Spread, chosen_runs, over_seeds
 from finetune.report import names_of, unseen
-from pipeline.measures import Measure
+from pipeline.report.measures import Measure
 from pipeline.storage import read_json
 
 STAGES = ("finetune.help_pages", "finetune.task")

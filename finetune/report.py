@@ -15,8 +15,8 @@ from finetune.analysis import pretraining_tokens
 from finetune.analysis_report import analysis
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
 from finetune.task_report import head_line, pretraining_text, rows_line, task_sections
-from pipeline.charts import chart
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import chart
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
 if TYPE_CHECKING:

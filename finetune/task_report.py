@@ -11,7 +11,7 @@ from typing import Any
 
 from finetune.analysis_report import analysis
 from finetune.protocol import chosen_runs, over_seeds
-from pipeline.report import ReportSection, table
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
 

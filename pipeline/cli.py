@@ -22,7 +22,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
-from pipeline.report_command import report_command
+from pipeline.report.command import report_command
 from pipeline.serve.command import serve_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.stage import Package, Stage

@@ -18,11 +18,7 @@ from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord, record_files
-from pipeline.mark_summary import MarkSummary
-from pipeline.partitions import FinishedByOtherError
 from pipeline.progress import ProgressBar
-from pipeline.shard_notes import notes_to
-from pipeline.shard_reuse import reuse_shards
 from pipeline.shards import (
     WORKSPACES,
     Shard,
@@ -33,7 +29,11 @@ from pipeline.shards import (
     ShardWork,
     as_one_error,
 )
-from pipeline.sharing import Pause, Sharing
+from pipeline.shards.mark_summary import MarkSummary
+from pipeline.shards.notes import notes_to
+from pipeline.shards.partitions import FinishedByOtherError
+from pipeline.shards.reuse import reuse_shards
+from pipeline.shards.sharing import Pause, Sharing
 from pipeline.store.output import StoredOutput
 from pipeline.store.saver import Saver
 from pipeline.terminal import say

@@ -122,7 +122,7 @@ def _report_stage(stages: Sequence[Stage]) -> Stage:
         name="report",
         version=2,
         config=ReportConfig,
-        run="pipeline.report:run",
+        run="pipeline.report.page:run",
         summary="one HTML page about the whole run",
         inputs=tuple(stage.name for stage in stages),
         extra="report",

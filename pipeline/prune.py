@@ -20,9 +20,9 @@ from pipeline.errors import XlmrError
 from pipeline.formatting import size
 from pipeline.lease import Lease, describe_owner, live_owner
 from pipeline.manifest import MANIFEST, usable_manifest
-from pipeline.partitions import refuse_while_partitions_are_done, stage_lock_path
 from pipeline.plan import KEY_LENGTH, make_plan
 from pipeline.run_settings import project_folder
+from pipeline.shards.partitions import refuse_while_partitions_are_done, stage_lock_path
 from pipeline.store.path import is_stored
 
 _RUNNING = ".running"

@@ -21,9 +21,14 @@ from pipeline.extras import check_extra
 from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest
-from pipeline.mark_summary import remove_summaries
 from pipeline.memory import PeakMemory
-from pipeline.partitions import (
+from pipeline.plan import Plan, StagePlan, make_plan
+from pipeline.prune import running_path
+from pipeline.run_settings import project_folder, run_settings
+from pipeline.run_summary import done_line
+from pipeline.shards import MARKS, WORKSPACES
+from pipeline.shards.mark_summary import remove_summaries
+from pipeline.shards.partitions import (
     FAILURES,
     FinishedByOtherError,
     LeftToOthersError,
@@ -32,13 +37,8 @@ from pipeline.partitions import (
     refuse_while_partitions_are_done,
     stage_lock_path,
 )
-from pipeline.plan import Plan, StagePlan, make_plan
-from pipeline.prune import running_path
-from pipeline.run_settings import project_folder, run_settings
-from pipeline.run_summary import done_line
-from pipeline.shard_reuse import identity_of, keep_identified
-from pipeline.shards import MARKS, WORKSPACES
-from pipeline.sharing import Sharing
+from pipeline.shards.reuse import identity_of, keep_identified
+from pipeline.shards.sharing import Sharing
 from pipeline.stage import load_object
 from pipeline.storage import DRAFTS, read_json, remove_tree, write_json
 from pipeline.store.copies import Copies

@@ -101,7 +101,7 @@ class Package:
     ``report``  import string of ``sections(outputs: Mapping[str, Path]) -> list[ReportSection]``; outputs holds only
                 the stages that have run.
     ``measures``  import string of ``measures(outputs) -> list[Measure]``, outputs as for ``report``: the numbers by
-                which runs are compared (pipeline/measures.py).
+                which runs are compared (pipeline/report/measures.py).
     ``estimate``  import string of ``estimate(config, gpus) -> dict[str, Estimate]``: by stage, what it will take on so
                 many GPUs, from the whole configuration alone (pipeline/study/cost.py).
     ``tools``   command name -> import string, offered as ``xlmr <package> <name>``.

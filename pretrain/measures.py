@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.manifest import read_manifest
-from pipeline.measures import Measure
+from pipeline.report.measures import Measure
 from pipeline.storage import read_json
 from pretrain.data.sequences import LISTING
 from pretrain.tracking.metrics import METRICS, read_metrics

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pipeline.charts import MUTED, bars, chart
 from pipeline.formatting import short_number
 from pipeline.manifest import read_manifest
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import MUTED, bars, chart
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 from pretrain.tracking.metrics import read_metrics
 

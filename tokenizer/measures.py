@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.measures import Measure
+from pipeline.report.measures import Measure
 from pipeline.storage import read_json
 from tokenizer.encode import SEQUENCES
 from tokenizer.sample import LANGUAGES

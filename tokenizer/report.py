@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pipeline.charts import bars, chart, side_by_side
 from pipeline.formatting import short_number, size
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import bars, chart, side_by_side
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 from tokenizer.encode import SEQUENCES
 from tokenizer.sample import LANGUAGES

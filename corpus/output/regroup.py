@@ -38,8 +38,8 @@ from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
 from pipeline.manifest import MANIFEST
-from pipeline.partitions import FinishedByOtherError
 from pipeline.shards import ShardReport
+from pipeline.shards.partitions import FinishedByOtherError
 from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 

@@ -15,7 +15,7 @@ from corpus.report.papers import papers_section
 from corpus.report.perplexity import perplexity_section
 from pipeline.counts import Counts
 from pipeline.manifest import read_manifest
-from pipeline.report import ReportSection
+from pipeline.report.page import ReportSection
 from pipeline.storage import read_json
 
 SEQUENCES = "sequences.json"

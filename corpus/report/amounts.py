@@ -7,10 +7,10 @@ from typing import Any
 
 from corpus.output.records import BUCKETS
 from corpus.output.step_counts import in_order, totals
-from pipeline.charts import bars
 from pipeline.counts import Counts
 from pipeline.formatting import size
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import bars
+from pipeline.report.page import ReportSection, table
 
 LANGUAGES_IN_TABLE = 30
 

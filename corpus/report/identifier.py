@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from corpus.language.model_file import own_model_path
 from corpus.language.settings import FASTTEXT
-from pipeline.charts import bars
 from pipeline.errors import XlmrError
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import bars
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
 WHO = {"base": "fastText's", "own": "our own", "combined": "both combined"}

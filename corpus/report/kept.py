@@ -21,9 +21,9 @@ from corpus.output.step_counts import (
     reasons_by_step,
     steps,
 )
-from pipeline.charts import bars, stack
 from pipeline.counts import Counts
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import bars, stack
+from pipeline.report.page import ReportSection, table
 
 QUIET = ("quiet", "second", "tail", "contrast", "middle")
 """Colours of the reasons; those after the fifth are one part."""

@@ -16,10 +16,10 @@ import numpy as np
 from markupsafe import Markup
 
 from corpus.output.step_counts import in_order, totals
-from pipeline.charts import bars
 from pipeline.counts import Counts
 from pipeline.formatting import size
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import bars
+from pipeline.report.page import ReportSection, table
 
 TABLE = Path(__file__).with_name("papers.tsv")
 GIB = 2**30

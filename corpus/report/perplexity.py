@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from corpus.perplexity.cutoff_table import cutoffs_of
 from corpus.perplexity.cutoffs import CUTOFFS, HISTOGRAMS
-from pipeline.charts import COLOURS, MUTED, chart, legend, side_by_side
-from pipeline.report import ReportSection, table
+from pipeline.report.charts import COLOURS, MUTED, chart, legend, side_by_side
+from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
 if TYPE_CHECKING:

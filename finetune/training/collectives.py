@@ -19,7 +19,7 @@ from finetune.training.ranks import Ranks
 from finetune.training.run import RUNS, RunShard, fine_tune_run
 from pipeline.context import Context
 from pipeline.errors import XlmrError
-from pipeline.shard_notes import notes_to
+from pipeline.shards.notes import notes_to
 from pretrain.parallel import Layout
 from pretrain.ranks.collectives import sent_to_all
 from pretrain.ranks.device import device_of_rank

@@ -25,7 +25,7 @@ from finetune.training.evaluation import Objective, evaluate
 from finetune.training.ranks import ALONE, Ranks
 from finetune.training.trainer import Trainer
 from pipeline.errors import XlmrError
-from pipeline.shard_notes import note
+from pipeline.shards.notes import note
 from pretrain.checkpoints.state import PARTS, collected
 
 

@@ -30,8 +30,8 @@ from pipeline.executors.local import too_often
 from pipeline.executors.silence import Silence
 from pipeline.executors.threads import one_thread
 from pipeline.interrupts import start_held, take_interrupts
-from pipeline.shard_notes import say
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
+from pipeline.shards.notes import say
 from pipeline.storage import read_json
 
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.25, 5.0

@@ -28,8 +28,8 @@ from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import WORKER, too_often
 from pipeline.executors.silence import Silence
 from pipeline.run_settings import DaskConfig
-from pipeline.shard_notes import note, notes_to, say
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
+from pipeline.shards.notes import note, notes_to, say
 
 LOOK_SECONDS = 1.0
 LEAST_AT_ONCE = 64

@@ -24,7 +24,7 @@ from pipeline.executors.threads import one_thread
 from pipeline.interrupts import interrupts_held
 from pipeline.plug_ins import calling
 from pipeline.run_settings import CLUSTERS, DaskConfig
-from pipeline.shard_notes import say
+from pipeline.shards.notes import say
 
 CONNECT_SECONDS = 30.0
 DASHBOARD = "127.0.0.1:8787"

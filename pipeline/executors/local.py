@@ -21,8 +21,8 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.threads import one_thread
 from pipeline.interrupts import start_held, take_interrupts
-from pipeline.shard_notes import note, notes_to
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardWork
+from pipeline.shards.notes import note, notes_to
 
 WORKER = "XLMR_WORKER"
 """Environment of a worker: its number from 0 among those that work at once, by which it takes a GPU, say."""

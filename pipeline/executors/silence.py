@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from pipeline.formatting import duration
-from pipeline.shard_notes import say
+from pipeline.shards.notes import say
 
 
 class Silence:

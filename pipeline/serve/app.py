@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from pipeline.formatting import duration
-from pipeline.report import TEMPLATES
+from pipeline.report.page import TEMPLATES
 from pipeline.serve.runs import SHOWN, file_in, projects_in, read_run
 
 HEADERS = {

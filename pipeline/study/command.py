@@ -15,7 +15,7 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 
 if TYPE_CHECKING:
-    from pipeline.comparison import ComparedRun
+    from pipeline.report.comparison import ComparedRun
     from pipeline.study.cost import Estimate
     from pipeline.study.study_file import StudyFile
     from pipeline.study.variants import StudyVariant
@@ -64,7 +64,7 @@ def study_command(dag: Dag) -> Callable[..., None]:
 
 def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Path, output: Path | None) -> None:
     """Errors: XlmrError that names the variants that failed, after everything else is done and drawn."""
-    from pipeline.comparison import compare
+    from pipeline.report.comparison import compare
     from pipeline.run_settings import project_folder
     from pipeline.study.grid_run import GridRun
     from pipeline.study.page import write_study
@@ -98,7 +98,7 @@ def _estimates(dag: Dag, variant: StudyVariant) -> dict[str, Estimate]:
 
 def _compared(dag: Dag, variant: StudyVariant, stages: Sequence[str]) -> ComparedRun:
     """The variant as it stands, one that cannot be planned too."""
-    from pipeline.comparison import run_of_config, run_without_plan
+    from pipeline.report.comparison import run_of_config, run_without_plan
 
     try:
         return run_of_config(dag, variant.name, variant.config, until=stages)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pipeline.charts import chart, side_by_side, svg_file
+from pipeline.report.charts import chart, side_by_side, svg_file
 from pipeline.study.points import Panel, Position, ordered, shown
 
 if TYPE_CHECKING:

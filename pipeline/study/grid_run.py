@@ -16,9 +16,9 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.formatting import duration
 from pipeline.lease import describe_owner, live_owner
-from pipeline.partitions import stage_lock_path
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import Selection, check_stages, run
+from pipeline.shards.partitions import stage_lock_path
 from pipeline.study.cost import Estimate, TimesTaken
 from pipeline.study.variants import StudyVariant, identities
 

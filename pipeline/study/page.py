@@ -11,9 +11,9 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from pipeline.comparison import RunComparison
-from pipeline.comparison_page import facts_of, sections_of
-from pipeline.report import ReportSection, table, write_sections
+from pipeline.report.comparison import RunComparison
+from pipeline.report.comparison_page import facts_of, sections_of
+from pipeline.report.page import ReportSection, table, write_sections
 from pipeline.storage import atomic_write, write_json
 from pipeline.study.draw import caption_of, figure_file, figure_of
 from pipeline.study.points import Panel

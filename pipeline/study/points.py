@@ -9,9 +9,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.comparison import ComparedRun
 from pipeline.formatting import column
-from pipeline.measures import Measure
+from pipeline.report.comparison import ComparedRun
+from pipeline.report.measures import Measure
 from pipeline.study.study_file import LANGUAGE, FigureSettings, Measured, PublishedNumbers, StudyFile
 from pipeline.study.variants import StudyVariant
 

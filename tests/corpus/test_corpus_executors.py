@@ -19,11 +19,11 @@ TASK = """
 import sys; sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
 from pathlib import Path
-import pipeline.partitions
+import pipeline.shards.partitions
 from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
-pipeline.partitions.LOOK_SECONDS = 0.1
+pipeline.shards.partitions.LOOK_SECONDS = 0.1
 CALLS = {"corpus.hash": 1, "corpus.duplicates": 1, "corpus.language_models": 1, "corpus.mine": 1, "corpus.regroup": 2}
 if __name__ == "__main__":
     stages = tuple(replace(stage, sharded=CALLS.get(stage.name, 0)) for stage in PACKAGE.stages)

@@ -22,7 +22,7 @@ from corpus.report.kept import kept_section, language_section
 from corpus.report.papers import JOINED, papers_section, papers_sizes, papers_table, rank_correlation, ranks
 from corpus.report.perplexity import round_numbers
 from corpus.stages import PACKAGE
-from pipeline.report import write_report
+from pipeline.report.page import write_report
 from pipeline.storage import write_json
 
 HOSTILE = '<script>alert("1")</script>|&'

@@ -21,7 +21,7 @@ from corpus.output.file_boundaries import LEFT_OUT, Cutter
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.output.settings import Regroup
 from pipeline.errors import XlmrError
-from pipeline.partitions import FinishedByOtherError
+from pipeline.shards.partitions import FinishedByOtherError
 from pipeline.storage import read_json
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import build_app
-from pipeline.comparison import RunComparison, compare, run_in_folder, run_of_config, runs_named
-from pipeline.comparison_page import LONGEST_VALUE, lines_of, setting_words, write_comparison
 from pipeline.errors import UsageError
+from pipeline.report.comparison import RunComparison, compare, run_in_folder, run_of_config, runs_named
+from pipeline.report.comparison_page import LONGEST_VALUE, lines_of, setting_words, write_comparison
 
 
 def _of_words(toy, *runs: tuple[str, ...]) -> RunComparison:

@@ -18,20 +18,20 @@ from test_faults import PATIENCE, digest, wait_for
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
 from pipeline.manifest import MANIFEST, read_manifest
-from pipeline.partitions import LeftToOthersError, Partition, partition_of, partition_path, stage_lock_path
 from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, WORKSPACES
-from pipeline.sharing import ShardChunk, Sharing
+from pipeline.shards.partitions import LeftToOthersError, Partition, partition_of, partition_path, stage_lock_path
+from pipeline.shards.sharing import ShardChunk, Sharing
 
 TASK = """
 import sys
 from pathlib import Path
-import pipeline.sharing
+from pipeline.shards import sharing
 from pipeline.cli import exit_code_of
 from pipeline.dag import Dag
 from pipeline.runner import Selection, run
 import toy_package
-pipeline.sharing.LOOK_SECONDS, pipeline.sharing.LATE_SECONDS, pipeline.sharing.SAY_SECONDS = 0.05, {late}, 1
+sharing.LOOK_SECONDS, sharing.LATE_SECONDS, sharing.SAY_SECONDS = 0.05, {late}, 1
 def work():
     dag = Dag([toy_package.PACKAGE])
     run(dag, dag.load_config(Path({yaml!r}), {words!r}), Selection(until="toy"))

@@ -11,9 +11,9 @@ import pytest
 import toy_package
 from markupsafe import Markup
 
-from pipeline.charts import COLOURS, NARROW, bars, chart, legend, scale, side_by_side, stack
 from pipeline.formatting import column, duration, short_number, size
-from pipeline.report import ReportSection, table, write_report
+from pipeline.report.charts import COLOURS, NARROW, bars, chart, legend, scale, side_by_side, stack
+from pipeline.report.page import ReportSection, table, write_report
 from pipeline.stage import Package
 from pipeline.stage_graph import draw_graph, lanes, reading_order
 
@@ -75,7 +75,7 @@ def page(toy, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     outputs = {name: toy.output(name) for name in ("toy.write", "toy.sum")}
     path = tmp_path / "page.html"
     # Not by an import string: pytest does not import this module under a name of its own.
-    monkeypatch.setattr("pipeline.report.load_object", lambda name: {"sections": toy_sections}[name])
+    monkeypatch.setattr("pipeline.report.page.load_object", lambda name: {"sections": toy_sections}[name])
     write_report([package], outputs, path)
     first = path.read_bytes()
     write_report([package], outputs, path)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.shard_notes import note, notes_to
 from pipeline.shards import ShardReport
+from pipeline.shards.notes import note, notes_to
 
 
 def in_epochs(value: int, workspace: Path) -> ShardReport:
@@ -21,7 +21,7 @@ def in_epochs(value: int, workspace: Path) -> ShardReport:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_shard_says_how_far_it_is(tmp_path, map_shards, capsys, monkeypatch, workers):
     monkeypatch.setattr("pipeline.progress.PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr("pipeline.shard_notes.SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.shards.notes.SECONDS", 0.0)
     counts = map_shards(in_epochs, {"a": 7, "b": 8}, tmp_path / "out", workers=workers)
     assert counts == {"a": {"documents": 1}, "b": {"documents": 1}}
     lines = capsys.readouterr().err.splitlines()
@@ -33,7 +33,7 @@ def test_a_shard_says_how_far_it_is(tmp_path, map_shards, capsys, monkeypatch, w
 
 def test_notes_are_passed_once_a_second_and_dropped_where_nobody_listens(monkeypatch):
     clock = iter([10.0, 10.5, 11.0])
-    monkeypatch.setattr("pipeline.shard_notes.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("pipeline.shards.notes.time.monotonic", lambda: next(clock))
     heard: list[str] = []
     note("nobody listens")
     with notes_to(heard.append):

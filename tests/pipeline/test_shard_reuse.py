@@ -13,14 +13,15 @@ import growing_package
 import pytest
 from test_faults import digest
 
-from pipeline import cli, shard_reuse
+from pipeline import cli
 from pipeline.dag import Dag
 from pipeline.lease import Lease
 from pipeline.manifest import read_manifest
-from pipeline.partitions import Partition, partition_path, stage_lock_path
 from pipeline.plan import make_plan
 from pipeline.prune import prune, running_path
 from pipeline.runner import Selection, run
+from pipeline.shards import reuse
+from pipeline.shards.partitions import Partition, partition_path, stage_lock_path
 
 
 class Growing:
@@ -114,9 +115,9 @@ def test_without_hard_links_files_are_copied_and_compared(growing, monkeypatch):
     damaged.write_text("9")
     os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))  # a damage that size and time do not show
     with monkeypatch.context() as patched:
-        patched.setattr(shard_reuse.os, "link", refuse)
+        patched.setattr(reuse.os, "link", refuse)
         work = shard_reuse_of(growing, [1, 2, 3, 4])
-        taken = shard_reuse.reuse_shards(*work)
+        taken = reuse.reuse_shards(*work)
     assert sorted(taken) == ["n0", "n2"]
     assert (growing.output([1, 2, 3, 4]) / "numbers" / "n2.txt").stat().st_nlink == 1
 
@@ -128,7 +129,7 @@ def shard_reuse_of(growing: Growing, numbers: list[int]):
     plan = make_plan(growing.dag, growing.config(numbers))["growing.write"]
     plan.output.mkdir(parents=True)
     names = [
-        Shard(f"n{i}", None, shard_reuse.identity_of("growing.write", 1, plan.config, f"n{i}", str(n)))
+        Shard(f"n{i}", None, reuse.identity_of("growing.write", 1, plan.config, f"n{i}", str(n)))
         for i, n in enumerate(numbers)
     ]
     never_called: Any = None

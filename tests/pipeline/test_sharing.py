@@ -14,13 +14,13 @@ from test_faults import PATIENCE
 from test_partitions import start
 
 from benchmarks.sharing import simulate
-from pipeline import sharing as module
 from pipeline.lease import FolderClock, live_owner
 from pipeline.manifest import FileRecord
-from pipeline.mark_summary import SUMMARY, MarkSummary, remove_summaries
-from pipeline.partitions import Partition, absence_path
 from pipeline.shards import ShardFolder, ShardMark, ShardReport
-from pipeline.sharing import Pause, ShardChunk, Sharing, chunks_of
+from pipeline.shards import sharing as module
+from pipeline.shards.mark_summary import SUMMARY, MarkSummary, remove_summaries
+from pipeline.shards.partitions import Partition, absence_path
+from pipeline.shards.sharing import Pause, ShardChunk, Sharing, chunks_of
 
 __all__ = ["start"]
 

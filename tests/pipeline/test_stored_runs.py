@@ -9,8 +9,8 @@ import pytest
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, live_owner
 from pipeline.manifest import Manifest, record_files
-from pipeline.partitions import stage_lock_path
 from pipeline.prune import prune
+from pipeline.shards.partitions import stage_lock_path
 from pipeline.status import describe_runs
 from pipeline.store.copies import Copies
 from pipeline.store.output import StoredOutput

@@ -14,7 +14,7 @@ import yaml
 from pipeline.cli import build_app
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease
-from pipeline.partitions import stage_lock_path
+from pipeline.shards.partitions import stage_lock_path
 from pipeline.study.cost import Estimate, TimesTaken
 from pipeline.study.grid_run import GridRun
 from pipeline.study.points import Panel, Point

@@ -11,7 +11,7 @@ from pipeline.config import Section, setting
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import XlmrError
-from pipeline.measures import Measure
+from pipeline.report.measures import Measure
 from pipeline.shards import MARKS, ShardReport
 from pipeline.stage import Inputs, Package, Stage
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.errors import XlmrError
 from pipeline.lease import FolderClock, Lease, describe_owner, live_owner, time_of_folder
-from pipeline.partitions import (
+from pipeline.shards.partitions import (
     FinishedByOtherError,
     LeftToOthersError,
     Partition,

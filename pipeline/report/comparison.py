@@ -1,6 +1,6 @@
 """Runs beside each other: what differs in their settings, how their stages stand, and what they came to.
 
-Configurations and folders of runs -> ComparedRun each -> RunComparison. ``pipeline/comparison_page.py`` draws it.
+Configurations and folders of runs -> ComparedRun each -> RunComparison. ``comparison_page.py`` draws it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
 from pipeline.keys import live_settings, live_settings_of
 from pipeline.manifest import MANIFEST, Manifest, usable_manifest
-from pipeline.measures import Measure, measures_of
 from pipeline.plan import KEY_LENGTH, Plan, State, make_plan
+from pipeline.report.measures import Measure, measures_of
 from pipeline.stage import Stage
 
 

@@ -53,8 +53,8 @@ def report_command(dag: Dag) -> Callable[..., None]:
 def _compare(dag: Dag, sources: Sequence[Path], words: Sequence[str], output: Path | None, *, as_json: bool) -> None:
     import json
 
-    from pipeline.comparison import compare, runs_named
-    from pipeline.comparison_page import lines_of, write_comparison
+    from pipeline.report.comparison import compare, runs_named
+    from pipeline.report.comparison_page import lines_of, write_comparison
 
     comparison = compare(dag, runs_named(dag, sources, words))
     if as_json:
@@ -69,7 +69,7 @@ def _compare(dag: Dag, sources: Sequence[Path], words: Sequence[str], output: Pa
 
 def _report_one(dag: Dag, config: Path, settings: Sequence[str], output: Path | None) -> None:
     from pipeline.plan import make_plan
-    from pipeline.report import write_report
+    from pipeline.report.page import write_report
     from pipeline.run_settings import project_folder
     from pipeline.runner import make_copies
     from pipeline.store.path import is_stored

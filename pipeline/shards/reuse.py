@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.config import Section
 from pipeline.keys import FORMAT, key_settings
 from pipeline.manifest import FileRecord
-from pipeline.shards import FEW, MARKS, Shard, ShardFolder, ShardMark, ShardWork
+from pipeline.shards.shard import FEW, MARKS, Shard, ShardFolder, ShardMark, ShardWork
 from pipeline.storage import canonical_json, publish
 from pipeline.store.objects import at_once, remove_objects
 from pipeline.store.path import StoredPath, is_stored

@@ -151,7 +151,7 @@ def bars(
     value, from the power of ten under the smallest; ``amount`` writes that power. ``marks`` are values to compare with,
     each a line across the bar of its row; ``legend`` names what bar and mark are.
     """
-    from pipeline.report import TEMPLATES
+    from pipeline.report.page import TEMPLATES
 
     values = [value for _, value, _ in rows]
     others = [None] * len(rows) if marks is None else list(marks)
@@ -192,7 +192,7 @@ def scale(values: Iterable[float], *, log: bool) -> tuple[Callable[[float], floa
 
 def stack(segments: Sequence[tuple[str, float, str, str]]) -> Markup:
     """One bar that is cut into parts, with its legend. ``segments`` are (label, value, text, name in ``COLOURS``)."""
-    from pipeline.report import TEMPLATES
+    from pipeline.report.page import TEMPLATES
 
     total = sum(value for _, value, _, _ in segments) or 1
     unknown = {colour for *_, colour in segments} - set(COLOURS)

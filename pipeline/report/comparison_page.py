@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pipeline.charts import chart, side_by_side
-from pipeline.comparison import RunComparison, one_of
 from pipeline.formatting import column, duration
-from pipeline.measures import Measure
-from pipeline.report import ReportSection, commits_of, period_of, table, write_sections
+from pipeline.report.charts import chart, side_by_side
+from pipeline.report.comparison import RunComparison, one_of
+from pipeline.report.measures import Measure
+from pipeline.report.page import ReportSection, commits_of, period_of, table, write_sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

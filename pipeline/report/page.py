@@ -23,7 +23,7 @@ from pipeline.status import summary_of
 from pipeline.storage import atomic_write
 
 TEMPLATES = Environment(
-    loader=PackageLoader("pipeline"),
+    loader=PackageLoader("pipeline.report"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -41,7 +41,7 @@ NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A section of the page. ``body`` is HTML that the package made (see ``table`` and ``pipeline.charts``).
+    """A section of the page. ``body`` is HTML that the package made (see ``table`` and ``pipeline.report.charts``).
 
     ``figures`` are the few numbers that a reader should see first, as (what, how much) at the top of the page.
     """

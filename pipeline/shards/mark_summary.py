@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.shards import ShardFolder, ShardMark
+from pipeline.shards.shard import ShardFolder, ShardMark
 from pipeline.storage import remove_tree
 from pipeline.store.objects import at_once
 from pipeline.store.path import is_stored
