@@ -1,0 +1,81 @@
+"""The site in a browser, at the size of a phone and of a desk, light and dark: it can be read, and asks for nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("material", reason="the extra docs is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra dev is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev is not installed")
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SIZES = {"phone": (390, 844), "desk": (1440, 900)}
+OF_FOLDERS = "--allow-file-access-from-files"
+"""Search and the theme load files of the site; browsers give pages of a folder none without it or a local server."""
+STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
+"""A colour that is half way to another has no contrast of its own."""
+VIOLATIONS = {"resultTypes": ["violations"]}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: install Debian's package chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", OF_FOLDERS])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desk", "dark")])
+def test_every_page_can_be_read(size: str, scheme: str, browser: Any, site: Path) -> None:
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
+    page.on("request", lambda asked: wrong.append(asked.url) if asked.url.startswith(("http", "ws")) else None)
+    pages = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]  # it is for a server's root
+    for path in pages:
+        page.goto(path.as_uri())
+        page.add_style_tag(content=STILL)
+        beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if beyond > 0:
+            wrong.append(f"{path.name}: {beyond} pixels wider than the screen")
+        for found in axe.Axe().run(page, options=VIOLATIONS).response["violations"]:
+            if found["impact"] in {"serious", "critical"}:
+                wrong.append(f"{path.name}: {found['id']}: {found['nodes'][0]['html'][:200]}")
+    context.close()
+    assert pages
+    assert wrong == []
+
+
+def test_a_search_finds_a_setting(browser: Any, site: Path) -> None:
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("textbox", name="Search").fill("peak_learning_rate")
+    result = page.locator(".md-search-result__link").first
+    result.wait_for()
+    assert "settings.html" in (result.get_attribute("href") or "")
