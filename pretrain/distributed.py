@@ -11,21 +11,20 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from pipeline.errors import XlmrError
 from pretrain.checkpoints.state import PARTS, Places, Source
 from pretrain.model import count_parameters
 from pretrain.parallel import Cut, Group, Layout
 from pretrain.rng import mix
-
-LARGEST_BUCKET = 500_000_000
-"""Numbers that are gathered before they are sent: DeepSpeed's default, which it takes whole for any model."""
 
 RATE = "rate"
 """Key of a group of parameters: its learning rate as a share of the step's; 1 where a group does not have it."""
@@ -47,6 +46,18 @@ class Optimisation:
     """Whether matrix products are in bf16."""
     half_weights: bool = False
     """Whether the module's weights are bf16, and its fp32 ones DeepSpeed's: at ZeRO 1 at least."""
+    overlap_comm: bool | None = None
+    """Whether gradients are sent during the backward pass, at ZeRO 1 at least; None: at ZeRO 3 only."""
+    largest_bucket: int = 500_000_000
+    """Gradients that are collected before they are sent, if there are as many."""
+    allgather_bucket_size: int = 500_000_000
+    """Weights that are gathered at once after a step."""
+    gradient_dtype: str = "fp32"
+    """Type in which ranks sum their gradients."""
+    offload_optimizer: bool = False
+    """Whether Adam and the fp32 weights of a GPU are in the machine's memory, at ZeRO 1 at least."""
+    deepspeed: Mapping[str, Any] = field(default_factory=dict)
+    """DeepSpeed's own settings, merged over the ones that follow from these."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,7 @@ class DistributedModel:
             fused=True,
         )
         self._linear = torch.nn.functional.linear  # ZeRO-3 puts one of its own there, for the whole process
-        with redirect_stdout(io.StringIO()):  # its bf16 optimiser prints what memory is in use
+        with redirect_stdout(io.StringIO()), _raw_settings_named(optimisation.deepspeed):  # it prints memory in use
             self._engine, *_ = deepspeed.initialize(
                 model=module,
                 optimizer=self._adam,
@@ -214,22 +225,68 @@ def _deepspeed_config(optimisation: Optimisation, parameters: int) -> dict[str, 
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,  # bookkeeping only: the loop cuts the micro-batches
         "gradient_accumulation_steps": optimisation.micro_batches,
-        "zero_optimization": {"stage": stage, "reduce_bucket_size": min(LARGEST_BUCKET, parameters)},
+        "zero_optimization": {
+            "stage": stage,
+            "reduce_bucket_size": min(optimisation.largest_bucket, parameters),
+            "allgather_bucket_size": optimisation.allgather_bucket_size,
+        },
         "zero_allow_untested_optimizer": True,
         "gradient_clipping": optimisation.max_grad_norm if stage else 0.0,
         "steps_per_print": None,
         # Its clock, which nobody reads, waits for the GPU before and after each micro-batch unless it is set.
         "timers": {"throughput": {"enabled": False}},
-        # Gradients are gathered in fp32, so ranks add theirs in it too, as Megatron's do; bf16 would lose what a
-        # sum of many small ones is for, and is DeepSpeed's choice unless it is set.
-        "communication_data_type": "fp32",
+        # Gradients are accumulated in fp32, so ranks sum theirs in it too by default, as Megatron's do; bf16
+        # would lose what a sum of many small ones is for, and is DeepSpeed's choice unless it is set.
+        "communication_data_type": optimisation.gradient_dtype,
     }
     if optimisation.half_weights:
         config["bf16"] = {"enabled": True}
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     elif optimisation.autocast:  # of no layer are the gradients sent in bf16
         config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16", "lower_precision_safe_modules": []}
-    return config
+    if optimisation.overlap_comm is not None:
+        config["zero_optimization"]["overlap_comm"] = optimisation.overlap_comm
+    if optimisation.offload_optimizer:
+        config["zero_optimization"]["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+        config["zero_force_ds_cpu_optimizer"] = False  # its own Adam is C++ that would have to be compiled
+    return merged(config, optimisation.deepspeed)
+
+
+def merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` with the values of ``given`` in place of its own, section by section."""
+    found = dict(config)
+    for name, value in given.items():
+        own = found.get(name)
+        found[name] = merged(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
+def check_raw_settings(given: Mapping[str, Any]) -> None:
+    """Errors: XlmrError for a setting of ``zero_optimization`` that DeepSpeed does not know, or a value it refuses."""
+    if not given:
+        return
+    import_deepspeed()
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    try:
+        DeepSpeedZeroConfig(**given.get("zero_optimization", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("zero_optimization", *first["loc"])))
+        raise XlmrError(f"pretrain.train.deepspeed: {where}: {first['msg']}", "correct or remove it") from None
+
+
+@contextmanager
+def _raw_settings_named(given: Mapping[str, Any]) -> Iterator[None]:
+    """Errors: XlmrError where DeepSpeed starts with settings of the user's, and refuses their combination."""
+    try:
+        yield
+    except (AssertionError, TypeError, ValueError) as error:
+        if not given:
+            raise
+        raise XlmrError(
+            f"pretrain.train.deepspeed: DeepSpeed refuses {', '.join(given)}: {error}", "correct or remove them"
+        ) from error
 
 
 def import_deepspeed() -> Any:

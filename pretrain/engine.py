@@ -17,12 +17,13 @@ from torch import Tensor
 from pipeline.errors import XlmrError
 from pretrain.checkpoints.state import Source, State, collected
 from pretrain.data.masking import MaskedBatch
-from pretrain.distributed import RATE, DistributedModel, Optimisation, StepOutcome
+from pretrain.distributed import RATE, DistributedModel, Optimisation, StepOutcome, check_raw_settings
+from pretrain.exchange import Precision, check_exchange
 from pretrain.model import MaskedLanguageModel, Values, initial_values
 from pretrain.parallel import Layout, cuts_of, divide, put
 from pretrain.ranks.device import device_of_rank, sent
 from pretrain.ranks.pulse import PULSE
-from pretrain.settings import TrainSettings
+from pretrain.settings import TrainSettings, largest_bucket
 
 
 def groups_of(model: MaskedLanguageModel, settings: TrainSettings) -> list[dict[str, Any]]:
@@ -53,6 +54,7 @@ class Engine:
         timeout = timedelta(minutes=settings.timeout_minutes)
         self._long, self._short = 60 * settings.timeout_minutes, settings.stall_seconds
         self._steps, self._part = 0, 0
+        check_raw_settings(settings.deepspeed)
         self.rank, self.world, self.device = _join_group(timeout)
         self._layout = Layout(self.rank, self.world, settings.tensor_parallel, timeout)
         self.tensor_rank, self.tensor_world = self._layout.tensor.rank, self._layout.tensor.world
@@ -70,6 +72,8 @@ class Engine:
         self._rows = settings.global_batch // self.data_world
         self._micro_batches = -(-self._rows // settings.micro_batch)
         stage = max(settings.zero_stage, 1) if self._half_weights else settings.zero_stage
+        precision: Precision = "bf16" if self._half_weights else "fp32" if self.dtype is torch.float32 else "autocast"
+        check_exchange(settings, stage, precision, self.data_world, on_gpu=self.device.type == "cuda")
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         cuts = cuts_of(model)
         if values is None:
@@ -86,6 +90,12 @@ class Engine:
                 settings.epsilon,
                 autocast=self.dtype is torch.bfloat16,
                 half_weights=self._half_weights,
+                overlap_comm=settings.overlap_comm,
+                largest_bucket=largest_bucket(settings),
+                allgather_bucket_size=settings.allgather_bucket_size,
+                gradient_dtype=settings.gradient_dtype,
+                offload_optimizer=settings.offload_optimizer,
+                deepspeed=settings.deepspeed,
             ),
             self._layout,
             cuts,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from pipeline.config import LocalPath, Section, Seed, setting
 from pretrain.choices import LAYERS, MASKING, MIXING, TRACKERS
@@ -134,6 +134,23 @@ class PairSettings(Section):
         return () if self.files else ("validation_share",)
 
 
+LARGEST_BUCKET = 500_000_000
+"""Gradients that are collected before they are sent: DeepSpeed's default, which it takes whole for any model."""
+
+OVERLAPPED_BUCKET = 25_000_000
+"""The same where they are sent during the backward pass: 100 MB in fp32, enough to use a network's bandwidth."""
+
+RAW_SECTIONS = ("zero_optimization", "prescale_gradients", "gradient_predivide_factor")
+"""DeepSpeed's settings that ``deepspeed`` may give. All others follow from this section, or do nothing here."""
+
+OWN_SETTINGS = {
+    "stage": "zero_stage", "overlap_comm": "overlap_comm", "reduce_bucket_size": "reduce_bucket_size",
+    "allgather_bucket_size": "allgather_bucket_size", "offload_optimizer": "offload_optimizer",
+    "cpu_offload": "offload_optimizer",
+}  # fmt: skip
+"""DeepSpeed's settings of zero_optimization that pretrain.train gives -> the setting there."""
+
+
 class TrainSettings(Section):
     """How the model is trained. The defaults are XLM-R Base's, at a global batch of 8,192 sequences."""
 
@@ -167,6 +184,38 @@ class TrainSettings(Section):
     )
     zero_stage: Literal[0, 1, 2, 3] = setting(
         0, "DeepSpeed ZeRO; at least 1 where weights are bf16", affects_result=False
+    )
+    overlap_comm: bool | None = setting(
+        None,
+        "whether gradients are sent during the backward pass: on several GPUs, at zero_stage 2 or 3, or 1 with fp32"
+        " weights; not given: at zero_stage 3 only",
+        source="DeepSpeed",
+        affects_result=False,
+    )
+    reduce_bucket_size: int = setting(
+        0,
+        "gradients (numbers, not bytes) that are collected before they are sent, under ZeRO; 0: all, up to 500 million,"
+        " or 25 million where overlap_comm is true",
+        affects_result=False,
+        ge=0,
+    )
+    allgather_bucket_size: int = setting(
+        500_000_000,
+        "weights that are gathered at once after a step, at zero_stage 1 and 2",
+        source="DeepSpeed",
+        affects_result=False,
+        ge=1,
+    )
+    gradient_dtype: Literal["fp32", "bf16"] = setting(
+        "fp32", "type in which ranks sum their gradients; bf16 sends half the bytes and rounds sums to 8 bits"
+    )
+    offload_optimizer: bool = setting(
+        False,
+        "keep Adam and the fp32 weights in the machine's memory, and step on the CPU; at zero_stage 1, 2 or 3",
+        affects_result=False,
+    )
+    deepspeed: dict[str, Any] = setting(
+        {}, f"DeepSpeed's own settings, merged over those that follow from this section: {', '.join(RAW_SECTIONS)}"
     )
     tensor_parallel: int = setting(
         1, "ranks that share each matrix", source="XL paper, section 2: XL 2, XXL 8", affects_result=False, ge=1
@@ -248,11 +297,50 @@ class TrainSettings(Section):
         """Whether the tokens' table starts from the vectors of pretrain.comparable."""
         return self.initialisation == "comparable_pages"
 
+    @field_validator("deepspeed")
+    @classmethod
+    def _raw_settings_are_known(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for name in given:
+            if name not in RAW_SECTIONS:
+                raise ValueError(f"{name} cannot be given here; these can: {', '.join(RAW_SECTIONS)}")
+        zero = given.get("zero_optimization", {})
+        if not isinstance(zero, dict):
+            raise ValueError("zero_optimization is a section")
+        for name, own in OWN_SETTINGS.items():
+            if name in zero:
+                raise ValueError(f"zero_optimization.{name} is given by pretrain.train.{own}: set that")
+        return given
+
+    @model_validator(mode="after")
+    def _settings_of_zero(self) -> TrainSettings:
+        if not self.zero_stage:
+            given = {
+                "overlap_comm": self.overlap_comm,
+                "reduce_bucket_size": self.reduce_bucket_size,
+                "offload_optimizer": self.offload_optimizer,
+                "deepspeed.zero_optimization": self.deepspeed.get("zero_optimization"),
+            }
+            for name, value in given.items():
+                if value:
+                    raise ValueError(f"{name} needs zero_stage 1, 2 or 3")
+        default = type(self).model_fields["allgather_bucket_size"].default
+        if self.zero_stage in (0, 3) and self.allgather_bucket_size != default:
+            raise ValueError("allgather_bucket_size needs zero_stage 1 or 2")
+        return self
+
     @model_validator(mode="after")
     def _one_start(self) -> TrainSettings:
         if self.init_from and (self.init_bias_from_unigram or self.initialisation != "normal"):
             raise ValueError("init_from brings its weights: leave out init_bias_from_unigram and initialisation")
         return self
+
+
+def largest_bucket(train: TrainSettings) -> int:
+    """Gradients (numbers) that are collected before they are sent, unless there are fewer.
+
+    A bucket as large as the model would be sent when the backward pass has ended: so it is small where they overlap.
+    """
+    return train.reduce_bucket_size or (OVERLAPPED_BUCKET if train.overlap_comm else LARGEST_BUCKET)
 
 
 class PretrainConfig(Section):

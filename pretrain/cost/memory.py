@@ -7,15 +7,10 @@ What is kept for the backward pass was counted tensor by tensor, what DeepSpeed 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pretrain.cost.workload import Workload
-
-Precision = Literal["fp32", "autocast", "bf16"]
-"""fp32; bf16 products over fp32 weights; bf16 weights beside fp32 masters."""
-
-BUCKET = 500_000_000
-"""Numbers that are gathered before they are sent, or as many as there are: what ``engine`` asks of DeepSpeed."""
+from pretrain.exchange import Precision
+from pretrain.settings import TrainSettings, largest_bucket
 
 GATHERED = 1_000_000_000
 """Numbers of whole layers that ZeRO-3 has at once at most: DeepSpeed's default."""
@@ -94,7 +89,7 @@ def memory_of(work: Workload, how: Cluster) -> Memory:
         recomputed = tokens * (layer + 6 * work.shape.hidden_size * how.stream) + table * how.stream
         layer = work.shape.hidden_size * how.stream  # its input alone
     kept = tokens * (num_hidden_layers * layer + ends) + casts
-    return Memory(_states(own, how, accumulating), kept, _head(work, how), recomputed)
+    return Memory(_states(own, how, work.train, accumulating), kept, _head(work, how), recomputed)
 
 
 def parameters_of_rank(work: Workload, tensor: int) -> float:
@@ -109,13 +104,16 @@ def parameters_of_rank(work: Workload, tensor: int) -> float:
     return work.parameters - divided + divided / tensor
 
 
-def _states(own: float, how: Cluster, accumulating: bool) -> States:
-    """What DeepSpeed holds of ``own`` numbers at each stage."""
+def _states(own: float, how: Cluster, train: TrainSettings, accumulating: bool) -> States:
+    """What DeepSpeed holds of ``own`` numbers at each stage.
+
+    Where the optimiser is offloaded, gradients are counted as if they stayed on the GPU: the estimate is too high.
+    """
     number = how.stream
-    bucket = min(BUCKET, own)
+    bucket = min(largest_bucket(train), own) * (2 if how.stage in (1, 2) and train.overlap_comm else 1)
     if how.stage == 0:  # AdamW itself; the ranks' gradients are summed in a bucket
         return States(4 * own, 8 * own, 4 * own * accumulating, 0, 4 * own * (not accumulating) + 4 * bucket)
-    optimiser = 12 * own / how.data  # masters, and two moments
+    optimiser = 0.0 if train.offload_optimizer else 12 * own / how.data  # masters, and two moments
     copy = 4 * bucket * (number == 2)  # ranks add up in fp32
     if how.stage == 3:  # everything in parts; what a layer needs is gathered for it
         coming = 1.15 * number * min(own, GATHERED) + number * bucket + copy

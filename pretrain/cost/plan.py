@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pipeline.errors import UsageError, XlmrError
+from pretrain.cost.communication import Communication, Network, communication_of, share_of_peak
 from pretrain.cost.flops import FORWARD, encoder_flops, training_flops
-from pretrain.cost.memory import Cluster, Memory, Precision, memory_of
+from pretrain.cost.memory import Cluster, Memory, memory_of, parameters_of_rank
 from pretrain.cost.workload import Workload, of_config, of_size
+from pretrain.exchange import Precision, check_exchange, no_effect, overlaps
 from pretrain.presets import SHAPES, Shape
 
 Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -26,10 +29,15 @@ USABLE = 0.9
 """Of a GPU's memory: the rest is for CUDA itself, NCCL and gaps between blocks."""
 
 PEAK = 790e12
-"""Operations a second of a bf16 matrix product on an H200, measured."""
+"""Operations a second of the fastest bf16 matrix product measured on an H200. Its data sheet promises 989e12."""
 
 MFU = 0.4
-"""Share of the peak that large trainings reach: torchtitan 33-39 %, Megatron 41-47 %."""
+"""Share of ``PEAK`` that a GPU reaches while it computes: 32 % of the data sheet's peak.
+
+Of that one, large trainings reach 33-39 % (torchtitan) and 41-47 % (Megatron), communication included.
+"""
+
+ASSUMED_PEAK = "the fastest bf16 matrix product measured on an H200, 80% of its data sheet's 989"
 
 ENOUGH_TOKENS = 4096
 """In a micro-batch: with fewer, a GPU is not busy."""
@@ -42,14 +50,27 @@ UNITS = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "MIB": 2**20, "TB": 1e12}
 
 @dataclass(frozen=True)
 class Speed:
-    """What a GPU does: operations a second at its peak, and the share of it a training makes, recomputed ones too."""
+    """What a GPU does: operations a second at its peak, and the share of it while it computes, recomputed ones too.
+
+    ``source`` says where the share is from, ``peak_source`` what the peak is.
+    """
 
     peak: float
     share: float
     source: str
+    peak_source: str = "as given"
+    network: Network = field(default_factory=Network)
 
     def step_seconds(self, work: Workload, how: Cluster) -> float:
-        """Of one step on all GPUs. Recomputing adds a forward pass of the layers."""
+        """Of one step on all GPUs, communication included."""
+        return self.compute_seconds(work, how) + self.communication(work, how).seconds
+
+    def communication(self, work: Workload, how: Cluster) -> Communication:
+        """What ranks exchange in a step."""
+        return communication_of(work, how, self.network, self.compute_seconds(work, how))
+
+    def compute_seconds(self, work: Workload, how: Cluster) -> float:
+        """Of the arithmetic of one step. Recomputing adds a forward pass of the layers."""
         tokens = work.train.global_batch * work.length
         done = training_flops(work.shape, work.length, work.mask_rate)
         done += encoder_flops(work.shape, work.length, FORWARD) * how.activation_checkpointing
@@ -67,6 +88,9 @@ def plan(  # noqa: PLR0913 - the flags of a command
     peak: float | None = None,
     mfu: float | None = None,
     measured: Path | None = None,
+    bandwidth: float = 50.0,
+    bandwidth_inside: float = 450.0,
+    gpus_per_machine: int = 8,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Say what a training takes of a cluster: memory of each GPU, days in all, what fits and what would be better.
@@ -91,14 +115,27 @@ def plan(  # noqa: PLR0913 - the flags of a command
         Share of it that the training reaches; 0.4 if not given.
     measured
         JSON of `xlmr pretrain benchmark`: its peak and its share.
+    bandwidth
+        GB/s that a machine sends to others, all its GPUs together: 50 is one port of 400 Gb/s, a DGX H100 has 400.
+    bandwidth_inside
+        GB/s that a GPU sends to others of its machine: 450 is NVLink of an H100 or H200.
+    gpus_per_machine
+        GPUs of a machine.
     as_json
         JSON.
     """
-    work = of_size(str(config)) if str(config) in SHAPES else of_config(config, settings)
+    size = str(config).removeprefix("xlmr-")
+    work = of_size(size) if size in SHAPES and not config.exists() else of_config(config, settings)
     asked = {"tensor_parallel": tensor_parallel, "zero_stage": zero, "micro_batch": micro_batch}
     changes = {name: value for name, value in asked.items() if value is not None}
     work = replace(work, train=work.train.model_copy(update=changes))
-    memory, speed = parse_bytes(gpu_memory), speed_of(peak, mfu, measured)
+    if min(bandwidth, bandwidth_inside, gpus_per_machine) <= 0:
+        raise UsageError(
+            "a bandwidth or number of GPUs is not above 0",
+            "give --bandwidth, --bandwidth-inside, --gpus-per-machine above 0",
+        )
+    network = Network(bandwidth_inside * 1e9, bandwidth * 1e9, gpus_per_machine)
+    memory, speed = parse_bytes(gpu_memory), replace(speed_of(peak, mfu, measured), network=network)
     how = spread(work, gpus)
     better = suggest(work, gpus, memory * USABLE, precision_of(work))
     if as_json:
@@ -115,7 +152,7 @@ def precision_of(work: Workload) -> Precision:
 
 
 def spread(work: Workload, gpus: int) -> Cluster:
-    """The configuration's layout on so many GPUs. Errors: UsageError where it cannot be."""
+    """The configuration's layout on so many GPUs. Errors: UsageError, XlmrError where it cannot be."""
     train, shape = work.train, work.shape
     tensor = train.tensor_parallel
     if gpus < 1 or gpus % tensor:
@@ -133,6 +170,7 @@ def spread(work: Workload, gpus: int) -> Cluster:
     precision = precision_of(work)
     stage = max(train.zero_stage, 1) if precision == "bf16" else train.zero_stage
     micro_batch = min(train.micro_batch, train.global_batch // data)
+    check_exchange(train, stage, precision, data, on_gpu=True)
     return Cluster(tensor, data, stage, precision, train.activation_checkpointing, train.compile, micro_batch)
 
 
@@ -151,6 +189,8 @@ def layouts(work: Workload, gpus: int, precision: Precision) -> Iterator[Cluster
             ):
                 continue
             for stage in stages if data > 1 else stages[:1]:
+                if no_effect(work.train, stage, precision, data, on_gpu=True):
+                    continue
                 most = min(batch // data, max(1, MOST_TOKENS // work.length))
                 for power in reversed(range(most.bit_length())):
                     yield Cluster(
@@ -172,14 +212,18 @@ def speed_of(peak: float | None, mfu: float | None, measured: Path | None) -> Sp
     if measured is not None:
         try:
             found = json.loads(measured.read_text(encoding="utf-8"))
-            speed = Speed(found["peak_flops_a_second"], _share_done(found), f"measured, {measured}")
+            speed = Speed(
+                found["peak_flops_a_second"], _share_done(found), f"measured, {measured}", f"that of {measured}"
+            )
         except (ValueError, KeyError, TypeError):
             raise XlmrError(f"{measured}: not a benchmark", "give what xlmr pretrain benchmark wrote") from None
     else:
-        speed = Speed(PEAK, MFU, "assumed" if mfu is None else "as given")
+        speed = Speed(PEAK, MFU, "assumed" if mfu is None else "as given", ASSUMED_PEAK)
     if (mfu is not None and not 0 < mfu <= 1) or (peak is not None and peak <= 0):
         raise UsageError("--mfu lies between 0 and 1, --peak above 0", "give them so")
-    return Speed(peak * 1e12 if peak else speed.peak, mfu or speed.share, speed.source)
+    if peak:
+        speed = replace(speed, peak=peak * 1e12, peak_source="as given")
+    return replace(speed, share=mfu or speed.share)
 
 
 def _share_done(found: dict[str, Any]) -> float:
@@ -236,8 +280,13 @@ def report(work: Workload, how: Cluster, memory: float, speed: Speed, better: Cl
     lines.append(f"| of {memory * USABLE / 1e9:.0f} usable | {' | '.join(fits)} |")
     lines += ["", *(time_line(work, one, speed) for one in (how, other))]
     lines.append(
-        f"at {speed.share:.0%} of {speed.peak / 1e12:,.3g} TFLOP/s a GPU ({speed.source}; communication counts in it)"
+        f"GPUs compute at {speed.share:.0%} ({speed.source}) of {speed.peak / 1e12:,.3g} TFLOP/s, "
+        f"{speed.peak_source}; communication is added to that"
     )
+    if work.train.offload_optimizer:
+        lines.append(offload_line(work, how))
+    if how.tensor * how.data > 1:
+        lines += ["", *communication_lines(work, how, speed, better)]
     if better is None:
         lines += ["", "Nothing that this code can do fits: more GPUs, or larger ones."]
     elif better != how:
@@ -257,6 +306,55 @@ def time_line(work: Workload, how: Cluster, speed: Speed) -> str:
     return f"{kind}: {seconds:.3g} s a step, {rate:,.0f} tokens per second, {days:,.1f} days"
 
 
+def offload_line(work: Workload, how: Cluster) -> str:
+    """What an offloaded optimiser takes of the machine's memory, and that its time is not known."""
+    size = 16 * parameters_of_rank(work, how.tensor) / how.data  # fp32 weights, two moments, gradients
+    return f"offload_optimizer: {size / 1e9:,.2f} GB of the machine's memory for each GPU; its time is not counted"
+
+
+def communication_lines(work: Workload, how: Cluster, speed: Speed, better: Cluster | None) -> list[str]:
+    """What ranks exchange in a step, at which bandwidth, and how long a training takes with each way to do so."""
+    sent, network = speed.communication(work, how), speed.network
+    parts = {"gradients": sent.gradients, "weights": sent.weights, "activations": sent.activations}
+    said = ", ".join(f"{name} {size / 1e9:,.2f} GB" for name, size in parts.items() if size)
+    lines = [
+        f"communication: a GPU sends {said} a step, at {network.inside / 1e9:g} GB/s inside a machine of "
+        f"{network.gpus} GPUs; a machine sends {network.between / 1e9:g} GB/s to others (assumed unless given)",
+        "",
+        "| gradients are sent | s a step waited | s beside computing | days | of that peak |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, other, layout in ways(work, how, better):
+        sent, seconds = speed.communication(other, layout), speed.step_seconds(other, layout)
+        share = share_of_peak(other, layout, seconds, speed.peak)
+        days = seconds * work.train.steps / 86400
+        lines.append(f"| {name} | {sent.seconds:.3f} | {sent.hidden:.3f} | {days:,.2f} | {share:.1%} |")
+    days = speed.compute_seconds(work, how) * work.train.steps / 86400
+    share = share_of_peak(work, how, speed.compute_seconds(work, how), speed.peak)
+    return [*lines, f"| (no communication) | 0 | 0 | {days:,.2f} | {share:.1%} |"]
+
+
+def ways(work: Workload, how: Cluster, better: Cluster | None) -> Iterator[tuple[str, Workload, Cluster]]:
+    """The configured way to send gradients, and the others: during the backward pass or after it, in fp32 or bf16."""
+    own = (overlaps(work.train, how.stage), work.train.gradient_dtype)
+    yield f"{_way(*own, how)} (as configured)", work, how
+    for overlap, dtype in product((False, True), ("fp32", "bf16")):
+        train = work.train.model_copy(update={"overlap_comm": overlap, "gradient_dtype": dtype})
+        layout = how
+        if overlap and no_effect(train, how.stage, how.precision, how.data, on_gpu=True):
+            # ZeRO 2 exchanges gradients in each micro-batch: rather in few large ones.
+            fits = better is not None and better.tensor == how.tensor
+            layout = replace(how, stage=2, micro_batch=better.micro_batch if better and fits else how.micro_batch)
+        refused = no_effect(train, layout.stage, how.precision, how.data, on_gpu=True)
+        if (overlap, dtype) != own and not refused and not (overlap and not layout.stage):
+            yield _way(overlap, dtype, layout), replace(work, train=train), layout
+
+
+def _way(overlap: bool, dtype: str, how: Cluster) -> str:
+    when = "during the backward pass" if overlap else "after the backward pass"
+    return f"{when}, in {dtype}, ZeRO {how.stage}, micro-batch {how.micro_batch}"
+
+
 def flags(how: Cluster) -> str:
     """The settings of a layout, to add to a command."""
     return (
@@ -271,13 +369,14 @@ def describe(work: Workload, how: Cluster, memory: float, speed: Speed, better: 
 
     def one(layout: Cluster) -> dict[str, Any]:
         taken = memory_of(work, layout)
-        seconds = speed.step_seconds(work, layout)
+        seconds, sent = speed.step_seconds(work, layout), speed.communication(work, layout)
         return {
             "tensor_parallel": layout.tensor, "data_parallel": layout.data, "zero_stage": layout.stage,
             "precision": layout.precision, "micro_batch": layout.micro_batch,
             "activation_checkpointing": layout.activation_checkpointing,
             "bytes": {**rows_of(taken), "total": taken.total}, "fits": taken.total <= memory * USABLE,
             "step_seconds": seconds, "seconds": seconds * work.train.steps,
+            "compute_seconds": speed.compute_seconds(work, layout), "communication": asdict(sent),
         }  # fmt: skip
 
     return {

@@ -126,8 +126,8 @@ class PrefectService:
     def story(self, run: str) -> str:
         """All states that the run has had, with their messages, and what it has logged."""
         states = self.ask("GET", f"/flow_run_states/?flow_run_id={run}")
-        told = [f"{one['timestamp']} {one['name']}: {one['message']}" for one in states]
-        return "\n".join([*told, *self.log(run)])
+        lines = [f"{one['timestamp']} {one['name']}: {one['message']}" for one in states]
+        return "\n".join([*lines, *self.log(run)])
 
     def log(self, run: str) -> list[str]:
         flows = {"flow_run_id": {"any_": [run]}}
