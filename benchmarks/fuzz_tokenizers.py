@@ -31,7 +31,7 @@ from pipeline.errors import XlmrError
 from tokenizer.folder import load_model, load_tokenizer
 from tokenizer.hugging_face import check_exportable
 from tokenizer.model_file import parse_model
-from tokenizer.stages import ADDED, CONFIG, MODEL_FILE, TOKENIZER
+from tokenizer.names import ADDED, CONFIG, MODEL_FILE, TOKENIZER
 
 LINES = ["all human beings are born free and equal in dignity"] * 3
 TEXTS = ["all <x> human <new> @@ beings e\u0301\u0301 A", "<new>", "", "é\u0301 Ａ free"]

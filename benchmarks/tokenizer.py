@@ -30,7 +30,9 @@ from pipeline.storage import read_json, write_json
 from tokenizer.corpus_files import BucketFile, corpus_files, read_batches
 from tokenizer.encode import EncodeFile, EncodeShard, encode_shard
 from tokenizer.encode import run as encode
-from tokenizer.stages import BUCKETS, MODEL_FILE, EncodeStage, TokenizerSettings
+from tokenizer.names import MODEL_FILE
+from tokenizer.settings import BUCKETS, TokenizerSettings
+from tokenizer.stages import EncodeStage
 
 BATCH_BYTES = 4 << 20
 """As corpus.regroup writes them."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError, XlmrError
-from tokenizer.stages import tokenizer_files
+from tokenizer.names import tokenizer_files
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import XlmrError
-from tokenizer.stages import tokenizer_files
+from tokenizer.names import tokenizer_files
 
 PICKLES = {
     "pytorch_model*.bin": "convert it once by transformers: from_pretrained(FOLDER).save_pretrained(FOLDER) of"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UsageError, XlmrError
 from tokenizer.folder import load_tokenizer
 from tokenizer.model_file import NORMAL, parse_model
-from tokenizer.stages import MODEL_FILE, TOKENIZER
+from tokenizer.names import MODEL_FILE, TOKENIZER
 
 AT_ONCE = 1_000
 CLOSE = 1e-6

@@ -26,8 +26,10 @@ from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, re
 from tokenizer.coverage import Coverage
 from tokenizer.folder import load_tokenizer
 from tokenizer.layout import SequenceWriter, id_type
+from tokenizer.names import MODEL_FILE
 from tokenizer.pieces import UNK, Ids, Tokenizer
-from tokenizer.stages import MODEL_FILE, EncodeSettings, EncodeStage
+from tokenizer.settings import EncodeSettings
+from tokenizer.stages import EncodeStage
 
 SEQUENCES = "sequences.json"
 SPLITS = ("train", "validation")

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from pipeline.errors import XlmrError
 from tokenizer.added import AddedToken
 from tokenizer.model_file import parse_proto
+from tokenizer.names import ADDED, CONFIG, MASK, MODEL_FILE, SPECIAL, TOKENIZER
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import ADDED, CONFIG, MASK, MODEL_FILE, SPECIAL, TOKENIZER
 from tokenizer.unigram_json import first_fault, read_bytes, read_tokenizer_json, to_model
 
 

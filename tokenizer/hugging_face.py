@@ -16,9 +16,9 @@ from pipeline.storage import atomic_write, canonical_json, write_json
 from tokenizer.added import AddedToken
 from tokenizer.folder import load_tokenizer
 from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, ModelFile, parse_model
+from tokenizer.names import CONFIG, MASK, MODEL_FILE, SPECIAL, TOKENIZER, refused_piece
 from tokenizer.normaliser_json import Step, normaliser_steps, replace_step, unused_characters
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import CONFIG, MASK, MODEL_FILE, SPECIAL, TOKENIZER, refused_piece
 from tokenizer.unigram_json import USER_DEFINED_SCORE
 
 SPECIAL_TOKENS = "special_tokens_map.json"

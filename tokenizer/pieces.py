@@ -16,7 +16,7 @@ import sentencepiece
 from numpy.typing import ArrayLike, NDArray
 
 from tokenizer.added import AddedToken, AddedTokens, Found, between
-from tokenizer.stages import MASK, MODEL_FILE, SPECIAL
+from tokenizer.names import MASK, MODEL_FILE, SPECIAL
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 OFFSET = 1

@@ -27,8 +27,9 @@ from pipeline.storage import write_json
 from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, mix, read_batches, read_counts
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable
+from tokenizer.settings import SampleSettings
 from tokenizer.shares import drawn_fractions, smoothed_shares
-from tokenizer.stages import SampleSettings, SampleStage, TrainStage
+from tokenizer.stages import SampleStage, TrainStage
 
 LANGUAGES = "languages.json"
 TEXT = "text"

@@ -27,10 +27,12 @@ from tokenizer.corpus_files import BucketFile, corpus_files, document_hashes, re
 from tokenizer.coverage import Coverage
 from tokenizer.encode import DocumentEncoder
 from tokenizer.folder import load_tokenizer
+from tokenizer.names import MODEL_FILE
 from tokenizer.pieces import Tokenizer
 from tokenizer.sample import draw_lines
+from tokenizer.settings import StudySettings
 from tokenizer.shares import drawn_fractions
-from tokenizer.stages import MODEL_FILE, StudySettings, StudyStage
+from tokenizer.stages import StudyStage
 from tokenizer.train import train_model
 from tokenizer.trainer_log import MisfitError
 from tokenizer.vocabulary import pieces_by_script

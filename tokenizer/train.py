@@ -22,8 +22,10 @@ from pipeline.storage import write_json
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_tokenizer
 from tokenizer.model_file import round_scores
+from tokenizer.names import MODEL_FILE
 from tokenizer.sample import TEXT
-from tokenizer.stages import MODEL_FILE, SentencePieceSettings, TrainStage
+from tokenizer.settings import SentencePieceSettings
+from tokenizer.stages import TrainStage
 from tokenizer.trainer_log import TrainerLog
 from tokenizer.vocabulary import pieces_by_script, write_table
 

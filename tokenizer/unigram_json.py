@@ -16,7 +16,7 @@ from pipeline.errors import XlmrError
 from tokenizer.added import AddedToken
 from tokenizer.model_file import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED
 from tokenizer.model_proto import ModelProto
-from tokenizer.stages import MASK, SPECIAL
+from tokenizer.names import MASK, SPECIAL
 
 USER_DEFINED_SCORE = -0.1
 """What SentencePiece counts for a user-defined piece, however long (unigram_model.cc: ``length * max_score_ - 0.1``,

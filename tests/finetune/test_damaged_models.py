@@ -22,7 +22,7 @@ from pretrain.config_file import CONFIG
 from pretrain.folder import load_encoder, load_model, save_weights
 from pretrain.model import ModelConfig, build
 from pretrain.weights_file import INDEX, WEIGHTS
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 SHAPE = ModelConfig(
     300, num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=16, max_position_embeddings=34

@@ -19,7 +19,7 @@ from finetune.stages import Recipe
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
 from tests.finetune.small_model import write_models
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from pretrain.model import MaskedLanguageModel, ModelConfig
 from tests.finetune.finetune_ranks import tiny_task
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_files
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
 ONCE = Protocol(seeds=(1,), initialisations=("pretrained",), baselines=False)

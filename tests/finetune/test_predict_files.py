@@ -24,7 +24,7 @@ from finetune.stages import Recipe
 from pipeline.cli import main as xlmr
 from pipeline.errors import UsageError, XlmrError
 from pretrain.folder import load_encoder
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 LABELS = {"classification": ("calc", "draw"), "tagging": ("O", "B-X"), "span": ()}
 TEXTS = ["Insert a table.", 'Drawing "lines" and arrows', "Ünïcode ﬁgures １２３"]

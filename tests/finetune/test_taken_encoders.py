@@ -25,7 +25,7 @@ from pipeline.storage import read_json
 from pretrain.folder import load_encoder, load_model, read_config
 from pretrain.model import Encoder, ModelConfig
 from tests.finetune.finetune_ranks import tiny_task
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 RECIPE = Recipe(longest=24, batch=8, epochs=1, learning_rates=(1e-3,), dtype="fp32")
 IDS = torch.tensor([[0, 9, 20, 33, 2]])

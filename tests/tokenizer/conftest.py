@@ -14,8 +14,10 @@ import pytest
 from pipeline.context import Context
 from pipeline.log import EventLog
 from tokenizer.folder import load_tokenizer
+from tokenizer.names import MODEL_FILE
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import MODEL_FILE, PACKAGE, TokenizerSettings
+from tokenizer.settings import TokenizerSettings
+from tokenizer.stages import PACKAGE
 
 TEXT = Path(__file__).with_name("rights.tsv")
 """Lines of language, tab, paragraph."""

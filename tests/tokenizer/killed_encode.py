@@ -14,7 +14,8 @@ from kill_at_mark import kill_at_mark
 from pipeline.context import Context
 from pipeline.log import EventLog
 from tokenizer.encode import run
-from tokenizer.stages import EncodeStage, TokenizerSettings
+from tokenizer.settings import TokenizerSettings
+from tokenizer.stages import EncodeStage
 
 if "KILL_AT_MARK" in os.environ:  # in the workers too
     kill_at_mark(int(os.environ["KILL_AT_MARK"]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tokenizer.hugging_face import write_files
-from tokenizer.stages import MODEL_FILE, SentencePieceSettings
+from tokenizer.names import MODEL_FILE
+from tokenizer.settings import SentencePieceSettings
 from tokenizer.train import train_model
 
 TEXT = Path(__file__).with_name("rights.tsv")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.tokenizer.transformers_tokenizers import TEXTS
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable, write_files
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")

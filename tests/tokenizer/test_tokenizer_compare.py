@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import UsageError, XlmrError
 from tokenizer.compare import find_differences, load_side, probes, read_lines
 from tokenizer.model_file import round_scores
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 from tokenizer.tools import compare, export
 
 pytest.importorskip("tokenizers")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import XlmrError
+from tokenizer.names import MODEL_FILE
 from tokenizer.report import sections
-from tokenizer.stages import MODEL_FILE, PACKAGE, TokenizerSettings
+from tokenizer.settings import TokenizerSettings
+from tokenizer.stages import PACKAGE
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocabulary.tsv", MODEL_FILE)
 

@@ -21,8 +21,8 @@ from tests.tokenizer.transformers_tokenizers import PUBLISHED, TEXTS, backend_of
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import check_exportable, write_files
 from tokenizer.model_proto import ModelProto
+from tokenizer.names import MODEL_FILE
 from tokenizer.pieces import UNK, Tokenizer
-from tokenizer.stages import MODEL_FILE
 
 transformers = pytest.importorskip("transformers")
 

@@ -19,9 +19,9 @@ from pipeline.errors import XlmrError
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import FILES, describe, write_files
 from tokenizer.model_file import NORMAL, ModelFile, read_model, round_scores
+from tokenizer.names import MODEL_FILE
 from tokenizer.normaliser_json import YOUNG
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import MODEL_FILE
 
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pipeline.errors import XlmrError
 from pipeline.lines import cut
 from tokenizer.sample import uniform
+from tokenizer.settings import TokenizerSettings
 from tokenizer.shares import drawn_fractions, smoothed_shares
-from tokenizer.stages import TokenizerSettings
 
 
 def test_smoothing_by_hand() -> None:

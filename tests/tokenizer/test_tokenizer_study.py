@@ -11,7 +11,8 @@ import pytest
 from tokenizer.corpus_files import corpus_files, read_batches
 from tokenizer.pieces import Tokenizer
 from tokenizer.report import sections
-from tokenizer.stages import StudyStage, TokenizerSettings
+from tokenizer.settings import TokenizerSettings
+from tokenizer.stages import StudyStage
 from tokenizer.study import Variant, _is_test, measure, training_lines
 
 STUDY = {"alphas": [0.0, 1.0], "sizes": [400, 470, 90_000], "bytes": 12_000, "test_share": 0.2}

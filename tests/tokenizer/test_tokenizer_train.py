@@ -15,7 +15,7 @@ from pipeline.log import EventLog
 from pipeline.progress import ProgressBar
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
-from tokenizer.stages import TokenizerSettings
+from tokenizer.settings import TokenizerSettings
 from tokenizer.train import lines_or_ticks, trainer_options
 from tokenizer.trainer_log import TrainerLog
 

@@ -12,9 +12,10 @@ from tests.tokenizer.transformers_tokenizers import backend_of, changed_model, c
 from tokenizer.folder import load_tokenizer
 from tokenizer.hugging_face import write_files
 from tokenizer.model_file import BYTE, NORMAL
+from tokenizer.names import MODEL_FILE
 from tokenizer.normaliser_json import NOT_IN_TABLES, _unicode
 from tokenizer.pieces import UNK
-from tokenizer.stages import MODEL_FILE, TokenizerSettings
+from tokenizer.settings import TokenizerSettings
 
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")

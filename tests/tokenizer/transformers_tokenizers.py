@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tokenizer.model_proto import ModelProto
-from tokenizer.stages import MODEL_FILE
+from tokenizer.names import MODEL_FILE
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(os.environ.get("XLMR_TEST_DATA", ROOT.parent / "shared" / "data")) / "xlmr-vocabulary"
