@@ -111,6 +111,12 @@ def _crawl_files(config: FetchStage) -> dict[str, str]:
     return outside_files(config.fetch)
 
 
+def _listed_shards(config: FetchStage) -> int | None:
+    from corpus.crawl.fetch import all_shards
+
+    return None if config.fetch.index.files else len(all_shards(config.fetch))
+
+
 def _mining_files(config: MineStage) -> dict[str, str]:
     from corpus.filters.check import check_lists
     from corpus.language.check import check_identifier
@@ -201,6 +207,7 @@ PACKAGE = Package(
             run="corpus.crawl.fetch:run",
             summary="list the files of the crawl and deal them out to shards",
             outside=_crawl_files,
+            list_shards=_listed_shards,
         ),
         Stage(
             name="corpus.hash",

@@ -1,4 +1,4 @@
-"""``xlmr``: run, plan, status, inspect, report, serve, prune, settings, completion, and each package's own commands.
+"""``xlmr``: run, plan, slurm, status, inspect, report, serve, prune, settings, completion, and those of packages.
 
 Nothing heavy is imported here: ``xlmr --help`` must answer at once.
 """
@@ -25,6 +25,7 @@ from pipeline.interrupts import take_interrupts
 from pipeline.report.command import report_command
 from pipeline.serve.command import serve_command
 from pipeline.set_up import describe, set_up_commands
+from pipeline.slurm.command import slurm_command
 from pipeline.stage import Package, Stage
 from pipeline.study.command import study_command
 from pipeline.terminal import BOLD, RED, be_quiet, say, styled
@@ -46,7 +47,8 @@ def build_app(dag: Dag, asked: str = "") -> App:
         suppress_keyboard_interrupt=False,  # exit_code_of has a line for it
         default_parameter=Parameter(validator=_check_path),
     )
-    for command in (_run, _plan, _status, _inspect, report_command, serve_command, study_command, _prune, _settings):
+    of_files = (report_command, serve_command, study_command)
+    for command in (_run, _plan, slurm_command, _status, _inspect, *of_files, _prune, _settings):
         name = command.__name__.strip("_").removesuffix("_command")
         app.command(command(dag), name=name, help_epilogue=epilogue_of(name))
     for name, function in set_up_commands(dag).items():

@@ -21,6 +21,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xlmr run configs/demo.yaml --force tokenizer.train",
     ),
     "plan": ("xlmr plan configs/demo.yaml", "xlmr plan configs/demo.yaml --corpus.language_id.threshold 0.6"),
+    "slurm": (
+        "xlmr slurm configs/corpus-cc100.yaml --tasks 64 > jobs.sh",
+        "xlmr slurm configs/xlmr-base.yaml --nodes 8 --submit",
+    ),
     "status": ("xlmr status", "xlmr status runs/demo"),
     "inspect": ("xlmr inspect runs/demo/corpus.mine/KEY", "xlmr inspect corpus/de/head-00000.arrow --records 10"),
     "report": (
@@ -50,7 +54,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 """Command of the core -> examples; those of packages stand in their ``Package.examples``."""
 
 
-WITH_SETTINGS = {"run", "plan", "report", "study", "prune", "init"}
+WITH_SETTINGS = {"run", "plan", "slurm", "report", "study", "prune", "init"}
 """Commands of the core that take settings."""
 
 

@@ -46,6 +46,10 @@ class Stage:
     ``counts_source``  the checksum of the module that ``run`` names is part of the key, beside the version.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
                    the last of these the run function only reads; what comes after is done by one task.
+    ``list_shards``  config -> how many shards it lists for the stages that read it; None where only its run can tell.
+    ``gpu``        its job on a cluster asks for a GPU.
+    ``job_script``  its batch script in infra/slurm, without ending; beside it is one for several nodes, with ``-ranks``
+                in the name. Empty: the script of all other stages.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Stage:
     extra: str = ""
     check: str = ""
     counts_source: bool = False
+    list_shards: Callable[[Any], int | None] | None = None
+    gpu: bool = False
+    job_script: str = ""
     then: str = ""
 
     @property

@@ -45,6 +45,7 @@ def test_help_imports_nothing_heavy():
     for command in (
         "run",
         "plan",
+        "slurm",
         "status",
         "inspect",
         "report",

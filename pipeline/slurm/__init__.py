@@ -1,0 +1,1 @@
+"""``xlmr slurm``: the jobs of a run for Slurm, with their dependencies."""
