@@ -11,11 +11,14 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import UsageError
+from pipeline.secrets import NO_SECRET
 
 STUDIES = "studies"
 """Run files of this folder are parts of a study, no runs by themselves."""
@@ -75,6 +78,10 @@ else:
     PretrainStage = _choice("PretrainStage", _stages_of("pretrain"))
     FinetuneStage = _choice("FinetuneStage", _stages_of("finetune"))
     AnyStage = _choice("AnyStage", dag().stages)
+
+
+Override = Annotated[str, Field(json_schema_extra={"pattern": NO_SECRET})]
+"""A setting of a form. The server stores parameters before a run begins, so it refuses a secret by this pattern."""
 
 
 def resolve(configuration: str, project: str, overrides: Sequence[str]) -> Section:

@@ -16,6 +16,7 @@ from flows.form import (
     Configuration,
     CorpusStage,
     FinetuneStage,
+    Override,
     PretrainStage,
     TokenizerStage,
     dag,
@@ -48,7 +49,7 @@ def corpus(
     project: str = "",
     stages: list[CorpusStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """From a web crawl to a corpus by language: read, deduplicate, identify languages, filter, regroup.
 
@@ -68,7 +69,7 @@ def tokenizer(
     project: str = "",
     stages: list[TokenizerStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """From a corpus to a vocabulary and encoded sequences. The corpus has to be there.
 
@@ -88,7 +89,7 @@ def pretrain(
     project: str = "",
     stages: list[PretrainStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """From encoded sequences to a pretrained encoder. The sequences have to be there.
 
@@ -108,7 +109,7 @@ def finetune(
     project: str = "",
     stages: list[FinetuneStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """From a pretrained encoder to fine-tuned models and tables of scores. The encoder has to be there.
 
@@ -127,7 +128,7 @@ def report(
     configuration: Configuration,
     project: str = "",
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """One HTML page about the whole run. All other stages have to be there.
 
@@ -149,7 +150,7 @@ def full(
     project: str = "",
     stages: list[AnyStage] = [],  # noqa: B006
     force: bool = False,
-    overrides: list[str] = [],  # noqa: B006
+    overrides: list[Override] = [],  # noqa: B006
 ) -> State[Any]:
     """The whole run, from a web crawl to a fine-tuned multilingual encoder and its report.
 

@@ -23,6 +23,7 @@ from pipeline.manifest import Manifest
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
 from pipeline.runner import Selection, check_stages, run
+from pipeline.secrets import redact
 
 UNREACHABLE = "Unreachable"
 """The name of a failed state that is tried again."""
@@ -84,7 +85,7 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str)
     except XlmrError as error:
         return Failed(message=str(error))
     except (ConnectionError, TimeoutError) as error:
-        return Failed(name=UNREACHABLE, message=f"{name}: {type(error).__name__}: {error}")
+        return Failed(name=UNREACHABLE, message=redact(f"{name}: {type(error).__name__}: {error}"))
     except OSError as error:
         line = explain_os_error(error)
         if line is None:

@@ -23,6 +23,7 @@ from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
 from pipeline.report.command import report_command
+from pipeline.secrets import redact
 from pipeline.serve.command import serve_command
 from pipeline.set_up import describe, set_up_commands
 from pipeline.slurm.command import slurm_command
@@ -386,7 +387,7 @@ def _nobody_reads() -> bool:
 
 def _fail(error: XlmrError, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
+        print(redact("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     print(f"{styled('xlmr:', RED, sys.stderr)} {' '.join(str(error).split())}", file=sys.stderr)
     return error.exit_code
 

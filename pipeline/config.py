@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import UsageError
+from pipeline.secrets import find_secret, redact_option
 from pipeline.store.path import is_stored
 from pipeline.yaml_text import YamlError, read_yaml
 
@@ -179,6 +180,7 @@ def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Mo
     for names, value in overrides(model, words):
         _set(values, names, value)
         origins[tuple(names)] = "command line"
+    _refuse_secrets(values, origins)
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -187,10 +189,26 @@ def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Mo
 
 def read_section(model: type[Model], path: Path) -> Model:
     """A YAML file that is no configuration of a run, checked. Errors: UsageError, one line that names the file."""
+    values = _read_yaml(path)
+    _refuse_secrets(values, {(): str(path)})
     try:
-        return model.model_validate(_read_yaml(path))
+        return model.model_validate(values)
     except ValidationError as error:
         raise UsageError(_explain(model, error, {(): str(path)})) from None
+
+
+def _refuse_secrets(values: Mapping[str, Any], origins: Mapping[tuple[str, ...], str]) -> None:
+    """Errors: UsageError for a setting that holds a secret; the line does not repeat its value."""
+    for names, instead in find_secret(values):
+        raise UsageError(
+            f"{_origin(names, origins)}: {_plain('.'.join(names))}: holds a secret, and settings are stored and shown",
+            f"take it out, and set in the environment (with Prefect: from a Secret block) {instead}",
+        )
+
+
+def _origin(names: Sequence[str], origins: Mapping[tuple[str, ...], str]) -> str:
+    """Where the setting at ``names`` was given."""
+    return next(origins[tuple(names[:n])] for n in range(len(names), -1, -1) if tuple(names[:n]) in origins)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -227,7 +245,7 @@ class UnknownOptionError(UsageError):
 
     def __init__(self, word: str, fix: str = "settings are given as --section.field VALUE") -> None:
         self.word = word
-        super().__init__(f"{word}: not understood", fix)
+        super().__init__(f"{redact_option(word)}: not understood", fix)
 
     def with_nearest(self, options: Collection[str]) -> UnknownOptionError:
         """The same error; where an option of the command is much like the word, its fix names it."""
@@ -315,7 +333,7 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
     """One line; ``origins`` tells which settings were given elsewhere than in the file, which is the origin of ()."""
     first, *others = error.errors()
     location = [str(one) for one in first["loc"]]
-    origin = next(origins[tuple(location[:n])] for n in range(len(location), -1, -1) if tuple(location[:n]) in origins)
+    origin = _origin(location, origins)
     dotted = _plain(".".join(location))
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":

@@ -19,6 +19,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.manifest import FileRecord, record_files
 from pipeline.progress import ProgressBar
+from pipeline.secrets import redact
 from pipeline.shards import (
     WORKSPACES,
     Shard,
@@ -76,6 +77,7 @@ class Context:
 
     def warn(self, line: str) -> None:
         """Tell the person something that does not stop the run; kept in the log and the manifest."""
+        line = redact(line)
         self.warnings.append(line)
         self.log.event("warning", stage=self.stage, line=line)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 
+from pipeline.secrets import redact
+
 
 class XlmrError(Exception):
-    """Something that the person can fix. Exit code 1."""
+    """Something that the person can fix. Exit code 1. Addresses in its texts lose their passwords and tokens."""
 
     exit_code = 1
 
     def __init__(self, problem: str, fix: str = "") -> None:
-        self.problem = problem
-        self.fix = fix
-        super().__init__(problem, fix)
+        self.problem = redact(problem)
+        self.fix = redact(fix)
+        super().__init__(self.problem, self.fix)
 
     def __str__(self) -> str:
         return f"{self.problem}; {self.fix}" if self.fix else self.problem

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.secrets import redact
+
 
 def now() -> str:
     """The time as ISO 8601 in UTC, to the millisecond."""
@@ -35,7 +37,7 @@ class EventLog:
         with self._lock:
             lost = {"events_lost_before": self._lost} if self._lost else {}
             event = {"time": now(), "event": name, **fields, **lost}
-            line = (json.dumps(event, ensure_ascii=False, default=str) + "\n").encode()
+            line = (redact(json.dumps(event, ensure_ascii=False, default=str)) + "\n").encode()
             try:
                 written = os.write(self._descriptor, line)
             except OSError:

@@ -11,6 +11,7 @@ from pydantic import ValidatorFunctionWrapHandler, WrapValidator, model_validato
 from pipeline.config import Section, local_path, setting
 from pipeline.errors import UsageError
 from pipeline.plug_ins import Registry
+from pipeline.secrets import instead_of, redact
 from pipeline.store.path import StoredPath, is_address
 
 EXECUTORS = Registry(
@@ -82,7 +83,9 @@ class BeamConfig(Section):
 
 
 def folder_or_address(text: str) -> Path:
-    """A path of this machine, or one at an address. Errors: UsageError for what is neither."""
+    """A path of this machine, or one at an address. Errors: UsageError for what is neither, or has a password."""
+    if redact(text) != text:
+        raise UsageError("the address holds a secret", f"set in the environment {instead_of((), text)}")
     if is_address(text):
         return StoredPath(text.rstrip("/"))
     try:

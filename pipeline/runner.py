@@ -26,6 +26,7 @@ from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.prune import running_path
 from pipeline.run_settings import project_folder, run_settings
 from pipeline.run_summary import done_line
+from pipeline.secrets import redact
 from pipeline.shards import MARKS, WORKSPACES
 from pipeline.shards.mark_summary import remove_summaries
 from pipeline.shards.partitions import (
@@ -358,6 +359,8 @@ def _made_from(output: Path) -> dict[str, str] | None:
 def _named(stage: str, error: BaseException) -> BaseException:
     """The error as the person will read it, with the stage's name before it."""
     line = error if isinstance(error, XlmrError) else explain_os_error(error) if isinstance(error, OSError) else None
+    if line is None and redact(str(error)) != str(error):  # a client's error, whose text has a password in an address
+        line = XlmrError(f"{type(error).__name__}: {error}")
     if line is None:
         return error
     named = type(line)(f"{stage}: {line.problem}", line.fix)

@@ -49,6 +49,8 @@ def read_yaml(text: str) -> Any:
         value = yaml.load(text, _Loader)
     except YamlError:
         raise
+    except yaml.MarkedYAMLError as error:
+        raise YamlError(_where_and_what(error)) from None
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from None
     except RecursionError:
@@ -58,6 +60,12 @@ def read_yaml(text: str) -> Any:
     if _values_in(value, {}) > MOST_VALUES:
         raise YamlError(f"its aliases make more than {MOST_VALUES:,} values of it, or hold themselves")
     return value
+
+
+def _where_and_what(error: yaml.MarkedYAMLError) -> str:
+    """The fault and its line; no part of the text, which may hold a secret."""
+    problem = re.sub(r"'[^'<]{2,}'", "'…'", error.problem or error.context or "not YAML")
+    return f"{problem}, in line {error.problem_mark.line + 1}" if error.problem_mark else problem
 
 
 def _values_in(value: Any, known: dict[int, float]) -> float:

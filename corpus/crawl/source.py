@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,7 +130,9 @@ def _client(timeout: float) -> httpx.Client:
     import httpx
 
     agent = {"User-Agent": "xlmr (corpus fetch; +https://commoncrawl.org/faq)"}
-    return httpx.Client(timeout=timeout, follow_redirects=True, headers=agent)
+    netrc = os.environ.get("NETRC")  # addresses hold no passwords: settings are stored and shown
+    auth = httpx.NetRCAuth(netrc) if netrc else None
+    return httpx.Client(timeout=timeout, follow_redirects=True, headers=agent, auth=auth)
 
 
 def _refused(answer: httpx.Response) -> RefusedError:

@@ -110,6 +110,17 @@ def test_trouble_that_stays_is_one_line(server, tmp_path, code, times):
     assert len(server.requests) == times
 
 
+def test_password_comes_from_the_netrc_file(tmp_path, monkeypatch):
+    import httpx
+
+    (tmp_path / "netrc").write_text("machine h.example login me password word\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    auth = source._client.__wrapped__(1.0).auth
+    for host, header in (("h.example", "Basic bWU6d29yZA=="), ("other.example", None)):
+        sent = next(auth.sync_auth_flow(httpx.Request("GET", f"https://{host}/x")))
+        assert sent.headers.get("Authorization") == header
+
+
 def test_nobody_is_there(tmp_path):
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))

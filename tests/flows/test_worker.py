@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import pytest
 from prefect_service import Held, PrefectService, wait_for
 
@@ -26,6 +29,28 @@ def test_bad_setting_ends_at_once_with_the_line_of_the_command(service: PrefectS
     service.ended_as(run, "Failed")
     message = service.ask("GET", f"/flow_runs/{run}")["state"]["message"]
     assert "toy.numbres is not a setting; did you mean numbers?" in message
+
+
+def test_planted_secret_is_not_stored_by_the_server(service: PrefectService) -> None:
+    planted = "pLaNtEd7Value"
+    for override in (f"toy.numbers.file=https://me:{planted}@h.example/x", f"--run.beam.options=--password={planted}"):
+        with pytest.raises(httpx.HTTPStatusError, match=r"40[09]|422"):
+            service.submit(overrides=[override])
+    # A run file is read by the worker: the run fails with the line that names the variable.
+    file = service.folder / "configs" / "demo.yaml"
+    before = file.read_text()
+    address = {"file": f"s3://key:{planted}@bucket/x"}
+    try:
+        file.write_text(json.dumps({**json.loads(before), "toy": {"numbers": address}}))
+        run = service.submit()
+        service.ended_as(run, "Failed")
+    finally:
+        file.write_text(before)
+    assert "toy.numbers.file: holds a secret" in service.message(run)
+    assert "AWS_SECRET_ACCESS_KEY" in service.message(run)
+    stored = [path for path in service.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path for path in stored if path.name.startswith("prefect.db")]
+    assert [path for path in stored if planted.encode() in path.read_bytes()] == []
 
 
 def test_second_run_waits_and_cancel_ends_the_first(service: PrefectService) -> None:
