@@ -140,6 +140,7 @@ PACKAGE = Package(
         "score": "corpus.perplexity.tools:score",
         "train-lm": "corpus.perplexity.tools:train_lm",
         "identify": "corpus.language.tools:identify",
+        "lid-report": "corpus.language.tools:lid_report",
         "train-lid": "corpus.language.tools:train_lid",
         "export": "corpus.output.export:export",
         "card": "corpus.output.card:card",
@@ -159,7 +160,9 @@ PACKAGE = Package(
         "identify": (
             "xlmr corpus identify page.txt --labels cc100 --own-model built-in",
             "xlmr corpus identify pages/*.txt --whole --json",
+            "xlmr corpus identify texts.csv --column text --top 3",
         ),
+        "lid-report": ("xlmr corpus lid-report labelled.tsv --labels cc100 --own-model built-in",),
         "train-lid": ("xlmr corpus train-lid 'labelled/*.txt' identifier/",),
         "export": (
             "xlmr corpus export runs/demo corpus-parquet --to parquet",

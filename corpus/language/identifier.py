@@ -27,6 +27,12 @@ from pipeline.errors import XlmrError
 Floats = npt.NDArray[np.float32]
 
 
+Ranking = list[tuple[str, float]]
+"""Codes and scores, likeliest first; empty where there is no language."""
+_Column = tuple[list[str], Floats]
+"""The code of one rank, and its probability, for each text."""
+
+
 class LanguageIdentifier:
     """A fastText model under its own labels. Errors: XlmrError for a file that is not there or is no fastText model."""
 
@@ -42,6 +48,13 @@ class LanguageIdentifier:
         if not texts:
             return [], np.empty(0, np.float32)
         return self._model.predict_rounded(texts)
+
+    def likeliest(self, texts: Sequence[str], count: int) -> list[Ranking]:
+        """The ``count`` likeliest languages of each text, the first as ``identify`` says it."""
+        if not texts:
+            return []
+        likely = self._model.probabilities(texts)
+        return ranked(*self.identify(texts), _named_by_rank(likely, self._model.labels, count), count)
 
 
 class CodedModel:
@@ -115,6 +128,35 @@ class CodedIdentifier:
         ]
         scores = top * np.array([name != "" for name in names], np.float32)
         return split(names, texts) if self._split else names, scores.round(2)
+
+    def likeliest(self, texts: Sequence[str], count: int) -> list[Ranking]:
+        """The ``count`` likeliest languages of each text, the first as ``identify`` says it."""
+        if not texts:
+            return []
+        made = prepared(texts)
+        # Three codes at most become one when they are split.
+        columns = _named_by_rank(self._probabilities(made), self.codes, 3 * count)
+        if self._split:
+            columns = [(split(names, made), scores) for names, scores in columns]
+        return ranked(*self.identify(texts), columns, count)
+
+
+def _named_by_rank(likely: Floats, names: Sequence[str], ranks: int) -> list[_Column]:
+    order = np.argsort(-likely, axis=1, kind="stable")[:, :ranks]
+    values = np.take_along_axis(likely, order, 1).clip(max=1).round(2)
+    return [([names[i] for i in places], values[:, rank]) for rank, places in enumerate(order.T.tolist())]
+
+
+def ranked(codes: Sequence[str], scores: Floats, columns: Sequence[_Column], count: int) -> list[Ranking]:
+    """For each text the code that was said, then others by rank: no code twice, none of score 0."""
+    rankings = []
+    for text, (code, score) in enumerate(zip(codes, scores.tolist(), strict=True)):
+        found = {code: score} if code else {}
+        for names, values in columns if code else ():
+            if len(found) < count and names[text] and values[text] > 0:
+                found.setdefault(names[text], float(values[text]))
+        rankings.append(list(found.items()))
+    return rankings
 
 
 Identifier = LanguageIdentifier | CodedIdentifier | OwnIdentifier

@@ -1,21 +1,26 @@
-"""The tools of this task: ``xlmr corpus identify`` and ``xlmr corpus train-lid``. Light until one of them is called."""
+"""Tools ``xlmr corpus identify``, ``lid-report`` and ``train-lid``. Light until one of them is called."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 from cyclopts import Parameter
 from pydantic import ValidationError
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
+from corpus.language.text_columns import form_of, read_rows
 from corpus.language.train_settings import IdentifierTraining
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, XlmrError
 from pipeline.packed import unpacking
+
+if TYPE_CHECKING:
+    from corpus.language.identifier import Ranking
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -25,15 +30,47 @@ MAX_CHARACTERS = 10_000_000
 """Of one text that are looked at: more does not change an answer, and a file may be one endless line."""
 
 
+@dataclass(frozen=True)
+class WhichIdentifier:
+    """The identifier that a tool asks.
+
+    Parameters
+    ----------
+    model
+        A fastText model file, or lid.176.ftz.
+    labels
+        as_they_are, cc100, or a table of labels; cc100 with --own-model, else as_they_are, if not given.
+    own_model
+        A model of train-lid to combine it with, or built-in.
+    identifier
+        One of your own in place of these models, as my.identifier:identify.
+    """
+
+    model: str = BUILT_IN_IDENTIFIER
+    labels: str | None = None
+    own_model: str = ""
+    identifier: str = FASTTEXT
+
+    def settings(self) -> LanguageId:
+        """As settings of a run. Errors: UsageError for those that exclude each other."""
+        labels = self.labels or (CC100 if self.own_model else AS_THEY_ARE)
+        try:
+            return LanguageId(identifier=self.identifier, model=self.model, labels=labels, own_model=self.own_model)
+        except ValidationError as error:
+            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, "), "see --help") from None
+
+
+_DEFAULT = WhichIdentifier()
+
+
 def identify(
     *files: Path,
     paragraphs: Flag = False,
     whole: Flag = False,
+    column: str = "",
+    top: int = 1,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    model: str = BUILT_IN_IDENTIFIER,
-    labels: str | None = None,
-    own_model: str = "",
-    identifier: str = FASTTEXT,
+    which: Annotated[WhichIdentifier, Parameter(name="*")] = _DEFAULT,
 ) -> None:
     """Say which language each line is in: code and score, tab-separated.
 
@@ -45,36 +82,90 @@ def identify(
         A paragraph is what stands between empty lines; say its language, not each line's.
     whole
         Say the language of each file.
+    column
+        The files are tables (.csv and .tsv with a header, .jsonl, .parquet), and the texts are in this column.
+    top
+        How many languages to say of each text, likeliest first, each with its score.
     as_json
-        A JSON record a text: where it is, language, score.
-    model
-        A fastText model file, or lid.176.ftz.
-    labels
-        as_they_are, cc100, or a table of labels; cc100 with --own-model, else as_they_are, if not given.
-    own_model
-        A model of train-lid to combine it with, or built-in.
-    identifier
-        One of your own in place of these models, as my.identifier:identify.
+        A JSON record a text: where it is, language, score; with --top, the list of languages and scores as well.
     """
-    if paragraphs and whole:
-        raise UsageError("--paragraphs and --whole exclude each other", "give one of them")
+    if paragraphs + whole + bool(column) > 1:
+        raise UsageError("--paragraphs, --whole and --column exclude each other", "give one of them")
+    if top < 1:
+        raise UsageError(f"--top {top}: is no number of languages", "give 1 or more")
     from corpus.language.identifier import load_identifier
 
-    labels = labels or (CC100 if own_model else AS_THEY_ARE)
-    try:
-        settings = LanguageId(identifier=identifier, model=model, labels=labels, own_model=own_model)
-    except ValidationError as error:
-        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, "), "see --help") from None
-    found_by = load_identifier(settings)
-    for batch in _batches(_texts(files, paragraphs=paragraphs, whole=whole)):
-        languages, scores = found_by.identify([text for _, _, text in batch])
-        found = zip(batch, languages, scores.tolist(), strict=True)
-        if as_json:
-            for (file, line, _), language, score in found:
-                print(json.dumps({"file": file, "line": line, "language": language, "score": round(score, 2)}))
+    found_by = load_identifier(which.settings())
+    texts = _cells(files, column) if column else _texts(files, paragraphs=paragraphs, whole=whole)
+    for batch in _batches(texts):
+        lines = [text for _, _, text in batch]
+        if top > 1:
+            rankings = found_by.likeliest(lines, top)
         else:
-            sys.stdout.write("".join(f"{language}\t{score:.2f}\n" for _, language, score in found))
+            languages, scores = found_by.identify(lines)
+            rankings = [[found] for found in zip(languages, scores.tolist(), strict=True)]
+        for (file, line, _), ranking in zip(batch, rankings, strict=True):
+            sys.stdout.write(_answer(file, line, ranking, top) if as_json else _answer_line(ranking))
         sys.stdout.flush()
+
+
+def _answer_line(ranking: Ranking) -> str:
+    return "\t".join(f"{language}\t{score:.2f}" for language, score in ranking or [("", 0.0)]) + "\n"
+
+
+def _answer(file: str, line: int, ranking: Ranking, top: int) -> str:
+    rounded = [{"language": language, "score": round(score, 2)} for language, score in ranking]
+    first = rounded[0] if rounded else {"language": "", "score": 0.0}
+    return json.dumps({"file": file, "line": line, **first} | ({"top": rounded} if top > 1 else {})) + "\n"
+
+
+def lid_report(
+    file: Path,
+    *,
+    label: str = "label",
+    text: str = "text",
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    which: Annotated[WhichIdentifier, Parameter(name="*")] = _DEFAULT,
+) -> None:
+    """Measure an identifier on labelled texts: by language, by length, and what it confuses.
+
+    Parameters
+    ----------
+    file
+        A table with a column of languages and one of texts: .csv or .tsv with a header, .jsonl, .parquet.
+    label
+        The column with the language of each text. Codes of the table of labels, or names that it translates.
+    text
+        The column with the texts.
+    as_json
+        The report as one JSON object.
+    """
+    from corpus.language import lid_report as reports
+    from corpus.language.identifier import load_identifier
+    from corpus.language.labels import load_table
+    from corpus.language.splitters import split
+
+    settings = which.settings()
+    found_by = load_identifier(settings)
+    table = load_table(settings.labels)
+    truth: list[str] = []
+    predicted: list[str] = []
+    scores: list[float] = []
+    lengths: list[int] = []
+    for batch in _batches(_labelled(file, label, text)):
+        codes = [table.get(stated, stated) for stated, _, _ in batch]
+        texts = [words for _, _, words in batch]
+        # A label zh has no script: it is right for the script that the text is in.
+        halves = split(codes, texts) if settings.labels == CC100 else codes
+        truth += [half if code == "zh" else code for code, half in zip(codes, halves, strict=True)]
+        languages, said = found_by.identify(texts)
+        predicted += languages
+        scores += said.tolist()
+        lengths += map(len, texts)
+    if not truth:
+        raise UsageError(f"{file}: has no labelled text", "give a row a text")
+    report = reports.lid_report(truth, predicted, scores, lengths)
+    print(json.dumps(report) if as_json else "\n".join(reports.as_text(report)))
 
 
 def train_lid(
@@ -127,6 +218,29 @@ def _texts(files: Sequence[Path], *, paragraphs: bool, whole: bool) -> Iterator[
         else:
             for number, line in lines:
                 yield str(file), number, line[:MAX_CHARACTERS]
+
+
+def _cells(files: Sequence[Path], column: str) -> Iterator[LocatedText]:
+    if not files:
+        raise UsageError("--column: needs a file", "give a .csv, .tsv, .jsonl or .parquet file")
+    for file in files:
+        for number, (cell,) in read_rows(file, form_of(file), _lines(file), [column]):
+            yield str(file), number, _one_line(cell)
+
+
+def _labelled(file: Path, label: str, text: str) -> Iterator[tuple[str, int, str]]:
+    """Label, line and text of each row. Errors: XlmrError for a row that lacks one of the cells."""
+    for number, cells in read_rows(file, form_of(file), _lines(file), [label, text]):
+        stated, words = (_one_line(cell) for cell in cells)
+        if not stated or not words:
+            missing = text if stated else label
+            raise XlmrError(f"{file}: line {number} has no {missing!r}", "fill it, or remove the row")
+        yield stated, number, words
+
+
+def _one_line(cell: str) -> str:
+    """Identifiers take texts without line breaks."""
+    return " ".join(cell[:MAX_CHARACTERS].splitlines()).strip()
 
 
 def _paragraphs(file: str, lines: Iterable[tuple[int, str]]) -> Iterator[LocatedText]:
