@@ -158,9 +158,9 @@ def lid_report(
         # A label zh has no script: it is right for the script that the text is in.
         halves = split(codes, texts) if settings.labels == CC100 else codes
         truth += [half if code == "zh" else code for code, half in zip(codes, halves, strict=True)]
-        languages, said = found_by.identify(texts)
+        languages, likelihoods = found_by.identify(texts)
         predicted += languages
-        scores += said.tolist()
+        scores += likelihoods.tolist()
         lengths += map(len, texts)
     if not truth:
         raise UsageError(f"{file}: has no labelled text", "give a row a text")
