@@ -120,16 +120,17 @@ def put_automations() -> list[str]:
             ids = {name: client.read_deployment_by_name(f"{name}/{configuration}").id for name in PACKAGES}
             pairs = pairwise(PACKAGES)
             wanted += [chain(a, b, ids[a], ids[b], configuration) for a, b in pairs]
+        there = {one["name"]: one for one in _automations(client)}
         for automation in wanted:
-            same = [one for one in _automations(client) if one["name"] == automation.name]
+            same = there.get(automation.name)
             body = automation.model_dump(mode="json", exclude={"owner_resource"})
-            if not same:
+            if same is None:
                 client.request("POST", "/automations/", json=body)
                 continue
-            body["enabled"] = same[0]["enabled"]  # a person may have switched it off
+            body["enabled"] = same["enabled"]  # a person may have switched it off
             # A change makes the server forget what it waits for: a run that was to be tried again would not be.
-            if _without_ids(AutomationCore.model_validate(same[0]).model_dump(mode="json")) != _without_ids(body):
-                client.request("PUT", "/automations/{id}", path_params={"id": same[0]["id"]}, json=body)
+            if _without_ids(AutomationCore.model_validate(same).model_dump(mode="json")) != _without_ids(body):
+                client.request("PUT", "/automations/{id}", path_params={"id": same["id"]}, json=body)
     return [automation.name for automation in wanted]
 
 

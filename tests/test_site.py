@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +12,6 @@ pytest.importorskip("material", reason="the extra docs is not installed")
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
 """Elements that a browser loads by itself, and where they name what."""
 
@@ -31,16 +27,6 @@ class Loaded(HTMLParser):
         address = dict(attrs).get(LOADED.get(tag, ""))
         if address:
             self.addresses.append(address)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 def test_pages_load_only_files_of_the_site(site: Path) -> None:

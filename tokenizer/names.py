@@ -11,6 +11,8 @@ MODEL_FILE = "sentencepiece.bpe.model"
 TOKENIZER, CONFIG, ADDED = "tokenizer.json", "tokenizer_config.json", "added_tokens.json"
 """Files of transformers: the whole tokenizer, its settings, and what was added to those of older releases."""
 
+SPECIAL, MASK = ("<s>", "<pad>", "</s>", "<unk>"), "<mask>"
+
 
 def tokenizer_files(path: Path) -> list[Path]:
     """The files that are read of a tokenizer: the file itself, or those in a folder (``tokenizer.folder``)."""
@@ -18,9 +20,6 @@ def tokenizer_files(path: Path) -> list[Path]:
         return [path]
     wanted = (MODEL_FILE, TOKENIZER) if (path / TOKENIZER).is_file() else (MODEL_FILE, CONFIG, ADDED)
     return [path / name for name in wanted if (path / name).is_file()] or [path / MODEL_FILE]
-
-
-SPECIAL, MASK = ("<s>", "<pad>", "</s>", "<unk>"), "<mask>"
 
 
 def refused_piece(piece: str, *, folds_case: bool) -> str:

@@ -119,7 +119,10 @@ class CodedIdentifier:
         if not texts:
             return [], np.empty(0, np.float32)
         texts = prepared(texts)
-        likely = self._probabilities(texts)
+        return self._best(texts, self._probabilities(texts))
+
+    def _best(self, texts: Sequence[str], likely: Floats) -> tuple[list[str], Floats]:
+        """``identify`` of prepared texts whose probabilities are known."""
         best = likely.argmax(1)
         top = likely[np.arange(len(best)), best].clip(max=1)
         names = [
@@ -133,12 +136,13 @@ class CodedIdentifier:
         """The ``count`` likeliest languages of each text, the first as ``identify`` says it."""
         if not texts:
             return []
-        made = prepared(texts)
+        texts = prepared(texts)
+        likely = self._probabilities(texts)
         # Three codes at most become one when they are split.
-        columns = _named_by_rank(self._probabilities(made), self.codes, 3 * count)
+        columns = _named_by_rank(likely, self.codes, 3 * count)
         if self._split:
-            columns = [(split(names, made), scores) for names, scores in columns]
-        return ranked(*self.identify(texts), columns, count)
+            columns = [(split(names, texts), scores) for names, scores in columns]
+        return ranked(*self._best(texts, likely), columns, count)
 
 
 def _named_by_rank(likely: Floats, names: Sequence[str], ranks: int) -> list[_Column]:
