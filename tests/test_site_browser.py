@@ -1,4 +1,4 @@
-"""The site in a browser, at the size of a phone and of a desk, in light and dark: readable, no error, no other host."""
+"""The site in a browser, at phone and desktop size, in light and dark: readable, no error, no other host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the e
 playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SIZES = {"phone": (390, 844), "desk": (1440, 900)}
+SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
 """A colour that is half way to another has no contrast of its own."""
 VIOLATIONS = {"resultTypes": ["violations"], "preload": False}
@@ -34,7 +34,7 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desk", "dark")])
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])
 def test_every_page_can_be_read(size: str, scheme: str, browser: Any, site: Path) -> None:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)

@@ -37,9 +37,9 @@ class Communication:
     weights: float
     activations: float
     seconds: float
-    """In which nothing is computed."""
+    """Exposed: in which nothing is computed."""
     hidden: float
-    """In which the same GPU computes."""
+    """Overlapped: in which the same GPU computes."""
 
 
 def communication_of(work: Workload, how: Cluster, network: Network, compute_seconds: float) -> Communication:

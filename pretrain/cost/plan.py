@@ -321,7 +321,7 @@ def communication_lines(work: Workload, how: Cluster, speed: Speed, better: Clus
         f"communication: a GPU sends {said} a step, at {network.inside / 1e9:g} GB/s inside a machine of "
         f"{network.gpus} GPUs; a machine sends {network.between / 1e9:g} GB/s to others (assumed unless given)",
         "",
-        "| gradients are sent | s a step waited | s beside computing | days | of that peak |",
+        "| gradients are sent | exposed, s per step | overlapped, s per step | days | share of that peak |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, other, layout in ways(work, how, better):
