@@ -47,7 +47,11 @@ class Combination:
 
     def probabilities(self, base: Floats, own: Floats) -> Floats:
         """[texts, base_codes] and [texts, own_codes] to [texts, codes]."""
-        return _mixed(_evidence(base, self.base_confusion), _evidence(own, self.own_confusion), *self.weights)
+        return _mixed(*self.evidence(base, own), *self.weights)
+
+    def evidence(self, base: Floats, own: Floats) -> tuple[Floats, Floats]:
+        """The log of each identifier's evidence for each language: twice [texts, codes]."""
+        return _evidence(base, self.base_confusion), _evidence(own, self.own_confusion)
 
     @property
     def weights(self) -> tuple[float, float]:

@@ -21,11 +21,14 @@ from corpus.language.own_model import OwnModel
 from corpus.language.prepare import prepared
 from corpus.language.scripts import WrittenLanguages
 from corpus.language.settings import AS_THEY_ARE, CC100, IDENTIFIERS, LanguageId
-from corpus.language.splitters import split
+from corpus.language.splitters import FineCodes, split
 from pipeline.errors import XlmrError
 
 Floats = npt.NDArray[np.float32]
 
+_LEAST = 1e-6
+_DISAGREEMENT = 10
+"""A model that has so many times more evidence for another language disagrees."""
 
 Ranking = list[tuple[str, float]]
 """Codes and scores, likeliest first; empty where there is no language."""
@@ -95,6 +98,35 @@ class CodedIdentifier:
                     f"set corpus.language_id.labels: {self._own.card['base']['labels']}, or train it for these",
                 )
         self._written = WrittenLanguages(self.codes)
+        self._fine = FineCodes(self.codes)
+
+    @property
+    def fine_codes(self) -> list[str]:
+        """The codes after splitting: what ``identify`` says."""
+        return self._fine.codes
+
+    def fine_probabilities(self, texts: Sequence[str]) -> Floats:
+        """The probability of each code after splitting for each text: [texts, fine_codes]."""
+        texts = prepared(texts)
+        return self._fine.probabilities(self._probabilities(texts), texts)
+
+    def agreed(self, texts: Sequence[str], codes: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Whether each model by itself may mean the text's code: no other has ``_DISAGREEMENT`` times its evidence.
+
+        Of a language that a model has no label for, the evidence are the labels that it gives to text in it.
+        """
+        texts = prepared(texts)
+        likely = self._base.probabilities(texts)
+        logs = [np.log(likely.clip(_LEAST))]
+        if self._own is not None:
+            logs = list(self._combination.evidence(likely, self._own.probabilities(texts)))
+        allowed = self._written.allowed(texts)
+        found = np.ones(len(texts), bool)
+        for evidence in (np.where(allowed, one, -np.inf) for one in logs):
+            best = evidence.max(1, initial=-np.inf)
+            meant = [evidence[row, self._fine.parts_of(code)].max() for row, code in enumerate(codes)]
+            found &= np.array(meant, np.float32) > best - np.log(_DISAGREEMENT)
+        return found
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each code for each text, before splitting: [texts, codes]; 0 for all if none fits."""

@@ -16,7 +16,10 @@ from corpus.language.labels import TABLES
 from corpus.language.zawgyi import zawgyi_probabilities
 
 Answers = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
+_NEGLIGIBLE = 1e-4
+"""A code whose probability is lower is halved without a look at the text."""
 _ALL = 0x110000
 _LATIN = ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x1E00, 0x1EFF))
 _OTHER_LETTERS = ((0x370, 0x1DFF), (0x2E80, 0x2FFF), (0x3040, 0xFAFF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFC))
@@ -27,8 +30,12 @@ def is_traditional(texts: Sequence[str]) -> Answers:
 
     A text with neither counts as simplified. Source of the two sets: OpenCC, characters that its conversion changes.
     """
+    return _traditional_balance(texts) > 0
+
+
+def _traditional_balance(texts: Sequence[str]) -> npt.NDArray[np.float64]:
     points, starts = code_points(texts)
-    return sums(_han_table()[points], starts) > 0
+    return sums(_han_table()[points], starts)
 
 
 def is_zawgyi(texts: Sequence[str]) -> Answers:
@@ -63,6 +70,54 @@ def split(codes: Sequence[str], texts: Sequence[str]) -> list[str]:
         for place, answer in zip(places, question([texts[i] for i in places]).tolist(), strict=True):
             made[place] = yes if answer else no
     return made
+
+
+class FineCodes:
+    """The codes of an identifier as ``split`` makes them, for the probabilities of all of them at once.
+
+    A Chinese text without a character that tells the scripts apart gives each of them half.
+    """
+
+    def __init__(self, codes: Sequence[str]) -> None:
+        self._parts: dict[str, list[int]] = {}
+        groups: dict[tuple[Callable[[Sequence[str]], Answers], str, str], list[int]] = {}
+        for place, code in enumerate(codes):
+            if code in SPLITTERS:
+                groups.setdefault(SPLITTERS[code], []).append(place)
+            else:
+                self._parts[code] = [place]
+        for (_, yes, no), places in groups.items():
+            self._parts[yes] = self._parts[no] = places
+        self.codes = sorted(self._parts)
+        self._groups = [(question, self._place(yes), self._place(no), p) for (question, yes, no), p in groups.items()]
+        self._plain = [self._place(code) for code in codes if code not in SPLITTERS]
+        self._of_plain = [place for place, code in enumerate(codes) if code not in SPLITTERS]
+
+    def parts_of(self, code: str) -> list[int]:
+        """Places of the identifier's codes that may become ``code``."""
+        return self._parts[code]
+
+    def probabilities(self, likely: Floats, texts: Sequence[str]) -> Floats:
+        """[texts, codes of the identifier] to [texts, codes]; ``texts`` are those that the identifier saw."""
+        fine = np.zeros((len(likely), len(self.codes)), np.float32)
+        fine[:, self._plain] = likely[:, self._of_plain]
+        for question, yes, no, places in self._groups:
+            of_group = likely[:, places].sum(1)
+            rows = np.flatnonzero(of_group > _NEGLIGIBLE)
+            share = np.full(len(texts), 0.5, np.float32)
+            share[rows] = _shares(question, [texts[row] for row in rows.tolist()])
+            fine[:, yes], fine[:, no] = of_group * share, of_group * (1 - share)
+        return fine
+
+    def _place(self, code: str) -> int:
+        return self.codes.index(code)
+
+
+def _shares(question: Callable[[Sequence[str]], Answers], texts: Sequence[str]) -> Floats:
+    """1 where the question is answered yes, 0 where no, half where nothing in the text answers it."""
+    if question is is_traditional:
+        return (np.sign(_traditional_balance(texts)) / 2 + 0.5).astype(np.float32)
+    return question(texts).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -169,6 +169,32 @@ def test_an_answer_does_not_hang_on_the_batch():
     assert identifier.identify([])[0] == []
 
 
+def test_probabilities_of_the_codes_that_are_said():
+    """They are what ``identify`` says, and are spread evenly where nothing in a Chinese text tells the script."""
+    identifier = load_identifier(LanguageId(labels="cc100", own_model="built-in"))
+    texts = [GERMAN, ZULU, "我们一起学习中文的说明文件", "繁體中文的說明文件和學習資料",
+             "aap kaise hain kya kar rahe hain", "नमस्ते दुनिया", "中文中文中文", "𓀀𓀁𓀂"]  # fmt: skip
+    likely = identifier.fine_probabilities(texts)
+    assert identifier.fine_codes == sorted(identifier.fine_codes)
+    assert likely.shape == (len(texts), len(identifier.fine_codes))
+    assert likely.sum(1) == pytest.approx([1] * 7 + [0], abs=1e-5)
+    names, scores = identifier.identify(texts)
+    place = {code: i for i, code in enumerate(identifier.fine_codes)}
+    for row in range(6):
+        assert identifier.fine_codes[likely[row].argmax()] == names[row]
+        assert likely[row].max() >= scores[row] - 0.01
+    assert likely[6, place["zh-Hans"]] == likely[6, place["zh-Hant"]] > 0.3
+
+
+def test_both_models_are_asked():
+    identifier = load_identifier(LanguageId(labels="cc100", own_model="built-in"))
+    codes = ["de", "zu", "xh", "fr", "zh-Hans", "zu"]
+    texts = [GERMAN, ZULU, GERMAN, GERMAN, "我们一起学习中文的说明文件", "Windows 8.1 Board of Trustees"]
+    assert identifier.agreed(texts, codes).tolist() == [True, True, False, False, True, False]
+    alone = load_identifier(LanguageId(labels="cc100"))
+    assert alone.agreed([GERMAN, GERMAN], ["de", "fr"]).tolist() == [True, False]
+
+
 def test_a_model_that_fits_no_combination():
     with pytest.raises(XlmrError, match="other labels"):
         load_identifier(LanguageId(own_model="built-in"))
