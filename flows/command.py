@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from prefect.exceptions import Abort, Pause
 
-from flows.form import AnyStage, Configuration, dag, folder_of_configurations, one_a_line, resolve
+from flows.form import Configuration, dag, folder_of_configurations, one_a_line, resolve, stage_choice
 from flows.packages import full
 from pipeline.cli import exit_code_of
 from pipeline.errors import UsageError, XlmrError
@@ -54,7 +54,7 @@ def command(
     overrides = one_a_line(settings)
     resolved = resolve(name, "", overrides)
     stages = Selection(from_, until, only).or_settings(resolved).stages(dag())
-    chosen = [AnyStage(stage) for stage in stages]
+    chosen = [stage_choice(full.name)(stage) for stage in stages]
     try:
         state = full(Configuration(name), "", chosen, force, overrides, return_state=True)
     except (Abort, Pause) as signal:  # cancelled or suspended in the UI

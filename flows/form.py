@@ -48,36 +48,19 @@ def _choice(name: str, values: Iterable[str]) -> type[StrEnum]:
     return StrEnum(name, [(value, value) for value in values])  # type: ignore[return-value]
 
 
-def _stages_of(package: str) -> list[str]:
-    return dag().select(package)
-
-
 if TYPE_CHECKING:
 
     class Configuration(StrEnum):
         """A run file."""
-
-    class CorpusStage(StrEnum):
-        """A stage of the corpus."""
-
-    class TokenizerStage(StrEnum):
-        """A stage of the tokenizer."""
-
-    class PretrainStage(StrEnum):
-        """A stage of pretraining."""
-
-    class FinetuneStage(StrEnum):
-        """A stage of fine-tuning."""
-
-    class AnyStage(StrEnum):
-        """Any stage."""
 else:
     Configuration = _choice("Configuration", run_files(folder_of_configurations()))
-    CorpusStage = _choice("CorpusStage", _stages_of("corpus"))
-    TokenizerStage = _choice("TokenizerStage", _stages_of("tokenizer"))
-    PretrainStage = _choice("PretrainStage", _stages_of("pretrain"))
-    FinetuneStage = _choice("FinetuneStage", _stages_of("finetune"))
-    AnyStage = _choice("AnyStage", dag().stages)
+
+
+@cache
+def stage_choice(flow: str) -> type[StrEnum]:
+    """The stages that the form of a flow offers: those of its package, and all stages for ``full``."""
+    package = flow in {stage.package for stage in dag().stages.values()}
+    return _choice(f"{flow.capitalize()}Stage", dag().select(flow) if package else dag().stages)
 
 
 Override = Annotated[str, Field(json_schema_extra={"pattern": NO_SECRET})]

@@ -1,27 +1,19 @@
-"""The flows: one a package, the report, and ``full``, which calls them one after the other as subflows.
+"""The flows: one a package, the report among them, and ``full``, which calls them one after the other as subflows.
 
 Defaults are empty texts and lists, which a form shows as fields; for None it shows a choice of types.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Any
 
-from prefect import State, flow
+from prefect import Flow, State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.form import (
-    AnyStage,
-    Configuration,
-    CorpusStage,
-    FinetuneStage,
-    Override,
-    PretrainStage,
-    TokenizerStage,
-    dag,
-    resolve,
-)
+from flows.form import Configuration, Override, dag, resolve, stage_choice
 from flows.one_line import shorten_logs
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
@@ -31,6 +23,10 @@ from flows.watch import watched
 from pipeline.config import Section
 from pipeline.errors import XlmrError
 from pipeline.runner import Selection
+
+RunFlow = Flow[[Configuration, str, list[StrEnum], bool, list[str]], State[Any]]
+Work = Callable[[Section, list[str], dict[str, Any]], State[Any]]
+"""Runs stages of a configuration. The last argument is what the form was given, for the forms of subflows."""
 
 shorten_logs()
 
@@ -43,169 +39,95 @@ def run_name() -> str:
     return f"{flow_run.get_flow_name()} of {of}" + (f": {stages}" if stages else "")
 
 
-@flow(flow_run_name=run_name, persist_result=False)
-def corpus(
-    configuration: Configuration,
-    project: str = "",
-    stages: list[CorpusStage] = [],  # noqa: B006
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """From a web crawl to a corpus by language: read, deduplicate, identify languages, filter, regroup.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        stages: Only these stages; all stages of the corpus if empty.
-        force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: corpus.read.min_characters=200
-    """
-    return _run("corpus", configuration, project, stages, force, overrides)
+def _package(config: Section, stages: list[str], given: dict[str, Any]) -> State[Any]:
+    return run_as_tasks(dag(), config, stages, given["force"])
 
 
-@flow(flow_run_name=run_name, persist_result=False)
-def tokenizer(
-    configuration: Configuration,
-    project: str = "",
-    stages: list[TokenizerStage] = [],  # noqa: B006
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """From a corpus to a vocabulary and encoded sequences. The corpus has to be there.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        stages: Only these stages; all stages of the tokenizer if empty.
-        force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: tokenizer.train.vocab_size=8000
-    """
-    return _run("tokenizer", configuration, project, stages, force, overrides)
-
-
-@flow(flow_run_name=run_name, persist_result=False)
-def pretrain(
-    configuration: Configuration,
-    project: str = "",
-    stages: list[PretrainStage] = [],  # noqa: B006
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """From encoded sequences to a pretrained encoder. The sequences have to be there.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        stages: Only these stages; all stages of pretraining if empty.
-        force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: pretrain.train.steps=1000
-    """
-    return _run("pretrain", configuration, project, stages, force, overrides)
-
-
-@flow(flow_run_name=run_name, persist_result=False)
-def finetune(
-    configuration: Configuration,
-    project: str = "",
-    stages: list[FinetuneStage] = [],  # noqa: B006
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """From a pretrained encoder to fine-tuned models and tables of scores. The encoder has to be there.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        stages: Only these stages; all stages of fine-tuning if empty.
-        force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: finetune.recipe.epochs=2
-    """
-    return _run("finetune", configuration, project, stages, force, overrides)
-
-
-@flow(flow_run_name=run_name, persist_result=False)
-def report(
-    configuration: Configuration,
-    project: str = "",
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """One HTML page about the whole run. All other stages have to be there.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        force: Write it even if it is fresh.
-        overrides: Settings, one a line, as on the command line.
-    """
-    return _run("report", configuration, project, [], force, overrides)
-
-
-FLOWS = {"corpus": corpus, "tokenizer": tokenizer, "pretrain": pretrain, "finetune": finetune, "report": report}
-
-
-@flow(flow_run_name=run_name, persist_result=False)
-def full(
-    configuration: Configuration,
-    project: str = "",
-    stages: list[AnyStage] = [],  # noqa: B006
-    force: bool = False,
-    overrides: list[Override] = [],  # noqa: B006
-) -> State[Any]:
-    """The whole run, from a web crawl to a fine-tuned multilingual encoder and its report.
-
-    Args:
-        configuration: A run file of configs/.
-        project: Name of the run's folder; that of the run file if empty.
-        stages: Only these stages; all if empty.
-        force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: pretrain.train.steps=1000
-    """
-    try:
-        config = resolve(configuration, project, overrides)
-    except XlmrError as error:
-        return Failed(message=str(error))
-    show_configuration(config)
-    tag_run(config)
-    chosen = [str(stage) for stage in stages or Selection().or_settings(config).stages(dag())]
-    given: dict[str, Any] = {"project": project, "force": force, "overrides": overrides}
-    with watched(), project_lock(config):
-        return _run_packages(config, configuration, chosen, given)
-
-
-def _run_packages(
-    config: Section, configuration: Configuration, chosen: list[str], given: dict[str, Any]
-) -> State[Any]:
+def _all_packages(config: Section, stages: list[str], given: dict[str, Any]) -> State[Any]:
     """Each package as a subflow, until one fails."""
     for package in dict.fromkeys(stage.package for stage in dag().stages.values()):
-        own = [name for name in chosen if dag().stages[name].package == package]
+        own = [name for name in stages if dag().stages[name].package == package]
         if not own:
             continue
-        if package not in FLOWS:  # a user's package has no flow of its own
-            state = run_as_tasks(dag(), config, own, given["force"])
-        elif package == "report":
-            state = report(configuration, **given, return_state=True)
-        else:
-            state = FLOWS[package](configuration, stages=own, **given, return_state=True)  # type: ignore[operator]
+        if package in FLOWS:
+            state = FLOWS[package](**{**given, "stages": own}, return_state=True)
+        else:  # a user's package has no flow of its own
+            state = _package(config, own, given)
         if not state.is_completed():
             return Failed(message=state.message) if state.is_failed() else state
     return Completed(message="all stages are there")
 
 
-def _run(
-    package: str,
-    configuration: str,
-    project: str,
-    stages: list[Any],
-    force: bool,
-    overrides: list[str],
-) -> State[Any]:
-    try:
-        config = resolve(configuration, project, overrides)
-    except XlmrError as error:
-        return Failed(message=str(error))
-    if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
-        show_configuration(config)
-        tag_run(config)
-    with watched(), project_lock(config):
-        return run_as_tasks(dag(), config, [str(stage) for stage in stages or dag().select(package)], force)
+def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], work: Work, example: str) -> RunFlow:
+    """A flow with the form that all have. ``default`` gives the stages if none is chosen."""
+
+    def run(
+        configuration: Configuration,
+        project: str = "",
+        stages: list[StrEnum] = [],  # noqa: B006
+        force: bool = False,
+        overrides: list[Override] = [],  # noqa: B006
+    ) -> State[Any]:
+        try:
+            config = resolve(configuration, project, overrides)
+        except XlmrError as error:
+            return Failed(message=str(error))
+        if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
+            show_configuration(config)
+            tag_run(config)
+        given = {"configuration": configuration, "project": project, "force": force, "overrides": overrides}
+        with watched(), project_lock(config):
+            return work(config, [str(stage) for stage in stages or default(config)], given)
+
+    run.__name__ = run.__qualname__ = name
+    run.__annotations__["stages"] = list[stage_choice(name)]  # type: ignore[misc]
+    run.__doc__ = f"""{summary}
+
+    Args:
+        configuration: A run file of configs/.
+        project: Name of the run's folder; that of the run file if empty.
+        stages: Only these stages; all of them if empty.
+        force: Run them even if they are fresh.
+        overrides: Settings, one a line, as on the command line. Example: {example}
+    """
+    return flow(flow_run_name=run_name, persist_result=False)(run)
+
+
+def _package_flow(package: str, summary: str, example: str) -> RunFlow:
+    return _flow(package, summary, lambda config: dag().select(package), _package, example)
+
+
+corpus = _package_flow(
+    "corpus",
+    "From a web crawl to a corpus by language: read, deduplicate, identify languages, filter, regroup.",
+    "corpus.read.min_characters=200",
+)
+tokenizer = _package_flow(
+    "tokenizer",
+    "From a corpus to a vocabulary and encoded sequences. The corpus has to be there.",
+    "tokenizer.train.vocab_size=8000",
+)
+pretrain = _package_flow(
+    "pretrain",
+    "From encoded sequences to a pretrained encoder. The sequences have to be there.",
+    "pretrain.train.steps=1000",
+)
+finetune = _package_flow(
+    "finetune",
+    "From a pretrained encoder to fine-tuned models and tables of scores. The encoder has to be there.",
+    "finetune.recipe.epochs=2",
+)
+report = _package_flow(
+    "report",
+    "One HTML page about the whole run. All other stages have to be there.",
+    "run.workers=2",
+)
+full = _flow(
+    "full",
+    "The whole run, from a web crawl to a fine-tuned multilingual encoder and its report.",
+    lambda config: Selection().or_settings(config).stages(dag()),
+    _all_packages,
+    "pretrain.train.steps=1000",
+)
+
+FLOWS = {made.name: made for made in (corpus, tokenizer, pretrain, finetune, report)}

@@ -284,13 +284,14 @@ def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
     assert "finetune/mlqa" in names
     assert not [name for name in names if name.startswith("studies")]
     for one in (*packages.FLOWS.values(), packages.full):
+        assert one.description and one.fn.__name__ == one.name
         shown = one.parameters.model_dump()["properties"]  # type: ignore[attr-defined]
-        assert set(shown) <= {"configuration", "project", "stages", "force", "overrides"}
+        assert set(shown) == {"configuration", "project", "stages", "force", "overrides"}
         assert not [name for name, field in shown.items() if "anyOf" in field]  # the form would ask for a type
         example = shown["overrides"]["description"].partition("Example: ")[2]
         form.resolve("demo", "", [example])
         assert all(field["description"] and "<" not in field["description"] for field in shown.values())
-    assert [str(stage) for stage in form.CorpusStage] == form.dag().select("corpus")
+    assert [str(stage) for stage in form.stage_choice("corpus")] == form.dag().select("corpus")
 
 
 def test_tags_say_project_dumps_and_languages() -> None:
