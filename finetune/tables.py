@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from finetune.table_results import (
     seeds_of,
 )
 from pipeline.errors import UsageError, XlmrError
+from pipeline.options import Json
+from pipeline.terminal import print_json
 
 PUBLISHED = Path(__file__).with_name("published")
 
@@ -83,7 +85,7 @@ class Table:
             yield cells + [row.scores.get(column, "") for column in self.columns]
 
 
-def table(name: TableName, *results: Path, output: Path = Path()) -> None:
+def table(name: TableName, *results: Path, output: Path = Path(), as_json: Json = False) -> None:
     """Print a table of the papers with our own rows, and write it as Markdown, CSV and HTML.
 
     Parameters
@@ -94,12 +96,17 @@ def table(name: TableName, *results: Path, output: Path = Path()) -> None:
         Outputs of finetune.task, or folders of runs that have one; without any, the published rows alone.
     output
         Folder for <name>.md, <name>.csv and <name>.html.
+    as_json
+        Print a JSON object for each row instead; the files are the same.
     """
     made = make_table(name, results_of(results))
     output.mkdir(parents=True, exist_ok=True)
     for suffix, text in (("md", as_markdown(made)), ("csv", as_csv(made)), ("html", as_html(made))):
         (output / f"{name}.{suffix}").write_text(text, encoding="utf-8")
-    print(as_markdown(made))
+    if as_json:
+        print_json(map(asdict, made.rows))
+    else:
+        print(as_markdown(made))
 
 
 def make_table(name: str, results: Sequence[Results]) -> Table:

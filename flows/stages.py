@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.lineage import show_lineage
 from flows.links import show_links
 from flows.progress import ShownProgress
 from pipeline.config import Section, flatten
@@ -52,6 +53,7 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         # Prefect would name a failed input by its UUID; the task itself says the stage.
         wait_for = [allow_failure(state) for state in above.values()] if failed else list(above.values())
         states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
+    show_lineage(make_plan(dag, config, only=chosen))
     return _outcome(states)
 
 

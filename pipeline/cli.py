@@ -22,17 +22,22 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
+from pipeline.options import Flag, Settings
 from pipeline.report.command import report_command
 from pipeline.secrets import redact
 from pipeline.serve.command import serve_command
 from pipeline.set_up import describe, set_up_commands
+from pipeline.show_commands import (
+    inspect_command,
+    plan_command,
+    prune_command,
+    settings_command,
+    status_command,
+)
 from pipeline.slurm.command import slurm_command
 from pipeline.stage import Package, Stage
 from pipeline.study.command import study_command
 from pipeline.terminal import BOLD, RED, be_quiet, say, styled
-
-Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 def build_app(dag: Dag, asked: str = "") -> App:
@@ -49,7 +54,8 @@ def build_app(dag: Dag, asked: str = "") -> App:
         default_parameter=Parameter(validator=_check_path),
     )
     of_files = (report_command, serve_command, study_command)
-    for command in (_run, _plan, slurm_command, _status, _inspect, *of_files, _prune, _settings):
+    shown = (status_command, inspect_command, *of_files, prune_command, settings_command)
+    for command in (_run, plan_command, slurm_command, *shown):
         name = command.__name__.strip("_").removesuffix("_command")
         app.command(command(dag), name=name, help_epilogue=epilogue_of(name))
     for name, function in set_up_commands(dag).items():
@@ -134,127 +140,6 @@ def _run(dag: Dag) -> Callable[..., None]:
         print(last.output / "report.html" if last.stage.name == "report" else last.output)
 
     return run
-
-
-def _plan(dag: Dag) -> Callable[..., None]:
-    def plan(config: Path, *settings: Settings, verify: Flag = False) -> None:
-        """Say of each stage whether it is fresh, missing or stale, and why. Exit code 1 where a file is not there.
-
-        Waits for the network for ten seconds at most, in all.
-
-        Parameters
-        ----------
-        config
-            YAML file of the run.
-        verify
-            Compare the checksum of every file, not only its size and time.
-        """
-        from pipeline.plan import make_plan
-        from pipeline.runner import Selection
-        from pipeline.waiting import PLAN_SECONDS, waiting_at_most
-
-        loaded = dag.load_config(config, settings)
-        needed = dag.for_config(loaded)
-        chosen = Selection().or_settings(loaded).stages(needed)
-        left_out: dict[str, XlmrError] = {}
-        with waiting_at_most(PLAN_SECONDS):
-            made = make_plan(needed, loaded, verify=verify, only=chosen, left_out=left_out)
-        lines = {name: stage.line() for name, stage in made.items()}
-        lines |= {name: f"cannot run: {error.problem}" for name, error in left_out.items()}
-        width = max(map(len, lines))
-        for name in (name for name in needed.stages if name in lines):
-            print(f"{name:{width}}  {lines[name]}")
-        for error in left_out.values():
-            raise error
-
-    return plan
-
-
-def _status(dag: Dag) -> Callable[..., None]:
-    del dag
-
-    def status(run: str = "runs") -> None:
-        """Say what ran, when, for how long, and what went in and out.
-
-        Parameters
-        ----------
-        run
-            Folder of one run, or of all runs, or its address, as s3://bucket/runs.
-        """
-        from pipeline.run_settings import folder_or_address
-        from pipeline.status import describe_runs
-
-        for line in describe_runs(folder_or_address(run)):
-            print(line)
-
-    return status
-
-
-def _inspect(dag: Dag) -> Callable[..., None]:
-    del dag
-
-    def inspect(path: Path, *, records: int = 3) -> None:
-        """Show rows, schema, a few records, and what was dropped and why.
-
-        Parameters
-        ----------
-        path
-            An output folder, its manifest, or a file in it (Arrow, Parquet, JSON lines, NumPy, text).
-        records
-            How many records to show.
-        """
-        from pipeline.inspect import describe
-
-        for line in describe(path, records):
-            print(line)
-
-    return inspect
-
-
-def _prune(dag: Dag) -> Callable[..., None]:
-    def prune(config: Path, *settings: Settings, dry_run: Flag = False) -> None:
-        """Remove the project's outputs that this configuration does not lead to.
-
-        Parameters
-        ----------
-        config
-            YAML file of the run.
-        dry_run
-            Say what would be removed, and remove nothing.
-        """
-        from pipeline.prune import prune
-
-        for line in prune(dag, dag.load_config(config, settings), dry_run=dry_run):
-            print(line)
-
-    return prune
-
-
-def _settings(dag: Dag) -> Callable[..., None]:
-    def settings(section: str = "", *, markdown: Flag = False, json_schema: Flag = False) -> None:
-        """List every setting with its type, default, range, description and source.
-
-        Parameters
-        ----------
-        section
-            A section or a setting, as corpus.read; all if not given.
-        markdown
-            As a page of Markdown.
-        json_schema
-            The JSON schema of a whole configuration, for editors.
-        """
-        import json
-
-        from pipeline.settings_list import as_markdown, as_text, list_settings
-
-        if json_schema:
-            print(json.dumps(dag.config_model.model_json_schema(), indent=2, ensure_ascii=False))
-            return
-        found = list_settings(dag.config_model, section)
-        for line in as_markdown(found) if markdown else as_text(found):
-            print(line)
-
-    return settings
 
 
 def _package_app(dag: Dag, package: Package, *, described: bool) -> App:

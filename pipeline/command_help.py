@@ -25,7 +25,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xlmr slurm configs/corpus-cc100.yaml --tasks 64 > jobs.sh",
         "xlmr slurm configs/xlmr-base.yaml --nodes 8 --submit",
     ),
-    "status": ("xlmr status", "xlmr status runs/demo"),
+    "status": ("xlmr status", "xlmr status runs/demo", "xlmr status runs/demo --json | jq .inputs"),
     "inspect": ("xlmr inspect runs/demo/corpus.mine/KEY", "xlmr inspect corpus/de/head-00000.arrow --records 10"),
     "report": (
         "xlmr report configs/demo.yaml",

@@ -10,9 +10,10 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import Section
 from pipeline.dag import Dag
@@ -31,16 +32,21 @@ _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 
 @dataclass(frozen=True)
 class OldOutput:
-    """An output under another key: its bytes on disk, and why it stays, if it does."""
+    """An output under another key: its bytes on disk, why it stays, if it does, and what became of it."""
 
     path: Path
     size: int
     made: str
     held: str = ""
+    action: str = ""
 
-    def line(self, verb: str) -> str:
+    def line(self) -> str:
         """As ``xlmr prune`` says it."""
-        return f"{verb} {self.path}  {size(self.size)}  {self.made}" + (f"  {self.held}" if self.held else "")
+        return f"{self.action} {self.path}  {size(self.size)}  {self.made}" + (f"  {self.held}" if self.held else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``xlmr prune --json`` prints."""
+        return asdict(self) | {"path": str(self.path)}
 
 
 def running_path(project: Path) -> Path:
@@ -53,14 +59,19 @@ def prune(dag: Dag, config: Section, *, dry_run: bool) -> Iterator[str]:
     outputs = old_outputs(dag, config)
     gone = [output.path for output in outputs if not output.held]
     freed = freed_by(gone)
-    for output in outputs:
-        problem = output.held if output.held or dry_run else _remove(output.path)
-        verb = "kept" if problem else "would remove" if dry_run else "removed"
-        yield OldOutput(output.path, output.size, output.made, problem).line(verb)
-        if problem and not output.held:
+    for output, after in zip(outputs, remove(outputs, dry_run=dry_run), strict=True):
+        yield after.line()
+        if after.held and not output.held:
             gone.remove(output.path)
             freed -= output.size
     yield f"{len(gone)} old outputs, {size(freed)}{' would be freed' if dry_run else ' freed'}"
+
+
+def remove(outputs: Iterable[OldOutput], *, dry_run: bool) -> Iterator[OldOutput]:
+    """Remove those that nothing holds, each with what became of it."""
+    for output in outputs:
+        held = output.held if output.held or dry_run else _remove(output.path)
+        yield replace(output, held=held, action="kept" if held else "would remove" if dry_run else "removed")
 
 
 def old_outputs(dag: Dag, config: Section) -> list[OldOutput]:

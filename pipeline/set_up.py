@@ -7,14 +7,11 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
-
-Settings = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+from pipeline.options import Json, Settings
+from pipeline.terminal import print_json
 
 
 def set_up_commands(dag: Dag) -> dict[str, Callable[..., None]]:
@@ -57,7 +54,7 @@ def _options(dag: Dag) -> str:
 
 
 def _doctor(dag: Dag) -> Callable[..., None]:
-    def doctor(folder: Path = Path()) -> None:
+    def doctor(folder: Path = Path(), *, as_json: Json = False) -> None:
         """Say what this machine has for xlmr, what is missing, and how to fix it. Exit code 1 if something is missing.
 
         A line begins with ok, missing, or absent: what only some commands need.
@@ -66,15 +63,22 @@ def _doctor(dag: Dag) -> Callable[..., None]:
         ----------
         folder
             Where runs will be written; the free space there is checked.
+        as_json
+            A JSON object for each line.
         """
+        from dataclasses import asdict
+
         from pipeline.doctor import examine
 
         if not folder.is_dir():
             raise XlmrError(f"{folder}: no such folder", "make it, or name another")
         found = examine(dag.packages, folder)
-        width = max(len(finding.name) for finding in found)
-        for finding in found:
-            print(finding.line(width))
+        if as_json:
+            print_json(map(asdict, found))
+        else:
+            width = max(len(finding.name) for finding in found)
+            for finding in found:
+                print(finding.line(width))
         missing = [finding.name for finding in found if finding.state == "missing"]
         if missing:
             raise XlmrError(f"missing: {', '.join(missing)}", "the lines above say how to fix it")

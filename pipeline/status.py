@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import flatten
 from pipeline.errors import XlmrError
@@ -11,33 +13,52 @@ from pipeline.json_file import DamagedFileError
 from pipeline.manifest import Manifest, read_manifest
 
 
-def find_manifests(run: Path) -> tuple[dict[Path, Manifest], list[str]]:
-    """The complete outputs under ``run`` (one project, or the folder of all), oldest first; a line a damaged one."""
+def find_manifests(run: Path) -> tuple[dict[Path, Manifest], dict[Path, str]]:
+    """The complete outputs under ``run`` (one project, or the folder of all), oldest first; what is wrong with others.
+
+    Errors: XlmrError where there is neither.
+    """
     found: dict[Path, Manifest] = {}
-    damaged = []
+    damaged: dict[Path, str] = {}
     for path in sorted([*run.glob("*/*/manifest.json"), *run.glob("*/*/*/manifest.json")]):
         try:
             manifest = read_manifest(path.parent)
         except (DamagedFileError, OSError) as error:
-            damaged.append(f"damaged: {error.problem if isinstance(error, DamagedFileError) else error}")
+            damaged[path.parent] = error.problem if isinstance(error, DamagedFileError) else str(error)
             continue
         if manifest is not None:
             found[path.parent] = manifest
+    if not found and not damaged:
+        raise XlmrError(f"{run}: nothing has run there", "xlmr run configs/demo.yaml")
     return dict(sorted(found.items(), key=lambda item: item[1].started)), damaged
 
 
 def describe_runs(run: Path) -> Iterator[str]:
     """A line for each complete output, then one for each whose manifest is damaged. Errors: XlmrError for nothing."""
     manifests, damaged = find_manifests(run)
-    if not manifests and not damaged:
-        raise XlmrError(f"{run}: nothing has run there", "xlmr run configs/demo.yaml")
     for output, manifest in manifests.items():
-        size = sum(record.size for record in manifest.files.values()) / 1e6
         yield (
-            f"{manifest.started[:19]}  {manifest.seconds:8.1f} s  {size:9.1f} MB  {output}  {summary_of(manifest)}"
-            + (f"  {len(manifest.warnings)} warnings" if manifest.warnings else "")
+            f"{manifest.started[:19]}  {manifest.seconds:8.1f} s  {_bytes(manifest) / 1e6:9.1f} MB  {output}"
+            f"  {summary_of(manifest)}" + (f"  {len(manifest.warnings)} warnings" if manifest.warnings else "")
         )
-    yield from damaged
+    yield from (f"damaged: {problem}" for problem in damaged.values())
+
+
+def records_of_runs(run: Path) -> Iterator[dict[str, Any]]:
+    """The same as records, each of ``lineage``; of a damaged output, what is wrong with it."""
+    manifests, damaged = find_manifests(run)
+    yield from (lineage(output, manifest) for output, manifest in manifests.items())
+    yield from ({"output": str(output), "damaged": problem} for output, problem in damaged.items())
+
+
+def lineage(output: Path, manifest: Manifest) -> dict[str, Any]:
+    """A manifest, and where it is: what the output was made from, by key, and what it cost. Files are only counted."""
+    record = {one.name: getattr(manifest, one.name) for one in fields(manifest)}
+    return {"output": str(output), **record, "files": len(manifest.files), "bytes": _bytes(manifest)}
+
+
+def _bytes(manifest: Manifest) -> int:
+    return sum(record.size for record in manifest.files.values())
 
 
 def summary_of(manifest: Manifest, most: int = 4) -> str:

@@ -5,9 +5,11 @@ The result itself is printed to stdout. Errors are always printed.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TextIO
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
 
 QUIET = "XLMR_QUIET"
 """Set in the environment by ``--quiet``, so that processes that a command starts are quiet too."""
@@ -37,3 +39,9 @@ def styled(text: str, style: str, output: TextIO) -> str:
     if not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not output.isatty():
         return text
     return f"\x1b[{style}m{text}\x1b[0m"
+
+
+def print_json(records: Iterable[Mapping[str, Any]]) -> None:
+    """Print a result as one JSON object a line, as they come."""
+    for record in records:
+        print(json.dumps(record, ensure_ascii=False), flush=True)

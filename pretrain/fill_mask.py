@@ -10,11 +10,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from pipeline.errors import UsageError
+from pipeline.options import Json
 from pretrain.api import load
 
 STANDARD_INPUT = "-"
@@ -27,7 +25,7 @@ def fill_mask(
     model: Path,
     tokenizer: Path | None = None,
     best: int = 5,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say which tokens the model puts where a text has its mask.
 

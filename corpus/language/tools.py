@@ -17,12 +17,12 @@ from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from corpus.language.text_columns import form_of, read_rows
 from corpus.language.train_settings import IdentifierTraining
 from pipeline.errors import UsageError, XlmrError
+from pipeline.options import Flag, Json
 from pipeline.packed import unpacking
 
 if TYPE_CHECKING:
     from corpus.language.identifier import Ranking
 
-Flag = Annotated[bool, Parameter(negative="")]
 
 TEXTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 1_000_000
@@ -69,7 +69,7 @@ def identify(
     whole: Flag = False,
     column: str = "",
     top: int = 1,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
     which: Annotated[WhichIdentifier, Parameter(name="*")] = _DEFAULT,
 ) -> None:
     """Say which language each line is in: code and score, tab-separated.
@@ -124,7 +124,7 @@ def lid_report(
     *,
     label: str = "label",
     text: str = "text",
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
     which: Annotated[WhichIdentifier, Parameter(name="*")] = _DEFAULT,
 ) -> None:
     """Measure an identifier on labelled texts: by language, by length, and what it confuses.

@@ -13,18 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.manifest import usable_manifest
+from pipeline.options import Flag
 from pipeline.packed import unpacking
 
 if TYPE_CHECKING:
     from corpus.perplexity.cutoff_table import Cutoffs
 
-Flag = Annotated[bool, Parameter(negative="")]
 
 STANDARD_INPUT = "-"
 CHUNK_BYTES = 1 << 18

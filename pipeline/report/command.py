@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
+from pipeline.options import Json
 
 Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
@@ -23,7 +24,7 @@ def report_command(dag: Dag) -> Callable[..., None]:
         config: Path,
         *others: Words,
         output: Path | None = None,
-        as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+        as_json: Json = False,
     ) -> None:
         """Draw the HTML page about everything that has run so far; of two runs or more, their comparison.
 

@@ -6,14 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from pipeline.errors import UsageError
+from pipeline.options import Flag
 from pretrain.cost.workload import DEMO, Workload, of_config, of_size
-
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pipeline.options import Settings
 from pretrain.benchmark.options import Options
 
 if TYPE_CHECKING:
     from pretrain.benchmark.rounds import Result
 
-Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
-
 
 def benchmark(
     config: Path | None = None,
-    *settings: Overrides,
+    *settings: Settings,
     options: Annotated[Options, Parameter(name="*")] | None = None,
     output: Path = Path("pretrain-benchmark.json"),
 ) -> None:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from corpus.output.corpus_folder import find_corpus
 from pipeline.errors import UsageError
+from pipeline.options import Json
 from pretrain.api import PretrainedModel, load
 from pretrain.comparable.pages import find_groups, read_pages
 from pretrain.comparable.settings import ComparableSettings
@@ -47,7 +46,7 @@ def retrieval(
     corpus: Path,
     tokenizer: Path | None = None,
     pages: int = 200,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say how often a page's nearest neighbour among the pages of another language is its own translation.
 

@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from pipeline.errors import UsageError, XlmrError
+from pipeline.options import Json, Settings
 from pretrain.cost.communication import Communication, Network, communication_of, share_of_peak
 from pretrain.cost.flops import FORWARD, encoder_flops, training_flops
 from pretrain.cost.memory import Cluster, Memory, memory_of, parameters_of_rank
 from pretrain.cost.workload import Workload, of_config, of_size
 from pretrain.exchange import Precision, check_exchange, no_effect, overlaps
 from pretrain.presets import SHAPES, Shape
-
-Overrides = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 
 USABLE = 0.9
 """Of a GPU's memory: the rest is for CUDA itself, NCCL and gaps between blocks."""
@@ -79,7 +76,7 @@ class Speed:
 
 def plan(  # noqa: PLR0913 - the flags of a command
     config: Path,
-    *settings: Overrides,
+    *settings: Settings,
     gpus: int = 1,
     gpu_memory: str = "80GB",
     tensor_parallel: int | None = None,
@@ -91,7 +88,7 @@ def plan(  # noqa: PLR0913 - the flags of a command
     bandwidth: float = 50.0,
     bandwidth_inside: float = 450.0,
     gpus_per_machine: int = 8,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a training takes of a cluster: memory of each GPU, days in all, what fits and what would be better.
 

@@ -60,6 +60,14 @@ def test_published_rows_are_whole(name: str) -> None:
     assert made.columns[-1] == "Avg"
 
 
+def test_rows_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table("ner", output=tmp_path, as_json=True)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    made = make_table("ner", [])
+    assert [row["scores"] for row in rows] == [dict(row.scores) for row in made.rows]
+    assert {path.name for path in tmp_path.iterdir()} == {"ner.md", "ner.csv", "ner.html"}
+
+
 @pytest.mark.parametrize("name", ["xnli", "ner", "mlqa", "xquad", "multilingual"])
 def test_published_averages_are_the_means_of_their_languages(name: str) -> None:
     """A slip in copying would show; the slips of the papers themselves are named in the notes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -159,6 +160,10 @@ def test_flow_runs_stages_once_and_shows_them(
     assert f"| page | `{pages[0]}` |" in shown["toy-total"].data
     assert "| made from toy.count |" in shown["toy-total"].data
     assert "file://" not in str(shown["toy-total"].data)
+    counted, summed = json.loads(shown["lineage"].data)
+    assert (counted["stage"], counted["key"]) == ("toy.count", next(tmp_path.glob("demo/toy.count/*")).name)
+    assert summed["made from"] == f"toy.count {counted['key']}"
+    assert summed["output"] == str(pages[0].parent)
     link = f"https://reports.example.org/demo/files/toy.total/{pages[0].parent.name}/sum.html"
     assert shown["toy-total-sum-page"].data == f"[sum.html]({link})"
 
@@ -284,7 +289,8 @@ def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
     assert "finetune/mlqa" in names
     assert not [name for name in names if name.startswith("studies")]
     for one in (*packages.FLOWS.values(), packages.full):
-        assert one.description and one.fn.__name__ == one.name
+        assert one.description
+        assert one.fn.__name__ == one.name
         shown = one.parameters.model_dump()["properties"]  # type: ignore[attr-defined]
         assert set(shown) == {"configuration", "project", "stages", "force", "overrides"}
         assert not [name for name, field in shown.items() if "anyOf" in field]  # the form would ask for a type

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import json
 import os
 import platform
 import re
@@ -12,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +135,50 @@ def test_status_lists_what_ran(toy, capsys):
     assert [line.split()[-3].split("/")[-2] if "toy" in line else "" for line in lines]
     assert len(lines) == 3
     assert "sum 6" in "\n".join(lines)
+
+
+def json_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    assert main([*words, "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_tables_as_json(toy, capsys, monkeypatch):
+    toy.run()
+    runs = toy.folder / "runs"
+    by_stage = {record["stage"]: record for record in json_lines(capsys, "status", str(runs))}
+    power, summed = by_stage["toy.power"], by_stage["toy.sum"]
+    assert power["inputs"]["toy.sum"] == {"key": summed["key"], "build": summed["build"]}
+    assert (summed["files"], summed["bytes"]) == (1, len((toy.output("toy.sum") / "sum.txt").read_bytes()))
+    assert summed["counts"]["sum"] == 6
+    assert summed["output"] == str(toy.output("toy.sum"))
+    (toy.output("toy.sum") / "manifest.json").write_text("{")
+    damaged = json_lines(capsys, "status", str(runs))[-1]
+    assert damaged["output"] == str(toy.output("toy.sum"))
+    assert "manifest.json" in damaged["damaged"]
+
+    plan = json_lines(capsys, "plan", "configs/demo.yaml", "--run.directory", str(runs))
+    assert [record["state"] for record in plan][:2] == ["missing", "missing"]
+    inputs = next(record["inputs"] for record in plan if record["stage"] == "corpus.regroup")
+    keys = {record["stage"]: record["key"] for record in plan}
+    assert inputs == {name: keys[name] for name in inputs}
+    (setting,) = json_lines(capsys, "settings", "run.workers")
+    assert (setting["name"], setting["counts"]) == ("run.workers", False)
+    assert {"name", "state", "detail", "fix"} == set(json_lines(capsys, "doctor")[0])
+
+
+def test_prune_as_json(toy, capsys, monkeypatch):
+    toy.run()
+    toy.run("--toy.power.exponent", "3")
+    monkeypatch.setattr("pipeline.cli.Dag.default", lambda: toy.dag)
+    config = str(toy.yaml)
+    (record,) = json_lines(capsys, "prune", config, "--dry-run")
+    assert (record["action"], record["path"]) == (
+        "would remove",
+        str(toy.output("toy.power", "--toy.power.exponent", "3")),
+    )
+    (record,) = json_lines(capsys, "prune", config)
+    assert record["action"] == "removed"
+    assert json_lines(capsys, "prune", config) == []
 
 
 def test_a_reader_that_leaves_early_gets_no_complaint():
