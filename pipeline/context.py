@@ -70,6 +70,8 @@ class Context:
         self._sharing = sharing
         self._stored = stored
         self._calls = 0
+        if stored is not None:
+            stored.saver.warn = self.warn
 
     def progress(self, label: str, total: float | None = None, unit: str = "") -> ProgressBar:
         """A progress bar: ``with context.progress("scoring", 10, "documents") as bar: bar.advance(1)``."""
@@ -137,6 +139,11 @@ class Context:
     def saver(self) -> Saver | None:
         """What saves folders at object storage while the stage runs; None where its output is on this machine."""
         return self._stored.saver if self._stored else None
+
+    def finish_saving(self) -> None:
+        """Wait for what is being saved at object storage: where the stage has failed, nobody else would."""
+        if self._stored is not None:
+            self._stored.saver.finish()
 
     def complete_files(self) -> dict[str, FileRecord]:
         """A record of every file of the output, once the stage is through; at object storage all are there then."""

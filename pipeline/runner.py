@@ -303,6 +303,7 @@ def _do_stage(
         raise
     except BaseException as error:
         log.event("failed", stage=plan.stage.name, error=f"{type(error).__name__}: {error}")
+        context.finish_saving()  # under the lease: who resumes finds all of it
         raise _named(plan.stage.name, error) from error
     log.event("finished", stage=plan.stage.name, seconds=manifest.seconds, counts=counts)
     return manifest

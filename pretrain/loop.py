@@ -31,7 +31,8 @@ from pretrain.engine import Engine
 from pretrain.model import ModelConfig
 from pretrain.ranks.stopping import from_rank_0, largest_of_ranks, raise_stop, stop_signals
 from pretrain.settings import PretrainConfig, TrainSettings
-from pretrain.tracking.metrics import Journal, NoJournal
+from pretrain.tracking.metrics import METRICS, Journal, NoJournal
+from pretrain.tracking.trackers import REMEMBERED
 from pretrain.validation import Losses, Validation, count_tokens
 
 CHECKPOINTS, BASELINES, FIRST_BATCH = "checkpoints", "baselines.json", "first-batch.txt"
@@ -68,7 +69,8 @@ class Training:
         )
         keeping = Keeping(self._settings.keep_last, self._settings.keep_every, self._settings.keep_best)
         saver = context.saver if self._leads else None
-        self._folder = CheckpointFolder(output / CHECKPOINTS, keeping, saver)
+        beside = [output / name for name in (METRICS, REMEMBERED, FIRST_BATCH)]
+        self._folder = CheckpointFolder(output / CHECKPOINTS, keeping, saver, beside)
         self._writer = CheckpointWriter(self._folder, int(self._settings.checkpoint_memory * 1e9))
         self._journal: Journal | NoJournal = NoJournal()
         self._done = Progress()
@@ -101,6 +103,7 @@ class Training:
         if self._measured[0] != self._done.step:  # the last checkpoint was there already
             self._measured = (self._done.step, self._losses(self._validation).overall)
         self._wait_for_rank_0()
+        self._folder.settle()
         return self._counts()
 
     def _steps(self, bar: ProgressBar, stop: list[int]) -> None:
@@ -227,7 +230,7 @@ class Training:
         if checkpoint is None:
             return Progress()
         self._engine.load_state(checkpoint.load(), checkpoint.progress.applied)
-        self._folder.discard_after(checkpoint.progress.step)
+        self._folder.resume_from(checkpoint.progress.step)
         self._best = min(self._folder.losses().values(), default=math.inf)
         self._context.log.event("resumed", stage=self._context.stage, checkpoint=str(checkpoint.folder))
         say(f"  {self._context.stage}: resuming after step {checkpoint.progress.step:,}")

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from pipeline.store import objects
+from pipeline.store.path import StoredPath
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
 
 # No deadline of an example, nor of making one. The rest is as hypothesis has it: where CI is set, the same examples
 # every time.
@@ -37,3 +46,38 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    from s3_server import S3Server  # moto takes a second to import
+
+    server = S3Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 server on loopback, which every process that a test starts finds in its environment."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    objects._filesystem.cache_clear()
+    s3_server.requests.clear()
+    s3_server.injected.clear()
+    yield s3_server
+    s3_server.faults, s3_server.before = {}, None
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> StoredPath:
+    """A bucket of its own."""
+    path = StoredPath(f"s3://test-{uuid.uuid4().hex}")
+    objects.filesystem_at(path.address).mkdir(path.address)
+    return path
+
+
+@pytest.fixture
+def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that fail are tried again at once."""
+    monkeypatch.setattr(objects, "WAITS", (0.01,) * 12)

@@ -143,10 +143,15 @@ class Keeping:
 
 
 class CheckpointFolder:
-    """The checkpoints of one training. ``saver`` saves them elsewhere too; one that it works on stays here."""
+    """The checkpoints of one training. ``saver`` saves them elsewhere too; one that it works on stays here.
 
-    def __init__(self, folder: Path, keeping: Keeping | None = None, saver: Saver | None = None) -> None:
-        self.folder, self._keeping, self._saver = folder, keeping or Keeping(), saver
+    ``beside`` are files of the training that are saved with each, as they are then.
+    """
+
+    def __init__(
+        self, folder: Path, keeping: Keeping | None = None, saver: Saver | None = None, beside: Sequence[Path] = ()
+    ) -> None:
+        self.folder, self._keeping, self._saver, self._beside = folder, keeping or Keeping(), saver, beside
 
     def write(self, tensors: NamedTensors, about: About) -> Path:
         """Write a checkpoint: under a temporary name, to the disk, then renamed. A kill leaves no half of it."""
@@ -162,7 +167,7 @@ class CheckpointFolder:
         temporary.rename(final)
         fsync_folder(self.folder)
         if self._saver is not None:
-            self._saver.save(final)
+            self._saver.save(final, self._beside)
         self._discard()
         return final
 
@@ -194,11 +199,19 @@ class CheckpointFolder:
             )
         return read_record(folder)
 
-    def discard_after(self, step: int) -> None:
-        """Remove the checkpoints that are newer than ``step``: training resumes there."""
+    def resume_from(self, step: int) -> None:
+        """Remove the checkpoints that are newer than ``step``; let files beside it be as they were then."""
+        if self._saver is not None:
+            self._saver.restore_beside(self.folder / f"step-{step:08d}")
         for folder in self._names():
             if _step_of(folder) > step:
                 self._remove(folder)
+
+    def settle(self) -> None:
+        """Once nothing more is written: remove what stayed because it was still being saved."""
+        if self._saver is not None:
+            self._saver.wait()
+            self._discard()
 
     def losses(self) -> dict[int, float]:
         """The validation losses of the checkpoints that have one, by step."""

@@ -6,10 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import toy_package
@@ -21,11 +19,6 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import Selection, run
-from pipeline.store import objects
-from pipeline.store.path import StoredPath
-
-if TYPE_CHECKING:
-    from s3_server import S3Server
 
 
 class Toy:
@@ -106,38 +99,3 @@ def start_code(in_child: Callable[[str], list[str]]) -> Iterator[Callable[[str],
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    from s3_server import S3Server  # moto takes a second to import
-
-    server = S3Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """An S3 server on loopback, which every process that a test starts finds in its environment."""
-    for name, value in s3_server.environment().items():
-        monkeypatch.setenv(name, value)
-    objects._filesystem.cache_clear()
-    s3_server.requests.clear()
-    s3_server.injected.clear()
-    yield s3_server
-    s3_server.faults = {}
-
-
-@pytest.fixture
-def bucket(s3: S3Server) -> StoredPath:
-    """A bucket of its own."""
-    path = StoredPath(f"s3://test-{uuid.uuid4().hex}")
-    objects.filesystem_at(path.address).mkdir(path.address)
-    return path
-
-
-@pytest.fixture
-def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that fail are tried again at once."""
-    monkeypatch.setattr(objects, "WAITS", (0.01,) * 12)

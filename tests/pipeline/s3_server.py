@@ -1,7 +1,8 @@
 """A real S3 server on loopback (moto's), which can fail as the real ones do.
 
 ``faults`` maps a kind to how often it happens, of 1: ``busy`` answers 503, ``slow`` waits, ``cut`` ends a body early,
-``lost`` does what was asked and answers 500.
+``lost`` does what was asked and answers 500. ``before`` is called with the method and path of each request: a process
+can be killed at that very moment. Where it gives True, nothing is done and the answer is 503.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -24,6 +25,7 @@ class S3Server:
 
     def __init__(self) -> None:
         self.faults: dict[str, float] = {}
+        self.before: Callable[[str, str], bool] | None = None
         self.requests: list[tuple[str, str]] = []
         self.injected: Counter[str] = Counter()
         self._rng = random.Random(7)
@@ -61,7 +63,8 @@ class S3Server:
     def _answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         path = f"{environ['PATH_INFO']}?{environ.get('QUERY_STRING', '')}"
         self.requests.append((environ["REQUEST_METHOD"], path))
-        if self._happens("busy"):
+        dropped = self.before is not None and self.before(environ["REQUEST_METHOD"], path)
+        if dropped or self._happens("busy"):
             return _refuse(environ, start, "503 Slow Down", b"SlowDown")
         if self._happens("slow"):
             time.sleep(SLOW_SECONDS)

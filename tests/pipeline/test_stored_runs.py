@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pipeline.store.path import StoredPath
 
 if TYPE_CHECKING:
     from conftest import Toy
+    from s3_server import S3Server
 
 FILES = ("toy.write/*/numbers/*.txt", "toy.sum/*/sum.txt", "toy.power/*/power.txt")
 
@@ -165,3 +167,34 @@ def test_folders_are_saved_while_a_stage_runs(bucket: StoredPath, tmp_path: Path
         files = record_files(stored.copy)
         assert stored.complete(files, {}) == files
     assert set(output.sizes()) == {"checkpoints/step-2/weights"}
+
+
+def test_storage_that_does_not_answer_stops_no_stage(
+    s3: S3Server, bucket: StoredPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be saved is said, and saved with the next; files beside it are as they were then."""
+    monkeypatch.setattr("pipeline.store.objects.WAITS", ())
+    output, said = bucket / "runs" / "p" / "s" / "00000000", list[str]()
+    with Copies(tmp_path / "one", 10**9) as copies:
+        stored = StoredOutput(output, copies)
+        stored.saver.warn = said.append
+        metrics = stored.copy / "metrics.jsonl"
+        for step in range(3):
+            folder = stored.copy / f"step-{step}"
+            folder.mkdir(parents=True)
+            (folder / "weights").write_bytes(b"w")
+            metrics.write_text(f"{step}\n")
+            s3.faults = {"busy": 1.0} if step == 0 else {}
+            stored.saver.save(folder, [metrics])
+            while stored.saver.is_pending(folder):
+                time.sleep(0.01)
+        stored.saver.finish()
+    (line,) = said
+    assert line.startswith(f"step-0 is on this machine only: {output}/step-0/weights: OSError")
+    with Copies(tmp_path / "other", 10**9) as copies:
+        stored = StoredOutput(output, copies)
+        stored.restore()
+        assert sorted(path.name for path in stored.copy.iterdir()) == ["step-0", "step-1", "step-2"]
+        for step in (2, 0):
+            stored.saver.restore_beside(stored.copy / f"step-{step}")
+            assert (stored.copy / "metrics.jsonl").read_text() == f"{step}\n"
