@@ -107,6 +107,8 @@ def _job(
         asked += [f"--cpus-per-task={options.cpus}", f"--mem={options.memory}"]
         tasks = _tasks(plan, group, options.tasks) if first.sharded else 1
         asked += [f"--array=0-{tasks - 1}"] if tasks > 1 else []
+    if not first.job_script and not any(word.startswith("--array=") for word in asked):
+        asked.append("--output=%x-%j.log")  # the script's is a name for tasks of arrays
     which = () if first.job_script else (",".join(names),)
     return Job(first.name, names, tuple(asked), (str(script), str(config), *which, *settings), after)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -64,6 +65,7 @@ def test_jobs_depend_on_those_that_they_read(command, record, toy):
     assert not any(word.startswith("--dependency") for word in first)
     assert {"--dependency=afterok:100", "toy.sum,toy.power"} <= set(second)
     assert not any(word.startswith("--array") for word in second)
+    assert [word for word in (*first, *second) if word.startswith("--output")] == ["--output=%x-%j.log"]
     assert str(toy.folder / "my $HOME's run.yaml") in first
 
 
@@ -147,6 +149,21 @@ def test_stages_of_a_job_run_one_after_another(tmp_path):
     alone = [run.format(stage) + end for stage in ("a.one", "a.two")]
     array = [run.format(stage) + "--run.executor|slurm|" + end for stage in ("a.one", "a.two")]
     assert (tmp_path / "ran").read_text().splitlines() == alone + array
+
+
+@pytest.mark.parametrize(("restarts", "requeues"), [("0", True), ("2", False)])
+def test_a_job_whose_process_is_killed_requeues_itself_twice(tmp_path, restarts, requeues):
+    (tmp_path / "bin").mkdir()
+    for name, text in (("bin/xlmr", "kill -KILL $$"), ("scontrol", 'echo "$@" > requeued')):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_CPUS_PER_TASK": "4", "SLURM_JOB_ID": "7"}
+    job |= {"XLMR_VENV": str(tmp_path), "SLURM_RESTART_COUNT": restarts, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = ["bash", str(SCRIPTS / "stages.sbatch"), "run.yaml", "a.one,a.two"]
+    done = subprocess.run(words, env={**os.environ, **job}, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if requeues else 128 + signal.SIGKILL)
+    assert (tmp_path / "requeued").exists() is requeues
+    assert ("a.one: killed by signal 9; requeued" in done.stdout) is requeues
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sbatch")), ids=lambda path: path.stem)
