@@ -263,7 +263,7 @@ PACKAGE = Package(
     stages=(
         Stage(
             name="finetune.help_pages",
-            version=3,
+            version=4,
             extra="train",
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
@@ -277,7 +277,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="finetune.task",
-            version=3,
+            version=4,
             extra="train",
             config=TaskConfig,
             run="finetune.task_stage:run",

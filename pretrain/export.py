@@ -1,4 +1,4 @@
-"""Stage pretrain.export: the last checkpoint in Hugging Face's layout, with its tokenizer beside it.
+"""Stage pretrain.export: the last checkpoint in Hugging Face's layout, with its tokenizer and a model card.
 
 Checkpoint and tokenizer -> a folder for ``AutoModelForMaskedLM.from_pretrained`` and ``AutoTokenizer.from_pretrained``.
 """
@@ -15,6 +15,7 @@ from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.checkpoints.state import WEIGHTS
 from pretrain.folder import TOKENIZER_MODEL, save_weights
 from pretrain.model import build, count_parameters
+from pretrain.model_card import write_card
 from pretrain.stages import ExportConfig
 from pretrain.tokenizer_files import check_tokenizer, copy_tokenizer
 from pretrain.train import CHECKPOINTS
@@ -33,7 +34,9 @@ def run(config: ExportConfig, inputs: Inputs, output: Path, context: Context) ->
     weights = checkpoint.load()[WEIGHTS]  # read one at a time: XXL's are 43 GB
     save_weights(weights, architecture, output, tokenizer / TOKENIZER_MODEL)
     copy_tokenizer(tokenizer, output, architecture.max_sequence_length)
+    parameters = count_parameters(build(architecture))
+    write_card(output, inputs, architecture, parameters)
     return {
-        "parameters": count_parameters(build(architecture)),
+        "parameters": parameters,
         "steps": checkpoint.progress.step,
     }

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from corpus.output import card_texts
-from corpus.output.card_configs import FENCE, data_files
 from corpus.output.card_configs import card as with_configs
+from corpus.output.card_configs import data_files
 from corpus.output.corpus_folder import COUNTS, STAGE, corpus_files, find_corpus
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.output.step_counts import in_order, steps, totals
-from pipeline.config import Section, flatten
+from pipeline.config import Section
 from pipeline.counts import Counts
 from pipeline.errors import UsageError
 from pipeline.formatting import size
-from pipeline.manifest import Manifest, read_manifest
-from pipeline.plan import KEY_LENGTH
+from pipeline.history import History, Made, described_settings, history_above, history_of, setting_of
+from pipeline.manifest import read_manifest
+from pipeline.markdown import markdown_table, yaml_head
 from pipeline.stage import Inputs
 from pipeline.storage import atomic_write, read_json
 
@@ -32,26 +32,6 @@ CARD = "README.md"
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B",
          "10B<n<100B", "100B<n<1T", "n>1T")  # fmt: skip
 """Hugging Face's size_categories: from one to the next ten times as many, beginning under 1,000."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a manifest says of one stage, as far as a card needs it."""
-
-    config: Mapping[str, Any]
-    counts: Counts
-    outside: Mapping[str, str] = field(default_factory=dict)
-    commit: str = ""
-    packages: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, manifest: Manifest) -> Made:
-        """Out of a manifest."""
-        return cls(manifest.config, manifest.counts, manifest.outside, manifest.git_commit, manifest.packages)
-
-
-History = Mapping[str, Made]
-"""By stage name, the stages that made a corpus, those whose manifests are still there."""
 
 
 def card(corpus: Path, *, out: Path | None = None) -> None:
@@ -70,7 +50,7 @@ def card(corpus: Path, *, out: Path | None = None) -> None:
         raise UsageError(
             f"{folder}: has no manifest, so nothing says how it was made", "name a corpus of corpus.regroup"
         )
-    history = {**_above(folder, manifest), STAGE: Made.of(manifest)}
+    history = {**history_above(folder, manifest), STAGE: Made.of(manifest)}
     text = draw_card(folder, history)
     if out is None:
         sys.stdout.write(text)
@@ -85,29 +65,9 @@ def write_card(output: Path, inputs: Inputs, settings: Mapping[str, Any], counts
 
     ``settings`` are those that decide its result, as a manifest holds them; ``counts`` what it counted.
     """
-    history: dict[str, Made] = {}
-    for stage, folder in inputs.items():
-        manifest = read_manifest(folder)
-        if manifest is not None:
-            history |= {stage: Made.of(manifest), **_above(folder, manifest)}
-    text = draw_card(output, {**history, STAGE: Made(settings, counts)})
+    text = draw_card(output, {**history_of(inputs), STAGE: Made(settings, counts)})
     with atomic_write(output / CARD, "w") as handle:
         handle.write(text)
-
-
-def _above(folder: Path, manifest: Manifest) -> dict[str, Made]:
-    """Everything that an output was made from, as long as it is still the same build: <stage>/<key8> beside it."""
-    found: dict[str, Made] = {}
-    waiting = [(folder, manifest)]
-    while waiting:
-        place, below = waiting.pop()
-        for stage, source in below.inputs.items():
-            above = place.absolute().parent.parent / stage / source["key"][:KEY_LENGTH]
-            known = read_manifest(above)
-            if stage not in found and known is not None and known.build == source["build"]:
-                found[stage] = Made.of(known)
-                waiting.append((above, known))
-    return found
 
 
 def draw_card(corpus: Path, history: History) -> str:
@@ -133,10 +93,7 @@ def draw_card(corpus: Path, history: History) -> str:
         "## Citation",
         card_texts.CITATION,
     ]
-    import yaml
-
-    head = yaml.safe_dump(_head(order, sum(documents.values()), history), sort_keys=False, allow_unicode=True)
-    text = f"{FENCE}{head}{FENCE}\n" + "\n\n".join(parts) + "\n"
+    text = yaml_head(_head(order, sum(documents.values()), history)) + "\n" + "\n\n".join(parts) + "\n"
     return with_configs(text, data_files("arrow", corpus_files(corpus)))
 
 
@@ -189,7 +146,7 @@ def is_common_crawl(history: History) -> bool:
 
 
 def _what_it_is(documents: int, text: int, languages: int, history: History) -> str:
-    dumps = _setting(history, "corpus.fetch", "fetch.dumps") or []
+    dumps = setting_of(history, "corpus.fetch", "fetch.dumps") or []
     source = "CommonCrawl" if is_common_crawl(history) else "a web crawl"
     where = f"{source} ({', '.join(dumps)})" if dumps else source
     return (
@@ -223,11 +180,8 @@ def _how_it_was_made(history: History) -> Iterator[str]:
     from corpus.stages import PACKAGE
 
     mined = history.get("corpus.mine")
-    if mined and mined.commit:
-        packages = ", ".join(f"{name} {version}" for name, version in mined.packages.items() if name in card_texts.USED)
-        yield f"By xlmr at commit {mined.commit.replace('+changes', ' with changes')}" + (
-            f", {packages}." if packages else "."
-        )
+    if mined and (code := mined.code(card_texts.USED)):
+        yield f"By {code}."
     shown: set[tuple[str, str, str]] = set()
     done = [stage for stage in PACKAGE.stages if stage.name in history and not _is_off(history[stage.name])]
     for number, stage in enumerate(done, 1):
@@ -268,35 +222,10 @@ def _counted(counts: Counts) -> str:
 def _settings(model: type[Section], values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Each setting that decides the result: dotted name, value, description. Rules that are off are left out."""
     rules = values.get("filters", {}).get("rules", ())
-    for name, value in sorted(flatten(values)):  # a manifest read again is sorted, one in the making is not
+    for name, value, description in described_settings(model, values):
         path = name.split(".")
-        if path[0] == "filters" and len(path) > 2 and path[1] not in (*rules, "languages"):
-            continue
-        yield name, _shown(value), _description(model, path)
-
-
-def _description(model: Any, path: Sequence[str]) -> str:
-    """What the settings' model says of a field; empty where the path leads into a table."""
-    found = ""
-    for name in path:
-        fields = getattr(model, "model_fields", {})
-        if name not in fields:
-            return found
-        found, model = fields[name].description or "", fields[name].annotation
-    return found
-
-
-def _shown(value: Any) -> str:
-    """A setting as text. Where files lay on this machine is nobody's business: a path is cut to its last part."""
-    if value is None or value in ("", [], {}):
-        return "none"
-    if isinstance(value, list):
-        return ", ".join(_shown(one) for one in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str) and value.startswith(("/", "~", "file:")):
-        return f"…/{Path(value).name}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        if not (path[0] == "filters" and len(path) > 2 and path[1] not in (*rules, "languages")):
+            yield name, value, description
 
 
 def _fields() -> Iterator[str]:
@@ -308,15 +237,15 @@ def _fields() -> Iterator[str]:
 
 
 def _limits(table: Counts, history: History) -> Iterator[str]:
-    unit = _setting(history, "corpus.mine", "mine.unit")
-    threshold = _setting(history, "corpus.mine", "language_id.threshold")
-    thresholds = _setting(history, "corpus.mine", "language_id.thresholds") or {}
+    unit = setting_of(history, "corpus.mine", "mine.unit")
+    threshold = setting_of(history, "corpus.mine", "language_id.threshold")
+    thresholds = setting_of(history, "corpus.mine", "language_id.thresholds") or {}
     own = "".join(f", {language} {value}" for language, value in sorted(thresholds.items()))
-    masked = _setting(history, "corpus.mine", "filters.mask")
-    rules = _setting(history, "corpus.mine", "filters.rules")
+    masked = setting_of(history, "corpus.mine", "filters.mask")
+    rules = setting_of(history, "corpus.mine", "filters.rules")
     without = sorted(language for language, buckets in table["documents"].items() if "all" in buckets)
-    near = _setting(history, "corpus.near_duplicates", "near_duplicates.enabled")
-    first = "keep_first" in str(_setting(history, "corpus.duplicates", "duplicates.keep"))
+    near = setting_of(history, "corpus.near_duplicates", "near_duplicates.enabled")
+    first = "keep_first" in str(setting_of(history, "corpus.duplicates", "duplicates.keep"))
     yield "\n".join(
         f"- {line}"
         for line in (
@@ -330,26 +259,3 @@ def _limits(table: Counts, history: History) -> Iterator[str]:
             card_texts.FILTERED.format(rules=", ".join(rules)) if rules else card_texts.NOT_FILTERED,
         )
     )
-
-
-def _setting(history: History, stage: str, name: str) -> Any:
-    """A setting of a stage by its dotted name; None where it is not known."""
-    made = history.get(stage)
-    value: Any = made.config if made else None
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table in Markdown; columns of numbers stand at the right. Cells stay one line of text, whatever is in them."""
-    numeric = [all(isinstance(row[n], int | None) for row in rows) for n in range(len(headers))]
-    lines = [headers, ["--:" if number else "---" for number in numeric], *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

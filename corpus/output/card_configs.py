@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from corpus.output.corpus_folder import CorpusFile
+from pipeline.markdown import FENCE, yaml_head
 
-FENCE = "---\n"
 PATTERNS = {
     "parquet": "{language}/{bucket}-*.parquet",
     "jsonl": "{language}_{bucket}_*.json.gz",  # not {language}_*: bn_* would be bn_rom's files too
@@ -32,16 +32,12 @@ def data_files(form: str, files: Iterable[CorpusFile]) -> dict[str, list[str]]:
 
 def card(text: str, files: Mapping[str, Sequence[str]]) -> str:
     """A dataset card with the configs of ``files``: ``text``'s own head and body are kept, its configs replaced."""
-    import yaml
-
     head, body = split_head(text)
     head["configs"] = [
         {"config_name": language, "data_files": [{"split": "train", "path": list(patterns)}]}
         for language, patterns in sorted(files.items())
     ]
-    # Codes such as "no" are words of YAML 1.1: safe_dump quotes them.
-    dumped = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    return f"{FENCE}{dumped}{FENCE}{body or DEFAULT_BODY}"
+    return yaml_head(head) + (body or DEFAULT_BODY)
 
 
 DEFAULT_BODY = """

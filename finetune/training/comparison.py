@@ -18,6 +18,7 @@ from finetune.folder import why_new_head
 from finetune.heads.encoding import ENCODED, counts_of, write_encoded
 from finetune.heads.kind import Kind
 from finetune.heads.kinds import KINDS
+from finetune.model_card import write_card
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, over_seeds, runs_of
 from finetune.stages import Encoders, Protocol, Recipe
 from finetune.training.baselines import baselines_of, score_baselines
@@ -83,6 +84,7 @@ class Comparison:
         reported = self._summary(results, files, kept) | self._baselines(context)
         write_json(output / RESULTS, reported | {"text": self._text(tokenizer)})
         write_predictions(self.data, self.kind, output, [one["name"] for one in results])
+        write_card(output / RUNS / kept / MODEL, self.kind, self.recipe, reported)
         _keep_model(output, kept, [one["name"] for one in results])
         return self._counts(results)
 

@@ -23,12 +23,10 @@ from corpus.mine.settings import Mine
 from corpus.output import card_texts
 from corpus.output.card import (
     SIZES,
-    Made,
     bcp47,
     card,
     draw_card,
     is_common_crawl,
-    markdown_table,
     size_category,
     write_card,
 )
@@ -37,7 +35,9 @@ from corpus.output.settings import Regroup
 from corpus.stages import PACKAGE
 from pipeline.config import fingerprint
 from pipeline.errors import UsageError
+from pipeline.history import Made
 from pipeline.manifest import read_manifest
+from pipeline.markdown import markdown_table
 from pipeline.storage import read_json, write_json
 
 REGROUP = "corpus.regroup"

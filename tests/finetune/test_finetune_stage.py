@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from finetune import help_pages, task_stage
 from finetune.data.examples import TaskData
@@ -168,6 +169,14 @@ def test_predict_tool_and_hugging_face_agree_with_the_folder(
     said = capsys.readouterr().out.split()
     assert said[1::2] == ["table", "letter"]
     assert all(float(p) > 0.5 for p in said[::2])
+    card = (output / "model" / "README.md").read_text()
+    head = yaml.safe_load(card.split("---\n")[1])
+    results = json.loads((output / "results.json").read_text())
+    assert (head["pipeline_tag"], head["language"]) == ("text-classification", sorted(results["runs"][0]["test"]))
+    for language, scores in results["runs"][0]["test"].items():
+        seen = "yes" if language in results["trained_on"] else "no"
+        assert f"| {language} | {seen} | {100 * scores['accuracy']:.1f} |" in card
+    assert "| `epochs` |" in card
 
     classifier = load_fine_tuned(output / "model")
     theirs = XLMRobertaForSequenceClassification.from_pretrained(output / "model").eval()

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from tiny_corpus import write_sequences
 from tiny_tokenizer import encoded_with, make_tokenizer
 from tiny_training import last_weights, tiny_config, train_into
 
 from pipeline.errors import XlmrError
+from pipeline.manifest import Manifest
 from pretrain.export import run as export
 from pretrain.folder import load_model
 from pretrain.stages import ExportConfig
 
 WORDS = ("the", "dog", "and", "cat", "go", "home", "now", "der", "Hund", "und", "die", "Katze")
+
+
+def make_manifest(folder: Path, **values: Any) -> Manifest:
+    """A manifest in ``folder`` with nothing in it but ``values``."""
+    empty: dict[str, Any] = {name: {} for name in ("config", "inputs", "outside", "counts", "files")}
+    stage, build = folder.parent.name, "b" * 32
+    made = Manifest(
+        **{**empty, "stage": stage, "version": 1, "key": folder.name * 8, "build": build, "started": "2026", **values},
+        seconds=0.0,
+        peak_memory_bytes=0,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    made.write(folder)
+    return made
 
 
 @pytest.fixture
@@ -46,6 +63,36 @@ def test_the_folder_is_a_whole_model(tmp_path: Path, tokenizer: Path, make_conte
     with torch.no_grad():
         expected = ours(batch["input_ids"]).reshape(1, 16, -1)
         assert torch.allclose(theirs(**batch).logits, expected, atol=1e-5)
+
+
+def test_the_card_says_what_manifests_and_metrics_say(tmp_path: Path, tokenizer: Path, make_context: Any) -> None:
+    run, output = tmp_path / "run", tmp_path / "export"
+    trained = run / "pretrain.train" / "0badcafe"
+    config = tiny_config(steps=5)
+    train_into(trained, encoded_with(tmp_path / "s", tokenizer), make_context, config, **{"tokenizer.train": tokenizer})
+    encoded = make_manifest(
+        run / "tokenizer.encode" / "12345678",
+        config={"encode": {"sequence_length": 16}},
+        counts={"train": {"documents": 40, "tokens": 1234}},
+    )
+    made = {"tokenizer.encode": {"key": encoded.key, "build": encoded.build}}
+    settings = {"train": {"steps": 5, "init_from": "/home/me/xlmr.base"}, "data": {"mixing": "alpha", "alpha": 0.7}}
+    make_manifest(trained, config=settings, counts={}, inputs=made, git_commit="1a2b3c4")
+    export(ExportConfig(), {"pretrain.train": trained, "tokenizer.train": tokenizer}, output, make_context(output))
+    text = (output / "README.md").read_text()
+    _, head, card = text.split("---\n", 2)
+    assert yaml.safe_load(head)["library_name"] == "transformers"
+    assert yaml.safe_load(head)["language"] == ["aa", "bb"]
+    for words in (
+        "2 languages", "Trained for 5 steps", "1,234 tokens for training, in sequences of 16", "to the power 0.7",
+        "continued from the weights of xlmr.base", "at commit 1a2b3c4", "| `steps` | 5 |", "| vocabulary | 62 |",
+    ):  # fmt: skip
+        assert words in card
+    assert "/home/me" not in text
+    encoded_again = dataclasses.replace(encoded, build="other")
+    encoded_again.write(run / "tokenizer.encode" / "12345678")
+    export(ExportConfig(), {"pretrain.train": trained, "tokenizer.train": tokenizer}, output, make_context(output))
+    assert "tokens for training" not in (output / "README.md").read_text(), "another build says nothing of this model"
 
 
 def test_a_tokenizer_that_is_not_whole_or_of_another_size(tmp_path: Path, tokenizer: Path, make_context: Any) -> None:
