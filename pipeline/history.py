@@ -74,8 +74,8 @@ def setting_of(history: History, stage: str, name: str) -> Any:
     """A setting of a stage by its dotted name; None where it is not known."""
     made = history.get(stage)
     value: Any = made.config if made else None
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    for word in name.split("."):
+        value = value.get(word) if isinstance(value, Mapping) else None
     return value
 
 
