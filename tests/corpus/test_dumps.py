@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from corpus.crawl.addresses import address_of, public_segment, segment_of
 from corpus.crawl.dumps import files_of, outside_files, root_of
 from corpus.crawl.fetch import all_shards, deal_out, dump_of, read_shards
+from corpus.crawl.newest import newest_dump
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import read_crawl
@@ -240,3 +241,19 @@ def test_keys_to_an_address_are_no_part_of_a_corpus():
     assert public_segment("https://me:secret@x.org:80/a/b.gz?Signature=key#x") == "https://x.org:80/a/b.gz"
     assert public_segment("https://x.org/crawl-data/D/a.gz") == "crawl-data/D/a.gz"
     assert public_segment("s3://bucket/a.gz") == "s3://bucket/a.gz"
+
+
+def test_the_newest_dump_of_a_listing(server, tmp_path):
+    names = ["CC-MAIN-2026-05", "CC-MAIN-2026-43", "CC-MAIN-2025-51", "CC-MAIN-2009-2010"]
+    listing = json.dumps([{"id": name, "cdx-api": "x"} for name in names])
+    server.files["collinfo.json"] = listing.encode()
+    (tmp_path / "list.json").write_text(listing)
+    assert newest_dump(f"{server.base}collinfo.json") == newest_dump(str(tmp_path / "list.json")) == "CC-MAIN-2026-43"
+    with pytest.raises(ConnectionError, match="404"):  # it may be there later: a flow tries again
+        newest_dump(f"{server.base}nothing.json")
+    for content in ("<html>", "{}", '[{"name": "CC-MAIN-2026-43"}]', "[1]", "[]"):
+        (tmp_path / "list.json").write_text(content)
+        with pytest.raises(XlmrError, match=r"list\.json: (is no list of dumps|names no dump)"):
+            newest_dump(str(tmp_path / "list.json"))
+    with pytest.raises(XlmrError, match="no such file"):
+        newest_dump(str(tmp_path / "none.json"))

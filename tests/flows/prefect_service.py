@@ -59,6 +59,8 @@ class PrefectService:
         (full,) = [one for one in prefect["deployments"] if one["entrypoint"] == "flows.packages.full"]
         beside = {name: value for name, value in full.items() if name != "concurrency_limit"}
         prefect["deployments"].append({**beside, "name": BESIDE})
+        for deployment in prefect["deployments"]:
+            deployment["parameters"]["configuration"] = "demo"
         (folder / "prefect.yaml").write_text(yaml.safe_dump(prefect))
         self.port = free_ports()
         self.environment = {

@@ -291,13 +291,41 @@ def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
     for one in (*packages.FLOWS.values(), packages.full):
         assert one.description
         assert one.fn.__name__ == one.name
-        shown = one.parameters.model_dump()["properties"]  # type: ignore[attr-defined]
+        shown = one.parameters.model_dump()["properties"]
         assert set(shown) == {"configuration", "project", "stages", "force", "overrides"}
         assert not [name for name, field in shown.items() if "anyOf" in field]  # the form would ask for a type
         example = shown["overrides"]["description"].partition("Example: ")[2]
         form.resolve("demo", "", [example])
         assert all(field["description"] and "<" not in field["description"] for field in shown.values())
     assert [str(stage) for stage in form.stage_choice("corpus")] == form.dag().select("corpus")
+
+
+def test_newest_dump_is_a_project_of_its_own(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow
+    from prefect.states import Completed
+
+    from flows import newest_dump as module
+    from flows.form import resolve
+
+    @flow(name="corpus", persist_result=False)
+    def stand_in(configuration: str, project: str, overrides: list[str]) -> Any:
+        config: Any = resolve(configuration, project, overrides)
+        fetch, mine = config.corpus.fetch, config.corpus.mine
+        return Completed(message=f"{fetch.dumps} {fetch.pick} {dict(mine.dumps)}")
+
+    monkeypatch.setattr(module, "corpus", stand_in)
+    listing = tmp_path / "collinfo.json"
+    listing.write_text('[{"id": "CC-MAIN-2026-43"}, {"id": "CC-MAIN-2026-38"}]')
+    given: dict[str, Any] = {"overrides": ["corpus.fetch.pick=0:16"], "listing": str(listing), "return_state": True}
+    for configuration in ("corpus-cc100", "demo"):  # the one names dumps, the other a folder
+        state: Any = module.newest_dump(configuration, **given)
+        assert state.message == f"{configuration}-CC-MAIN-2026-43: ('CC-MAIN-2026-43',) 0:16 {{}}"
+    listing.write_text("[]")
+    failed: Any = module.newest_dump("demo", **given)
+    assert failed.is_failed()
+    assert "names no dump" in failed.message
 
 
 def test_tags_say_project_dumps_and_languages() -> None:

@@ -15,7 +15,15 @@ def test_deploying_again_keeps_a_schedule_and_starts_nothing_twice(service: Pref
     deployment = service.ask("GET", "/deployments/name/corpus/demo")
     schedule = {"active": False, "schedule": {"interval": 86_400}}
     service.ask("POST", f"/deployments/{deployment['id']}/schedules", [schedule])
+    # That of prefect.yaml is off until a person switches it on, and is not switched off again.
+    newest = service.ask("GET", "/deployments/name/newest-dump/corpus-cc100")
+    (weekly,) = newest["schedules"]
+    assert (weekly["slug"], weekly["active"], weekly["schedule"]["cron"]) == ("each-new-dump", False, "0 3 * * 1")
+    service.ask("PATCH", f"/deployments/{newest['id']}/schedules/{weekly['id']}", {"active": True})
     assert "started: nothing" in service.command("up")
+    (weekly,) = service.ask("GET", "/deployments/name/newest-dump/corpus-cc100")["schedules"]
+    assert (weekly["slug"], weekly["active"]) == ("each-new-dump", True)
+    service.ask("PATCH", f"/deployments/{newest['id']}/schedules/{weekly['id']}", {"active": False})
     again = service.ask("GET", "/deployments/name/corpus/demo")
     assert again["id"] == deployment["id"]
     assert [one["schedule"]["interval"] for one in again["schedules"]] == [86_400.0]
