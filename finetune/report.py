@@ -71,7 +71,7 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
     body += analysis(outputs["finetune.help_pages"], results, seen)
     body += _runs_table(results)
     title = "Fine-tuning: what is a help page about?"
-    return [ReportSection(title, lead(results, runs), body, figures(results, runs))]
+    return [ReportSection(title, lead(results, runs), body, figures(results, runs), stage="finetune.help_pages")]
 
 
 def figures(results: Results, runs: Runs) -> list[tuple[str, str]]:

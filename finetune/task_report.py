@@ -23,7 +23,8 @@ def task_sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     results = read_json(output / "results.json")
     metrics = list(next(iter(results["runs"][0]["test"].values())))
     body = score_table(results, metrics) + analysis(output, results, pretraining_text(outputs))
-    return [ReportSection(f"Fine-tuning: task {results['task']}", lead(results), body)]
+    title = f"Fine-tuning: task {results['task']}"
+    return [ReportSection(title, lead(results), body, stage="finetune.task")]
 
 
 def pretraining_text(outputs: Mapping[str, Path]) -> Mapping[str, Any]:

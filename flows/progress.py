@@ -5,54 +5,45 @@ The log has the progress of all processes of a stage, in JSON lines (pipeline/lo
 
 from __future__ import annotations
 
-import contextvars
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.repeated import Repeated
+from pipeline.formatting import duration
+
 LOOK_SECONDS = 2.0
 
 
-class ShownProgress:
+class ShownProgress(Repeated):
     """Keep a progress artifact of the current task up to date while the block runs. ``log`` is the log's folder."""
 
     def __init__(self, log: Path, key: str) -> None:
+        super().__init__(LOOK_SECONDS, "progress")
         self._log, self._key = log, key
-        self._read: dict[Path, int] = {}
+        self._read = {path: path.stat().st_size for path in log.glob("*.jsonl")}
         self._artifact: UUID | None = None
-        self._stop = threading.Event()
-        context = contextvars.copy_context()  # says which task run the artifact belongs to
-        self._thread = threading.Thread(target=context.run, args=(self._follow,), daemon=True, name="progress")
 
-    def __enter__(self) -> ShownProgress:
-        self._read = {path: path.stat().st_size for path in self._log.glob("*.jsonl")}
-        self._thread.start()
-        return self
+    def look(self) -> None:
+        """Show the last of what the log says since the last time."""
+        events = [event for event in self._events() if event.get("event") == "progress" and event.get("total")]
+        if not events:
+            return
+        percent = percent_of(events[-1])
+        if self._artifact is None:
+            self._artifact = cast(UUID, create_progress_artifact(percent, self._key, describe(events[-1])))
+        else:
+            update_progress_artifact(self._artifact, percent, describe(events[-1]))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        if kind is None and self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0)
-
-    def _follow(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            events = [event for event in self._events() if event.get("event") == "progress" and event.get("total")]
-            if not events:
-                continue
-            percent = percent_of(events[-1])
-            if self._artifact is None:
-                self._artifact = cast(UUID, create_progress_artifact(percent, self._key, describe(events[-1])))
-            else:
-                update_progress_artifact(self._artifact, percent, describe(events[-1]))
+    def finish(self) -> None:
+        """All of it is done."""
+        self.look()
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, 100.0, "done")
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """The events that were written since the last call; a line without its end is left for the next."""
@@ -70,6 +61,7 @@ def percent_of(event: dict[str, Any]) -> float:
 
 
 def describe(event: dict[str, Any]) -> str:
-    """``corpus.mine: 120 of 400 · 31 documents/s``."""
+    """``corpus.mine: 120 of 400 · 2 min 10 s left · 31 documents/s``."""
+    left = f" · {duration(event['seconds_left'])} left" if event.get("seconds_left") else ""
     note = f" · {event['note']}" if event.get("note") else ""
-    return f"{event['task']}: {event['done']:,.0f} of {event['total']:,.0f}{note}"
+    return f"{event['task']}: {event['done']:,.0f} of {event['total']:,.0f}{left}{note}"

@@ -7,24 +7,29 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 from prefect import State, allow_failure, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import Artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import Artifact as ArtifactResponse
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.lineage import show_lineage
 from flows.links import show_links
+from flows.live import LiveFigure
 from flows.progress import ShownProgress
+from flows.sections import artifact_key, show_sections
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError, explain_os_error
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
-from pipeline.runner import Selection, check_stages, run
+from pipeline.runner import Selection, check_stages, make_copies, run
 from pipeline.secrets import redact
+from pipeline.store.copies import Copies
 
 UNREACHABLE = "Unreachable"
 """The name of a failed state that is tried again."""
@@ -75,15 +80,16 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str)
     if failed:
         return Cancelled(name="NotReady", message=f"not run, because it depends on {failed}, which has no output")
     # Failures that a person can fix come back as states: one line, where an exception would print a traceback.
-    log = get_run_logger()
     try:
-        before = make_plan(dag, config, only=[name], force=[name] if forced else [])[name]
-        if before.fresh:
-            _show_stage(before)
-            return Completed(name="Cached", message="fresh: nothing to do")
-        with ShownProgress(project_folder(config) / "log", f"{artifact_key(name)}-progress"):
-            after = run(dag, config, Selection(only=name, force=(name,) if forced else ()), say=log.info)[name]
-        _show_stage(after)
+        with make_copies(config) as copies:
+            plan = make_plan(dag, config, only=[name], force=[name] if forced else [])
+            if plan[name].fresh:
+                if not _is_shown(plan[name]):  # the command line has made it
+                    _show_stage(dag, plan, name, copies)
+                return Completed(name="Cached", message="fresh: nothing to do")
+            plan = _run_shown(dag, config, plan[name], forced, copies)
+            _show_stage(dag, plan, name, copies)
+            manifest = plan[name].manifest
     except XlmrError as error:
         return Failed(message=str(error))
     except (ConnectionError, TimeoutError) as error:
@@ -93,7 +99,17 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str)
         if line is None:
             raise
         return Failed(message=f"{name}: {line}")
-    return Completed(message=_message(after.manifest) if after.manifest else None)
+    return Completed(message=_message(manifest) if manifest else None)
+
+
+def _run_shown(dag: Dag, config: Section, stage: StagePlan, forced: bool, copies: Copies) -> Plan:
+    """Run it, with its progress and, where it has one, its figure of the moment in artifacts."""
+    name, key = stage.stage.name, artifact_key(stage.stage.name)
+    selection = Selection(only=name, force=(name,) if forced else ())
+    progress = ShownProgress(project_folder(config) / "log", f"{key}-progress")
+    live = LiveFigure(stage.stage, copies.folder(stage.output), f"{key}-live") if stage.stage.live else nullcontext()
+    with progress, live:
+        return run(dag, config, selection, say=get_run_logger().info)
 
 
 def _message(manifest: Manifest) -> str:
@@ -122,17 +138,19 @@ def _show_plan(plan: Plan) -> None:
     create_table_artifact(rows, key="plan", description="What would run, and why")
 
 
-def _show_stage(plan: StagePlan) -> None:
-    if plan.manifest is None:
+def _show_stage(dag: Dag, plan: Plan, name: str, copies: Copies) -> None:
+    stage, key = plan[name], artifact_key(name)
+    if stage.manifest is None:
         return
-    key = artifact_key(plan.stage.name)
-    create_markdown_artifact(describe_stage(plan, plan.manifest), key=key, description=plan.stage.summary)
-    show_links(plan, key)
+    create_markdown_artifact(describe_stage(stage, stage.manifest), key=key, description=stage.stage.summary)
+    show_links(stage, key)
+    show_sections(dag, plan, name, copies)
 
 
-def artifact_key(stage: str) -> str:
-    """The stage's name in the letters that Prefect allows: lower case, digits, dashes."""
-    return stage.lower().replace(".", "-").replace("_", "-")
+def _is_shown(stage: StagePlan) -> bool:
+    """Whether the server has the artifacts of this very output."""
+    found = cast(ArtifactResponse | None, Artifact.get(artifact_key(stage.stage.name)))
+    return found is not None and f"`{stage.key}`" in str(found.data)
 
 
 def describe_stage(plan: StagePlan, manifest: Manifest) -> str:

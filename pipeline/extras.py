@@ -14,7 +14,7 @@ EXTRAS = {
     "flows": ("prefect",),
     "beam": ("apache_beam",),
     "dask": ("distributed",),
-    "report": ("jinja2", "markupsafe", "matplotlib"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "PIL"),
     "serve": ("jinja2", "markupsafe", "starlette", "uvicorn"),
     "http": ("aiohttp",),
     "s3": ("s3fs",),

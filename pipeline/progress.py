@@ -31,6 +31,7 @@ class ProgressBar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> ProgressBar:
+        self._note_progress()
         if sys.stderr.isatty() and not is_quiet():
             self._bar = _make_bar()
             self._bar.start()
@@ -58,7 +59,7 @@ class ProgressBar:
             self._bar.update(self._task, completed=self._done, note=self._note)
         if time.monotonic() - self._last >= PLAIN_SECONDS:
             self._last = time.monotonic()
-            self._log.event("progress", task=self._title, done=self._done, total=self._total, note=self._note)
+            self._note_progress()
             if self._bar is None:
                 self._print()
 
@@ -71,6 +72,17 @@ class ProgressBar:
                 self._task = self._bar.add_task(self._title, total=total, unit=unit, note="")
         self._total, self._unit, self._done, self._note = total, unit, done, note
         self.advance(0)
+
+    def _note_progress(self) -> None:
+        left = self._seconds_left()
+        self._log.event(
+            "progress", task=self._title, done=self._done, total=self._total, seconds_left=left, note=self._note
+        )
+
+    def _seconds_left(self) -> float | None:
+        """By the rate so far; None before anything is done, at the end, and where the end is not known."""
+        rate, more = self.rate_of(self._done - self._kept), (self._total or 0.0) - self._done
+        return round(more / rate, 1) if rate > 0 and more > 0 else None
 
     @property
     def _title(self) -> str:
@@ -89,8 +101,9 @@ class ProgressBar:
         of = f" of {self._total:,.0f}" if self._total is not None else ""
         note = f" · {self._note}" if self._note else ""
         rate = self.rate_of(self._done - self._kept)
-        line = f"  {self._title}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{note}"
-        say(line)
+        seconds = self._seconds_left()
+        left = "" if seconds is None else f" · {duration(seconds)} left"
+        say(f"  {self._title}: {self._done:,.0f}{of} {self._unit} · {rate:,.1f}/s{left}{note}")
 
 
 def _make_bar() -> Any:

@@ -47,6 +47,7 @@ class Stage:
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
                    the last of these the run function only reads; what comes after is done by one task.
     ``list_shards``  config -> how many shards it lists for the stages that read it; None where only its run can tell.
+    ``live``       import string of ``figure(output) -> ReportFigure | None``: what a browser shows of it while it runs.
     ``gpu``        its job on a cluster asks for a GPU.
     ``job_script``  its batch script in infra/slurm, without ending; beside it is one for several nodes, with ``-ranks``
                 in the name. Empty: the script of all other stages.
@@ -66,6 +67,7 @@ class Stage:
     check: str = ""
     counts_source: bool = False
     list_shards: Callable[[Any], int | None] | None = None
+    live: str = ""
     gpu: bool = False
     job_script: str = ""
     then: str = ""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pipeline.context import Context
 from pipeline.counts import Counts
+from pipeline.report.body import ReportFigure
 from pipeline.stage import Inputs
 from pretrain.export import run as export
 from pretrain.ranks.launch import run as train
+from pretrain.report import live_loss as loss_of_training
 from pretrain.stages import AblationConfig, ExportConfig
 
 TRAINING, MODEL = "training", "model"
@@ -27,3 +29,8 @@ def run(config: AblationConfig, inputs: Inputs, output: Path, context: Context) 
     made = {**inputs, "pretrain.train": training}
     export(ExportConfig(model=plain.model), made, output / MODEL, context)
     return counts
+
+
+def live_loss(output: Path) -> ReportFigure | None:
+    """The loss so far of its training, while it runs; None before its first numbers."""
+    return loss_of_training(output / TRAINING)

@@ -5,7 +5,6 @@ Every rank runs it and does the same collectives in the same order. Rank 0 alone
 
 from __future__ import annotations
 
-import datetime
 import math
 import time
 from contextlib import ExitStack
@@ -249,11 +248,9 @@ class Training:
     def _describe(self, step: Step) -> str:
         """The note beside the progress bar."""
         speed = (self._done.tokens - self._begun.tokens) / (time.monotonic() - self._started)
-        tokens_left = (self._settings.steps - self._done.step) * self._done.tokens / self._done.step
-        left = datetime.timedelta(seconds=round(tokens_left / speed))
         loss = self._measured[1]
         validation = "" if math.isnan(loss) else f", validation {loss:.3f}"
-        return f"loss {step.loss:.3f}{validation}, {speed:,.0f} tokens/s, {left} left"
+        return f"loss {step.loss:.3f}{validation}, {speed:,.0f} tokens/s"
 
     def _counts(self) -> Counts:
         loss, done, seconds = self._measured[1], self._done, self._seconds()

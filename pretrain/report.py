@@ -3,40 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
 from pipeline.formatting import short_number
 from pipeline.manifest import read_manifest
-from pipeline.report.charts import MUTED, bars, chart
+from pipeline.report.body import ReportFigure
+from pipeline.report.charts import bars, chart, figure_of
+from pipeline.report.figures import MUTED
 from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
-from pretrain.tracking.metrics import read_metrics
+from pretrain.tracking.metrics import METRICS, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Records = list[dict[str, Any]]
+STAGE, LOSS = "pretrain.train", "Loss by step"
+
+
+class Losses(NamedTuple):
+    """What metrics.jsonl and baselines.json say of the loss."""
+
+    training: Records
+    validations: Records
+    baselines: Mapping[str, Any]
 
 
 def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
     """The sections about pretraining; none when it has not run."""
-    folder = outputs.get("pretrain.train")
+    folder = outputs.get(STAGE)
     if folder is None:
         return []
-    records = read_metrics(folder / "metrics.jsonl")
-    baselines = read_json(folder / "baselines.json") if (folder / "baselines.json").exists() else {}
-    training = [r for r in records if "loss" in r and r["loss"] is not None]
-    validations = [r for r in records if "validation_loss" in r and r["validation_loss"] is not None]
-    body = chart(lambda axes: _draw_loss(axes, training, validations, baselines), title="Loss by step")
+    training, validations, baselines = read = _read(folder)
+    body: Markup = chart(partial(_draw_loss, losses=read), title=LOSS)
     if validations and baselines:
         body += _languages(validations[-1]["by_language"], baselines)
     if validations and validations[-1].get("by_pair"):
         body += _pairs(validations[-1]["by_pair"])
     body += table(("what", "value"), _facts(folder, training, baselines), caption="The run in numbers")
-    return [ReportSection("Pretraining", _lead(validations, baselines), body, _figures(folder, validations))]
+    return [ReportSection("Pretraining", _lead(validations, baselines), body, _figures(folder, validations), STAGE)]
+
+
+def live_loss(output: Path) -> ReportFigure | None:
+    """The loss so far of a training whose folder this is, while it runs; None before its first numbers."""
+    read = _read(output)
+    return figure_of(partial(_draw_loss, losses=read), title=LOSS) if read.training else None
+
+
+def _read(folder: Path) -> Losses:
+    records = read_metrics(folder / METRICS)
+    baselines = folder / "baselines.json"
+    return Losses(
+        [r for r in records if r.get("loss") is not None],
+        [r for r in records if r.get("validation_loss") is not None],
+        read_json(baselines) if baselines.exists() else {},
+    )
 
 
 def _figures(folder: Path, validations: Records) -> list[tuple[str, str]]:
@@ -60,11 +85,12 @@ def _lead(validations: Records, baselines: Mapping[str, Any]) -> str:
     )
 
 
-def _draw_loss(axes: Axes, training: Records, validations: Records, baselines: Mapping[str, Any]) -> None:
+def _draw_loss(axes: Axes, losses: Losses) -> None:
+    training, validations, baselines = losses
     axes.plot([r["step"] for r in training], [r["loss"] for r in training], lw=0.8, label="training")
-    axes.plot(
-        [r["step"] for r in validations], [r["validation_loss"] for r in validations], "o-", ms=3, label="validation"
-    )
+    if validations:
+        steps = [r["step"] for r in validations]
+        axes.plot(steps, [r["validation_loss"] for r in validations], "o-", ms=3, label="validation")
     if baselines:
         lines = (
             ("even guess, ln V", baselines["uniform"], ":"),
@@ -82,18 +108,20 @@ def _languages(losses: Mapping[str, float], baselines: Mapping[str, Any]) -> Mar
     """The last validation loss of each language, lowest first, beside what the token frequencies would pay there."""
     order = sorted(losses, key=lambda language: (losses[language], language))
     own = baselines["language_unigram"]["by_language"]
-    return Markup("<h3>Validation loss by language</h3>") + bars(
+    return bars(
         [(language, losses[language], f"{losses[language]:.2f}") for language in order],
         marks=[own[language] for language in order],
         legend=("model, nats per masked token", "knowing how often each token occurs in the language"),
+        title="Validation loss by language",
     )
 
 
 def _pairs(losses: Mapping[str, float]) -> Markup:
     """The last validation loss of each pair of languages, where the model also reads translations."""
     order = sorted(losses, key=lambda pair: (losses[pair], pair))
-    return Markup("<h3>Validation loss by pair of languages, translation beside it</h3>") + bars(
-        [(pair, losses[pair], f"{losses[pair]:.2f}") for pair in order]
+    return bars(
+        [(pair, losses[pair], f"{losses[pair]:.2f}") for pair in order],
+        title="Validation loss by pair of languages, translation beside it",
     )
 
 

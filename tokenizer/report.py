@@ -84,7 +84,7 @@ def training_text(languages: dict[str, dict[str, Any]]) -> ReportSection | None:
     whole = all(row["fraction"] >= 1 for _, row in rows)
     how = "all that the corpus has" if whole else "with shares smoothed by p ∝ (n/N)^α"
     lead = f"{size(drawn)} of text in {len(rows)} languages, {how}. {_shown(len(percent), len(rows))}"
-    return ReportSection("Text for the vocabulary", lead, body)
+    return ReportSection("Text for the vocabulary", lead, body, stage="tokenizer.sample")
 
 
 def vocabulary(scripts: dict[str, int]) -> ReportSection:
@@ -97,7 +97,8 @@ def vocabulary(scripts: dict[str, int]) -> ReportSection:
         [(name, count, 100 * count / total) for name, count in rows],
         caption="Tokens by script",
     )
-    return ReportSection("Vocabulary", f"{total:,} tokens by the script of their first letter.", body)
+    lead = f"{total:,} tokens by the script of their first letter."
+    return ReportSection("Vocabulary", lead, body, stage="tokenizer.train")
 
 
 def segmentation(listing: dict[str, Any]) -> ReportSection:
@@ -141,7 +142,7 @@ def segmentation(listing: dict[str, Any]) -> ReportSection:
         f"Bars: tokens per word, fewest first. {_shown(len(spaced), len(rates), 'that write spaces')}"
     )
     figures = [("vocabulary", f"{listing['vocab_size']:,}"), ("tokens of text", short_number(tokens))]
-    return ReportSection("Tokens per word", lead, body, figures)
+    return ReportSection("Tokens per word", lead, body, figures, stage="tokenizer.encode")
 
 
 def study(found: dict[str, Any]) -> ReportSection | None:
@@ -175,7 +176,7 @@ def study(found: dict[str, Any]) -> ReportSection | None:
         f"{len(variants)} vocabularies, each measured on the same held-out text of {len(variants[0]['languages'])} "
         "languages. A smaller α gives small languages more of the vocabulary; a larger vocabulary gives all more."
     )
-    return ReportSection("What α and vocabulary size change", lead, body)
+    return ReportSection("What α and vocabulary size change", lead, body, stage="tokenizer.study")
 
 
 def _thirds(characters: Mapping[str, int], variants: list[dict[str, Any]]) -> list[list[str]]:

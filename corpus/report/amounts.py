@@ -40,7 +40,8 @@ def amount_section(counts: Counts, tokens: Mapping[str, int]) -> ReportSection:
         f"Documents by bucket, the {len(shown)} largest languages",
     )
     body += _everything(counts, order)
-    return ReportSection("Text by language", lead, body, [("text kept", total), ("languages", f"{len(order):,}")])
+    figures = [("text kept", total), ("languages", f"{len(order):,}")]
+    return ReportSection("Text by language", lead, body, figures, stage="corpus.regroup")
 
 
 def _everything(counts: Counts, order: list[str]) -> Any:

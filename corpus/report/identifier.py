@@ -53,7 +53,7 @@ def identifier_section(mined: Path) -> ReportSection | None:
         body += _table_of(name, each)
     body += _confused(title, best)
     figures = [] if best.get("right") is None else [("languages named rightly", f"{best['right']:.1%}")]
-    return ReportSection("Language identification", lead, body, figures)
+    return ReportSection("Language identification", lead, body, figures, stage="corpus.mine")
 
 
 def read_card(manifest: Manifest | None) -> Mapping[str, Any]:

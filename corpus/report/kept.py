@@ -57,14 +57,15 @@ def kept_section(hashed: Counts, mined: Counts, regrouped: Counts) -> ReportSect
         (f"= {row.what}" if row.left else f"− {row.what}", row.documents, row.lines, row.characters)
         for row in steps(hashed, mined, regrouped)
     ]
-    body = _heading("Characters of the documents that were read") + stack(text)
+    body: Markup = stack(text, "Characters of the documents that were read")
     if whole:
-        body += _heading("Records of the crawl") + stack(records)
+        body += stack(records, "Records of the crawl")
     body += table(("step by step", "documents", "lines", "characters"), rows, folded=False)
     if masked := {kind: count for kind, count in mined.get("masked", {}).items() if count}:
         body += table(("personal data", "masked"), sorted(masked.items()), "What was masked in the text that was kept")
     figures = [("of the characters read were kept", f"{share:.0%}"), ("documents", f"{kept['documents']:,}")]
-    return ReportSection("What was kept, and why the rest went", lead, body, figures)
+    stage = "corpus.regroup" if regrouped else "corpus.mine"
+    return ReportSection("What was kept, and why the rest went", lead, body, figures, stage)
 
 
 def _parts(
@@ -93,7 +94,8 @@ def language_section(mined: Counts, corpus: Counts) -> ReportSection | None:
     body = _kept_bars({language: characters[language] for language in order})
     for unit in UNITS:
         body += _table_of(unit, order, by_language(mined, corpus, unit))
-    return ReportSection("Step by step, by language", lead, body)
+    stage = "corpus.regroup" if corpus else "corpus.mine"
+    return ReportSection("Step by step, by language", lead, body, stage=stage)
 
 
 def _kept_bars(characters: dict[str, dict[str, int]]) -> Markup:
@@ -105,8 +107,8 @@ def _kept_bars(characters: dict[str, dict[str, int]]) -> Markup:
     shares = [(language, 100 * row["kept"] / row[AFTER_DEDUPLICATION]) for language, row in known]
     if not shares:
         return Markup()
-    heading = _heading("Characters kept of what deduplication left")
-    return heading + bars([(language, share, f"{share:.0f} %") for language, share in shares])
+    title = "Characters kept of what deduplication left"
+    return bars([(language, share, f"{share:.0f} %") for language, share in shares], title=title)
 
 
 def _table_of(unit: str, order: Sequence[str], found: dict[str, dict[str, int]]) -> Markup:
@@ -116,7 +118,3 @@ def _table_of(unit: str, order: Sequence[str], found: dict[str, dict[str, int]])
     columns = [c for c in columns if c not in HEADINGS or any(row[c] for row in found.values())]
     rows = [(language, *(found[language].get(c) for c in columns)) for language in order]
     return table(("language", *(HEADINGS.get(c, c) for c in columns)), rows, unit.capitalize(), folded=True)
-
-
-def _heading(text: str) -> Markup:
-    return Markup("<h3>{}</h3>").format(text)

@@ -103,7 +103,7 @@ def papers_section(counts: Counts, tokens: Mapping[str, int]) -> ReportSection:
     body += _on_one_side(order, theirs)
     body += _side_by_side(ours, theirs, tokens)
     body += _notes(theirs)
-    return ReportSection("Beside CC100", lead, body)
+    return ReportSection("Beside CC100", lead, body, stage="corpus.regroup")
 
 
 def _side_by_side(ours: Mapping[str, int], theirs: Mapping[str, PaperLanguage], tokens: Mapping[str, int]) -> Markup:

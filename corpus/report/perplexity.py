@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from corpus.perplexity.cutoff_table import cutoffs_of
 from corpus.perplexity.cutoffs import CUTOFFS, HISTOGRAMS
-from pipeline.report.charts import COLOURS, MUTED, chart, legend, side_by_side
+from pipeline.report.charts import chart, legend, side_by_side
+from pipeline.report.figures import COLOURS, MUTED
 from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
@@ -44,7 +45,7 @@ def perplexity_section(output: Path) -> ReportSection:
     ]
     body = keys + side_by_side(charts)
     body += table(("language", "scored", "head below", "middle below"), rows, "Cut-offs of every language")
-    return ReportSection("Perplexity", lead, body)
+    return ReportSection("Perplexity", lead, body, stage="corpus.cutoffs")
 
 
 def _histogram(language: str, histogram: Mapping[str, Any], cutoffs: tuple[float, float] | None) -> Markup:

@@ -1,5 +1,7 @@
 """Charts for the report: bars in HTML, and matplotlib figures as inline SVG. Knows shapes, not what they mean.
 
+Each is a body of a section (``ReportBody``), which has the chart as a figure beside its HTML.
+
 Everything is drawn in the colours of the page (``COLOURS``), so that it can be read on white, on black and on paper,
 and everything fits a screen of 360 pixels: bars flow into columns, wide figures are drawn a second time, narrow.
 """
@@ -7,32 +9,20 @@ and everything fits a screen of 360 pixels: bars flow into columns, wide figures
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-COLOURS = {
-    "accent": "#2b6cb0",
-    "quiet": "#b0b7bf",
-    "contrast": "#c53030",
-    "second": "#b7791f",
-    "head": "#1b7837",
-    "middle": "#7fbf7b",
-    "tail": "#af8dc3",
-}
-"""Give matplotlib these colours: on the page each becomes the variable of its name, which the dark scheme changes."""
-
-INK, MUTED = "#1d2126", "#808080"
+from pipeline.report.body import Draw, ReportBody, ReportFigure, parts_of
+from pipeline.report.figures import COLOURS, INK, MUTED, bars_figure, stack_figure, svg_of
 
 NARROW = 3.7
 """Inches of a figure that fills a phone; text in it is as large there as on a desk."""
+
+GRID_INCHES = 8.0
+"""Width of a picture of charts that stand side by side."""
 
 _THEME = {
     **{value: f"var(--{name})" for name, value in COLOURS.items()},
@@ -42,14 +32,14 @@ _THEME = {
 
 
 def chart(
-    draw: Callable[[Axes], object],
+    draw: Draw,
     *,
     title: str,
     width: float = 7.0,
     height: float = 3.0,
     narrow_height: float | None = None,
     caption: bool = True,
-) -> Markup:
+) -> ReportBody:
     """A figure of what ``draw`` puts on the axes: inline SVG whose colours follow the page and whose text is text.
 
     Sizes in inches. Screen readers hear ``title``; with ``caption`` it also stands under the figure. ``draw`` is called
@@ -63,60 +53,17 @@ def chart(
         for name, inches in zip(("wide", "narrow") if len(drawn) > 1 else ("only",), drawn, strict=True)
     ]
     line = Markup("<figcaption>{}</figcaption>").format(title) if caption else Markup("")
-    return Markup('<figure class="chart">{}{}</figure>\n').format(Markup("").join(figures), line)
+    html = Markup('<figure class="chart">{}{}</figure>\n').format(Markup("").join(figures), line)
+    return ReportBody(html, [figure_of(draw, title=title, width=width, height=height, caption=caption)])
 
 
-def _svg(draw: Callable[[Axes], object], title: str, width: float, height: float) -> Markup:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_settings()):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _inline(buffer.getvalue(), title, width)
+def figure_of(draw: Draw, *, title: str, width: float = 7.0, height: float = 3.0, caption: bool = True) -> ReportFigure:
+    """The figure of a ``chart`` by itself, with its title over it in a grid."""
+    return ReportFigure(title, ((title if caption else "", draw),), width, height)
 
 
-def svg_file(rows: Sequence[Sequence[tuple[str, Callable[[Axes], object]]]], width: float, height: float) -> str:
-    """A file of its own, on white: rows of panels (title, what draws it) that share ``width``; inches, height a row."""
-    from textwrap import fill
-
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_settings() | {"figure.facecolor": "white", "savefig.facecolor": "white"}):
-        figure = Figure(figsize=(width, height * max(len(rows), 1)), layout="constrained")
-        for below, row in zip(figure.subfigures(max(len(rows), 1), 1, squeeze=False)[:, 0], rows, strict=False):
-            for axes, (title, draw) in zip(below.subplots(1, len(row), squeeze=False)[0], row, strict=True):
-                axes.spines[["top", "right"]].set_visible(False)
-                axes.set_title(fill(title, int(14 * width / len(row))), fontsize=8.5, loc="left")
-                draw(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return buffer.getvalue()
-
-
-def _settings() -> dict[Any, Any]:
-    from cycler import cycler
-
-    ink = dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor"), INK
-    )
-    lines = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), MUTED)
-    clear = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none")
-    return {
-        **ink,
-        **lines,
-        **clear,
-        "axes.prop_cycle": cycler(color=[COLOURS[name] for name in ("accent", "second", "head", "tail", "contrast")]),
-        "font.size": 8.5,
-        "legend.frameon": False,
-        "svg.fonttype": "none",  # text stays text: small, sharp, searchable
-        "svg.hashsalt": "xlmr",  # the same figure gives the same bytes
-    }
+def _svg(draw: Draw, title: str, width: float, height: float) -> Markup:
+    return _inline(svg_of([[("", draw)]], width, height), title, width)
 
 
 def _inline(text: str, title: str, width: float) -> Markup:
@@ -144,12 +91,13 @@ def bars(
     marks: Sequence[float | None] | None = None,
     legend: tuple[str, str] | None = None,
     amount: Callable[[float], str] = "{:,.0f}".format,
-) -> Markup:
+    title: str = "",
+) -> ReportBody:
     """Horizontal bars as HTML: they flow into as many columns as the screen or the paper has space for.
 
     ``rows`` are (label, value, text beside the bar), values ≥ 0. With ``log``, a bar's length is the logarithm of its
     value, from the power of ten under the smallest; ``amount`` writes that power. ``marks`` are values to compare with,
-    each a line across the bar of its row; ``legend`` names what bar and mark are.
+    each a line across the bar of its row; ``legend`` names what bar and mark are. ``title`` stands over them.
     """
     from pipeline.report.page import TEMPLATES
 
@@ -160,16 +108,20 @@ def bars(
         (label, share(value), text, None if mark is None else share(mark))
         for (label, value, text), mark in zip(rows, others, strict=True)
     ]
-    return Markup(
-        TEMPLATES.get_template("bars.html.j2").render(
-            rows=shown,
-            step=step,
-            start=amount(low) if step else None,
-            legend=legend,
-            label_width=max((len(label) for label, *_ in rows), default=0),
-            text_width=max((len(text) for *_, text in rows), default=0),
-        )
+    note = f"Log scale: bars start at {amount(low)}, and each thin line is ten times the one before." if step else ""
+    html = TEMPLATES.get_template("bars.html.j2").render(
+        rows=shown,
+        step=step,
+        note=note,
+        legend=legend,
+        label_width=max((len(label) for label, *_ in rows), default=0),
+        text_width=max((len(text) for *_, text in rows), default=0),
     )
+    return ReportBody(_heading(title) + Markup(html), [bars_figure(title, shown, note, step, legend)])
+
+
+def _heading(title: str) -> Markup:
+    return Markup("<h3>{}</h3>").format(title) if title else Markup()
 
 
 def scale(values: Iterable[float], *, log: bool) -> tuple[Callable[[float], float], float, float | None]:
@@ -190,7 +142,7 @@ def scale(values: Iterable[float], *, log: bool) -> tuple[Callable[[float], floa
     )
 
 
-def stack(segments: Sequence[tuple[str, float, str, str]]) -> Markup:
+def stack(segments: Sequence[tuple[str, float, str, str]], title: str = "") -> ReportBody:
     """One bar that is cut into parts, with its legend. ``segments`` are (label, value, text, name in ``COLOURS``)."""
     from pipeline.report.page import TEMPLATES
 
@@ -199,7 +151,8 @@ def stack(segments: Sequence[tuple[str, float, str, str]]) -> Markup:
     if unknown:
         raise ValueError(f"not colours of the page: {sorted(unknown)}")
     shown = [(label, round(100 * value / total, 2), text, colour) for label, value, text, colour in segments]
-    return Markup(TEMPLATES.get_template("stack.html.j2").render(segments=shown))
+    html = Markup(TEMPLATES.get_template("stack.html.j2").render(segments=shown))
+    return ReportBody(_heading(title) + html, [stack_figure(title, shown)])
 
 
 def legend(keys: Sequence[tuple[str, str]]) -> Markup:
@@ -208,6 +161,12 @@ def legend(keys: Sequence[tuple[str, str]]) -> Markup:
     return Markup('<p class="legend">{}</p>\n').format(Markup("").join(key.format(name, label) for label, name in keys))
 
 
-def side_by_side(charts: Sequence[Markup]) -> Markup:
-    """Small charts in a grid that takes as many columns as there is space for."""
-    return Markup('<div class="grid">{}</div>').format(Markup("").join(charts))
+def side_by_side(charts: Sequence[Markup]) -> ReportBody:
+    """Small charts in a grid that takes as many columns as there is space for; one figure with a panel each."""
+    html = Markup('<div class="grid">{}</div>').format(Markup("").join(charts))
+    figures = [part for each in charts for part in parts_of(each) if isinstance(part, ReportFigure)]
+    if not figures:
+        return ReportBody(html)
+    width, height = max(one.width for one in figures), max(one.height for one in figures)
+    panels = tuple(panel for one in figures for panel in one.panels)
+    return ReportBody(html, [ReportFigure("", panels, width, height, max(1, int(GRID_INCHES / width)))])

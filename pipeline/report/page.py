@@ -17,6 +17,7 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.formatting import column, duration, size
 from pipeline.manifest import Manifest, read_manifest
+from pipeline.report.body import ReportBody, ReportTable
 from pipeline.stage import Inputs, Package, Stage, load_object
 from pipeline.stage_graph import draw_graph, reading_order
 from pipeline.status import summary_of
@@ -44,17 +45,20 @@ class ReportSection:
     """A section of the page. ``body`` is HTML that the package made (see ``table`` and ``pipeline.report.charts``).
 
     ``figures`` are the few numbers that a reader should see first, as (what, how much) at the top of the page.
+    ``stage`` is the one whose end completes the section: what shows stages by themselves shows it there. Empty: the
+    last of the package.
     """
 
     title: str
     lead: str
     body: Markup
     figures: Sequence[tuple[str, str]] = ()
+    stage: str = ""
 
 
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", *, folded: bool | None = None
-) -> Markup:
+) -> ReportBody:
     """An HTML table; columns of numbers are aligned right and get thousands separators. Everything else is escaped.
 
     The first cell of a row is its heading. The table is ``folded`` under its caption by default if it is long.
@@ -62,14 +66,14 @@ def table(
     columns = list(zip(*rows, strict=True))
     texts = [column(values) for values in columns]
     numeric = [_is_numeric(values, cells) for values, cells in zip(columns, texts, strict=True)]
-    return Markup(
-        TEMPLATES.get_template("table.html.j2").render(
-            headers=list(zip(headers, numeric or [False] * len(headers), strict=True)),
-            rows=[list(zip(cells, numeric, strict=True)) for cells in zip(*texts, strict=True)],
-            caption=caption,
-            folded=folded if folded is not None else bool(columns) and len(columns[0]) > FOLDED,
-        )
+    cells_by_row = list(zip(*texts, strict=True))
+    html = TEMPLATES.get_template("table.html.j2").render(
+        headers=list(zip(headers, numeric or [False] * len(headers), strict=True)),
+        rows=[list(zip(cells, numeric, strict=True)) for cells in cells_by_row],
+        caption=caption,
+        folded=folded if folded is not None else len(cells_by_row) > FOLDED,
     )
+    return ReportBody(html, [ReportTable(tuple(headers), tuple(cells_by_row), caption)])
 
 
 def _is_numeric(values: Sequence[Any], texts: Sequence[str]) -> bool:
@@ -101,6 +105,14 @@ def write_report(packages: Iterable[Package], outputs: Mapping[str, Path], path:
     )
     with atomic_write(path, "w") as handle:
         handle.write(page)
+
+
+def sections_of_stage(package: Package, stage: str, outputs: Mapping[str, Path]) -> list[ReportSection]:
+    """The sections that the end of ``stage`` completes. ``outputs`` are those of it and of the stages before it."""
+    if not package.report:
+        return []
+    last = package.stages[-1].name
+    return [section for section in load_object(package.report)(outputs) if (section.stage or last) == stage]
 
 
 def write_sections(title: str, kind: str, facts: Sequence[str], sections: Sequence[ReportSection], path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pipeline.report.charts import chart, side_by_side, svg_file
+from pipeline.report.charts import chart, side_by_side
+from pipeline.report.figures import svg_of
 from pipeline.study.points import Panel, Position, ordered, shown
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def figure_file(panels: Sequence[Panel]) -> str:
             rows.append([])
         rows[-1].append((title, drawing))
         beside = not wide and not beside
-    return svg_file(rows, 2 * WIDTH, HEIGHT)
+    return svg_of(rows, 2 * WIDTH, HEIGHT, "white")
 
 
 def caption_of(panel: Panel) -> str:
