@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_service import PrefectService
+from prefect_service import PrefectService, wait_for
 
 import flows
 from pipeline.config import Section, setting
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
+from pipeline.report.charts import bars, figure_of
+from pipeline.report.page import ReportSection, table
 from pipeline.runner import Selection
 from pipeline.stage import Package, Stage
 
@@ -45,7 +48,7 @@ def count(config: CountConfig, inputs: Any, output: Path, context: Any) -> dict[
     if config.numbers.upto == 13:
         context.warn("13 is unlucky")
     if config.numbers.upto == 14:
-        show_progress(context.log)
+        show_progress(context.log, output)
     (output / "numbers.txt").write_text("\n".join(map(str, range(config.numbers.upto))))
     return {"numbers": config.numbers.upto}
 
@@ -58,27 +61,52 @@ def total(config: SumConfig, inputs: Any, output: Path, context: Any) -> dict[st
     return {"sum": sum(map(int, numbers))}
 
 
-def show_progress(log: Any) -> None:
-    """Half of the work is done; returns when the server shows it."""
+def show_progress(log: Any, output: Path) -> None:
+    """Half of the work is done, then all of it; returns when the server shows it."""
     print("  half of it is done")
     log.event("progress", task="toy.count", done=7, total=14, note="slowly")
-    end = time.monotonic() + 240
-    while "toy-count-progress" not in artifacts():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_for(lambda: "toy-count-progress" in artifacts())
+    shown: list[Any] = [artifacts().get("toy-count-live")]  # of another run of the stage
+    for numbers in ("1", "1\n4\n9"):
+        (output / "numbers.txt").write_text(numbers)
+        wait_for(lambda: getattr(artifacts().get("toy-count-live"), "data", None) != getattr(shown[-1], "data", None))
+        shown.append(artifacts()["toy-count-live"])
+    assert shown[2].latest_id == shown[1].latest_id, "its picture is replaced, there is no second artifact"
+
+
+def live(output: Path) -> Any:
+    """The numbers so far as a curve."""
+    path = output / "numbers.txt"
+    if not path.exists():
+        return None
+    numbers = [float(line) for line in path.read_text().split()]
+    return figure_of(lambda axes: axes.plot(numbers), title="Numbers")
+
+
+def sections(outputs: Mapping[str, Path]) -> list[ReportSection]:
+    """A chart and more rows than a screen has, when the sum is there."""
+    if "toy.total" not in outputs:
+        return []
+    numbers = [(n, n * n) for n in range(300)]
+    body = bars([(str(n), float(square), "") for n, square in numbers[:3]]) + table(("n", "square"), numbers, "Squares")
+    return [ReportSection("What was added", "Squares of numbers.", body, stage="toy.total")]
 
 
 @pytest.fixture
 def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
     functions = {"count": count, "total": total, "aside": count}
     monkeypatch.setattr(Stage, "load", lambda stage: functions[stage.name.split(".")[1]])
+    # Not by import strings: pytest does not import this module under a name of its own.
+    monkeypatch.setattr("flows.live.load_object", {"live": live}.__getitem__)
+    monkeypatch.setattr("flows.live.DRAW_SECONDS", 0.5)
+    monkeypatch.setattr("pipeline.report.page.load_object", {"sections": sections}.__getitem__)
     stages = (
-        Stage("toy.count", 1, CountConfig, "-", "count up"),
+        Stage("toy.count", 1, CountConfig, "-", "count up", live="live"),
         Stage("toy.total", 1, SumConfig, "-", "add up", inputs=("toy.count",)),
         Stage("toy.aside", 1, CountConfig, "-", "count again", inputs=("toy.count",)),
         Stage("toy.last", 1, CountConfig, "-", "never", inputs=("toy.total",)),
     )
-    made = Dag([Package("toy", Toy, stages)])
+    made = Dag([Package("toy", Toy, stages, report="sections")])
     monkeypatch.setitem(functions, "last", count)
     return made
 
@@ -166,6 +194,14 @@ def test_flow_runs_stages_once_and_shows_them(
     assert summed["output"] == str(pages[0].parent)
     link = f"https://reports.example.org/demo/files/toy.total/{pages[0].parent.name}/sum.html"
     assert shown["toy-total-sum-page"].data == f"[sum.html]({link})"
+    rows = json.loads(shown["toy-total-what-was-added-table"].data)
+    assert (len(rows), rows[299]) == (300, {"n": "299", "square": "89,401"})
+    assert shown["toy-total-what-was-added-table"].description == "What was added: Squares"
+    figure = shown["toy-total-what-was-added-figure"]
+    assert figure.type == "image"
+    kind, _, data = str(figure.data).partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(data).startswith(b"\x89PNG")
 
     stamp = pages[0].stat().st_mtime_ns
     again = run_flow(dag, config, until="toy.total")
@@ -175,6 +211,7 @@ def test_flow_runs_stages_once_and_shows_them(
     }
     assert pages[0].stat().st_mtime_ns == stamp
     assert again.message == "0 of 2 stages ran, the others were fresh"
+    assert artifacts()["toy-total"].latest_id == shown["toy-total"].latest_id, "it is shown once"
 
     forced = run_flow(dag, config, until="toy.total", force=True)
     assert {s for s, _ in task_states(forced, 2).values()} == {"Completed"}
@@ -227,6 +264,9 @@ def test_description_of_progress() -> None:
 
     event = {"task": "toy.count", "done": 1500, "total": 2000, "note": ""}
     assert describe(event) == "toy.count: 1,500 of 2,000"
+    assert (
+        describe(event | {"seconds_left": 90, "note": "7 bad"}) == "toy.count: 1,500 of 2,000 · 1 min 30 s left · 7 bad"
+    )
     assert percent_of(event) == 75.0
     assert percent_of({**event, "done": 3000}) == 100.0
 

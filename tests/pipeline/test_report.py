@@ -12,7 +12,9 @@ import toy_package
 from markupsafe import Markup
 
 from pipeline.formatting import column, duration, short_number, size
-from pipeline.report.charts import COLOURS, NARROW, bars, chart, legend, scale, side_by_side, stack
+from pipeline.report.body import ReportFigure, ReportTable, parts_of
+from pipeline.report.charts import NARROW, bars, chart, legend, scale, side_by_side, stack
+from pipeline.report.figures import COLOURS, png_of
 from pipeline.report.page import ReportSection, table, write_report
 from pipeline.stage import Package
 from pipeline.stage_graph import draw_graph, lanes, reading_order
@@ -121,6 +123,28 @@ def test_page_of_nothing(tmp_path: Path):
     Page(text)
     assert "Nothing has run yet" in text
     assert text.count("not run") == 3
+
+
+def test_body_knows_its_tables_and_figures():
+    small = [chart(lambda axes: axes.bar(["a"], [2]), title=title, width=1.8, height=1.2) for title in "bc"]
+    body = Markup("<p>x</p>") + table((HOSTILE, "n"), [(HOSTILE, 1000 + n) for n in range(300)], "all of them")
+    body += "<i>"
+    body += side_by_side(small) + legend([("k", "tail")])
+    body += bars([(f"l{n}", float(n + 1), "1") for n in range(40)], log=True, title="lengths")
+    body += stack([("kept", 3.0, "75 %", "accent"), ("lost", 1.0, "25 %", "quiet")], "where it went")
+    assert body.startswith("<p>x</p>")
+    assert "&lt;i&gt;" in body
+    rows, grid, lengths, whole = parts_of(body)
+    assert isinstance(rows, ReportTable)
+    assert (rows.headers, rows.caption, len(rows.rows)) == ((HOSTILE, "n"), "all of them", 300)
+    assert rows.rows[0] == (HOSTILE, "1,000")
+    figures = [part for part in (grid, lengths, whole) if isinstance(part, ReportFigure)]
+    assert [figure.title for figure in figures] == ["", "lengths", "where it went"]
+    assert [len(figure.panels) for figure in figures] == [2, 2, 1]
+    pictures = [png_of(figure) for figure in figures]
+    assert pictures == [png_of(figure) for figure in figures], "the same figure must give the same bytes"
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
+    assert parts_of(Markup("<p>")) == ()
 
 
 def test_bars_on_a_log_scale_by_hand():
