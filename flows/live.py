@@ -1,4 +1,4 @@
-"""A figure of a running stage, as the loss so far, in one artifact whose picture is replaced as the stage goes on."""
+"""A figure of a running stage, as the loss so far: one artifact, whose picture is replaced until the stage ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prefect.artifacts import create_image_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.repeated import Repeated
+from flows.repeater import Repeater
 from flows.sections import data_address
 from pipeline.stage import Stage, load_object
 
@@ -18,7 +18,7 @@ DRAW_SECONDS = 15.0
 """Between two pictures: an artifact's page shows a new one when it is loaded again."""
 
 
-class LiveFigure(Repeated):
+class LiveFigure(Repeater):
     """Keep the picture of the current task up to date while the block runs. For a stage that names one (``live``).
 
     ``output`` is the folder of this machine that the stage writes to.

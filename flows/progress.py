@@ -13,13 +13,13 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.repeated import Repeated
+from flows.repeater import Repeater
 from pipeline.formatting import duration
 
 LOOK_SECONDS = 2.0
 
 
-class ShownProgress(Repeated):
+class ShownProgress(Repeater):
     """Keep a progress artifact of the current task up to date while the block runs. ``log`` is the log's folder."""
 
     def __init__(self, log: Path, key: str) -> None:

@@ -17,7 +17,7 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.extras import check_extra
 from pipeline.plan import Plan
-from pipeline.report.body import ReportFigure, ReportPart, parts_of
+from pipeline.report.body import ReportElement, ReportFigure, elements_of
 from pipeline.store.copies import Copies
 
 
@@ -37,20 +37,20 @@ def _show(dag: Dag, stage: str, outputs: Mapping[str, Path]) -> None:
     package = next(one for one in dag.packages if one.name == dag.stages[stage].package)
     for section in sections_of_stage(package, stage, outputs):
         numbers = {"table": 0, "figure": 0}
-        for part in parts_of(section.body):
-            kind = "figure" if isinstance(part, ReportFigure) else "table"
+        for element in elements_of(section.body):
+            kind = "figure" if isinstance(element, ReportFigure) else "table"
             numbers[kind] += 1
             number = f"-{numbers[kind]}" if numbers[kind] > 1 else ""
-            _show_part(part, f"{artifact_key(stage)}-{artifact_key(section.title)}-{kind}{number}", section.title)
+            _show_element(element, f"{artifact_key(stage)}-{artifact_key(section.title)}-{kind}{number}", section.title)
 
 
-def _show_part(part: ReportPart, key: str, section: str) -> None:
-    own = part.title if isinstance(part, ReportFigure) else part.caption
+def _show_element(element: ReportElement, key: str, section: str) -> None:
+    own = element.title if isinstance(element, ReportFigure) else element.caption
     description = f"{section}: {own}" if own else section
-    if isinstance(part, ReportFigure):
-        create_image_artifact(data_address(part), key=key, description=description)
+    if isinstance(element, ReportFigure):
+        create_image_artifact(data_address(element), key=key, description=description)
     else:
-        rows = [dict(zip(part.headers, cells, strict=True)) for cells in part.rows]
+        rows = [dict(zip(element.headers, cells, strict=True)) for cells in element.rows]
         create_table_artifact(rows, key=key, description=description)
 
 

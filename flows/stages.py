@@ -6,6 +6,7 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
@@ -23,7 +24,7 @@ from flows.progress import ShownProgress
 from flows.sections import artifact_key, show_sections
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
-from pipeline.errors import XlmrError, explain_os_error
+from pipeline.errors import SignalledError, XlmrError, explain_os_error
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
@@ -90,6 +91,11 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str)
             plan = _run_shown(dag, config, plan[name], forced, copies)
             _show_stage(dag, plan, name, copies)
             manifest = plan[name].manifest
+    except SignalledError as error:
+        # The stage has kept the signal for itself, to save its work: the run ends by it, and no other stage begins.
+        get_run_logger().info(str(error))
+        signal.raise_signal(signal.SIGTERM)
+        return Failed(message=str(error))
     except XlmrError as error:
         return Failed(message=str(error))
     except (ConnectionError, TimeoutError) as error:

@@ -27,6 +27,10 @@ class UsageError(XlmrError):
     exit_code = 2
 
 
+class SignalledError(XlmrError):
+    """A stage ends because of a signal, and has saved its work."""
+
+
 def explain_os_error(error: OSError) -> XlmrError | None:
     """The person's line for the operating system's common refusals, or None where there is no better line."""
     name = error.filename or "the output"

@@ -25,7 +25,7 @@ Records = list[dict[str, Any]]
 STAGE, LOSS = "pretrain.train", "Loss by step"
 
 
-class Losses(NamedTuple):
+class LossRecords(NamedTuple):
     """What metrics.jsonl and baselines.json say of the loss."""
 
     training: Records
@@ -54,10 +54,10 @@ def live_loss(output: Path) -> ReportFigure | None:
     return figure_of(partial(_draw_loss, losses=read), title=LOSS) if read.training else None
 
 
-def _read(folder: Path) -> Losses:
+def _read(folder: Path) -> LossRecords:
     records = read_metrics(folder / METRICS)
     baselines = folder / "baselines.json"
-    return Losses(
+    return LossRecords(
         [r for r in records if r.get("loss") is not None],
         [r for r in records if r.get("validation_loss") is not None],
         read_json(baselines) if baselines.exists() else {},
@@ -85,7 +85,7 @@ def _lead(validations: Records, baselines: Mapping[str, Any]) -> str:
     )
 
 
-def _draw_loss(axes: Axes, losses: Losses) -> None:
+def _draw_loss(axes: Axes, losses: LossRecords) -> None:
     training, validations, baselines = losses
     axes.plot([r["step"] for r in training], [r["loss"] for r in training], lw=0.8, label="training")
     if validations:

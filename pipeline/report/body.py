@@ -1,7 +1,7 @@
 """The body of a section of the report: HTML, and beside it the tables and figures that it is made of.
 
-A browser shows the HTML. What shows tables and pictures by its own means, as Prefect does, takes the parts: both come
-from one call of ``table``, ``bars``, ``stack`` or ``chart``.
+A browser shows the HTML. What shows tables and pictures by its own means, as Prefect does, takes the elements. Both
+come from one call of ``table``, ``bars``, ``stack`` or ``chart``.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ class ReportFigure:
     columns: int = 1
 
 
-ReportPart = ReportTable | ReportFigure
+ReportElement = ReportTable | ReportFigure
 
 
 class ReportBody(Markup):
-    """HTML that knows its ``parts``. They are kept where it is added to other HTML, before or behind."""
+    """HTML that knows its ``elements``. They are kept where it is added to other HTML, before or behind."""
 
-    parts: tuple[ReportPart, ...]
+    elements: tuple[ReportElement, ...]
 
-    def __new__(cls, html: object = "", parts: Sequence[ReportPart] = ()) -> ReportBody:
+    def __new__(cls, html: object = "", elements: Sequence[ReportElement] = ()) -> ReportBody:
         """Errors: TypeError if ``html`` is no text."""
         made = super().__new__(cls, html)
-        made.parts = tuple(parts)
+        made.elements = tuple(elements)
         return made
 
     def __add__(self, other: str) -> ReportBody:  # type: ignore[override]
-        return ReportBody(Markup(self) + other, (*self.parts, *parts_of(other)))
+        return ReportBody(Markup(self) + other, (*self.elements, *elements_of(other)))
 
     def __radd__(self, other: str) -> ReportBody:  # type: ignore[override]
-        return ReportBody(Markup(other) + Markup(self), (*parts_of(other), *self.parts))
+        return ReportBody(Markup(other) + Markup(self), (*elements_of(other), *self.elements))
 
 
-def parts_of(html: object) -> tuple[ReportPart, ...]:
+def elements_of(html: object) -> tuple[ReportElement, ...]:
     """The tables and figures of a piece of HTML, in their order; none of one that does not know them."""
-    return html.parts if isinstance(html, ReportBody) else ()
+    return html.elements if isinstance(html, ReportBody) else ()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
-from pipeline.report.body import Draw, ReportBody, ReportFigure, parts_of
+from pipeline.report.body import Draw, ReportBody, ReportFigure, elements_of
 from pipeline.report.figures import COLOURS, INK, MUTED, bars_figure, stack_figure, svg_of
 
 NARROW = 3.7
@@ -164,7 +164,7 @@ def legend(keys: Sequence[tuple[str, str]]) -> Markup:
 def side_by_side(charts: Sequence[Markup]) -> ReportBody:
     """Small charts in a grid that takes as many columns as there is space for; one figure with a panel each."""
     html = Markup('<div class="grid">{}</div>').format(Markup("").join(charts))
-    figures = [part for each in charts for part in parts_of(each) if isinstance(part, ReportFigure)]
+    figures = [element for each in charts for element in elements_of(each) if isinstance(element, ReportFigure)]
     if not figures:
         return ReportBody(html)
     width, height = max(one.width for one in figures), max(one.height for one in figures)

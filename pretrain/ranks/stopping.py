@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import XlmrError
+from pipeline.errors import SignalledError, XlmrError
 from pretrain.engine import Engine
 
 
@@ -45,7 +45,7 @@ def raise_stop(number: int, step: int) -> None:
     """Leave after a signal; everything is saved."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise XlmrError(f"stopped by a signal after step {step}, which is saved", "the same command resumes there")
+    raise SignalledError(f"stopped by a signal after step {step}, which is saved", "the same command resumes there")
 
 
 def largest_of_ranks(engine: Engine, *values: float) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from prefect_service import PrefectService, wait_for
 import flows
 from pipeline.config import Section, setting
 from pipeline.dag import Dag
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import SignalledError, UsageError, XlmrError
 from pipeline.report.charts import bars, figure_of
 from pipeline.report.page import ReportSection, table
 from pipeline.runner import Selection
@@ -288,6 +289,28 @@ def test_unreachable_is_tried_again_and_bad_input_is_not(
     assert state.is_failed()
     assert state.message == "toy.count: the sum is odd; even it"
     assert len(tries) == 2
+
+
+def test_stage_that_a_signal_has_stopped_ends_the_run(
+    prefect_server: None, dag: Dag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.exceptions import TerminationSignal
+
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    began: list[str] = []
+
+    def saved(stage: Stage) -> Any:
+        began.append(stage.name)
+        raise SignalledError("stopped after step 7, which is saved")
+
+    monkeypatch.setattr(Stage, "load", saved)
+    try:
+        with pytest.raises(TerminationSignal):
+            run_flow(dag, settings_of(dag, tmp_path), until="toy")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (began, received) == (["toy.count"], [signal.SIGTERM])
 
 
 def test_command_says_one_line_and_the_exit_code(

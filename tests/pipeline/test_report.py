@@ -12,7 +12,7 @@ import toy_package
 from markupsafe import Markup
 
 from pipeline.formatting import column, duration, short_number, size
-from pipeline.report.body import ReportFigure, ReportTable, parts_of
+from pipeline.report.body import ReportFigure, ReportTable, elements_of
 from pipeline.report.charts import NARROW, bars, chart, legend, scale, side_by_side, stack
 from pipeline.report.figures import COLOURS, png_of
 from pipeline.report.page import ReportSection, table, write_report
@@ -134,17 +134,17 @@ def test_body_knows_its_tables_and_figures():
     body += stack([("kept", 3.0, "75 %", "accent"), ("lost", 1.0, "25 %", "quiet")], "where it went")
     assert body.startswith("<p>x</p>")
     assert "&lt;i&gt;" in body
-    rows, grid, lengths, whole = parts_of(body)
+    rows, grid, lengths, whole = elements_of(body)
     assert isinstance(rows, ReportTable)
     assert (rows.headers, rows.caption, len(rows.rows)) == ((HOSTILE, "n"), "all of them", 300)
     assert rows.rows[0] == (HOSTILE, "1,000")
-    figures = [part for part in (grid, lengths, whole) if isinstance(part, ReportFigure)]
+    figures = [element for element in (grid, lengths, whole) if isinstance(element, ReportFigure)]
     assert [figure.title for figure in figures] == ["", "lengths", "where it went"]
     assert [len(figure.panels) for figure in figures] == [2, 2, 1]
     pictures = [png_of(figure) for figure in figures]
     assert pictures == [png_of(figure) for figure in figures], "the same figure must give the same bytes"
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
-    assert parts_of(Markup("<p>")) == ()
+    assert elements_of(Markup("<p>")) == ()
 
 
 def test_bars_on_a_log_scale_by_hand():

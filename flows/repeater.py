@@ -14,7 +14,7 @@ import httpx
 from pipeline.errors import XlmrError
 
 
-class Repeated:
+class Repeater:
     """Call ``look`` every so many seconds while the block runs, as a part of the current run."""
 
     def __init__(self, seconds: float, name: str) -> None:
