@@ -83,8 +83,9 @@ class MineStage(Section):
     scoring: PerplexityScoring
 
     def inert(self) -> Collection[str]:
-        """The settings of steps that are left out."""
-        return [name for step, names in OF_STEP.items() if step not in self.mine.steps for name in names]
+        """The settings of steps that are left out, and of what is done with paragraphs alone."""
+        left_out = [name for step, names in OF_STEP.items() if step not in self.mine.steps for name in names]
+        return left_out if self.mine.unit == "paragraph" else [*left_out, "language_id.document_prior"]
 
 
 class NearDuplicatesStage(Section):
@@ -245,7 +246,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="corpus.mine",
-            version=5,
+            version=6,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",

@@ -24,6 +24,8 @@ _BEGINNING = 2**14
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\ufffd]")
 _UNFINISHED_TAG = re.compile(r"</?\Z")
 """Where a page was cut; a parser takes it for text."""
+_TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,4}")
+"""The tag of a language, as BCP 47 has it; pages write underscores too."""
 _BINARY = 0.05
 """Share of controls and of characters that could not be decoded, over which a page's beginning is no text."""
 
@@ -42,10 +44,14 @@ class NotAPage(Exception):  # noqa: N818 - it is an answer, not a fault
 
 
 class PageText(NamedTuple):
-    """A page's title and text, a line each. ``cut``: its body ended or was damaged before its coding did."""
+    """A page's title and text, a line each. ``cut``: its body ended or was damaged before its coding did.
+
+    ``declared``  the tag of the language that the page declares; '' where it does not.
+    """
 
     text: str
     cut: bool
+    declared: str = ""
 
 
 def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> PageText:
@@ -78,7 +84,22 @@ def text_of_page(response: bytes, *, main_content: bool, max_bytes: int) -> Page
     if main_content and text.count("<") > DEEPEST and is_deep(tree.document, DEEPEST):
         raise NotAPage("its elements are nested too deeply")
     title = " ".join((tree.title or "").split())
-    return PageText(f"{title}\n{extract_plain_text(tree, main_content=main_content)}\n", opened.cut)
+    text = extract_plain_text(tree, main_content=main_content)
+    return PageText(f"{title}\n{text}\n", opened.cut, _declared_language(tree))
+
+
+def _declared_language(tree: HTMLTree) -> str:
+    """``lang`` of the element html, or what ``<meta http-equiv="content-language">`` has if that is one tag."""
+    root = tree.document
+    html = root.query_selector("html") if root is not None else None
+    if root is None or html is None:
+        return ""
+    found = html.getattr("lang") or html.getattr("xml:lang")
+    if found is None:
+        meta = root.query_selector('meta[http-equiv="content-language" i]')
+        found = meta.getattr("content") if meta is not None else None
+    found = (found or "").strip()
+    return found if _TAG.fullmatch(found) else ""
 
 
 def _guess(body: bytes) -> str:

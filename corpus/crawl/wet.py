@@ -35,7 +35,10 @@ _PLAIN_HOST = re.compile(r"https?://([A-Za-z0-9.:_-]+)(?=[/?#]|\Z)")
 
 @dataclass(slots=True)  # not frozen: that takes three times as long to make, and there are thousands a second
 class Document:
-    """A page as crawled. ``length`` is in bytes (Content-Length); ``lines`` begin after the title, or with it."""
+    """A page as crawled. ``length`` is in bytes (Content-Length); ``lines`` begin after the title, or with it.
+
+    ``declared``  the tag of the language that a page of HTML declares; '' where there is none, and in WET.
+    """
 
     url: str
     date_download: str
@@ -45,6 +48,7 @@ class Document:
     title: str
     segment: str
     lines: list[str]
+    declared: str = ""
 
 
 def read_crawl(
@@ -140,11 +144,13 @@ def _of_records(file: str, segment: str, stream: IO[bytes], read: Read, tally: T
         if isinstance(item, Damage):
             tally.add_damage(file, item)
             continue
-        text = _text_of(item, file, read, tally)
-        if text is None:
+        page = _page_of(item, file, read, tally)
+        if page is None:
             continue
+        text, declared = page
         document = _parse(item, in_normal_form(text, read.normal_form), file, segment, tally)
         if document is not None:
+            document.declared = declared
             yield item.position, document
 
 
@@ -158,8 +164,12 @@ def _has_characters(lines: Sequence[str], least: int) -> bool:
     return max(characters, 0) >= least
 
 
-def _text_of(record: Record, file: str, read: Read, tally: Tally) -> str | None:
-    """The record's text, title first; None, and counted, if it has none or too many lines of it."""
+def _page_of(record: Record, file: str, read: Read, tally: Tally) -> tuple[str, str] | None:
+    """The record's text, title first, and the tag of the language that it declares, '' for none.
+
+    None, and counted, if it has no text or too many lines of it.
+    """
+    declared = ""
     if record.headers["warc-type"] == PAGE:
         from corpus.crawl.html import NotAPage, text_of_page
 
@@ -171,7 +181,7 @@ def _text_of(record: Record, file: str, read: Read, tally: Tally) -> str | None:
                 tally.add_lost_page(error.reason)
             return None
         tally.add_page(cut=page.cut)
-        text = page.text
+        text, declared = page.text, page.declared
     else:
         try:
             text = record.body.decode("utf-8")
@@ -182,7 +192,7 @@ def _text_of(record: Record, file: str, read: Read, tally: Tally) -> str | None:
     if _has_too_many_lines(text, read):
         tally.add_left_out(file, record.position, f"more than {read.max_lines:,} lines", name=True)
         return None
-    return text
+    return text, declared
 
 
 def _has_too_many_lines(text: str, read: Read) -> bool:

@@ -5,6 +5,7 @@ What only shows when a model is read as a whole is found where corpus.mine begin
 
 from __future__ import annotations
 
+from corpus.language.base_rates import load_base_rates
 from corpus.language.labels import load_table
 from corpus.language.model_card import read_card
 from corpus.language.model_file import check_header, model_path, own_model_path
@@ -19,6 +20,8 @@ def check_identifier(settings: LanguageId) -> None:
     if settings.identifier != FASTTEXT:
         return
     load_table(settings.labels)
+    if settings.document_prior.enabled:
+        load_base_rates(settings.document_prior.base_rates)
     model = model_path(settings.model)
     if model.is_file():
         check_header(model)

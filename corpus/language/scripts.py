@@ -51,6 +51,14 @@ def main_scripts(texts: Sequence[str]) -> list[str]:
     return [names[place] for place in best.tolist()]
 
 
+def scripts_of(names: Sequence[str] | None) -> Booleans:
+    """[code points]: whether it is a letter of one of the scripts; of any, where None is given."""
+    script_of, known = _script_table()
+    if names is None:
+        return script_of > 0
+    return np.isin(script_of, [known.index(name) for name in names])
+
+
 class WrittenLanguages:
     """Which of some codes are written in a script; a code that the table lacks, in all of them."""
 

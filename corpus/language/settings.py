@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Self
+
+from pydantic import model_validator
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, model_path, own_model_path
 from pipeline.config import LocalPath, Section, setting
@@ -16,6 +18,44 @@ IDENTIFIERS = Registry(
 
 AS_THEY_ARE = "as_they_are"
 CC100 = "cc100"
+
+
+class DocumentPrior(Section):
+    """Where paragraphs are decided on, what the rest of their document says about them. docs/language.md has the rule.
+
+    Characters are letters that show a language: those of names and codes count a quarter, those of Chinese, Japanese
+    and Korean three times.
+    """
+
+    enabled: bool = setting(
+        False, "let the document help its paragraphs, and let rare languages need evidence; needs mine.unit: paragraph"
+    )
+    characters: float = setting(
+        1000, "characters that the other paragraphs of a document count at most; more: fewer languages a document", ge=0
+    )
+    declared: float = setting(
+        50, "characters that the language counts which a page of HTML declares (lang); 0: none", ge=0
+    )
+    base: float = setting(20, "characters that the base rates count; more: fewer languages that are rare", gt=0)
+    half: float = setting(
+        20,
+        "characters of a paragraph whose own probabilities count half; more: short paragraphs follow their document",
+        ge=0,
+    )
+    base_rates: LocalPath = setting(
+        CC100,
+        "how much text of each language the crawl has: cc100, the sizes of CC100's files; or a TSV of code and size, "
+        "in any unit",
+        source="data.statmt.org/cc-100",
+    )
+    rare_rate: float = setting(1e-4, "share of the crawl under which a language is rare and needs evidence", ge=0, le=1)
+    rare_characters: float = setting(
+        100, "characters that a document needs in a rare language, as both models agree, for it to be believed", ge=0
+    )
+
+    def inert(self) -> Collection[str]:
+        """All of them, where it is off."""
+        return () if self.enabled else [name for name in type(self).model_fields if name != "enabled"]
 
 
 class LanguageId(Section):
@@ -38,6 +78,17 @@ class LanguageId(Section):
         0.5, "minimum score; documents below it are dropped", ge=0, le=1, source="cc_net lang_threshold"
     )
     thresholds: dict[str, float] = setting({}, "thresholds of single languages by code, which override threshold")
+    document_prior: DocumentPrior = setting(DocumentPrior(), "what the document says about its paragraphs")
+
+    @model_validator(mode="after")
+    def _prior_needs_probabilities(self) -> Self:
+        given = self.identifier == FASTTEXT and (self.labels == CC100 or self.own_model)
+        if self.document_prior.enabled and not given:
+            raise ValueError(
+                "document_prior needs the probabilities of all codes: set labels: cc100 (and own_model: built-in), or "
+                "document_prior.enabled: false"
+            )
+        return self
 
     def inert(self) -> Collection[str]:
         """The models, where another identifier is used."""
@@ -57,4 +108,6 @@ class LanguageId(Section):
         if self.own_model:
             own = own_model_path(self.own_model)
             found |= {str(own): "language_id.own_model", str(own.with_suffix(".json")): "language_id.own_model"}
+        if self.document_prior.enabled and self.document_prior.base_rates != CC100:
+            found[self.document_prior.base_rates] = "language_id.document_prior.base_rates"
         return found

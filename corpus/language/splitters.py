@@ -79,19 +79,27 @@ class FineCodes:
     """
 
     def __init__(self, codes: Sequence[str]) -> None:
-        self._parts: dict[str, list[int]] = {}
+        self.codes = list(codes)
         groups: dict[tuple[Callable[[Sequence[str]], Answers], str, str], list[int]] = {}
         for place, code in enumerate(codes):
             if code in SPLITTERS:
                 groups.setdefault(SPLITTERS[code], []).append(place)
-            else:
-                self._parts[code] = [place]
-        for (_, yes, no), places in groups.items():
+        self._parts = {code: [place] for place, code in enumerate(codes) if code not in SPLITTERS}
+        self._groups = []
+        for (question, yes, no), places in groups.items():
+            free = [place for place in places if codes[place] not in (yes, no)]
             self._parts[yes] = self._parts[no] = places
-        self.codes = sorted(self._parts)
-        self._groups = [(question, self._place(yes), self._place(no), p) for (question, yes, no), p in groups.items()]
-        self._plain = [self._place(code) for code in codes if code not in SPLITTERS]
-        self._of_plain = [place for place, code in enumerate(codes) if code not in SPLITTERS]
+            self._groups.append((question, self._column(yes, free), self._column(no, free), places))
+
+    def _column(self, code: str, free: list[int]) -> int:
+        """The column of a finer code: its own, one of a code that is always split, or a new one."""
+        if code in self.codes:
+            return self.codes.index(code)
+        if free:
+            self.codes[free[0]] = code
+            return free.pop()
+        self.codes.append(code)
+        return len(self.codes) - 1
 
     def parts_of(self, code: str) -> list[int]:
         """Places of the identifier's codes that may become ``code``."""
@@ -100,7 +108,7 @@ class FineCodes:
     def probabilities(self, likely: Floats, texts: Sequence[str]) -> Floats:
         """[texts, codes of the identifier] to [texts, codes]; ``texts`` are those that the identifier saw."""
         fine = np.zeros((len(likely), len(self.codes)), np.float32)
-        fine[:, self._plain] = likely[:, self._of_plain]
+        fine[:, : likely.shape[1]] = likely
         for question, yes, no, places in self._groups:
             of_group = likely[:, places].sum(1)
             rows = np.flatnonzero(of_group > _NEGLIGIBLE)
@@ -108,9 +116,6 @@ class FineCodes:
             share[rows] = _shares(question, [texts[row] for row in rows.tolist()])
             fine[:, yes], fine[:, no] = of_group * share, of_group * (1 - share)
         return fine
-
-    def _place(self, code: str) -> int:
-        return self.codes.index(code)
 
 
 def _shares(question: Callable[[Sequence[str]], Answers], texts: Sequence[str]) -> Floats:

@@ -1,7 +1,8 @@
 """Step ``identify``: the language of each row, and which are sure enough.
 
-By document, as cc_net: one language for all that is left of it. By paragraph, as CC100: each has its own, and those of
-one language of a document stay together; a record's score is the mean over its characters.
+By document, as cc_net: one language for all that is left of it. By paragraph, as CC100: each has its own, by itself or
+with the help of its document, and those of one language of a document stay together; a record's score is the mean over
+its characters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from corpus.language.identifier import Identifier, load_identifier
+from corpus.language.document_prior import Answer, DocumentLanguages
+from corpus.language.identifier import CodedIdentifier, Identifier, load_identifier
 from corpus.language.settings import LanguageId
 from corpus.mine.rows import MinedRow
 from corpus.mine.steps import MiningStep, StepContext
@@ -22,8 +24,13 @@ UNSURE = "language unsure"
 def make_step(context: StepContext) -> MiningStep:
     """The step for documents or for paragraphs."""
     settings = context.config.language_id
-    kind = IdentifyDocuments if context.config.mine.unit == "document" else IdentifyParagraphs
-    return kind(context.dropped, load_identifier(settings), settings)
+    identifier = load_identifier(settings)
+    if context.config.mine.unit == "document":
+        return IdentifyDocuments(context.dropped, identifier, settings)
+    if settings.document_prior.enabled and isinstance(identifier, CodedIdentifier):
+        languages = DocumentLanguages(identifier, settings.document_prior)
+        return IdentifyParagraphsInDocuments(context.dropped, settings, languages)
+    return IdentifyParagraphs(context.dropped, settings, identifier)
 
 
 @dataclass(frozen=True)
@@ -47,19 +54,12 @@ class IdentifyDocuments(MiningStep):
 
 
 @dataclass(frozen=True)
-class IdentifyParagraphs(MiningStep):
+class SplitByLanguage(MiningStep):
     """Makes a row for each language of each row, its paragraphs in order; drops those under the threshold."""
 
-    identifier: Identifier
     settings: LanguageId
 
-    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
-        """The rows by language, in the order of their documents."""
-        languages, scores = self.identifier.identify(list(chain.from_iterable(row.lines for row in rows)))
-        found = zip(languages, scores.tolist(), strict=True)
-        return [one for row in rows for one in self._split(row, list(islice(found, len(row.lines))))]
-
-    def _split(self, row: MinedRow, found: Sequence[tuple[str, float]]) -> Iterator[MinedRow]:
+    def _split(self, row: MinedRow, found: Sequence[Answer]) -> Iterator[MinedRow]:
         by_language: dict[str, list[int]] = defaultdict(list)
         for place, (language, score) in enumerate(found):
             by_language[language if language and score >= self.settings.threshold_of(language) else ""].append(place)
@@ -73,3 +73,28 @@ class IdentifyParagraphs(MiningStep):
             one.line_scores = [found[place][1] for place in places]
             one.average_scores()
             yield one
+
+
+@dataclass(frozen=True)
+class IdentifyParagraphs(SplitByLanguage):
+    """Each paragraph by itself."""
+
+    identifier: Identifier
+
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
+        """The rows by language, in the order of their documents."""
+        languages, scores = self.identifier.identify(list(chain.from_iterable(row.lines for row in rows)))
+        found = zip(languages, scores.tolist(), strict=True)
+        return [one for row in rows for one in self._split(row, list(islice(found, len(row.lines))))]
+
+
+@dataclass(frozen=True)
+class IdentifyParagraphsInDocuments(SplitByLanguage):
+    """Each paragraph with the help of its document (corpus/language/document_prior.py)."""
+
+    languages: DocumentLanguages
+
+    def __call__(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
+        """The rows by language, in the order of their documents."""
+        answers = self.languages.identify([row.lines for row in rows], [row.document.declared for row in rows])
+        return [one for row, found in zip(rows, answers, strict=True) for one in self._split(row, found)]

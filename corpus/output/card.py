@@ -245,6 +245,8 @@ def _limits(table: Counts, history: History) -> Iterator[str]:
     rules = setting_of(history, "corpus.mine", "filters.rules")
     without = sorted(language for language, buckets in table["documents"].items() if "all" in buckets)
     near = setting_of(history, "corpus.near_duplicates", "near_duplicates.enabled")
+    prior = setting_of(history, "corpus.mine", "language_id.document_prior") or {}
+    by_prior = [card_texts.BY_PRIOR.format(rate=prior["rare_rate"])] if prior.get("enabled") else []
     first = "keep_first" in str(setting_of(history, "corpus.duplicates", "duplicates.keep"))
     yield "\n".join(
         f"- {line}"
@@ -252,7 +254,7 @@ def _limits(table: Counts, history: History) -> Iterator[str]:
             *card_texts.LIMITS,
             card_texts.KEEPS_FIRST if first else card_texts.DROPS_ALL,
             card_texts.WITHOUT_NEAR_DUPLICATES if near else card_texts.WITH_NEAR_DUPLICATES,
-            card_texts.BY_PARAGRAPH if unit == "paragraph" else card_texts.BY_DOCUMENT,
+            *([card_texts.BY_PARAGRAPH, *by_prior] if unit == "paragraph" else [card_texts.BY_DOCUMENT]),
             *([card_texts.THRESHOLD.format(threshold=f"{threshold}{own}")] if threshold is not None else []),
             *([card_texts.WITHOUT_MODEL.format(languages=", ".join(without))] if without else []),
             card_texts.MASKED.format(kinds=", ".join(masked)) if masked else card_texts.NOT_MASKED,

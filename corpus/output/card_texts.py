@@ -101,6 +101,10 @@ BY_PARAGRAPH = (
     "Language and perplexity were decided by paragraph: short paragraphs are the hardest to tell, and a document may "
     "be cut where its language changes."
 )
+BY_PRIOR = (
+    "Short paragraphs, names and numbers took the language of their document; text in languages under {rate:g} of the "
+    "crawl is there only where a document has enough of it."
+)
 THRESHOLD = "What the identifier was less sure of than {threshold} is not there."
 WITHOUT_MODEL = "No model, so no perplexity and the bucket `all`: {languages}."
 MASKED = "Personal data was masked by patterns ({kinds}); names and other personal data remain."

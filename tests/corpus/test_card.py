@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from corpus.crawl.settings import Fetch, Read
 from corpus.duplicates.settings import Duplicates, NearDuplicates
 from corpus.filters.settings import Filters
-from corpus.language.settings import LanguageId
+from corpus.language.settings import DocumentPrior, LanguageId
 from corpus.mine.settings import Mine
 from corpus.output import card_texts
 from corpus.output.card import (
@@ -45,6 +45,8 @@ ROOT = Path(__file__).parents[2]
 
 # BCP-47 (RFC 5646): language, script, region, variants; no extensions.
 TAG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?(-[a-z0-9]{5,8})*")
+
+WITH_PRIOR = LanguageId(labels="cc100", document_prior=DocumentPrior(enabled=True))
 
 
 CC100 = """
@@ -207,6 +209,16 @@ def test_rules_that_are_off_are_left_out(run):
         ({"duplicates": Duplicates(keep="keep_first")}, "only the first copy", "the first too"),
         ({}, "nearly the same were not looked for", "**corpus.near_duplicates**"),
         ({"mine": Mine(unit="paragraph")}, "decided by paragraph", "A document has one language"),
+        (
+            {"mine": Mine(unit="paragraph"), "language_id": WITH_PRIOR},
+            "took the language of their document; text in languages under 0.0001 of the crawl",
+            "A document has one language",
+        ),
+        (
+            {"mine": Mine(unit="document"), "language_id": WITH_PRIOR},
+            "A document has one language",
+            "took the language",
+        ),
         ({"mine": Mine(unit="document")}, "A document has one language", "decided by paragraph"),
         ({"language_id": LanguageId(threshold=0.7, thresholds={"hr": 0.9})}, "less sure of than 0.7, hr 0.9 is", "0.5"),
         ({"read": Read(min_characters=77)}, "| `read.min_characters` | 77 |", "| `read.min_characters` | 300 |"),

@@ -241,3 +241,18 @@ def test_pages_that_only_repeat_are_read_like_others(tmp_path):
     body = response(b"<p>" + b"words and words " * 50 + b"</p>")
     path = wet_file(tmp_path / "x", *(warc_record(n, body) for n in range(50)))
     assert len(list(read_crawl([str(path)], Read(), Tally()))) == 50
+
+
+@pytest.mark.parametrize(
+    ("page", "tag"),
+    [('<html lang="de-AT"><p>a', "de-AT"), ("<!-- x --><!doctype html><HTML LANG=' pt_BR '><p>a", "pt_BR"),
+     ('<html xml:lang="fr">', "fr"), ("<p>a", ""), ("", ""), ('<html lang="">', ""), ('<html lang="<?php">', ""),
+     ('<meta http-equiv="Content-Language" content="sl">', "sl"),
+     ('<meta http-equiv="content-language" content="de, fr">', ""),
+     ('<html lang="it"><meta http-equiv="content-language" content="sl">', "it")],
+)  # fmt: skip
+def test_the_language_that_a_page_declares(tmp_path, page, tag):
+    read = text_of_page(response(f"{page}{PARAGRAPHS}".encode()), main_content=False, max_bytes=10**6)
+    assert read.declared == tag
+    path = wet_file(tmp_path / "x.warc.gz", warc_record(1, response(f"{page}{PARAGRAPHS}".encode())))
+    assert [document.declared for document in read_documents([str(path)], 0, 2**20, Tally())] == [tag]

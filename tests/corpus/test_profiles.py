@@ -28,6 +28,7 @@ def test_ccnet_is_the_defaults_but_for_where_things_are():
     assert found.perplexity == defaults.perplexity
     assert (found.duplicates.window, found.duplicates.keep) == (50, "drop_all")
     assert (found.language_id.model, found.language_id.labels) == ("lid.176.bin", "as_they_are")
+    assert not found.language_id.document_prior.enabled
     changed = {"text"}
     assert found.language_models.model_dump(exclude=changed) == defaults.language_models.model_dump(exclude=changed)
 
@@ -35,6 +36,7 @@ def test_ccnet_is_the_defaults_but_for_where_things_are():
 def test_cc100_decides_by_paragraph_and_knows_all_codes():
     found = profile("cc100")
     assert (found.mine.unit, found.read.title) == ("paragraph", "paragraph")
+    assert found.language_id.document_prior.enabled
     assert len(set(found.mine.languages)) == 116
     # zh is predicted, and split into its two scripts afterwards; so is Burmese in Zawgyi.
     predicted = set(load_identifier(found.language_id).codes) | {"zh-Hans", "zh-Hant", "my_zaw"}
@@ -51,9 +53,10 @@ def test_ones_own_files_need_one_setting(name, profile_name, tmp_path):
     found, theirs = config.corpus, profile(profile_name)
     assert (found.fetch.crawl, found.fetch.dumps, found.fetch.shards) == (str(tmp_path), (), None)
     assert (found.mine.unit, found.read.title) == (theirs.mine.unit, theirs.read.title)
-    assert (found.language_id.labels, found.language_id.own_model) == (
+    assert (found.language_id.labels, found.language_id.own_model, found.language_id.document_prior) == (
         theirs.language_id.labels,
         theirs.language_id.own_model,
+        theirs.language_id.document_prior,
     )
     assert found.read.normal_form == "nfc"
     assert found.mine.dumps == {}
