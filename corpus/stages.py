@@ -198,8 +198,8 @@ PACKAGE = Package(
         FirstSetting(
             "corpus.language_models.text",
             "corpus.language_models",
-            None,
-            "Where is clean text for the language models (a folder with <code>.txt or <code>.jsonl)?",
+            "",
+            "Where is clean text for the language models (a folder with <code>.txt or <code>.jsonl; none for none)?",
             "clean-text",
         ),
     ),

@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,10 @@ SMALL_DEMO = {
 class Preparation:
     """What a page needs beside its own files: settings that make its runs small, and what writes its data."""
 
-    settings: dict[str, str]
-    write: Callable[[Path], None]
+    settings: dict[str, str] = field(default_factory=dict)
+    write: Callable[[Path], None] = lambda folder: None
+    after: str = ""
+    """The page whose commands have been run before, in the same folder."""
 
 
 def link_repository(folder: Path) -> None:
@@ -83,6 +86,8 @@ def write_own_files(folder: Path) -> None:
 PREPARATIONS = {
     "tutorial.md": Preparation(SMALL_DEMO | SMALL_TRAINING, link_repository),
     "own-languages.md": Preparation(SMALL_TRAINING, write_own_files),
+    "encoders.md": Preparation(SMALL_TRAINING, after="own-languages.md"),
+    "other-corpora.md": Preparation(),
 }
 
 
@@ -144,21 +149,41 @@ def _expanded(word: str, folder: Path) -> list[str]:
     return found or [word]
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """The folder of a page, in which its commands have been run, those of the page before it first."""
+
+    @cache
+    def folder_of(page: Path) -> Path:
+        preparation = PREPARATIONS[page.name]
+        before = preparation.after
+        folder = folder_of(page.with_name(before)) if before else tmp_path_factory.mktemp(page.stem)
+        preparation.write(folder)
+        run_page(page, folder, preparation.settings)
+        return folder
+
+    return folder_of
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(True for _ in steps_of(page))], ids=lambda page: page.stem
 )
-def test_commands_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    preparation = PREPARATIONS[page.name]
-    preparation.write(tmp_path)
-    settings = {f"XLMR_{name}": value for name, value in preparation.settings.items()}
-    environment = os.environ | settings | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1"}
+def test_commands_print_what_the_page_shows(page: Path, folders: Callable[[Path], Path]) -> None:
+    assert folders(page).is_dir()
+
+
+def run_page(page: Path, folder: Path, settings: dict[str, str]) -> None:
+    """Write the files and run the commands of a page in their order, and compare what they print."""
+    small = {f"XLMR_{name}": value for name, value in settings.items()}
+    environment = os.environ | small | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1"}
     for step in steps_of(page):
         if isinstance(step, tuple):
-            (tmp_path / step[0]).write_text(step[1], encoding="utf-8")
+            (folder / step[0]).parent.mkdir(exist_ok=True)
+            (folder / step[0]).write_text(step[1], encoding="utf-8")
             continue
-        code, printed = run_command(step, tmp_path, environment)
+        code, printed = run_command(step, folder, environment)
         expects_error = bool(re.search("^xlmr: ", step.printed, re.MULTILINE))
         assert (code != 0) == expects_error, f"$ {step.words}\n{printed}"
         if printed and not printed.endswith("\n"):

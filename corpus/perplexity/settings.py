@@ -22,7 +22,7 @@ class LanguageModels(Section):
         "samples/clean/*.txt.xz",
         "clean text by language, a folder, path or pattern at any fsspec address: "
         "<xx>wiki-…-cirrussearch-content.json.gz, <code>.txt, .jsonl (field text), .parquet or .arrow (column text); "
-        "text and JSON may be .gz, .xz or .zst",
+        "text and JSON may be .gz, .xz or .zst; '' trains none: no language is divided by perplexity",
         source="cc_net: Wikipedia",
     )
     folder: str | None = setting(
@@ -58,8 +58,10 @@ class LanguageModels(Section):
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)
 
     def inert(self) -> Collection[str]:
-        """How models are trained, where they are taken from a folder."""
-        return () if self.folder is None else type(self).model_fields.keys() - {"folder"}
+        """How models are trained, where they are taken from a folder or there are none."""
+        if self.folder is not None:
+            return type(self).model_fields.keys() - {"folder"}
+        return () if self.text else type(self).model_fields.keys() - {"folder", "text"}
 
 
 class PerplexityScoring(Section):
@@ -95,7 +97,7 @@ class Perplexity(Section):
 def outside_model_files(settings: LanguageModels) -> dict[str, str]:
     """The files that models are made from or taken from, and the setting that names them."""
     if settings.folder is None:
-        return {text_pattern(settings.text): "language_models.text"}
+        return {text_pattern(settings.text): "language_models.text"} if settings.text else {}
     return {f"{settings.folder.rstrip('/')}/*{end}": "language_models.folder" for end in (".sp.model", ".arpa.bin")}
 
 

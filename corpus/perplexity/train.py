@@ -51,7 +51,7 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
         models = ready_made_models(settings.folder)
         counts = context.map_shards(take_language, models)
     else:
-        files = files_by_language(expand(text_pattern(settings.text)))
+        files = files_by_language(expand(text_pattern(settings.text))) if settings.text else {}
         counts = context.map_shards(partial(train_language, settings), {lang: (lang, a) for lang, a in files.items()})
         few = sorted(language for language, count in counts.items() if count["tokens"] < FEW_TOKENS)
         if few:
@@ -61,7 +61,7 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
 
 def check(config: LanguageModelsStage) -> None:
     """Errors: XlmrError where models are to be trained and KenLM's programs are not there."""
-    if config.language_models.folder is None:
+    if config.language_models.folder is None and config.language_models.text:
         for tool in PROGRAMS:
             find_tool(tool)
 

@@ -267,6 +267,14 @@ def test_a_folder_is_its_files_and_little_text_is_reported(tmp_path, fresh):
     assert done.warnings == ["under 1,000 tokens of clean text, so perplexities are unreliable: is"]
 
 
+def test_without_clean_text_no_model_is_trained(fresh, monkeypatch):
+    """An empty text once meant the root of the file system. KenLM's programs are not asked for."""
+    monkeypatch.setattr("corpus.perplexity.train.find_program", lambda name: None)
+    done = fresh.run("--corpus.language_models.text", "", until="corpus.language_models")
+    manifest = done["corpus.language_models"].manifest
+    assert (manifest.counts, manifest.outside) == ({"languages": 0, "by_language": {}}, {})
+
+
 def test_settings_of_tries_are_closed():
     with pytest.raises(ValueError, match="quantised trie"):
         LanguageModels(structure="tree")

@@ -74,7 +74,6 @@ def test_questions_are_asked_for_what_is_not_given(own_files: Path) -> None:
     ("words", "problem"),
     [
         ([], "--crawl is not given"),
-        (["--crawl", "crawl"], "--clean-text is not given"),
         (["--crawl", "crawl", "--clean-text", "clean", "--languages", "q9"], "own.yaml: corpus: mine.languages: "),
         (["--crawl", "crawl", "--until", "corpse"], "corpse: no such stage"),
         (["--crwl", "crawl"], "crwl"),
