@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from finetune.data.content import COMPRESSIONS, opened
 from finetune.data.examples import Location
-from finetune.data.rows import Cells, check_header, is_unicode, json_object, records, unfit
 from pipeline.errors import UsageError, XlmrError
+from pipeline.rows import Cells, check_header, is_unicode, json_object, records, unfit
 from pipeline.storage import publish
 
 BLOCK = 1024

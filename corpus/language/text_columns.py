@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import UsageError, XlmrError
+from pipeline.rows import check_header, json_object, records, unfit
 
 PARQUET = ".parquet"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _COMPRESSIONS = (".gz", ".xz", ".bz2", ".zst")
-_LONGEST_CELL = 10_000_000
 _ROWS_AT_ONCE = 1_000
 
 Row = tuple[int, list[str]]
-"""Line (of Parquet: row) that it begins at, and the cells of the columns asked for."""
+"""Row that it begins at (of text: line), and the cells of the columns asked for."""
 
 
 def form_of(file: Path) -> str:
@@ -44,44 +42,26 @@ def read_rows(file: Path, form: str, lines: Iterable[str], columns: Sequence[str
 
 def _separated_rows(file: Path, form: str, lines: Iterable[str], columns: Sequence[str]) -> Iterator[Row]:
     """In TSV a quotation mark is a letter, as in the tables of fine-tuning."""
-    csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(
-        (f"{line}\n" for line in lines),
-        delimiter=_SEPARATORS[form],
-        quoting=csv.QUOTE_MINIMAL if form == ".csv" else csv.QUOTE_NONE,
-        strict=True,
-    )
-    try:
-        header = next(reader, [])
-        if header:
-            header[0] = header[0].removeprefix("\ufeff")
-        _check_columns(file, header, columns)
-        places = [header.index(column) for column in columns]
-        first = reader.line_num + 1
-        for cells in reader:
-            if cells and len(cells) != len(header):
-                raise XlmrError(
-                    f"{file}: line {first} has {len(cells)} cells, the header {len(header)}", "correct that line"
-                )
-            if cells:
-                yield first, [cells[place] for place in places]
-            first = reader.line_num + 1
-    except csv.Error as error:
-        raise XlmrError(f"{file}: line {reader.line_num} cannot be read ({error})", "correct that line") from None
+    found = records(str(file), (f"{line}\n" for line in lines), _SEPARATORS[form], quotes=form == ".csv")
+    _, header = next(found, (1, []))
+    header = [name.removeprefix("\ufeff") for name in header]
+    check_header(header, f"{file}, row 1")
+    _check_columns(file, header, columns)
+    places = [header.index(column) for column in columns]
+    for row, cells in found:
+        if cells and len(cells) != len(header):
+            raise XlmrError(f"{file}, row {row}: {unfit(cells, header)}", "fix the row")
+        if cells:
+            yield row, [cells[place] for place in places]
 
 
 def _json_rows(file: Path, lines: Iterable[str], columns: Sequence[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line.removeprefix("\ufeff"))
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            raise XlmrError(f"{file}: line {number} is not a JSON object", "give one object a line")
-        _check_columns(f"{file}: line {number}", list(record), columns)
-        yield number, [_cell(f"{file}: line {number}", record[column], column) for column in columns]
+    for row, line in enumerate(lines, 1):
+        if line.strip():
+            place = f"{file}, row {row}"
+            record = json_object(line.removeprefix("\ufeff"), place)
+            _check_columns(place, list(record), columns)
+            yield row, [_cell(place, record[column], column) for column in columns]
 
 
 def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -95,7 +75,7 @@ def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
             for batch in table.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, [_cell(f"{file}: row {number}", record[column], column) for column in columns]
+                    yield number, [_cell(f"{file}, row {number}", record[column], column) for column in columns]
     except FileNotFoundError:
         raise UsageError(f"{file}: no such file", "give a table") from None
     except (OSError, pa.ArrowInvalid) as error:

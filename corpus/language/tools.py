@@ -234,7 +234,7 @@ def _labelled(file: Path, label: str, text: str) -> Iterator[tuple[str, int, str
         stated, words = (_one_line(cell) for cell in cells)
         if not stated or not words:
             missing = text if stated else label
-            raise XlmrError(f"{file}: line {number} has no {missing!r}", "fill it, or remove the row")
+            raise XlmrError(f"{file}, row {number} has no {missing!r}", "fill it, or remove the row")
         yield stated, number, words
 
 

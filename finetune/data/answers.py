@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from finetune.data.rows import is_unicode
 from pipeline.errors import XlmrError
+from pipeline.rows import is_unicode
 
 NEAR = 3
 """Characters that an answer may be off by."""

@@ -14,9 +14,9 @@ from finetune.data.answers import AnswerCheck
 from finetune.data.content import read_text
 from finetune.data.examples import Location, Question, TaskData
 from finetune.data.files import Files, ask_languages, split_files
-from finetune.data.rows import is_unicode
 from finetune.data.settings import TaskSettings
 from pipeline.errors import XlmrError
+from pipeline.rows import is_unicode
 
 SQUAD = {"train": "train-v1.1.json", "dev": "dev-v1.1.json"}
 SQUAD2 = {"train": "train-v2.0.json", "dev": "dev-v2.0.json"}

@@ -107,13 +107,13 @@ def test_report_translates_labels_and_prints_tables(tmp_path, capsys):
     [
         ("t.txt", "de\tein Satz\n", "is not a table by its name"),
         ("t.tsv", "de\tein Satz\n", "has no column 'label'"),
-        ("t.tsv", "label\ttext\nde\tein\tSatz\n", "line 2 has 3 cells"),
-        ("t.tsv", "label\ttext\nde\t \n", "line 2 has no 'text'"),
+        ("t.tsv", "label\ttext\nde\tein\tSatz\n", "row 2: 3 cells under 2 columns"),
+        ("t.tsv", "label\ttext\nde\t \n", "row 2 has no 'text'"),
         ("t.tsv", "label\ttext\n", "has no labelled text"),
         ("t.tsv", "", "has no column 'label'"),
-        ("t.csv", 'label,text\nde,"ein\n', "cannot be read"),
-        ("t.jsonl", '{"label": "de", "text": "ein"}\n[1]\n', "line 2 is not a JSON object"),
-        ("t.jsonl", '{"label": "de", "text": 7}\n', "line 1: 'text' is not text"),
+        ("t.csv", 'label,text\nde,"ein\n', "row 2: unexpected end of data"),
+        ("t.jsonl", '{"label": "de", "text": "ein"}\n[1]\n', "row 2: not a JSON object"),
+        ("t.jsonl", '{"label": "de", "text": 7}\n', "row 1: 'text' is not text"),
         ("t.parquet", "no table", "cannot be read"),
     ],
 )
