@@ -1,11 +1,13 @@
 """Work pools: one for runs without GPU, one for those with. Their runs are processes, containers or Jobs of Kubernetes.
 
-``XLMR_POOL_TYPE`` says which; templates of the other two are in ``infra/pools``.
+``XLMR_POOL_TYPE`` says which; templates of the last two are in ``infra/pools``.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ POOL_TYPE = "XLMR_POOL_TYPE"
 """Environment variable: process, docker or kubernetes. process unless set."""
 IMAGE = "XLMR_IMAGE"
 """Environment variable: the image of docker and kubernetes without its tag, as registry.example.org/xlmr-pipeline."""
+VARIABLES = "XLMR_POOL_VARIABLES"
+"""Environment variable: other defaults of a template's variables, as JSON: {"memory": "4Gi", "gpus": "0"}."""
 OUR_IMAGE = "xlmr-pipeline"
 FOLDER = Path("infra/pools")
 TYPES = ("process", "docker", "kubernetes")
@@ -29,13 +33,24 @@ TYPES = ("process", "docker", "kubernetes")
 def put_pools() -> str:
     """Create the pools that are not there; give their type. What a person has changed of a pool is left alone.
 
-    Errors: UsageError for a type that there is not, XlmrError where a pool has another type.
+    Errors: UsageError for a type or variable that there is not, XlmrError where a pool has another type.
     """
-    kind = os.environ.get(POOL_TYPE) or TYPES[0]
+    kind, image = os.environ.get(POOL_TYPE) or TYPES[0], os.environ.get(IMAGE) or OUR_IMAGE
+    given = _variables()
     with get_client(sync_client=True) as client:
         for name in POOLS:
-            _put(client, pool_of(name, kind, os.environ.get(IMAGE) or OUR_IMAGE))
+            _put(client, pool_of(name, kind, image, given))
     return kind
+
+
+def _variables() -> dict[str, Any]:
+    try:
+        given = json.loads(os.environ.get(VARIABLES) or "{}")
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise UsageError(f"{VARIABLES}: is no JSON object", 'write it as {"memory": "4Gi"}')
+    return given
 
 
 def _put(client: SyncPrefectClient, pool: WorkPoolCreate) -> None:
@@ -48,10 +63,12 @@ def _put(client: SyncPrefectClient, pool: WorkPoolCreate) -> None:
             raise XlmrError(f"work pool {pool.name}: is of type {there}, not {pool.type}", fix) from None
 
 
-def pool_of(name: str, kind: str, image: str = OUR_IMAGE, folder: Path = FOLDER) -> WorkPoolCreate:
-    """A pool of a type, with the defaults that the template has for its name.
+def pool_of(
+    name: str, kind: str, image: str = OUR_IMAGE, given: Mapping[str, Any] | None = None, folder: Path = FOLDER
+) -> WorkPoolCreate:
+    """A pool of a type. Its variables have the values ``given``, or the defaults that the template has for its name.
 
-    Errors: UsageError for a type that there is not, XlmrError where its template is missing.
+    Errors: UsageError for a type or variable that there is not, XlmrError where its template is missing.
     """
     if kind not in TYPES:
         raise UsageError(f"{POOL_TYPE}: {kind}: no type of pools", f"set {', '.join(TYPES[:-1])} or {TYPES[-1]}")
@@ -62,8 +79,10 @@ def pool_of(name: str, kind: str, image: str = OUR_IMAGE, folder: Path = FOLDER)
         raise XlmrError(f"{path}: no such file", "start in the folder that holds infra/")
     template: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     properties = template["variables"]["properties"]
-    for variable, value in template.pop("defaults")[name].items():
+    for variable, value in {**template.pop("defaults")[name], **(given or {})}.items():
+        if variable not in properties:
+            raise UsageError(f"{VARIABLES}: {variable}: no variable of {path}", f"it has {', '.join(properties)}")
         properties[variable]["default"] = value
-    repository, tag = properties["image"]["default"].split(":")
+    repository, _, tag = properties["image"]["default"].rpartition(":")
     properties["image"]["default"] = f"{image if repository == OUR_IMAGE else repository}:{tag}"
     return WorkPoolCreate(name=name, type=kind, base_job_template=template)

@@ -1,9 +1,9 @@
 """Pretraining by several ranks: rank 0 goes through ``xlmr``, the others take part in each training that it comes to.
 
-python -m pretrain --ranks 8 run configs/xlmr-xl.yaml --only pretrain.train
-torchrun --nproc-per-node 8 -m pretrain run configs/xlmr-xl.yaml --only pretrain.train
-deepspeed --hostfile HOSTS --no_local_rank --module pretrain run configs/xlmr-xl.yaml --only pretrain.train
-srun --kill-on-bad-exit=1 python -m pretrain run configs/xlmr-xl.yaml --only pretrain.train
+python -m pretrain --ranks 8 run configs/xlmr-xl.yaml --from pretrain --until pretrain.train
+torchrun --nproc-per-node 8 -m pretrain run configs/xlmr-xl.yaml --from pretrain --until pretrain.train
+deepspeed --hostfile HOSTS --no_local_rank --module pretrain run CONFIG --from pretrain --until pretrain.train
+srun --kill-on-bad-exit=1 python -m pretrain run configs/xlmr-xl.yaml --from pretrain --until pretrain.train
 """
 
 from __future__ import annotations

@@ -389,6 +389,9 @@ def test_newest_dump_is_a_project_of_its_own(
     failed: Any = module.newest_dump("demo", **given)
     assert failed.is_failed()
     assert "names no dump" in failed.message
+    form = module.newest_dump.parameters.model_dump()["properties"]
+    assert list(form) == ["configuration", "package", "overrides", "listing"]
+    assert not [name for name, field in form.items() if "anyOf" in field or not field["description"]]
 
 
 def test_tags_say_project_dumps_and_languages() -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 POOLS = ("xlmr-cpu", "xlmr-gpu")
+IMAGE = "registry.example.org:5000/xlmr-pipeline"
 
 
 def job_of(pool: str, kind: str, **variables: Any) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def job_of(pool: str, kind: str, **variables: Any) -> dict[str, Any]:
 
     from flows.pools import pool_of
 
-    template = pool_of(pool, kind, "registry.example.org/xlmr-pipeline", ROOT / "infra" / "pools").base_job_template
+    template = pool_of(pool, kind, IMAGE, folder=ROOT / "infra" / "pools").base_job_template
     fields = template["variables"]["properties"]
     values = {name: field["default"] for name, field in fields.items() if "default" in field}
     command = "prefect flow-run execute"
@@ -50,7 +51,7 @@ def test_job_of_kubernetes_is_valid_and_names_what_is_there(pool: str) -> None:
         kubernetes_validate.validate(broken, "1.37", strict=True)
 
     assert container["name"] == "prefect-job"  # Prefect's worker refuses another name
-    assert container["image"] == f"registry.example.org/xlmr-pipeline:{'cuda' if pool == 'xlmr-gpu' else 'cpu'}"
+    assert container["image"] == f"{IMAGE}:{'cuda' if pool == 'xlmr-gpu' else 'cpu'}"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == str(int(pool == "xlmr-gpu"))
     assert pod["securityContext"]["runAsNonRoot"] is True
     base = ROOT / "infra" / "kubernetes" / "base"
@@ -64,6 +65,19 @@ def test_job_of_kubernetes_is_valid_and_names_what_is_there(pool: str) -> None:
     assert ("Service", server.removeprefix("http://").partition(":")[0]) in names
     label = job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
     assert label in (base / "network.yaml").read_text()
+
+
+def test_pools_of_the_laptop_ask_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import pools
+
+    monkeypatch.chdir(ROOT)
+    overlay = ROOT / "infra" / "kubernetes" / "overlays" / "laptop" / "prefect.yaml"
+    monkeypatch.setenv(pools.VARIABLES, yaml.safe_load(overlay.read_text())["data"][pools.VARIABLES])
+    given = pools._variables()
+    for pool in POOLS:
+        fields = pools.pool_of(pool, "kubernetes", given=given).base_job_template["variables"]["properties"]
+        asked = {name: fields[name]["default"] for name in ("gpus", "cpus", "memory", "image")}
+        assert asked == {"gpus": "0", "cpus": "1", "memory": "4Gi", "image": "xlmr-pipeline:cpu"}
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -111,6 +125,15 @@ def test_server_takes_the_templates_and_a_pool_keeps_its_type(
         monkeypatch.setenv(pools.POOL_TYPE, "podman")
         with pytest.raises(UsageError, match="podman: no type of pools"):
             pools.put_pools()
+        monkeypatch.setenv(pools.POOL_TYPE, "kubernetes")
+        for given, said in (
+            ("gpus=0", "is no JSON object"),
+            ("[]", "is no JSON object"),
+            ('{"gpu": "0"}', "gpu: no variable"),
+        ):
+            monkeypatch.setenv(pools.VARIABLES, given)
+            with pytest.raises(UsageError, match=f"{pools.VARIABLES}: {said}"):
+                pools.put_pools()
         # Runs in an image begin in its folder; of processes, Prefect notes the folder that they are deployed from.
         adapted = deployments.adapted(ROOT / "prefect.yaml", "kubernetes")
         assert adapted["pull"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "/app"}}]
