@@ -76,7 +76,7 @@ class SlurmNode:
     def states(self) -> dict[str, str]:
         """Of the jobs and tasks of arrays that are known, as PENDING, RUNNING, COMPLETED, FAILED or CANCELLED."""
         lines = self.command("squeue", "--array", "--noheader", "--states=all", "--format=%i %T").splitlines()
-        return dict(line.split() for line in lines)  # type: ignore[misc]
+        return dict(map(str.split, lines))
 
     def wait_for_end(self) -> dict[str, str]:
         """The states of all jobs when none is left that waits or runs."""
