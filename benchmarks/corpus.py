@@ -1,6 +1,9 @@
 """How fast a crawl is mined, stage by stage, beside the time that the native libraries alone need for the same work.
 
     python -m benchmarks.corpus 'crawl/*.warc.wet.gz' --text 'clean/*.txt.xz' --workers 2 --repeat 3
+    python -m benchmarks.corpus … --settings cc100.yaml --against cc100-without.yaml
+
+With --against, what two files of settings cost is compared: rounds alternate, and the ratio of each pair is printed.
 
 The stages corpus.hash, corpus.duplicates and corpus.mine run as they do in a run, in processes, on a folder that is
 thrown away. Cold: the models are first put out of the page cache.
@@ -42,10 +45,16 @@ def main() -> None:
     words.add_argument("--text", required=True, help="clean text <language>.txt.xz that the language models learn from")
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--repeat", type=int, default=3)
+    words.add_argument("--settings", type=Path, help="YAML with more settings of corpus, as configs/corpus-cc100.yaml")
+    words.add_argument("--against", type=Path, help="YAML with other settings, to compare with")
     given = words.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        bench = Bench(Path(folder), given.crawl, given.text, given.workers)
+        bench = Bench(Path(folder), given.crawl, given.text, given.workers, given.settings)
         bench.prepare()
+        if given.against:
+            other = Bench(Path(folder), given.crawl, given.text, given.workers, given.against)
+            report_ratios([(bench.measure(cold=False), other.measure(cold=False)) for _ in range(given.repeat)])
+            return
         warm = [bench.measure(cold=False) for _ in range(given.repeat)]
         cold = [bench.measure(cold=True) for _ in range(given.repeat)]
         files = [file for shard in read_shards(bench.output("corpus.fetch")).values() for file in shard]
@@ -58,16 +67,17 @@ def main() -> None:
 class Bench:
     """A run of the corpus stages in a folder of its own."""
 
-    def __init__(self, folder: Path, crawl: str, text: str, workers: int) -> None:
+    def __init__(self, folder: Path, crawl: str, text: str, workers: int, more: Path | None = None) -> None:
         self.dag = Dag([PACKAGE])
         self.workers = workers
         self.folder = folder
         path = folder / "run.yaml"
-        path.write_text(
-            f"run: {{directory: {folder}, project: bench, workers: {workers}}}\n"
-            f"corpus:\n  fetch: {{crawl: '{crawl}'}}\n  language_models: {{text: '{text}'}}\n"
-        )
-        self.config = self.dag.load_config(path)
+        path.write_text("run: {}\n" if more is None else more.read_text(encoding="utf-8"), encoding="utf-8")
+        words = {
+            "run.directory": folder, "run.project": "bench", "run.workers": workers, "corpus.fetch.crawl": crawl,
+            "corpus.language_models.text": text,
+        }  # fmt: skip
+        self.config = self.dag.load_config(path, [f"--{name}={value}" for name, value in words.items()])
 
     def output(self, stage: str) -> Path:
         """The folder of a stage."""
@@ -123,6 +133,17 @@ def report_stages(bench: Bench, warm: Sequence[Mapping[str, float]], cold: Seque
         seconds, seconds_cold = (median(sum(run[stage] for stage in stages) for run in runs) for runs in (warm, cold))
         rates = f"{records / seconds:,.0f} | {megabytes / seconds:,.1f}"
         print(f"| {name} | {seconds:.2f} | {rates} | {seconds_cold:.2f} |")
+
+
+def report_ratios(rounds: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> None:
+    """Print what each stage takes with --settings, over what it takes with --against."""
+    print("\n| stage | --settings | --against | ratio of rounds, median | least | greatest |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for stage in (*STAGES, PROCESSOR):
+        pairs = [(one[stage], other[stage]) for one, other in rounds]
+        ratios = sorted(one / other for one, other in pairs)
+        medians = " | ".join(f"{median(side):.2f}" for side in zip(*pairs, strict=True))
+        print(f"| {stage} | {medians} | {median(ratios):.3f} | {ratios[0]:.3f} | {ratios[-1]:.3f} |")
 
 
 def report_floor(floor: Floor, spent: float, starting: float) -> None:

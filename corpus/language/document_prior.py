@@ -39,6 +39,8 @@ Answer = tuple[str, float]
 
 LEAST = 1e-12
 """The least probability of an identifier that counts."""
+AGREED_ON = 1_000
+"""Characters of a document's text in a rare language that both models are asked about."""
 ROUNDS = 2
 """Times that the rule is applied."""
 IDENTIFIED_AT_ONCE = 16_384
@@ -90,12 +92,14 @@ class DocumentLanguages:
             found = posteriors(
                 likely[rows], letters.amount[rows], owner, fixed[group], self._prior.characters, self._prior.half
             )
+            # A text that is not Latin is in no language of another script.
             best = found.argmax(1)
-            value = found[np.arange(len(best)), best]
-            written = letters.is_latin[rows] | (likely[rows][np.arange(len(best)), best] > 0)
-            decisions.best[rows], decisions.score[rows] = best, np.where(written, value, 0)
+            there = letters.is_latin[rows] | (likely[rows][np.arange(len(best)), best] > 0)
+            decisions.best[rows] = best
+            decisions.score[rows] = np.where(there, found[np.arange(len(best)), best], 0)
             rare = np.flatnonzero(self._rare[best])
-            decisions.rare.extend(zip((rows.start + rare).tolist(), found[rare], strict=True))
+            written = found[rare] * (letters.is_latin[rows][rare, None] | (likely[rows][rare] > 0))
+            decisions.rare.extend(zip((rows.start + rare).tolist(), written, strict=True))
         self._check_rare(decisions, texts, letters.amount, np.repeat(np.arange(len(documents)), sizes))
         codes = [self.codes[place] for place in decisions.best.tolist()]
         answers = (
@@ -121,7 +125,7 @@ class DocumentLanguages:
         keys, key_of = np.unique(owner[rows] * len(self.codes) + decisions.best[rows], return_inverse=True)
         believed = np.bincount(key_of, letters[rows]) >= self._prior.rare_characters
         asked = np.flatnonzero(believed)
-        joined = [" ".join(texts[row] for row in rows[key_of == key].tolist()) for key in asked.tolist()]
+        joined = [" ".join(texts[row] for row in rows[key_of == key].tolist())[:AGREED_ON] for key in asked.tolist()]
         if joined:
             codes = [self.codes[place] for place in (keys[asked] % len(self.codes)).tolist()]
             believed[asked] = self._identifier.agreed(joined, codes)

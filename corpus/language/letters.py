@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.characters import code_points, sums
+from corpus.language.characters import code_points
 from corpus.language.scripts import scripts_of
 
 Floats = npt.NDArray[np.float32]
@@ -17,7 +17,7 @@ Booleans = npt.NDArray[np.bool_]
 _Flags = npt.NDArray[np.uint8]
 
 NAME = 0.25
-"""What a letter of a word counts that begins with a capital, or that is Latin and holds a digit or a sign of code."""
+"""What a letter counts in a word that begins with a capital, or that has Latin letters and a digit or sign of code."""
 SYLLABLE = 3.0
 """What a character of Chinese, Japanese or Korean counts."""
 _LATIN, _OTHER, _SYLLABLE, _UPPER, _CODE, _SPACE = (1 << bit for bit in range(6))
@@ -37,36 +37,29 @@ class OwnLetters(NamedTuple):
 
 
 def own_letters(texts: Sequence[str]) -> OwnLetters:
-    """How much each text shows its language by itself: "Windows 8.1" next to nothing, "in the window" 11 letters."""
+    """How much each text shows its language by itself: "Windows 8.1" next to nothing, "in the window" 11 letters.
+
+    A word begins with a capital if its first character is one, or its second after a sign.
+    """
+    if not texts:
+        return OwnLetters(np.zeros(0, np.float32), np.zeros(0, bool))
+    flags_of, weight_of, side_of = _tables()
     points, starts = code_points(texts, " ")
-    flags = _table()[points]
-    letter = (flags & _LETTER) > 0
-    weights = np.where(flags & _SYLLABLE, np.float32(SYLLABLE), letter.astype(np.float32))
-    named = _named(flags, letter)
-    amount = sums(np.where(named, weights * np.float32(NAME), weights), starts).astype(np.float32)
-    latin, every = (sums(which, starts) for which in ((flags & _LATIN) > 0, letter))
-    return OwnLetters(amount, 2 * latin >= every)
-
-
-def _named(flags: _Flags, letter: Booleans) -> Booleans:
-    """Which characters are of a word that is a name or a code, by the rule of ``NAME``."""
-    if not len(flags):
-        return np.zeros(0, bool)
-    space = (flags & _SPACE) > 0
-    word = np.cumsum(space)  # a space is of the word after it
-    of_letters = word[letter]
-    first = np.ones(len(of_letters), bool)
-    np.not_equal(of_letters[1:], of_letters[:-1], out=first[1:])
-    capital = np.zeros(int(word[-1]) + 1, bool)
-    capital[of_letters[first]] = (flags[letter][first] & _UPPER) > 0
-    code = np.zeros(len(capital), bool)
-    code[word[(flags & _CODE) > 0]] = True
-    return capital[word] | (code[word] & ((flags & _LATIN) > 0))
+    flags = flags_of[points]
+    # A space ends each word and each text, so that no word and no text is empty.
+    words = np.concatenate([[0], np.flatnonzero(flags & _SPACE)[:-1] + 1])
+    first, second = flags[words], flags[np.minimum(words + 1, len(flags) - 1)]
+    capital = np.where(first & (_LETTER | _SPACE), first, second) & _UPPER
+    code = np.bitwise_or.reduceat(flags, words) & (_CODE | _LATIN) == _CODE | _LATIN
+    letters = np.add.reduceat(weight_of[points], words)
+    letters[(capital > 0) | code] *= NAME
+    amount = np.add.reduceat(letters, np.searchsorted(words, starts[:-1]))
+    return OwnLetters(amount, np.add.reduceat(side_of[points], starts[:-1], dtype=np.int32) >= 0)
 
 
 @lru_cache(maxsize=1)
-def _table() -> _Flags:
-    """The flags of each code point."""
+def _tables() -> tuple[_Flags, Floats, npt.NDArray[np.int8]]:
+    """Of each code point the flags; what it counts; 1 for a Latin letter, -1 for another."""
     flags = np.zeros(_ALL, np.uint8)
     flags[scripts_of(None)] = _OTHER
     flags[scripts_of(("Latin",))] = _LATIN
@@ -80,4 +73,6 @@ def _table() -> _Flags:
         elif character.isnumeric() and not flags[point] & _SYLLABLE:
             flags[point] = 0
     flags[code_points([_CODE_SIGNS])[0]] |= _CODE
-    return flags
+    latin, other = (flags & _LATIN) > 0, (flags & _OTHER) > 0
+    weights = np.where(flags & _SYLLABLE, np.float32(SYLLABLE), (latin | other).astype(np.float32))
+    return flags, weights, latin.astype(np.int8) - other.astype(np.int8)

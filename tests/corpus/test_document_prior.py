@@ -105,6 +105,21 @@ def test_letters_that_show_a_language(text, letters):
     assert found == [letters, 1, letters]
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text("abZÉ жЖ漢か한 8_.«\t", max_size=25), max_size=5))
+def test_letters_are_counted_by_word(texts):
+    def plain(text: str) -> float:
+        total = 0.0
+        for word in text.replace("\t", " ").split(" "):
+            beginning = word[:1] if word[:1].isalpha() else word[1:2]
+            code = any(c in "8_" for c in word) and any(c in "abZÉ" for c in word)
+            letters = sum(SYLLABLE if c in "漢か한" else 1 for c in word if c.isalpha())
+            total += letters * (NAME if beginning.isupper() or code else 1)
+        return total
+
+    assert own_letters(texts).amount.tolist() == pytest.approx([plain(text) for text in texts])
+
+
 def test_which_texts_are_latin():
     assert own_letters(["Windows 8.1", "в окне", "", "本店 Visa", "окно w"]).is_latin.tolist() == [
         True, False, True, True, False,
