@@ -39,11 +39,11 @@ Answer = tuple[str, float]
 
 LEAST = 1e-12
 """The least probability of an identifier that counts."""
-AGREED_ON = 1_000
+AGREED_ON = 500
 """Characters of a document's text in a rare language that both models are asked about."""
 ROUNDS = 2
 """Times that the rule is applied."""
-IDENTIFIED_AT_ONCE = 16_384
+IDENTIFIED_AT_ONCE = 32_768
 DECIDED_AT_ONCE = 2_048
 """Paragraphs: what is in memory has all codes for each of them. A document is never cut."""
 
@@ -130,11 +130,11 @@ class DocumentLanguages:
             codes = [self.codes[place] for place in (keys[asked] % len(self.codes)).tolist()]
             believed[asked] = self._identifier.agreed(joined, codes)
         known = set(keys[believed].tolist())
-        rare = np.flatnonzero(self._rare)
+        rare = np.flatnonzero(self._rare).tolist()
         for (row, found), there in zip(decisions.rare, believed[key_of].tolist(), strict=True):
             if not there:
                 start = int(owner[row]) * len(self.codes)
-                found[[place for place in rare.tolist() if start + place not in known]] = 0
+                found[[place for place in rare if start + place not in known]] = 0
                 decisions.best[row] = found.argmax()
                 decisions.score[row] = found.max()
 
