@@ -27,7 +27,7 @@ from pipeline.errors import XlmrError
 Floats = npt.NDArray[np.float32]
 
 _LEAST = 1e-6
-_DISAGREEMENT = 10
+_DISAGREEMENT = 30
 """A model that has so many times more evidence for another language disagrees."""
 
 Ranking = list[tuple[str, float]]
