@@ -69,11 +69,11 @@ def known_codes(settings: LanguageId) -> set[str] | None:
         return None
     table = read_json(own_model_path(BUILT_IN_OWN_MODEL).with_suffix(".json"))["combination"]
     if settings.own_model and settings.labels == CC100:
-        return _split(set(table["base_confusion"]))
+        return _split(set(table["codes"]))
     if settings.labels == CC100:
-        return _split(set(table["base_codes"]))
+        return _split(set(table["voters"][0]["labels"]))
     if settings.labels == AS_THEY_ARE and not settings.own_model:
-        return {*table["base_codes"], *RENAMED} - {"gsw"}
+        return {*table["voters"][0]["labels"], *RENAMED} - {"gsw"}
     return None
 
 

@@ -159,11 +159,11 @@ PACKAGE = Package(
             "xlmr corpus train-lm dewiki-cirrussearch-content.json.gz models/ --documents 100000",
         ),
         "identify": (
-            "xlmr corpus identify page.txt --labels cc100 --own-model built-in",
+            "xlmr corpus identify page.txt",
             "xlmr corpus identify pages/*.txt --whole --json",
             "xlmr corpus identify texts.csv --column text --top 3",
         ),
-        "lid-report": ("xlmr corpus lid-report labelled.tsv --labels cc100 --own-model built-in",),
+        "lid-report": ("xlmr corpus lid-report labelled.tsv",),
         "train-lid": ("xlmr corpus train-lid 'labelled/*.txt' identifier/",),
         "export": (
             "xlmr corpus export runs/demo corpus-parquet --to parquet",
@@ -246,7 +246,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="corpus.mine",
-            version=6,
+            version=7,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",

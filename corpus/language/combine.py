@@ -1,14 +1,15 @@
-"""Combines two identifiers, of which each knows languages that the other does not, into one.
+"""Combines identifiers, of which each knows languages that the others do not, into one.
 
 The labels that an identifier predicts for a text are evidence for a language, as far as it predicts the same labels for
 other texts in that language. These are a row of its *confusion matrix*: the mean of its probabilities over labelled
 text in the language. For Zulu, which lid.176 does not know, it may predict Swahili or English; for Indonesian, ours may
-predict Malay. With B the probabilities of the first and H its confusion matrix, Q and G ours,
+predict Malay. With B_k the probabilities of identifier k, H_k its confusion matrix, and n the text's characters,
 
-    P(language) ∝ (Σ_label B(label) · H(label | language))^w · (Σ_label Q(label) · G(label | language))^v
+    P(language) ∝ Π_k (Σ_label B_k(label) · H_k(label | language))^w_k(n)
 
-The confusion matrices and both weights are learnt from labelled text that ours was not trained on, the weights by least
-log loss, every language counting the same.
+The weights w_k are given at LENGTHS, linear in log n between them and constant beyond. Confusion matrices and weights
+are learnt from labelled text of all lengths that ours was not trained on, the weights by least log loss, every language
+counting the same. So they are also what makes the probability of an answer as large as its chance to be right.
 """
 
 from __future__ import annotations
@@ -21,105 +22,169 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
+LENGTHS = (5, 15, 35, 75, 200)
+"""Characters of texts at which the weights are learnt."""
 PRIOR_TEXTS = 2.0
 """How many texts the prior of a confusion row counts as."""
 PRIOR_ITSELF = 0.95
 """The prior probability of its own label, for a language that the identifier knows; the rest is spread evenly."""
 LEAST_PROBABILITY = 0.005
 """Smaller probabilities of a confusion row are not written to the card; they are spread evenly."""
+NO_LANGUAGE = "zxx"
+"""The label of names and code: what an identifier learns them as, and never an answer."""
 _LEAST = 1e-6
+_MOST_WEIGHT = 5.0
+_FIRST_WEIGHT = 0.7
+_SHRINKAGE = 1e-4
+"""Of the squares of the weights, in the loss: few texts shall not give extreme weights."""
+_ITERATIONS = 30
 
-_WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
+
+@dataclass(frozen=True)
+class Voter:
+    """One of the identifiers: its labels, its confusion matrix [languages, labels], its weights [LENGTHS]."""
+
+    labels: list[str]
+    confusion: Floats
+    weights: Floats
+
+    def evidence(self, probabilities: Floats) -> Floats:
+        """[texts, labels] to the log of the evidence for each language: [texts, languages]."""
+        return np.log(probabilities.astype(np.float32, copy=False) @ self.confusion.T + np.float32(_LEAST))
 
 
 @dataclass(frozen=True)
 class Combination:
-    """Two identifiers as one: ``codes`` are the labels that it predicts, the others those of each one; sorted."""
+    """Identifiers as one: ``codes`` are the languages that it predicts, those of each one; sorted."""
 
     codes: list[str]
-    base_codes: list[str]
-    own_codes: list[str]
-    base_confusion: Floats  # [codes, base_codes]
-    own_confusion: Floats  # [codes, own_codes]
-    base_weight: float
-    own_weight: float
+    voters: tuple[Voter, ...]
 
-    def probabilities(self, base: Floats, own: Floats) -> Floats:
-        """[texts, base_codes] and [texts, own_codes] to [texts, codes]."""
-        return _mixed(*self.evidence(base, own), *self.weights)
+    def probabilities(self, found: Sequence[Floats], lengths: Sequence[int]) -> Floats:
+        """[texts, labels] of each voter, and the characters of each text, to [texts, codes]."""
+        return self.mixed(self.evidence(found), lengths)
 
-    def evidence(self, base: Floats, own: Floats) -> tuple[Floats, Floats]:
-        """The log of each identifier's evidence for each language: twice [texts, codes]."""
-        return _evidence(base, self.base_confusion), _evidence(own, self.own_confusion)
+    def evidence(self, found: Sequence[Floats]) -> list[Floats]:
+        """The log of each voter's evidence for each language: [texts, codes] for each."""
+        return [voter.evidence(one) for voter, one in zip(self.voters, found, strict=True)]
 
-    @property
-    def weights(self) -> tuple[float, float]:
-        """How much each of the two counts."""
-        return self.base_weight, self.own_weight
+    def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int]) -> Floats:
+        """The probabilities that follow from the evidence: [texts, codes]."""
+        at = _places(lengths)
+        logs = sum((at @ voter.weights)[:, None] * one for voter, one in zip(self.voters, evidence, strict=True))
+        return _normalised(np.asarray(logs, np.float32))
 
     def to_card(self) -> dict[str, Any]:
         """As plain values. Small probabilities are left out: ``from_card`` spreads what is missing evenly."""
-        return {
-            "base_codes": self.base_codes,
-            "base_weight": self.base_weight,
-            "own_weight": self.own_weight,
-            "base_confusion": _named(self.codes, self.base_codes, self.base_confusion),
-            "own_confusion": _named(self.codes, self.own_codes, self.own_confusion),
-        }
+        voters = [
+            {
+                "labels": voter.labels,
+                "weights": [round(weight, 3) for weight in voter.weights.tolist()],
+                "confusion": _named(self.codes, voter.labels, voter.confusion),
+            }
+            for voter in self.voters
+        ]
+        return {"codes": self.codes, "lengths": list(LENGTHS), "voters": voters}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any], own_codes: Sequence[str]) -> Combination:
+    def from_card(cls, card: Mapping[str, Any]) -> Combination:
         """The other way round."""
-        codes, base_codes = sorted(card["base_confusion"]), card["base_codes"]
-        base_confusion = _table(codes, base_codes, card["base_confusion"])
-        own_confusion = _table(codes, own_codes, card["own_confusion"])
-        weights = card["base_weight"], card["own_weight"]
-        return cls(codes, base_codes, list(own_codes), base_confusion, own_confusion, *weights)
+        codes = card["codes"]
+        voters = [
+            Voter(
+                voter["labels"],
+                _table(codes, voter["labels"], voter["confusion"]),
+                np.array(voter["weights"], np.float32),
+            )
+            for voter in card["voters"]
+        ]
+        return cls(codes, tuple(voters))
 
 
-def learn(
-    base_codes: Sequence[str], own_codes: Sequence[str], truth: Sequence[str], base: Floats, own: Floats
-) -> Combination:
-    """Learn the weights, by confusion rows of one half of the labelled texts on the other half, then the rows of all.
+@dataclass(frozen=True)
+class Examples:
+    """Labelled texts: languages, characters, and which languages are written in their script [texts, all codes]."""
 
-    ``truth`` names each text's language; ``base`` and ``own`` are the probabilities that the two give.
+    truth: Sequence[str]
+    lengths: Sequence[int]
+    allowed: npt.NDArray[np.bool_]
+
+
+def all_codes(labels: Sequence[Sequence[str]]) -> list[str]:
+    """The languages that identifiers with these labels predict together."""
+    return sorted({code for one in labels for code in one} - {NO_LANGUAGE})
+
+
+def learn(labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples) -> Combination:
+    """Learn the weights, by confusion rows of one half of the labelled texts on the other, then the rows of all.
+
+    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives.
     """
-    codes = sorted({*base_codes, *own_codes})
-    known = np.isin(truth, codes)
-    places = np.searchsorted(codes, np.asarray(truth)[known])
-    base, own = base[known], own[known]
+    codes = all_codes(labels)
+    known = np.isin(examples.truth, codes)
+    places = np.searchsorted(codes, np.asarray(examples.truth)[known])
+    chosen = [one[known] for one in found]
+    evidence = [_crossed(codes, names, places, one) for names, one in zip(labels, chosen, strict=True)]
+    at = _places(np.asarray(examples.lengths)[known].tolist())
+    weights = _best_weights(evidence, at, places, examples.allowed[known])
+    voters = [
+        Voter(list(names), _confusion(codes, names, places, one), row)
+        for names, one, row in zip(labels, chosen, weights, strict=True)
+    ]
+    return Combination(codes, tuple(voters))
+
+
+def _crossed(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.int64], found: Floats) -> Floats:
+    """The evidence of each half of the texts, by the confusion rows of the other."""
     first = np.arange(len(places)) % 2 == 0
-    evidence = [
-        _evidence(probabilities[~first], _confusion(codes, names, places[first], probabilities[first]))
-        for names, probabilities in ((base_codes, base), (own_codes, own))
-    ]
-    weights = _best_weights(evidence[0], evidence[1], places[~first])
-    confusion = [
-        _confusion(codes, names, places, probabilities)
-        for names, probabilities in ((base_codes, base), (own_codes, own))
-    ]
-    return Combination(codes, list(base_codes), list(own_codes), confusion[0], confusion[1], *weights)
+    evidence = np.empty((len(places), len(codes)), np.float32)
+    for half in (first, ~first):
+        rows = _confusion(codes, names, places[half], found[half])
+        evidence[~half] = np.log(found[~half] @ rows.T + np.float32(_LEAST))
+    return evidence
 
 
-def _best_weights(base: Floats, own: Floats, places: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Those of least log loss, the mean over languages of the mean over their texts."""
+def _best_weights(
+    evidence: Sequence[Floats], at: Floats, places: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_]
+) -> Floats:
+    """Those of least log loss, the mean over languages of the mean over their texts: [voters, LENGTHS]."""
+    from scipy.optimize import minimize
+
     shares = (1 / np.bincount(places).clip(1))[places]
+    shares /= shares.sum() or 1
     here = np.arange(len(places))
+    ours = [one[here, places] for one in evidence]
+    barred = np.where(allowed, 0, -np.inf).astype(np.float32)
+    barred[here, places] = 0
 
-    def loss(weights: tuple[float, float]) -> float:
-        return float(-(shares * np.log(_mixed(base, own, *weights)[here, places] + _LEAST)).sum())
+    def loss(flat: Doubles) -> tuple[float, Doubles]:
+        weights = flat.reshape(len(evidence), -1)
+        logs = sum((at @ row.astype(np.float32))[:, None] * one for row, one in zip(weights, evidence, strict=True))
+        likely = _normalised(np.asarray(logs + barred, np.float32))
+        slopes = [
+            (shares * (np.einsum("ij,ij->i", likely, one) - truth)) @ at
+            for one, truth in zip(evidence, ours, strict=True)
+        ]
+        value = -float((shares * np.log(likely[here, places] + _LEAST)).sum())
+        return value + _SHRINKAGE * float(flat @ flat), np.concatenate(slopes) + 2 * _SHRINKAGE * flat
 
-    return min(((w, v) for w in _WEIGHTS for v in _WEIGHTS), key=loss)
+    size = len(evidence) * len(LENGTHS)
+    start = np.full(size, _FIRST_WEIGHT)
+    bounds = [(0, _MOST_WEIGHT)] * size
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}).x
+    weights: Floats = best.reshape(len(evidence), -1).astype(np.float32)
+    return weights
 
 
-def _evidence(probabilities: Floats, confusion: Floats) -> Floats:
-    """The log of each language's evidence: [texts, codes]."""
-    return np.log(probabilities.astype(np.float32) @ confusion.T + np.float32(_LEAST))
+def _places(lengths: Sequence[int]) -> Floats:
+    """[texts, LENGTHS]: how near each text is to each length; every row is 1 in all."""
+    logs = np.log(np.clip(np.asarray(lengths, np.float64), LENGTHS[0], LENGTHS[-1]))
+    return np.stack([np.interp(logs, np.log(LENGTHS), row) for row in np.eye(len(LENGTHS))], 1).astype(np.float32)
 
 
-def _mixed(base: Floats, own: Floats, base_weight: float, own_weight: float) -> Floats:
-    logs = np.float32(base_weight) * base + np.float32(own_weight) * own
+def _normalised(logs: Floats) -> Floats:
     likely = np.exp(logs - logs.max(1, keepdims=True, initial=-np.inf))
     return likely / likely.sum(1, keepdims=True)
 
@@ -129,9 +194,10 @@ def _confusion(
 ) -> Floats:
     """[codes, names]: the mean of the probabilities of texts in each language, and of a prior."""
     total = np.full((len(codes), len(names)), PRIOR_TEXTS / len(names))
-    itself = np.searchsorted(codes, names)
+    labels = [place for place, name in enumerate(names) if name != NO_LANGUAGE]
+    itself = np.searchsorted(codes, [names[place] for place in labels])
     total[itself] *= 1 - PRIOR_ITSELF
-    total[itself, np.arange(len(names))] += PRIOR_TEXTS * PRIOR_ITSELF
+    total[itself, labels] += PRIOR_TEXTS * PRIOR_ITSELF
     np.add.at(total, places, probabilities)
     return (total / total.sum(1, keepdims=True)).astype(np.float32)
 

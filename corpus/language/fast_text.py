@@ -1,8 +1,8 @@
 """A fastText classifier, read from its file and worked out on whole batches with numpy: the same answers as fastText's.
 
 fastText looks at every character of every word that it meets. Here a batch is split into words by Arrow; the n-grams
-of each distinct word are hashed once, for all words together; a text is the sum of its words. Labels come out of one
-matrix product, so that the probabilities of all labels cost no more than the likeliest one.
+of each distinct word that was not met before are hashed once, for all words together; a text is the sum of its words.
+Labels come out of one matrix product, so that the probabilities of all labels cost no more than the likeliest one.
 
 Source: facebookresearch/fastText at 1142dc4 (dictionary.cc, fasttext.cc, loss.cc, productquantizer.cc).
 """
@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from corpus.language.fast_text_file import END_OF_LINE, LABEL_PREFIX, FastTextFile, read_fast_text
+from corpus.language.word_cache import WordCache
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,6 +51,7 @@ class FastText:
         self.labels: list[str] = [label.removeprefix(LABEL_PREFIX) for label in self._file.labels]
         self._words = pa.array(self._file.words, pa.large_binary())
         self._output = self._file.output.T
+        self._cache = WordCache(self._file.input.shape[1])
         self._paths = _tree_paths(self._file.label_counts) if self._file.loss == "hs" else None
 
     def predict(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
@@ -67,6 +69,11 @@ class FastText:
         The sums here are made in another order, and differ by less than ``ROUNDING``. A text that is so near to the
         edge between two hundredths, or between two labels, that this could show is put to fastText itself.
         """
+        labels, values, _ = self.predict_all(texts)
+        return labels, values
+
+    def predict_all(self, texts: Sequence[str]) -> tuple[list[str], Floats, Floats]:
+        """``predict_rounded``, and the probability of each label for each text: [texts, labels]."""
         likely, known = self._likelihoods(texts)
         labels, values = self._best(likely, known)
         hundredths = 100 * values.astype(np.float64)
@@ -77,7 +84,7 @@ class FastText:
             predicted, scores = self._oracle.predict([_as_read(texts[int(i)]) for i in unsure], k=1)
             for place, label, score in zip(unsure.tolist(), predicted, scores, strict=True):
                 labels[place], values[place] = label[0].removeprefix(LABEL_PREFIX), score[0]
-        return labels, values.round(2)
+        return labels, values.round(2), likely
 
     @cached_property
     def _oracle(self) -> Any:
@@ -118,6 +125,16 @@ class FastText:
 
     def _sum_words(self, words: pa.LargeStringArray) -> tuple[Floats, Floats]:
         """For each word the sum of its rows [words, dim], and how many they are [words]."""
+        names = words.to_pylist()
+        places = self._cache.places(names)
+        missing = np.flatnonzero(places < 0)
+        sums, counts = self._cache.rows(places)
+        if len(missing):
+            sums[missing], counts[missing] = fresh = self._sum_new_words(words.take(pa.array(missing)))
+            self._cache.put([names[place] for place in missing.tolist()], *fresh)
+        return sums, counts
+
+    def _sum_new_words(self, words: pa.LargeStringArray) -> tuple[Floats, Floats]:
         sums, counts = _sum_ngrams(words, self._file)
         places = pc.index_in(words.cast(pa.large_binary()), value_set=self._words)
         known = pc.is_valid(places).to_numpy(zero_copy_only=False)

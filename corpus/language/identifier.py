@@ -56,8 +56,8 @@ class LanguageIdentifier:
         """The ``count`` likeliest languages of each text, the first as ``identify`` says it."""
         if not texts:
             return []
-        likely = self._model.probabilities(texts)
-        return ranked(*self.identify(texts), _named_by_rank(likely, self._model.labels, count), count)
+        labels, scores, likely = self._model.predict_all(texts)
+        return ranked(labels, scores, _named_by_rank(likely, self._model.labels, count), count)
 
 
 class CodedModel:
@@ -87,11 +87,12 @@ class CodedIdentifier:
         self._base = CodedModel(settings.model, settings.labels)
         self._own = OwnModel(settings.own_model) if settings.own_model else None
         self._split = settings.labels == CC100 or self._own is not None
+        self._least_letters = settings.least_letters
         self.codes = self._base.codes
         if self._own is not None:
-            self._combination = Combination.from_card(self._own.card["combination"], self._own.codes)
+            self._combination = Combination.from_card(self._own.card["combination"])
             self.codes = self._combination.codes
-            if self._combination.base_codes != self._base.codes:
+            if self._combination.voters[0].labels != self._base.codes:
                 raise XlmrError(
                     f"{settings.own_model} was combined with {self._own.card['base']['model']} and other labels, "
                     f"not with {settings.model} and {settings.labels}",
@@ -119,7 +120,7 @@ class CodedIdentifier:
         likely = self._base.probabilities(texts)
         logs = [np.log(likely.clip(_LEAST))]
         if self._own is not None:
-            logs = list(self._combination.evidence(likely, self._own.probabilities(texts)))
+            logs = self._combination.evidence([likely, self._own.probabilities(texts)])
         allowed = self._written.allowed(texts)
         found = np.ones(len(texts), bool)
         for evidence in (np.where(allowed, one, -np.inf) for one in logs):
@@ -133,30 +134,39 @@ class CodedIdentifier:
         return self._probabilities(prepared(texts))
 
     def _probabilities(self, texts: Sequence[str]) -> Floats:
+        return self._judged(texts)[0]
+
+    def _judged(self, texts: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """The probabilities [texts, codes], and whether a text has letters enough for an answer."""
         likely = self._base.probabilities(texts)
         if self._own is not None:
-            likely = self._combination.probabilities(likely, self._own.probabilities(texts))
+            found = [likely, self._own.probabilities(texts)]
+            likely = self._combination.probabilities(found, list(map(len, texts)))
         if not self._split:
-            return likely
-        fitting = likely * self._written.allowed(texts)
+            return likely, np.ones(len(texts), bool)
+        allowed, letters = self._written.allowed_and_letters(texts)
+        fitting = likely * allowed
         total = fitting.sum(1, keepdims=True)
-        return np.divide(fitting, total, out=np.zeros_like(fitting), where=total > 0)
+        likely = np.divide(fitting, total, out=np.zeros_like(fitting), where=total > 0)
+        return likely, letters >= self._least_letters
 
     def identify(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
         """The likeliest language of each text (no newline inside) and its score, rounded to 2 places.
 
-        A text that is empty, whose label the table drops, or in whose script no known language is written, gets the
-        empty code and score 0.
+        A text that is empty, whose label the table drops, in whose script no known language is written, or that has
+        fewer letters than the settings ask for, gets the empty code and score 0.
         """
         if not texts:
             return [], np.empty(0, np.float32)
         texts = prepared(texts)
-        return self._best(texts, self._probabilities(texts))
+        return self._best(texts, *self._judged(texts))
 
-    def _best(self, texts: Sequence[str], likely: Floats) -> tuple[list[str], Floats]:
+    def _best(
+        self, texts: Sequence[str], likely: Floats, long_enough: npt.NDArray[np.bool_]
+    ) -> tuple[list[str], Floats]:
         """``identify`` of prepared texts whose probabilities are known."""
         best = likely.argmax(1)
-        top = likely[np.arange(len(best)), best].clip(max=1)
+        top = likely[np.arange(len(best)), best].clip(max=1) * long_enough
         names = [
             self.codes[place] if score > 0 and text.strip() else ""
             for place, score, text in zip(best.tolist(), top.tolist(), texts, strict=True)
@@ -169,12 +179,12 @@ class CodedIdentifier:
         if not texts:
             return []
         texts = prepared(texts)
-        likely = self._probabilities(texts)
+        likely, long_enough = self._judged(texts)
         # Three codes at most become one when they are split.
         columns = _named_by_rank(likely, self.codes, 3 * count)
         if self._split:
             columns = [(split(names, texts), scores) for names, scores in columns]
-        return ranked(*self._best(texts, likely), columns, count)
+        return ranked(*self._best(texts, likely, long_enough), columns, count)
 
 
 def _named_by_rank(likely: Floats, names: Sequence[str], ranks: int) -> list[_Column]:
@@ -200,13 +210,15 @@ Identifier = LanguageIdentifier | CodedIdentifier | OwnIdentifier
 
 def load_identifier(settings: LanguageId) -> Identifier:
     """The identifier of the settings, loaded once a process."""
-    return _load(settings.identifier, settings.model, settings.labels, settings.own_model)
+    return _load(settings.identifier, settings.model, settings.labels, settings.own_model, settings.least_letters)
 
 
 @lru_cache(maxsize=2)
-def _load(identifier: str, model: str, labels: str, own_model: str) -> Identifier:
+def _load(identifier: str, model: str, labels: str, own_model: str, least_letters: float) -> Identifier:
     return make_identifier(
-        LanguageId.model_construct(identifier=identifier, model=model, labels=labels, own_model=own_model)
+        LanguageId.model_construct(
+            identifier=identifier, model=model, labels=labels, own_model=own_model, least_letters=least_letters
+        )
     )
 
 

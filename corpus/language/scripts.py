@@ -16,6 +16,7 @@ from corpus.language.characters import code_points
 from corpus.language.labels import TABLES
 
 Booleans = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
 
 _ALL = 0x110000
 _NONE = ""
@@ -31,14 +32,20 @@ of Chinese, Japanese or Korean stands for a syllable."""
 
 def main_scripts(texts: Sequence[str]) -> list[str]:
     """Unicode's name of each text's main script; '' where there is no letter. Kana make Han text Hiragana."""
+    _, names = _script_table()
+    return [names[place] for place in _counted(texts)[0].tolist()]
+
+
+def _counted(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Each text's main script, as its place in the list of scripts, and its letters, weighted."""
     if not texts:
-        return []
+        return np.empty(0, np.int64), np.empty(0, np.float32)
     script_of, names = _script_table()
     points, starts = code_points(texts)
-    owners = np.repeat(np.arange(len(texts)), np.diff(starts))
-    weights = np.array([0.0, *(_WEIGHTS.get(name, _OTHER_WEIGHT) for name in names[1:])])
-    cells = owners * len(names) + script_of[points]
-    counts = np.bincount(cells, minlength=len(texts) * len(names)).reshape(len(texts), -1) * weights
+    owners = np.repeat(np.arange(len(texts)) * len(names), np.diff(starts))
+    counts = np.bincount(owners + script_of[points], minlength=len(texts) * len(names)).reshape(len(texts), -1)
+    counts = counts * _weights()
+    letters = counts.sum(1)
     han, hangul, *kana = (names.index(name) for name in ("Han", "Hangul", *_KANA))
     of_kana = counts[:, kana].sum(1)
     japanese = (of_kana > 0) & (of_kana >= _KANA_SHARE * (counts[:, han] + of_kana))
@@ -47,8 +54,7 @@ def main_scripts(texts: Sequence[str]) -> list[str]:
         counts[rows, han] = 0
     counts[:, kana[0]] += counts[:, kana[1]]
     counts[:, kana[1]] = 0
-    best = np.where(counts.max(1, initial=0) > 0, counts.argmax(1), 0)
-    return [names[place] for place in best.tolist()]
+    return np.where(letters > 0, counts.argmax(1), 0), letters
 
 
 def scripts_of(names: Sequence[str] | None) -> Booleans:
@@ -64,20 +70,18 @@ class WrittenLanguages:
 
     def __init__(self, codes: Sequence[str]) -> None:
         written = _written_table()
-        self._scripts = [written.get(code) for code in codes]
-        self._known: dict[str, Booleans] = {}
+        scripts = [written.get(code) for code in codes]
+        rows = [[one is None or name in one or name == _NONE for one in scripts] for name in _script_table()[1]]
+        self._fitting = np.array(rows, bool)
 
     def allowed(self, texts: Sequence[str]) -> Booleans:
         """[texts, codes]: whether the language is written in the text's main script; all where a text has no letter."""
-        if not texts:
-            return np.empty((0, len(self._scripts)), bool)
-        return np.stack([self._row(script) for script in main_scripts(texts)])
+        return self.allowed_and_letters(texts)[0]
 
-    def _row(self, script: str) -> Booleans:
-        if script not in self._known:
-            fits = [scripts is None or script in scripts or script == _NONE for scripts in self._scripts]
-            self._known[script] = np.array(fits)
-        return self._known[script]
+    def allowed_and_letters(self, texts: Sequence[str]) -> tuple[Booleans, Floats]:
+        """``allowed``, and the letters of each text: a Latin one counts 1, the others more [texts]."""
+        scripts, letters = _counted(texts)
+        return self._fitting[scripts], letters
 
 
 @lru_cache(maxsize=1)
@@ -90,6 +94,11 @@ def _script_table() -> tuple[npt.NDArray[np.uint8], list[str]]:
     for first, last, name in ranges:
         table[int(first, 16) : int(last, 16) + 1] = place[name]
     return table, names
+
+
+@lru_cache(maxsize=1)
+def _weights() -> Floats:
+    return np.array([0.0, *(_WEIGHTS.get(name, _OTHER_WEIGHT) for name in _script_table()[1][1:])])
 
 
 @lru_cache(maxsize=1)

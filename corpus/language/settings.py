@@ -78,6 +78,12 @@ class LanguageId(Section):
         0.5, "minimum score; documents below it are dropped", ge=0, le=1, source="cc_net lang_threshold"
     )
     thresholds: dict[str, float] = setting({}, "thresholds of single languages by code, which override threshold")
+    least_letters: float = setting(
+        3,
+        "texts with fewer letters get no language; a Latin letter counts 1, a character of Chinese, Japanese or Korean "
+        "4, other letters 2. Not with as_they_are alone",
+        ge=0,
+    )
     document_prior: DocumentPrior = setting(DocumentPrior(), "what the document says about its paragraphs")
 
     @model_validator(mode="after")
@@ -91,8 +97,10 @@ class LanguageId(Section):
         return self
 
     def inert(self) -> Collection[str]:
-        """The models, where another identifier is used."""
-        return () if self.identifier == FASTTEXT else ("model", "labels", "own_model")
+        """The models, where another identifier is used; what only applies to codes, where labels stay as they are."""
+        if self.identifier != FASTTEXT:
+            return ("model", "labels", "own_model", "least_letters")
+        return ("least_letters",) if self.labels == AS_THEY_ARE and not self.own_model else ()
 
     def threshold_of(self, language: str) -> float:
         """The score under which a document in this language is dropped."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 from cyclopts import Parameter
 from pydantic import ValidationError
 
-from corpus.language.model_file import BUILT_IN_IDENTIFIER
+from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from corpus.language.text_columns import form_of, read_rows
 from corpus.language.train_settings import IdentifierTraining
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from corpus.language.identifier import Ranking
 
 
+NO_ANSWER = "und"
+"""What is printed for a text without a language, as ISO 639 names it."""
 TEXTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 1_000_000
 MAX_CHARACTERS = 10_000_000
@@ -41,21 +43,26 @@ class WhichIdentifier:
     labels
         as_they_are, cc100, or a table of labels; cc100 with --own-model, else as_they_are, if not given.
     own_model
-        A model of train-lid to combine it with, or built-in.
+        A model of train-lid to combine it with, built-in, or '' for none; built-in, if not given, with lid.176.ftz and
+        cc100.
     identifier
         One of your own in place of these models, as my.identifier:identify.
     """
 
     model: str = BUILT_IN_IDENTIFIER
     labels: str | None = None
-    own_model: str = ""
+    own_model: str | None = None
     identifier: str = FASTTEXT
 
     def settings(self) -> LanguageId:
         """As settings of a run. Errors: UsageError for those that exclude each other."""
-        labels = self.labels or (CC100 if self.own_model else AS_THEY_ARE)
+        own_model = self.own_model
+        if own_model is None:
+            best = self.identifier == FASTTEXT and self.model == BUILT_IN_IDENTIFIER and self.labels in (None, CC100)
+            own_model = BUILT_IN_OWN_MODEL if best else ""
+        labels = self.labels or (CC100 if own_model else AS_THEY_ARE)
         try:
-            return LanguageId(identifier=self.identifier, model=self.model, labels=labels, own_model=self.own_model)
+            return LanguageId(identifier=self.identifier, model=self.model, labels=labels, own_model=own_model)
         except ValidationError as error:
             raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, "), "see --help") from None
 
@@ -72,7 +79,7 @@ def identify(
     as_json: Json = False,
     which: Annotated[WhichIdentifier, Parameter(name="*")] = _DEFAULT,
 ) -> None:
-    """Say which language each line is in: code and score, tab-separated.
+    """Say which language each line is in: code and score, tab-separated; und and 0.00 where there is no answer.
 
     Parameters
     ----------
@@ -103,19 +110,19 @@ def identify(
             rankings = found_by.likeliest(lines, top)
         else:
             languages, scores = found_by.identify(lines)
-            rankings = [[found] for found in zip(languages, scores.tolist(), strict=True)]
+            rankings = [[found] if found[0] else [] for found in zip(languages, scores.tolist(), strict=True)]
         for (file, line, _), ranking in zip(batch, rankings, strict=True):
             sys.stdout.write(_answer(file, line, ranking, top) if as_json else _answer_line(ranking))
         sys.stdout.flush()
 
 
 def _answer_line(ranking: Ranking) -> str:
-    return "\t".join(f"{language}\t{score:.2f}" for language, score in ranking or [("", 0.0)]) + "\n"
+    return "\t".join(f"{language}\t{score:.2f}" for language, score in ranking or [(NO_ANSWER, 0.0)]) + "\n"
 
 
 def _answer(file: str, line: int, ranking: Ranking, top: int) -> str:
     rounded = [{"language": language, "score": round(score, 2)} for language, score in ranking]
-    first = rounded[0] if rounded else {"language": "", "score": 0.0}
+    first = rounded[0] if rounded else {"language": NO_ANSWER, "score": 0.0}
     return json.dumps({"file": file, "line": line, **first} | ({"top": rounded} if top > 1 else {})) + "\n"
 
 

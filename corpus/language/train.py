@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from corpus.language.accuracy import accuracy
-from corpus.language.combine import Combination, learn
+from corpus.language.combine import Combination, Examples, all_codes, learn
 from corpus.language.identifier import CodedModel
 from corpus.language.labelled_text import (
     MEDIAN_CHARACTERS,
@@ -29,17 +29,21 @@ from corpus.language.labelled_text import (
 from corpus.language.model_card import CARD_VERSION, write_card
 from corpus.language.model_file import model_path
 from corpus.language.own_model import OwnModel, words_alone
+from corpus.language.prepare import prepared
+from corpus.language.scripts import WrittenLanguages
 from corpus.language.settings import CC100
 from corpus.language.splitters import split
 from corpus.language.train_settings import IdentifierTraining
 from pipeline.child import ZEROED, run_script
 from pipeline.errors import XlmrError
-from pipeline.storage import sha256_of_file
+from pipeline.storage import is_local, read_json, sha256_of_file
 
 TRAINER = Path(__file__).with_name("fast_text_trainer.py")
 
 MODEL_FILE = "own.ftz"
 MODEL_FILE_FULL = "own.bin"
+SOURCES = "sources.json"
+"""Beside the text: the packages that it came from and their licences, for the card."""
 
 Texts = dict[str, list[LabelledDocument]]
 
@@ -72,11 +76,12 @@ def train(
         }
         for language in documents
     }
+    sources = f"{text.rstrip('/')}/{SOURCES}"
+    if is_local(sources) and Path(sources).is_file():
+        card["sources"] = read_json(Path(sources))
     write_card(path, card)
-    halves = {k: v[::2] for k, v in held_out.items()}, {k: v[1::2] for k, v in held_out.items()}
+    halves = _halves(held_out, calibration)
     if calibration:
-        found = find_files(calibration).items()
-        halves = {language: list(read_documents(language, files)) for language, files in found}, held_out
         card["calibration"] = {"files": checksums(find_files(calibration))}
     _combine_and_measure(card, path, halves, settings, base, labels)
     write_card(path, card)
@@ -87,6 +92,17 @@ def _hold_out(documents: Texts, share: float) -> tuple[Texts, Texts]:
     sides = {language: split_off(found, share) for language, found in documents.items()}
     kept = {language: side[0] or side[1] for language, side in sides.items()}
     return kept, {language: side[1] for language, side in sides.items() if side[0] and side[1]}
+
+
+def _halves(held_out: Texts, calibration: str) -> tuple[Texts, Texts]:
+    """Text that the combination is learnt from, and text to measure it with."""
+    first, second = {k: v[::2] for k, v in held_out.items()}, {k: v[1::2] for k, v in held_out.items()}
+    if not calibration:
+        return first, second
+    files = find_files(calibration)
+    other = {language: list(read_documents(language, found)) for language, found in files.items()}
+    # A language that the other source lacks has half of what is held out.
+    return first | other, second | {language: held_out[language] for language in held_out if language in other}
 
 
 def _fit(documents: Texts, settings: IdentifierTraining, path: Path) -> dict[str, int]:
@@ -129,9 +145,15 @@ def _combine_and_measure(
 ) -> None:
     own, coded = OwnModel(str(path)), CodedModel(base, labels)
     truth, texts = _sample(halves[0], settings)
-    probabilities = [coded.probabilities(texts), own.probabilities(texts)]
-    card["combination"] = learn(coded.codes, own.codes, truth, probabilities[0], probabilities[1]).to_card()
-    combination = Combination.from_card(card["combination"], own.codes)  # as it will be read
+    texts = prepared(texts)
+    labelled = [coded.codes, own.codes]
+    codes = all_codes(labelled)
+    # A label zh-Hans is text in zh, where no identifier tells them apart.
+    named = [code if code in codes else code.partition("-")[0] for code in truth]
+    examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
+    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples)
+    card["combination"] = learnt.to_card()
+    combination = Combination.from_card(card["combination"])  # as it will be read
     card["held_out"] = {}
     for size, (truth, texts) in {
         "paragraph": _sample(halves[1], settings),
@@ -145,11 +167,13 @@ def measure(
     base: CodedModel, own: OwnModel, combination: Combination, truth: Sequence[str], texts: Sequence[str]
 ) -> dict[str, Any]:
     """The accuracy of the first identifier, of ours and of both combined on the same texts, in the form of the card."""
+    texts = prepared(texts)
     first, second = base.probabilities(texts), own.probabilities(texts)
+    combined = combination.probabilities([first, second], list(map(len, texts)))
     answers: Mapping[str, tuple[Sequence[str], Any]] = {
         "base": (base.codes, first),
         "own": (own.codes, second),
-        "combined": (combination.codes, combination.probabilities(first, second)),
+        "combined": (combination.codes, combined * WrittenLanguages(combination.codes).allowed(texts)),
     }
     return {
         name: accuracy(truth, split([codes[i] for i in likely.argmax(1).tolist()], texts))

@@ -68,6 +68,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.parametrize("most", [4, 100_000])
+def test_words_met_before_change_no_bit(models, monkeypatch, most):
+    monkeypatch.setattr("corpus.language.word_cache.MOST_WORDS", most)
+    texts = [text.replace("\n", " ") for lines in TRAINING.values() for text in lines] + SAMPLES
+    for path in models.values():
+        model = FastText(path)
+        model.probabilities(texts[::-1])
+        assert model.probabilities(texts).tolist() == FastText(path).probabilities(texts).tolist()
+
+
 def by_fast_text(path: Path, lines: list[str]) -> tuple[list[str], list[float]]:
     labels, scores = fasttext.load_model(str(path)).predict(lines, k=1) if lines else ([], [])
     return [label[0][9:] if len(label) else "" for label in labels], [s[0] if len(s) else 0.0 for s in scores]

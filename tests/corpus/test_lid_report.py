@@ -59,7 +59,7 @@ def test_likeliest_languages_of_lines(tmp_path, capsys):
     assert main(command) == 0
     first, blank = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert len(first) == 4
-    assert blank == ["", "0.00"]
+    assert blank == ["und", "0.00"]
     assert main([*command, "--json"]) == 0
     record = json.loads(capsys.readouterr().out.splitlines()[0])
     assert record["top"][0] == {"language": record["language"], "score": record["score"]}

@@ -1,0 +1,44 @@
+"""Sums of the rows of words that were met before: most words of a text are, and hashing their n-grams takes longest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+
+MOST_WORDS = 100_000
+"""Of one model that are kept: 18 MB at 32 dimensions. Once there are more, all are forgotten."""
+LONGEST_WORD = 40
+"""Characters: longer ones, as lines of Chinese, hardly come again."""
+
+
+class WordCache:
+    """The sum of the rows of each word [dim], and how many rows they are. What is taken out is what was put in."""
+
+    def __init__(self, dimension: int) -> None:
+        self._place: dict[str, int] = {}
+        self._sums = np.empty((MOST_WORDS, dimension), np.float32)
+        self._counts = np.empty(MOST_WORDS, np.float32)
+
+    def places(self, words: Sequence[str]) -> Places:
+        """Where each word is kept; -1 where it is not."""
+        get = self._place.get
+        return np.fromiter((get(word, -1) for word in words), np.int64, len(words))
+
+    def rows(self, places: Places) -> tuple[Floats, Floats]:
+        """The sums and counts at these places."""
+        return self._sums[places], self._counts[places]
+
+    def put(self, words: Sequence[str], sums: Floats, counts: Floats) -> None:
+        """Keep words that are not kept yet."""
+        short = [number for number, word in enumerate(words) if len(word) <= LONGEST_WORD][:MOST_WORDS]
+        if len(self._place) + len(short) > MOST_WORDS:
+            self._place.clear()
+        start = len(self._place)
+        self._sums[start : start + len(short)] = sums[short]
+        self._counts[start : start + len(short)] = counts[short]
+        self._place.update((words[number], start + place) for place, number in enumerate(short))
