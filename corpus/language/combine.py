@@ -5,9 +5,10 @@ other texts in that language. These are a row of its *confusion matrix*: the mea
 text in the language. For Zulu, which lid.176 does not know, it may predict Swahili or English; for Indonesian, ours may
 predict Malay. With B_k the probabilities of identifier k, H_k its confusion matrix, and n the text's characters,
 
-    P(language) ∝ Π_k (Σ_label B_k(label) · H_k(label | language))^w_k(n)
+    P(language) ∝ prior(language) · Π_k (Σ_label B_k(label) · H_k(label | language))^w_k(n)
 
-The weights w_k are given at LENGTHS, linear in log n between them and constant beyond. Confusion matrices and weights
+The prior is 1 for most languages, and less for those that are rare in a crawl: short texts say too little for them. The
+weights w_k are given at LENGTHS, linear in log n between them and constant beyond. Confusion matrices and weights
 are learnt from labelled text of all lengths that ours was not trained on, the weights by least log loss, every language
 counting the same. So they are also what makes the probability of an answer as large as its chance to be right.
 """
@@ -61,6 +62,7 @@ class Combination:
 
     codes: list[str]
     voters: tuple[Voter, ...]
+    prior: Floats  # [codes]
 
     def probabilities(self, found: Sequence[Floats], lengths: Sequence[int]) -> Floats:
         """[texts, labels] of each voter, and the characters of each text, to [texts, codes]."""
@@ -74,7 +76,7 @@ class Combination:
         """The probabilities that follow from the evidence: [texts, codes]."""
         at = _places(lengths)
         logs = sum((at @ voter.weights)[:, None] * one for voter, one in zip(self.voters, evidence, strict=True))
-        return _normalised(np.asarray(logs, np.float32))
+        return _normalised(np.asarray(logs + np.log(self.prior), np.float32))
 
     def to_card(self) -> dict[str, Any]:
         """As plain values. Small probabilities are left out: ``from_card`` spreads what is missing evenly."""
@@ -86,7 +88,10 @@ class Combination:
             }
             for voter in self.voters
         ]
-        return {"codes": self.codes, "lengths": list(LENGTHS), "voters": voters}
+        prior = {
+            code: round(value, 4) for code, value in zip(self.codes, self.prior.tolist(), strict=True) if value < 1
+        }
+        return {"codes": self.codes, "lengths": list(LENGTHS), "prior": prior, "voters": voters}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Combination:
@@ -100,7 +105,7 @@ class Combination:
             )
             for voter in card["voters"]
         ]
-        return cls(codes, tuple(voters))
+        return cls(codes, tuple(voters), prior_of(codes, card["prior"]))
 
 
 @dataclass(frozen=True)
@@ -117,23 +122,35 @@ def all_codes(labels: Sequence[Sequence[str]]) -> list[str]:
     return sorted({code for one in labels for code in one} - {NO_LANGUAGE})
 
 
-def learn(labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples) -> Combination:
+def prior_of(codes: Sequence[str], rare: Mapping[str, float]) -> Floats:
+    """[codes]: the prior of each language, 1 where none is given."""
+    return np.array([rare.get(code, 1.0) for code in codes], np.float32)
+
+
+def learn(
+    labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples, rare: Mapping[str, float]
+) -> Combination:
     """Learn the weights, by confusion rows of one half of the labelled texts on the other, then the rows of all.
 
-    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives.
+    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives. ``rare``: the prior of
+    the languages that it is not 1 for; a language counts as much in the loss.
     """
     codes = all_codes(labels)
+    prior = prior_of(codes, rare)
     known = np.isin(examples.truth, codes)
     places = np.searchsorted(codes, np.asarray(examples.truth)[known])
     chosen = [one[known] for one in found]
     evidence = [_crossed(codes, names, places, one) for names, one in zip(labels, chosen, strict=True)]
     at = _places(np.asarray(examples.lengths)[known].tolist())
-    weights = _best_weights(evidence, at, places, examples.allowed[known])
+    # A language may be barred by its script, but never the one that a text is in.
+    start = np.where(examples.allowed[known], np.log(prior), -np.inf).astype(np.float32)
+    start[np.arange(len(places)), places] = np.log(prior)[places]
+    weights = _best_weights(evidence, at, places, start, prior)
     voters = [
         Voter(list(names), _confusion(codes, names, places, one), row)
         for names, one, row in zip(labels, chosen, weights, strict=True)
     ]
-    return Combination(codes, tuple(voters))
+    return Combination(codes, tuple(voters), prior)
 
 
 def _crossed(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.int64], found: Floats) -> Floats:
@@ -147,22 +164,20 @@ def _crossed(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.
 
 
 def _best_weights(
-    evidence: Sequence[Floats], at: Floats, places: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_]
+    evidence: Sequence[Floats], at: Floats, places: npt.NDArray[np.int64], start: Floats, prior: Floats
 ) -> Floats:
-    """Those of least log loss, the mean over languages of the mean over their texts: [voters, LENGTHS]."""
+    """Those of least log loss, the mean over languages, by prior, of the mean over their texts: [voters, LENGTHS]."""
     from scipy.optimize import minimize
 
-    shares = (1 / np.bincount(places).clip(1))[places]
+    shares = (prior / np.bincount(places, minlength=len(prior)).clip(1))[places]
     shares /= shares.sum() or 1
     here = np.arange(len(places))
     ours = [one[here, places] for one in evidence]
-    barred = np.where(allowed, 0, -np.inf).astype(np.float32)
-    barred[here, places] = 0
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
         weights = flat.reshape(len(evidence), -1)
         logs = sum((at @ row.astype(np.float32))[:, None] * one for row, one in zip(weights, evidence, strict=True))
-        likely = _normalised(np.asarray(logs + barred, np.float32))
+        likely = _normalised(np.asarray(logs + start, np.float32))
         slopes = [
             (shares * (np.einsum("ij,ij->i", likely, one) - truth)) @ at
             for one, truth in zip(evidence, ours, strict=True)
@@ -171,9 +186,9 @@ def _best_weights(
         return value + _SHRINKAGE * float(flat @ flat), np.concatenate(slopes) + 2 * _SHRINKAGE * flat
 
     size = len(evidence) * len(LENGTHS)
-    start = np.full(size, _FIRST_WEIGHT)
+    first = np.full(size, _FIRST_WEIGHT)
     bounds = [(0, _MOST_WEIGHT)] * size
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}).x
+    best = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}).x
     weights: Floats = best.reshape(len(evidence), -1).astype(np.float32)
     return weights
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from corpus.language.accuracy import accuracy
+from corpus.language.base_rates import load_base_rates
 from corpus.language.combine import Combination, Examples, all_codes, learn
 from corpus.language.identifier import CodedModel
 from corpus.language.labelled_text import (
@@ -151,7 +152,9 @@ def _combine_and_measure(
     # A label zh-Hans is text in zh, where no identifier tells them apart.
     named = [code if code in codes else code.partition("-")[0] for code in truth]
     examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
-    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples)
+    of_cc100 = {code.partition("-")[0] for code in load_base_rates(CC100)}
+    rare = {code: settings.outside for code in codes if code not in of_cc100}
+    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples, rare)
     card["combination"] = learnt.to_card()
     combination = Combination.from_card(card["combination"])  # as it will be read
     card["held_out"] = {}

@@ -23,6 +23,9 @@ class IdentifierTraining(Section):
     buckets: int = setting(2_000_000, "hash buckets of n-grams", ge=1)
     quantise: bool = setting(True, "quantise the model (.ftz)")
     features: int = setting(260_000, "words and n-grams that the quantised model keeps", ge=1)
+    outside: float = setting(
+        0.1, "prior of a language outside CC100, where those inside have 1; 1: all the same", gt=0, le=1
+    )
     seed: Seed = setting(1, "random seed")
 
     def fast_text(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from corpus.checks import known_codes
 from corpus.language.accuracy import accuracy, confusions
-from corpus.language.combine import LENGTHS, Combination, Examples, Voter, all_codes, learn
+from corpus.language.combine import LENGTHS, Combination, Examples, Voter, all_codes, learn, prior_of
 from corpus.language.identifier import CodedModel, load_identifier
 from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
 from corpus.language.labels import load_table
@@ -234,7 +234,7 @@ def weight_at(weights: list[float], length: int) -> float:
 
 def plain_probabilities(rule: Combination, found: list[dict[str, float]], length: int) -> dict[str, float]:
     """The rule as it is written down."""
-    products = dict.fromkeys(rule.codes, 1.0)
+    products = dict(zip(rule.codes, rule.prior.tolist(), strict=True))
     for voter, likely in zip(rule.voters, found, strict=True):
         weight = weight_at(voter.weights.tolist(), length)
         for row, code in enumerate(rule.codes):
@@ -256,7 +256,8 @@ def test_the_rule(seed, length, voters):
         )
         for names in labels
     ]
-    rule = Combination(all_codes(labels), tuple(made))
+    codes = all_codes(labels)
+    rule = Combination(codes, tuple(made), prior_of(codes, {"zu": 0.1}))
     assert rule.codes == ["de", "en", "sw", "zu"]
     found = [rng.dirichlet([1] * len(names), 2).astype(np.float32) for names in labels]
     for text, got in enumerate(rule.probabilities(found, [length, length])):
@@ -271,7 +272,8 @@ def test_learning_the_rule():
     base = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]] * 20, np.float32)
     own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 10 + [[0.5, 0.5]] * 30, np.float32)
     examples = Examples(truth, [200] * 30 + [5] * 30, np.ones((60, 3), bool))
-    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples)
+    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples, {"sw": 0.5})
+    assert rule.prior.tolist() == [1, 0.5, 1]
     first, second = rule.voters
     assert rule.codes == ["de", "sw", "zu"]
     assert first.confusion[2, 1] == pytest.approx(0.8, abs=0.05)
@@ -286,8 +288,9 @@ def test_learning_the_rule():
 def test_a_rule_goes_through_its_card():
     weights = np.arange(len(LENGTHS), dtype=np.float32)
     made = Voter(["a"], np.ones((2, 1), np.float32), weights)
-    again = Combination.from_card(json.loads(json.dumps(Combination(["a", "b"], (made,)).to_card())))
-    assert again.codes == ["a", "b"]
+    prior = prior_of(["a", "b"], {"b": 0.25})
+    again = Combination.from_card(json.loads(json.dumps(Combination(["a", "b"], (made,), prior).to_card())))
+    assert (again.codes, again.prior.tolist()) == (["a", "b"], [1, 0.25])
     (voter,) = again.voters
     assert (voter.labels, voter.weights.tolist()) == (["a"], weights.tolist())
     assert voter.confusion.tolist() == [[1.0], [1.0]]
