@@ -37,7 +37,8 @@ def _words(text: str) -> list[str]:
 
 
 MESSAGES_A_DOCUMENT = 20
-MAX_BYTES = 900_000  # of a language
+MAX_BYTES = 900_000  # of a language of CC100
+NEIGHBOUR_BYTES = 250_000  # of another: none is as frequent in a crawl as those that it resembles
 SOURCE_BYTES = 150_000  # of a language, of one source, that may not be all that the language has
 TEST_BYTES = 12_000  # of a language, of messages to measure with
 MIN_LETTERS = 8  # of a message
@@ -147,7 +148,7 @@ class Text:
 
     def add(self, code: str, documents: Iterable[list[str]], most: int = SOURCE_BYTES) -> None:
         """Take ``most`` bytes of documents, or until the language is full."""
-        edge = min(self._bytes[code] + most, MAX_BYTES)
+        edge = min(self._bytes[code] + most, NEIGHBOUR_BYTES if code in OTHERS else MAX_BYTES)
         for paragraphs in documents:
             composed = (unicodedata.normalize("NFC", paragraph) for paragraph in paragraphs)
             fresh = [p for p in dict.fromkeys(composed) if p and (code, p) not in self._seen]

@@ -28,7 +28,7 @@ _MODIFIERS = ("latin", "latn", "cyrillic", "valencia", "ijekavian", "ijekavianla
 def code_of(locale: str) -> str:
     """Our code of a locale's name: ``pt_BR`` is pt, ``nb-no`` is no; '' for one of a spelling that nobody writes."""
     base, _, modifier = locale.partition("@")
-    if modifier and modifier.lower() not in _MODIFIERS:
+    if modifier and (modifier.lower() not in _MODIFIERS or base == "be"):
         return ""
     if base in _OTHER_NAMES:
         return _OTHER_NAMES[base]

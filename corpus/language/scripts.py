@@ -24,6 +24,8 @@ _NONE = ""
 _KANA = ("Hiragana", "Katakana")
 _KANA_SHARE = 0.1
 """Of Chinese characters and kana together: with fewer kana, a text may be Chinese that names something Japanese."""
+_HAN_WITHOUT_KANA = 6
+"""So many Chinese characters without kana are no Japanese, but for names and headings."""
 _WEIGHTS = {"Latin": 1.0, "Han": 4.0, "Hiragana": 4.0, "Katakana": 4.0, "Hangul": 4.0}
 _OTHER_WEIGHT = 2.0
 """How much a letter counts. Names in Latin letters stand in texts of all scripts, hardly ever the reverse; a character
@@ -73,6 +75,7 @@ class WrittenLanguages:
         scripts = [written.get(code) for code in codes]
         rows = [[one is None or name in one or name == _NONE for one in scripts] for name in _script_table()[1]]
         self._fitting = np.array(rows, bool)
+        self._japanese = np.array([one is not None and _KANA[0] in one for one in scripts], bool)
 
     def allowed(self, texts: Sequence[str]) -> Booleans:
         """[texts, codes]: whether the language is written in the text's main script; all where a text has no letter."""
@@ -81,7 +84,11 @@ class WrittenLanguages:
     def allowed_and_letters(self, texts: Sequence[str]) -> tuple[Booleans, Floats]:
         """``allowed``, and the letters of each text: a Latin one counts 1, the others more [texts]."""
         scripts, letters = _counted(texts)
-        return self._fitting[scripts], letters
+        fitting = self._fitting[scripts]
+        han = _script_table()[1].index("Han")
+        no_kana = (scripts == han) & (letters >= _HAN_WITHOUT_KANA * _WEIGHTS["Han"])
+        fitting[np.ix_(no_kana, self._japanese)] = False
+        return fitting, letters
 
 
 @lru_cache(maxsize=1)

@@ -15,14 +15,14 @@ class IdentifierTraining(Section):
     held_out: float = setting(0.1, "share of documents that are held out", ge=0, lt=1)
     excerpts_held_out: int = setting(100, "held-out excerpts of each language, approximately", ge=1)
     dimension: int = setting(32, "dimension of the vectors", ge=2)
-    epochs: int = setting(3, "passes over the text", ge=1)
+    epochs: int = setting(5, "passes over the text", ge=1)
     learning_rate: float = setting(0.8, "learning rate at the start", gt=0)
     shortest_ngram: int = setting(2, "characters", ge=1, source="lid.176")
     longest_ngram: int = setting(4, "characters", ge=1, source="lid.176")
     least_count: int = setting(10, "minimum count of a word; rarer ones are represented by n-grams", ge=1)
     buckets: int = setting(2_000_000, "hash buckets of n-grams", ge=1)
     quantise: bool = setting(True, "quantise the model (.ftz)")
-    features: int = setting(260_000, "words and n-grams that the quantised model keeps", ge=1)
+    features: int = setting(280_000, "words and n-grams that the quantised model keeps", ge=1)
     outside: float = setting(
         0.1, "prior of a language outside CC100, where those inside have 1; 1: all the same", gt=0, le=1
     )
