@@ -18,7 +18,7 @@ from corpus.language.zawgyi import zawgyi_probabilities
 Answers = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-_NEGLIGIBLE = 1e-4
+_NEGLIGIBLE = 1e-3
 """A code whose probability is lower is halved without a look at the text."""
 _ALL = 0x110000
 _LATIN = ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x1E00, 0x1EFF))
