@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cyclopts
 from cyclopts import App, CycloptsError, Parameter
 
 from pipeline.command_help import EXAMPLES, epilogue, epilogue_of, package_examples, stage_examples
@@ -177,6 +178,8 @@ def _stage_command(dag: Dag, stage: Stage) -> Callable[..., None]:
 
 EVERYWHERE = ("--quiet", "--debug")
 """Options of every command."""
+STANDARD_INPUT = "-"
+"""Stands for the standard input where a command takes files or texts."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -198,13 +201,28 @@ def main(words: list[str] | None = None) -> int:
         return _fail(error, "--debug" in words)
 
     def work() -> int:
+        given = [word for word in words if word not in EVERYWHERE]
         try:
-            app([word for word in words if word not in EVERYWHERE], exit_on_error=False, print_error=False)
+            _call(app, given)
+        except cyclopts.UnknownOptionError as error:
+            if (error.token.keyword or error.token.value) != STANDARD_INPUT:
+                raise
+            _call(app, _standard_input_last(given))
         except UnknownOptionError as error:
             raise error.with_nearest(_options(app, words)) from error
         return 0
 
     return exit_code_of(work, _help_command(app, words), debug="--debug" in words)
+
+
+def _call(app: App, words: Sequence[str]) -> None:
+    app(words, exit_on_error=False, print_error=False)
+
+
+def _standard_input_last(words: Sequence[str]) -> list[str]:
+    """The words with each ``-`` after ``--``: Cyclopts takes a ``-`` that stands elsewhere alone for an option."""
+    others = [word for word in words if word != STANDARD_INPUT]
+    return [*others, *(() if "--" in others else ("--",)), *[STANDARD_INPUT] * (len(words) - len(others))]
 
 
 def _is_utf8(word: str) -> bool:

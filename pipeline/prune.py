@@ -75,12 +75,17 @@ def remove(outputs: Iterable[OldOutput], *, dry_run: bool) -> Iterator[OldOutput
 
 
 def old_outputs(dag: Dag, config: Section) -> list[OldOutput]:
-    """The outputs of the project's stages that are not those of ``config``."""
+    """The outputs of the project's stages that are not those of ``config``.
+
+    What cannot be planned for want of a file from outside, as the sample task of a run that ends before it, has no
+    known key: its outputs are left alone.
+    """
     project = project_folder(config)
-    current = {plan.output for plan in make_plan(dag, config).values()}
+    left_out: dict[str, XlmrError] = {}
+    current = {plan.output for plan in make_plan(dag, config, left_out=left_out).values()}
     needed = _needed_by_runs(project)
     found = []
-    for stage in dag.stages:
+    for stage in (name for name in dag.stages if name not in left_out):
         for path in sorted((project / stage).glob("*")):
             if path.is_dir() and _KEY.fullmatch(path.name) and path not in current:
                 held = needed.get(str(path.absolute())) or _held(path)

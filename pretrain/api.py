@@ -78,7 +78,7 @@ class PretrainedModel:
         import torch
 
         if MASK not in text:
-            raise UsageError(f"the text has no {MASK}", f"write {MASK} where a token is to be guessed")
+            raise UsageError(f"the text {text[:60]!r} has no {MASK}", f"write {MASK} where a token is to be guessed")
         mask, size = self.tokenizer.mask_token_id, self.tokenizer.vocab_size
         ids = ids_of(text, self.tokenizer)
         if len(ids) > self.max_sequence_length:

@@ -58,7 +58,7 @@ def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Co
     there = set(languages_with_models(models))
     without = sorted(code for code in counts.get("languages", {}) if name_of_model(code, there) is None)
     if without:
-        context.warn(f"{len(without)} languages have no language model, their bucket is 'all': {' '.join(without)}")
+        context.warn(f"languages without a language model, whose bucket is 'all': {' '.join(without)}")
     known = known_codes(config.language_id)
     never = sorted(there - {name_of_model(code, there) for code in known}) if known is not None else []
     if never:

@@ -113,7 +113,7 @@ def test_a_language_in_one_script_has_the_model_of_both(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     context = MinedContext(["fr", "zh-Hans", "zh-Hant"])
     mine(tmp_path, monkeypatch, context)
-    assert context.warnings == ["1 languages have no language model, their bucket is 'all': fr"]
+    assert context.warnings == ["languages without a language model, whose bucket is 'all': fr"]
 
 
 def test_models_without_a_label_are_named(tmp_path, monkeypatch):

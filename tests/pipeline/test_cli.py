@@ -218,6 +218,20 @@ def test_a_plan_and_a_report_leave_out_what_lacks_its_files(capsys, tmp_path, mo
     assert second == "left out: finetune.help_pages: samples/task/train.{language}.jsonl.gz: no such file"
 
 
+def test_prune_leaves_alone_what_lacks_its_files(capsys, tmp_path, monkeypatch):
+    """The key that the configuration leads to is not known there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.warc.wet").write_text("")
+    (tmp_path / "my.yaml").write_text("corpus: {fetch: {crawl: page.warc.wet}}")
+    old, unknown = (tmp_path / "runs" / "demo" / stage / "0123abcd" for stage in ("corpus.fetch", "corpus.mine"))
+    old.mkdir(parents=True)
+    unknown.mkdir(parents=True)
+    assert main(["prune", "my.yaml"]) == 0
+    assert capsys.readouterr().err == ""
+    assert not old.exists()
+    assert unknown.exists()
+
+
 def test_inspect_prints_no_binary_files(capsys, tmp_path):
     (tmp_path / "weights.bin").write_bytes(b"\x1b[2J\0line\n")
     assert main(["inspect", str(tmp_path / "weights.bin")]) == 0

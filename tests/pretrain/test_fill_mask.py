@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pretrain.api
+from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
 from pretrain.api import ids_of, load, load_weights, own_device
 from pretrain.checkpoints.checkpoint import About, CheckpointFolder, Progress
@@ -74,7 +75,7 @@ def test_probabilities_are_over_real_tokens_only(folder: Path) -> None:
 
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the text has no <mask>"):
+    with pytest.raises(UsageError, match="the text 'the dog' has no <mask>"):
         load(folder).fill_mask("the dog", 3)
     with pytest.raises(UsageError, match="the model reads 62 at most"):
         load(folder).fill_mask("the dog " * 60 + "<mask>", 3)
@@ -127,3 +128,9 @@ def test_bars_are_as_long_as_they_say(folder: Path) -> None:
     bars = [line[10:30] for line in lines[2:]]
     assert bars == ["█" * 20, "█" * 10 + " " * 10, " " * 20, "▏" + " " * 19]
     assert [line[32:] for line in lines[2:]] == ["a", "b", "c", "d"]
+
+
+def test_a_hyphen_among_the_options_is_the_standard_input(folder: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the quick <mask> fox\n"))
+    assert main(["pretrain", "fill-mask", "--json", "-", "--model", str(folder), "--best", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "the quick <mask> fox"
