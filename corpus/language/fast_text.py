@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class FastText:
         self._path = path
         self._file = read_fast_text(path)
         self.labels: list[str] = [label.removeprefix(LABEL_PREFIX) for label in self._file.labels]
-        self._words = pa.array(self._file.words, pa.large_binary())
+        # A word that is no UTF-8 is in no text: escaped, it is found in none.
+        self._words = {word.decode("utf-8", "surrogateescape"): row for row, word in enumerate(self._file.words)}
         self._output = self._file.output.T
         self._cache = WordCache(self._file.input.shape[1])
         self._paths = _tree_paths(self._file.label_counts) if self._file.loss == "hs" else None
@@ -130,15 +132,16 @@ class FastText:
         missing = np.flatnonzero(places < 0)
         sums, counts = self._cache.rows(places)
         if len(missing):
-            sums[missing], counts[missing] = fresh = self._sum_new_words(words.take(pa.array(missing)))
-            self._cache.put([names[place] for place in missing.tolist()], *fresh)
+            new = [names[place] for place in missing.tolist()]
+            sums[missing], counts[missing] = fresh = self._sum_new_words(words.take(pa.array(missing)), new)
+            self._cache.put(new, *fresh)
         return sums, counts
 
-    def _sum_new_words(self, words: pa.LargeStringArray) -> tuple[Floats, Floats]:
+    def _sum_new_words(self, words: pa.LargeStringArray, names: Sequence[str]) -> tuple[Floats, Floats]:
         sums, counts = _sum_ngrams(words, self._file)
-        places = pc.index_in(words.cast(pa.large_binary()), value_set=self._words)
-        known = pc.is_valid(places).to_numpy(zero_copy_only=False)
-        sums[known] += self._file.input[places.drop_null().to_numpy()]
+        places = np.array(list(map(self._words.get, names, repeat(-1))), np.int64)
+        known = places >= 0
+        sums[known] += self._file.input[places[known]]
         counts[known] += 1
         nothing = pc.or_(pc.equal(words, ""), pc.starts_with(words, LABEL_PREFIX)).to_numpy(zero_copy_only=False)
         sums[nothing], counts[nothing] = 0, 0

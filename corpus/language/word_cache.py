@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,7 @@ class WordCache:
 
     def places(self, words: Sequence[str]) -> Places:
         """Where each word is kept; -1 where it is not."""
-        get = self._place.get
-        return np.fromiter((get(word, -1) for word in words), np.int64, len(words))
+        return np.array(list(map(self._place.get, words, repeat(-1))), np.int64)
 
     def rows(self, places: Places) -> tuple[Floats, Floats]:
         """The sums and counts at these places."""
@@ -35,10 +35,12 @@ class WordCache:
 
     def put(self, words: Sequence[str], sums: Floats, counts: Floats) -> None:
         """Keep words that are not kept yet."""
-        short = [number for number, word in enumerate(words) if len(word) <= LONGEST_WORD][:MOST_WORDS]
-        if len(self._place) + len(short) > MOST_WORDS:
+        if len(words) > MOST_WORDS or max(map(len, words), default=0) > LONGEST_WORD:
+            short = [number for number, word in enumerate(words) if len(word) <= LONGEST_WORD][:MOST_WORDS]
+            words, sums, counts = [words[number] for number in short], sums[short], counts[short]
+        if len(self._place) + len(words) > MOST_WORDS:
             self._place.clear()
         start = len(self._place)
-        self._sums[start : start + len(short)] = sums[short]
-        self._counts[start : start + len(short)] = counts[short]
-        self._place.update((words[number], start + place) for place, number in enumerate(short))
+        end = start + len(words)
+        self._sums[start:end], self._counts[start:end] = sums, counts
+        self._place.update(zip(words, range(start, end), strict=True))
