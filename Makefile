@@ -1,7 +1,8 @@
 # `make` alone lists the targets. Everything installs into .venv; nothing needs root.
 
 CONFIG ?= configs/demo.yaml
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Files in the order of tests/conftest.py.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 VENV    := .venv
