@@ -12,8 +12,8 @@ from pretrain.settings import TrainSettings
 
 TREE = Path(__file__).parents[2]
 PAGES = [TREE / "docs" / "pretrain.md", TREE / "infra" / "README.md"]
-MADE = {"infra/secrets"}
-"""Folders that a command on the page makes."""
+MADE = {"infra/secrets", "infra/.env"}
+"""What a command on the page makes."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
