@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.events import EventTrigger
+from prefect.events import Event, EventTrigger, Resource
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
 
@@ -19,6 +19,9 @@ from pipeline.errors import UsageError
 LOST_SECONDS = "XLMR_LOST_SECONDS"
 """Environment variable: after so many seconds without a heartbeat the process of a run is taken for dead. 90 unless
 set: three heartbeats of 30 seconds, than which Prefect takes no fewer."""
+BEGIN_SECONDS = "XLMR_BEGIN_SECONDS"
+"""Environment variable: a run that a worker has taken, and that has not begun after so many seconds, is taken for dead.
+100 unless set, for pools of type process; else any time, for containers may wait long for an image or a GPU."""
 RETRY_SECONDS = "XLMR_RETRY_SECONDS"
 """Environment variable: how long after its process has died a run is tried again, at first and later. 60,300 unless
 set."""
@@ -26,6 +29,13 @@ TRIES_OF_A_DELAY = 3
 LEAST_SECONDS = 10
 """Prefect waits no less for an event that does not come."""
 DIED = "The process of this run has died."
+FOUND = "xlmr.flow-run.found."
+"""Event: this run is in this state after a start of the server, which forgets events that came just before its end."""
+ENDS = tuple(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
+WAITS = tuple(
+    f"prefect.flow-run.{state}"
+    for state in ("Suspended", "Paused", "AwaitingRetry", "Scheduled", "AwaitingConcurrencySlot")
+)
 NOTIFICATION_BLOCK = "XLMR_NOTIFICATION_BLOCK"
 """Environment variable: the id of a notification block (Slack, e-mail, …) that failed runs are sent to."""
 CHAIN = "XLMR_CHAIN"
@@ -33,24 +43,38 @@ CHAIN = "XLMR_CHAIN"
 PACKAGES = ("corpus", "tokenizer", "pretrain", "finetune", "report")
 
 
-def zombies(seconds: int = 90) -> AutomationCore:
-    """A run that has sent heartbeats and sends no more, and has not ended, is Crashed after so many seconds."""
+def _missing(name: str, after: set[str], expect: set[str], seconds: int, action: ChangeFlowRunState) -> AutomationCore:
+    """The action is taken if none of the expected events of a run comes for so many seconds after the others."""
     trigger = EventTrigger(
-        after={"prefect.flow-run.heartbeat"},
-        expect={
-            "prefect.flow-run.heartbeat",
-            *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
-            *(f"prefect.flow-run.{state}" for state in ("Suspended", "Paused", "AwaitingRetry", "Scheduled")),
-        },
+        after=after,
+        expect=expect,
         match={"prefect.resource.id": ["prefect.flow-run.*"]},
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
         within=timedelta(seconds=seconds),
     )
+    return AutomationCore(name=name, trigger=trigger, actions=[action])
+
+
+def zombies(seconds: int = 90) -> AutomationCore:
+    """A run that has sent heartbeats and sends no more, and has not ended, is Crashed after so many seconds."""
+    heartbeat = "prefect.flow-run.heartbeat"
     message = f"{DIED} Retry resumes after what is complete."
     action = ChangeFlowRunState(state=StateType.CRASHED, message=message)
-    return AutomationCore(name="xlmr: runs whose process has died", trigger=trigger, actions=[action])
+    # What is being cancelled becomes Cancelled, by the server itself if by nobody else.
+    expected = {heartbeat, *ENDS, *WAITS, "prefect.flow-run.Cancelling"}
+    after = {heartbeat, FOUND + StateType.RUNNING.value}
+    return _missing("xlmr: runs whose process has died", after, expected, seconds, action)
+
+
+def never_begun(seconds: int = 100) -> AutomationCore:
+    """A run that a worker has taken, and that does not begin, is Crashed after so many seconds."""
+    pending = {f"prefect.flow-run.{state}" for state in ("Pending", "Submitting", "InfrastructurePending")}
+    taken = {*pending, FOUND + StateType.PENDING.value}
+    action = ChangeFlowRunState(state=StateType.CRASHED, message=f"{DIED} It had not begun.")
+    begun = {f"prefect.flow-run.{sign}" for sign in ("Running", "Retrying", "heartbeat", "Cancelling")}
+    return _missing("xlmr: runs that have not begun", taken, {*begun, *ENDS, *WAITS}, seconds, action)
 
 
 def retry(number: int, seconds: int) -> AutomationCore:
@@ -58,13 +82,14 @@ def retry(number: int, seconds: int) -> AutomationCore:
 
     The server counts each change to a running state, and a run that waits for its project makes more of them.
     """
-    first = TRIES_OF_A_DELAY * (number - 1) + 1
+    last = TRIES_OF_A_DELAY * number
+    first = last - TRIES_OF_A_DELAY + (number > 1)  # a run that has not begun has the count 0
     trigger = EventTrigger(
         after={"prefect.flow-run.Crashed"},
         expect={"prefect.flow-run.Crashed"},
         match={
             "prefect.resource.id": ["prefect.flow-run.*"],
-            "prefect.run-count": [str(count) for count in range(first, first + TRIES_OF_A_DELAY)],
+            "prefect.run-count": [str(count) for count in range(first, last + 1)],
             "prefect.state-message": [f"{DIED}*"],
         },
         for_each={"prefect.resource.id"},
@@ -109,10 +134,12 @@ def chain(before: str, after: str, before_id: Any, after_id: Any, configuration:
     return AutomationCore(name=f"xlmr: {before} starts {after} ({configuration})", trigger=trigger, actions=[action])
 
 
-def put_automations() -> list[str]:
+def put_automations(pool_type: str = "process") -> list[str]:
     """Create them, or bring those of the same name up to date; give their names."""
     with get_client(sync_client=True) as client:
-        wanted = [zombies(_seconds(LOST_SECONDS, "90")[0])]
+        wanted = [zombies(_one_number(LOST_SECONDS, "90"))]
+        if pool_type == "process" or BEGIN_SECONDS in os.environ:
+            wanted.append(never_begun(_one_number(BEGIN_SECONDS, "100")))
         wanted += [retry(number, delay) for number, delay in enumerate(_seconds(RETRY_SECONDS, "60,300"), 1)]
         if block := os.environ.get(NOTIFICATION_BLOCK):
             wanted.append(failures(block))
@@ -144,6 +171,35 @@ def _seconds(variable: str, default: str) -> list[int]:
     if any(seconds < LEAST_SECONDS for seconds in found):
         raise UsageError(f"{variable}={text}: not seconds of at least {LEAST_SECONDS}", f"example: {default}")
     return found
+
+
+def find_runs() -> int:
+    """Begin to wait for a sign of life of each run that is not over; give their number.
+
+    Only runs of the deployments of prefect.yaml are meant, all of which send heartbeats.
+    """
+    states = [StateType.RUNNING.value, StateType.PENDING.value]
+    wanted = {"tags": {"all_": ["xlmr"]}, "state": {"type": {"any_": states}}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/flow_runs/filter", json={"flow_runs": wanted}).json()
+        events = [
+            Event(
+                event=FOUND + run["state_type"],
+                resource=Resource({"prefect.resource.id": f"prefect.flow-run.{run['id']}"}),
+            ).model_dump(mode="json")
+            for run in found
+        ]
+        if events:
+            client.request("POST", "/events", json=events)
+    return len(events)
+
+
+def _one_number(variable: str, default: str) -> int:
+    """One number of seconds in an environment variable. Errors: UsageError for none and for several."""
+    found = _seconds(variable, default)
+    if len(found) != 1:
+        raise UsageError(f"{variable}={os.environ[variable]}: not one number of seconds", f"example: {default}")
+    return found[0]
 
 
 def _without_ids(value: Any) -> Any:

@@ -15,7 +15,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
-from flows.automations import put_automations
+from flows.automations import find_runs, put_automations
 from flows.loopback import POOLS
 from flows.pools import put_pools
 from pipeline.cli import exit_code_of
@@ -73,7 +73,9 @@ def main() -> int:
         kind = put_pools()
         deploy(kind=kind)
         print(f"deployed: {PREFECT_FILE} on pools {', '.join(POOLS)}, of type {kind}")
-        print(f"automations: {', '.join(put_automations())}")
+        print(f"automations: {', '.join(put_automations(kind))}")
+        if found := find_runs():
+            print(f"runs under way: {found}")
         return 0
 
     return exit_code_of(work, "docs/flows.md")

@@ -1,6 +1,6 @@
 """``python -m flows.loopback up|down``: server, work pools, deployments, workers and reports on this machine.
 
-``down`` ends the workers, then what they run, then the server: a run that it ends is Crashed, and Retry resumes it.
+``down`` ends runs, then workers, then the server: a run that it ends is Crashed, and Retry resumes it.
 ``XLMR_PREFECT_HOME`` names another folder than ``.cache/prefect``, ``PREFECT_PORT`` another port than 4200.
 """
 
@@ -63,7 +63,8 @@ class Loopback:
             # In memory, as by default, the slots of deployments are lost with the server.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            # A run whose cancelling nobody ends is Cancelled then; by default after 300 seconds.
+            "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_CANCELLING_TIMEOUT_SECONDS": "90",
             "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             REPORTS_URL: self.reports,
@@ -154,6 +155,7 @@ class Loopback:
         """End all of it, workers and their runs first; say what was done."""
         alive = self.alive()
         workers = {name: alive[name] for name in alive if name != "server"}
+        _end_runs([pid for pid, _ in workers.values()])
         _end([pid for pid, _ in workers.values()])
         if "server" in alive:
             _end([alive["server"][0]])
@@ -169,8 +171,24 @@ def _answers(address: str) -> bool:
         return False
 
 
+def _end_runs(workers: list[int]) -> None:
+    """End what the workers run by SIGTERM, which runs report to the server. A worker that ends kills its runs."""
+    below = [child for pid in workers for child in psutil.Process(pid).children(recursive=True)]
+    engines = [process for process in below if _is_engine(process)]
+    for process in engines:
+        _signal(process, kill=False)
+    psutil.wait_procs(engines, END_SECONDS)
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        return "prefect.engine" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
 def _end(pids: list[int]) -> None:
-    """End these processes and all that they started, first by SIGTERM, which runs report to the server."""
+    """End these processes and all that they started, first by SIGTERM."""
     roots = [psutil.Process(pid) for pid in pids]
     below = [child for root in roots for child in root.children(recursive=True)]
     for process in roots:

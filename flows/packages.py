@@ -44,7 +44,8 @@ def _package(config: Section, stages: list[str], given: dict[str, Any]) -> State
 
 
 def _all_packages(config: Section, stages: list[str], given: dict[str, Any]) -> State[Any]:
-    """Each package as a subflow, until one fails."""
+    """Each package as a subflow, until one fails. The message of the whole names what was wrong with the input."""
+    warned = []
     for package in dict.fromkeys(stage.package for stage in dag().stages.values()):
         own = [name for name in stages if dag().stages[name].package == package]
         if not own:
@@ -55,7 +56,9 @@ def _all_packages(config: Section, stages: list[str], given: dict[str, Any]) -> 
             state = _package(config, own, given)
         if not state.is_completed():
             return Failed(message=state.message) if state.is_failed() else state
-    return Completed(message="all stages are there")
+        warnings = (state.message or "").partition("; ")[2]
+        warned += [warnings] if warnings else []
+    return Completed(message="; ".join(["all stages are there", *warned]))
 
 
 def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], work: Work, example: str) -> RunFlow:

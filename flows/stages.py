@@ -56,8 +56,9 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         above = {source: states[source] for source in dag.stages[name].inputs if source in states}
         failed = next((source for source, state in above.items() if not state.is_completed()), "")
         stage_task = _stage_task.with_options(name=name, description=dag.stages[name].summary)
-        # Prefect would name a failed input by its UUID; the task itself says the stage.
-        wait_for = [allow_failure(state) for state in above.values()] if failed else list(above.values())
+        # Prefect would name an input that has no output by its UUID; the task itself says the stage.
+        done = [state for state in above.values() if not state.is_cancelled()]
+        wait_for = [allow_failure(state) for state in done] if failed else done
         states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
     show_lineage(make_plan(dag, config, only=chosen))
     return _outcome(states)

@@ -22,10 +22,14 @@ PATIENCE = 300
 """Seconds for what takes some seconds on a quiet machine."""
 BESIDE = "beside"
 """A second deployment of `full`, any number of whose runs may run at once."""
+ON_CPU = "cpu"
+"""The same for the other worker."""
 QUICK = {
     "XLMR_LOST_SECONDS": "40",  # more than the 30 s between two heartbeats
+    "XLMR_BEGIN_SECONDS": "45",
     "XLMR_RETRY_SECONDS": "10",
     "XLMR_WATCH_SECONDS": "2",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_CANCELLING_TIMEOUT_SECONDS": "30",
     "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "3",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
@@ -59,6 +63,9 @@ class PrefectService:
         (full,) = [one for one in prefect["deployments"] if one["entrypoint"] == "flows.packages.full"]
         beside = {name: value for name, value in full.items() if name != "concurrency_limit"}
         prefect["deployments"].append({**beside, "name": BESIDE})
+        prefect["deployments"].append(
+            {**beside, "name": ON_CPU, "work_pool": {**full["work_pool"], "name": "xlmr-cpu"}}
+        )
         for deployment in prefect["deployments"]:
             deployment["parameters"]["configuration"] = "demo"
         (folder / "prefect.yaml").write_text(yaml.safe_dump(prefect))
@@ -206,6 +213,14 @@ class Held:
 
     def begun(self) -> str:
         """A run that has done its first two shards."""
-        run = self.submit()
-        wait_for(lambda: len(self.marks()) >= 2)
-        return run
+        return begun(self)[0]
+
+
+def begun(*held: Held) -> list[str]:
+    """Runs that have done their first two shards each."""
+    runs = [one.submit() for one in held]
+    wait_for(
+        lambda: all(len(one.marks()) >= 2 for one in held),
+        lambda: "\n".join(one.service.story(run) for one, run in zip(held, runs, strict=True)),
+    )
+    return runs

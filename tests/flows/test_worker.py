@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from prefect_service import Held, PrefectService, wait_for
+from prefect_service import ON_CPU, Held, PrefectService, begun, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -74,25 +74,50 @@ def test_second_run_waits_and_cancel_ends_the_first(service: PrefectService) -> 
     assert marks <= held.marks()  # it resumed after the shards of the first
 
 
-def test_run_survives_its_server_and_can_then_be_cancelled(service: PrefectService) -> None:
-    run = Held(service, "server").begun()
-    service.kill("server")
-    assert "started: server" in service.command("up")
-    assert service.state(run) == "Running"
-    service.set_state(run, "CANCELLING")
-    service.ended_as(run, "Cancelled")
-    service.has_only_services()
-
-
-def test_run_whose_worker_is_lost_is_crashed_and_then_tried_again(service: PrefectService) -> None:
-    held = Held(service, "killed")
-    run = held.begun()
+def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(service: PrefectService) -> None:
+    lost, stopped, early = Held(service, "killed"), Held(service, "stopped", ON_CPU), Held(service, "early")
+    unwanted = Held(service, "unwanted")
+    *runs, cancelled = begun(lost, stopped, unwanted)
+    runs.append(early.submit())
+    wait_for(lambda: service.state(runs[-1]) in {"Pending", "Submitting"})
+    service.process("xlmr-gpu").suspend()  # it does not see that a run is cancelled
+    service.set_state(cancelled, "CANCELLING")
     service.kill("xlmr-gpu")  # the worker, and all that it has started
-    wait_for(lambda: "Crashed" in service.states(run))
+    service.process("xlmr-cpu").terminate()  # as `docker compose stop` does; Prefect's worker kills what it runs
     service.has_only_services()
-    marks = held.marks()
-    held.go.touch()
-    assert "started: xlmr-gpu" in service.command("up")
+    marks = lost.marks() | stopped.marks()
+    for held in (lost, stopped, early):
+        held.go.touch()
+    for run in runs:
+        wait_for(lambda run=run: "Crashed" in service.states(run), lambda run=run: service.story(run))
+    assert "started: xlmr-cpu, xlmr-gpu" in service.command("up")
+    for run in runs:
+        service.ended_as(run, "Completed", but=("Crashed",))
+        assert "AwaitingRetry" in service.states(run)  # no person has asked for it
+    assert marks <= lost.marks() | stopped.marks()
+    assert "Running" not in service.states(runs[-1])[: service.states(runs[-1]).index("Crashed")]
+    service.ended_as(cancelled, "Cancelled")
+    assert "Crashed" not in service.states(cancelled)
+
+
+def test_server_and_worker_are_killed_at_once(service: PrefectService) -> None:
+    lost, before, after = Held(service, "everything"), Held(service, "before", ON_CPU), Held(service, "after", ON_CPU)
+    run, cancelled_before, cancelled_after = begun(lost, before, after)
+    service.set_state(cancelled_before, "CANCELLING")
+    service.kill("server")
+    service.kill("xlmr-gpu")
+    marks = lost.marks()
+    lost.go.touch()
+    said = service.command("up")
+    assert "started: server, xlmr-gpu" in said
+    assert "runs under way: " in said  # what the automations are told
+    assert service.state(cancelled_after) == "Running"
+    service.set_state(cancelled_after, "CANCELLING")
+    service.ended_as(cancelled_after, "Cancelled")
+    service.ended_as(cancelled_before, "Cancelled")
+    service.ended_as(run, "Crashed")
+    # A server that does not know what came just before waits a quarter of an hour before it tries the run again itself.
+    service.set_state(run, "SCHEDULED", "AwaitingRetry")
     service.ended_as(run, "Completed", but=("Crashed",))
-    assert "AwaitingRetry" in service.states(run)  # no person has asked for it
-    assert marks <= held.marks()
+    assert marks <= lost.marks()
+    service.has_only_services()
