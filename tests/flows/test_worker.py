@@ -110,7 +110,7 @@ def test_server_and_worker_are_killed_at_once(service: PrefectService) -> None:
     lost.go.touch()
     said = service.command("up")
     assert "started: server, xlmr-gpu" in said
-    assert "runs under way: " in said  # what the automations are told
+    assert "runs under way: " in said  # the automations know of them
     assert service.state(cancelled_after) == "Running"
     service.set_state(cancelled_after, "CANCELLING")
     service.ended_as(cancelled_after, "Cancelled")
