@@ -33,7 +33,7 @@ class LiveFigure(Repeater):
     def look(self) -> None:
         """Draw it, and show it if it is another than before."""
         figure = load_object(self._stage.live)(self._output)
-        address = data_address(figure) if figure is not None else self._shown
+        address = data_address([figure]) if figure is not None else self._shown
         if address == self._shown:
             return
         if self._artifact is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import get_run_logger
@@ -17,7 +17,7 @@ from pipeline.dag import Dag
 from pipeline.errors import XlmrError
 from pipeline.extras import check_extra
 from pipeline.plan import Plan
-from pipeline.report.body import ReportElement, ReportFigure, elements_of
+from pipeline.report.body import ReportFigure, ReportTable, elements_of
 from pipeline.store.copies import Copies
 
 
@@ -36,29 +36,31 @@ def _show(dag: Dag, stage: str, outputs: Mapping[str, Path]) -> None:
 
     package = next(one for one in dag.packages if one.name == dag.stages[stage].package)
     for section in sections_of_stage(package, stage, outputs):
-        numbers = {"table": 0, "figure": 0}
-        for element in elements_of(section.body):
-            kind = "figure" if isinstance(element, ReportFigure) else "table"
-            numbers[kind] += 1
-            number = f"-{numbers[kind]}" if numbers[kind] > 1 else ""
-            _show_element(element, f"{artifact_key(stage)}-{artifact_key(section.title)}-{kind}{number}", section.title)
+        # A run's graph has a mark with this name for each of them: short, and one picture a section.
+        key = artifact_key(f"{stage}-{re.split('[,:]', section.title)[0]}")
+        elements = elements_of(section.body)
+        _show_figures([one for one in elements if isinstance(one, ReportFigure)], key, section.title)
+        for number, table in enumerate((one for one in elements if isinstance(one, ReportTable)), 1):
+            _show_table(table, f"{key}-table" + (f"-{number}" if number > 1 else ""), section.title)
 
 
-def _show_element(element: ReportElement, key: str, section: str) -> None:
-    own = element.title if isinstance(element, ReportFigure) else element.caption
-    description = f"{section}: {own}" if own else section
-    if isinstance(element, ReportFigure):
-        create_image_artifact(data_address(element), key=key, description=description)
-    else:
-        rows = [dict(zip(element.headers, cells, strict=True)) for cells in element.rows]
-        create_table_artifact(rows, key=key, description=description)
+def _show_figures(figures: Sequence[ReportFigure], key: str, section: str) -> None:
+    if figures:
+        description = ": ".join([section, *filter(None, ["; ".join(one.title for one in figures if one.title)])])
+        create_image_artifact(data_address(figures), key=f"{key}-figure", description=description)
 
 
-def data_address(figure: ReportFigure) -> str:
+def _show_table(table: ReportTable, key: str, section: str) -> None:
+    rows = [dict(zip(table.headers, cells, strict=True)) for cells in table.rows]
+    description = f"{section}: {table.caption}" if table.caption else section
+    create_table_artifact(rows, key=key, description=description)
+
+
+def data_address(figures: Sequence[ReportFigure]) -> str:
     """The picture itself as an address, which a browser shows without asking any server for it."""
     from pipeline.report.figures import png_of
 
-    return f"data:image/png;base64,{base64.b64encode(png_of(figure)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png_of(figures)).decode()}"
 
 
 def artifact_key(name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,14 @@ import pytest
 
 pytest.importorskip("material", reason="the extra docs is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra dev is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra dev is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
 """A colour that is half way to another has no contrast of its own."""
 VIOLATIONS = {"resultTypes": ["violations"], "preload": False}
 """With `preload`, axe-core itself requests the style sheets, which a browser refuses to scripts of a folder's pages."""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: install Debian's package chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])

@@ -94,8 +94,7 @@ def language_section(mined: Counts, corpus: Counts) -> ReportSection | None:
     body = _kept_bars({language: characters[language] for language in order})
     for unit in UNITS:
         body += _table_of(unit, order, by_language(mined, corpus, unit))
-    stage = "corpus.regroup" if corpus else "corpus.mine"
-    return ReportSection("Step by step, by language", lead, body, stage=stage)
+    return ReportSection("Step by step, by language", lead, body, stage="corpus.mine")
 
 
 def _kept_bars(characters: dict[str, dict[str, int]]) -> Markup:

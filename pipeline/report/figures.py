@@ -43,24 +43,29 @@ Bar = tuple[str, float, str, float | None]
 """Label, length in percent of the longest, text beside it, and the place of a mark."""
 
 
-def png_of(figure: ReportFigure) -> bytes:
-    """Its picture, on white."""
-    # The title of a single panel is the figure's.
-    panels = figure.panels if len(figure.panels) > 1 else tuple(("", draw) for _, draw in figure.panels)
-    columns = figure.columns
-    rows = [panels[n : n + columns] for n in range(0, len(panels), columns)]
-    full = _render(rows, figure.width * min(columns, len(panels)), figure.height, "png", "white")
-    return with_few_colours(full)
-
-
-def with_few_colours(png: bytes) -> bytes:
-    """The picture with a palette of its most important colours: a third of the size, to the eye the same."""
+def png_of(figures: Sequence[ReportFigure]) -> bytes:
+    """Their picture on white, one under the other, each under its title where they are several."""
     from PIL import Image
 
+    pictures = [Image.open(io.BytesIO(_png(figure, has_title=len(figures) > 1))).convert("RGB") for figure in figures]
+    size = (max(picture.width for picture in pictures), sum(picture.height for picture in pictures))
+    whole = Image.new("RGB", size, "white")
+    for number, picture in enumerate(pictures):
+        whole.paste(picture, (0, sum(above.height for above in pictures[:number])))
+    # A palette of the most important colours: a third of the size, to the eye the same.
     small = io.BytesIO()
-    whole = Image.open(io.BytesIO(png)).convert("RGB")
     whole.quantize(PALETTE, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
+
+
+def _png(figure: ReportFigure, *, has_title: bool) -> bytes:
+    panels, columns = figure.panels, figure.columns
+    if len(panels) == 1:
+        panels = ((figure.title if has_title else "", panels[0][1]),)
+    elif has_title and figure.title:
+        panels = ((figure.title, panels[0][1]), *panels[1:])
+    rows = [panels[n : n + columns] for n in range(0, len(panels), columns)]
+    return _render(rows, figure.width * min(columns, len(panels)), figure.height, "png", "white")
 
 
 def svg_of(rows: Sequence[Sequence[tuple[str, Draw]]], width: float, height: float, background: str = "none") -> str:

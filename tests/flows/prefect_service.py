@@ -103,8 +103,17 @@ class PrefectService:
         return answer.json() if answer.content else None
 
     @property
+    def ui(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def api(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"{self.ui}/api"
+
+    @property
+    def reports(self) -> str:
+        """Where `xlmr serve` shows the runs."""
+        return f"http://127.0.0.1:{self.port + 1}"
 
     def submit(self, name: str = "demo", **parameters: Any) -> str:
         deployment = self.ask("GET", f"/deployments/name/full/{name}")

@@ -106,9 +106,10 @@ def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
         Stage("toy.total", 1, SumConfig, "-", "add up", inputs=("toy.count",)),
         Stage("toy.aside", 1, CountConfig, "-", "count again", inputs=("toy.count",)),
         Stage("toy.last", 1, CountConfig, "-", "never", inputs=("toy.total",)),
+        Stage("toy.after", 1, CountConfig, "-", "never", inputs=("toy.count", "toy.last")),
     )
     made = Dag([Package("toy", Toy, stages, report="sections")])
-    monkeypatch.setitem(functions, "last", count)
+    functions |= {"last": count, "after": count}
     return made
 
 
@@ -139,7 +140,7 @@ def settings_of(dag: Dag, folder: Path, **toy: Any) -> Section:
 
 
 def task_states(flow_state: Any, tasks: int) -> dict[str, tuple[str, list[str]]]:
-    """Task name -> (state's name, tasks that it waited for), once the server has recorded so many tasks."""
+    """Task name -> (label of its state, tasks that it waited for), once the server has recorded so many tasks."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import TaskRunSort
@@ -156,9 +157,14 @@ def task_states(flow_state: Any, tasks: int) -> dict[str, tuple[str, list[str]]]
             time.sleep(0.2)
     names = {run.id: run.name.rsplit("-", 1)[0] for run in runs}
     return {
-        names[run.id]: (str(run.state_name), sorted(names[i.id] for i in run.task_inputs.get("wait_for", [])))
+        names[run.id]: (label_of(run.state), sorted(names[i.id] for i in run.task_inputs.get("wait_for", [])))
         for run in runs
     }
+
+
+def label_of(state: Any) -> str:
+    """Its name, with what is said of one that is not complete."""
+    return str(state.name) if state.is_completed() else f"{state.name}: {state.message}"
 
 
 def artifacts() -> dict[str, Any]:
@@ -218,16 +224,22 @@ def test_flow_runs_stages_once_and_shows_them(
     assert {s for s, _ in task_states(forced, 2).values()} == {"Completed"}
 
 
-def test_failing_stage_stops_what_hangs_on_it_only(prefect_server: None, dag: Dag, tmp_path: Path) -> None:
+def test_failing_stage_stops_what_depends_on_it_only(
+    prefect_server: None, dag: Dag, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state = run_flow(dag, settings_of(dag, tmp_path, fail=True), until="toy")
     assert state.is_failed()
     assert state.message == "toy.total: the sum is odd; even it"
-    names = {name: s for name, (s, _) in task_states(state, 4).items()}
-    assert names == {
+    assert "the sum is odd; even it" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert "NoneType" not in caplog.text
+    found = task_states(state, 5)
+    assert {name: s for name, (s, _) in found.items()} == {
         "toy.count": "Completed",
-        "toy.total": "Failed",
+        "toy.total": "Failed: toy.total: the sum is odd; even it",
         "toy.aside": "Completed",
-        "toy.last": "NotReady",
+        "toy.last": "NotReady: not run, because it depends on toy.total, which has no output",
+        "toy.after": "NotReady: not run, because it depends on toy.last, which has no output",
     }
 
 

@@ -125,6 +125,10 @@ def test_page_of_nothing(tmp_path: Path):
     assert text.count("not run") == 3
 
 
+def height_of(png: bytes) -> int:
+    return int.from_bytes(png[20:24])
+
+
 def test_body_knows_its_tables_and_figures():
     small = [chart(lambda axes: axes.bar(["a"], [2]), title=title, width=1.8, height=1.2) for title in "bc"]
     body = Markup("<p>x</p>") + table((HOSTILE, "n"), [(HOSTILE, 1000 + n) for n in range(300)], "all of them")
@@ -141,9 +145,11 @@ def test_body_knows_its_tables_and_figures():
     figures = [element for element in (grid, lengths, whole) if isinstance(element, ReportFigure)]
     assert [figure.title for figure in figures] == ["", "lengths", "where it went"]
     assert [len(figure.panels) for figure in figures] == [2, 2, 1]
-    pictures = [png_of(figure) for figure in figures]
-    assert pictures == [png_of(figure) for figure in figures], "the same figure must give the same bytes"
+    pictures = [png_of([figure]) for figure in figures]
+    assert pictures == [png_of([figure]) for figure in figures], "the same figure must give the same bytes"
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
+    heights = [height_of(picture) for picture in (*pictures, png_of(figures))]
+    assert heights[-1] == sum(heights[:-1]), "one under the other"
     assert elements_of(Markup("<p>")) == ()
 
 
