@@ -22,7 +22,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site studies test test-all coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site screenshots studies test test-all coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -56,6 +56,9 @@ report: $(SETUP)  ## write the HTML report of CONFIG
 site: $(SETUP)  ## the documentation as a site in build/site; open its index.html, no network needed
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo build/site/index.html
+
+screenshots: $(SETUP)  ## take the pictures of docs/assets anew: the demo's corpus in Prefect, seen by Chromium; some minutes
+	@$(BIN)/python -m scripts.screenshots
 
 STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))
 

@@ -31,10 +31,15 @@ Work = Callable[[Section, list[str], dict[str, Any]], State[Any]]
 shorten_logs()
 
 
+MOST_NAMED = 2
+"""Stages in the name of a run; more are counted."""
+
+
 def run_name() -> str:
     """``corpus of demo: corpus.mine``: the flow, the project or configuration, and the stages if some were chosen."""
     given = flow_run.get_parameters()
-    stages = ", ".join(str(getattr(stage, "value", stage)) for stage in given.get("stages") or ())
+    chosen = [str(getattr(stage, "value", stage)) for stage in given.get("stages") or ()]
+    stages = ", ".join(chosen) if len(chosen) <= MOST_NAMED else f"{len(chosen)} stages"
     of = given.get("project") or getattr(given["configuration"], "value", given["configuration"])
     return f"{flow_run.get_flow_name()} of {of}" + (f": {stages}" if stages else "")
 

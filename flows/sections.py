@@ -34,8 +34,8 @@ def show_sections(dag: Dag, plan: Plan, stage: str, copies: Copies) -> None:
 def _show(dag: Dag, stage: str, outputs: Mapping[str, Path]) -> None:
     from pipeline.report.page import sections_of_stage
 
-    package = next(one for one in dag.packages if one.name == dag.stages[stage].package)
-    for section in sections_of_stage(package, stage, outputs):
+    of_stage = [one for one in dag.packages if one.name == dag.stages[stage].package]  # none of the stage `report`
+    for section in [section for package in of_stage for section in sections_of_stage(package, stage, outputs)]:
         # A run's graph has a mark with this name for each of them: short, and one picture a section.
         key = artifact_key(f"{stage}-{re.split('[,:]', section.title)[0]}")
         elements = elements_of(section.body)

@@ -272,6 +272,13 @@ def test_pages_have_an_address_only_where_their_folder_is_served(
     assert address_of(project / "report.html", project) == "https://h/a%20b/files/report.html"
 
 
+def test_stage_of_no_package_has_no_sections(dag: Dag) -> None:
+    from flows.sections import _show
+
+    assert dag.stages["report"].package not in {package.name for package in dag.packages}
+    _show(dag, "report", {})
+
+
 def test_description_of_progress() -> None:
     from flows.progress import describe, percent_of
 

@@ -1,4 +1,4 @@
-"""Prefect's pages and the report in a browser, as a person uses them: start a run, watch it, look at it, cancel it."""
+"""Prefect's pages and the report in a browser, as a person uses them: start a run, watch it and look at it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from prefect_service import PATIENCE, ROOT, Held, PrefectService
+from prefect_service import PATIENCE, ROOT, PrefectService
 
 pytestmark = pytest.mark.slow
 
@@ -122,14 +122,3 @@ def what_is_wrong_with_report(service: PrefectService, browser: Any, size: str) 
             wrong.append(f"{path}: {beyond} pixels wider than the screen")
     page.context.close()
     return wrong
-
-
-def test_cancel_in_a_browser(service: PrefectService, page: Any) -> None:
-    run = Held(service, "browsed").begun()
-    page.goto(f"{service.ui}/runs/flow-run/{run}")
-    page.get_by_role("button", name="Cancel").click()
-    confirm = page.locator(".p-modal").get_by_role("button", name="Cancel").last
-    press(confirm, lambda: service.state(run) != "Running")
-    service.ended_as(run, "Cancelled")
-    page.locator(".state-badge", has_text="Cancelled").first.wait_for()
-    service.has_only_services()
