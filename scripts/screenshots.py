@@ -91,8 +91,8 @@ class Camera:
         if until:
             box = page.locator(until).first.bounding_box()
             height = min(height, round(box["y"] + box["height"]) + 16)
-        clip = {"x": 0, "y": 0, "width": size[0], "height": height}
-        write(FOLDER / f"{name}.webp", page.screenshot(clip=clip))
+        area = {"x": 0, "y": 0, "width": size[0], "height": height}
+        write(FOLDER / f"{name}.webp", page.screenshot(clip=area))
         context.close()
 
 
