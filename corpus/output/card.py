@@ -14,7 +14,7 @@ from typing import Any
 from corpus.output import card_texts
 from corpus.output.card_configs import card as with_configs
 from corpus.output.card_configs import data_files
-from corpus.output.corpus_folder import COUNTS, STAGE, corpus_files, find_corpus
+from corpus.output.corpus_folder import COUNTS, STAGE, CorpusFile, corpus_files, find_corpus
 from corpus.output.records import BUCKETS, CORPUS
 from corpus.output.step_counts import in_order, steps, totals
 from pipeline.config import Section
@@ -60,18 +60,24 @@ def card(corpus: Path, *, out: Path | None = None) -> None:
     print(out)
 
 
-def write_card(output: Path, inputs: Inputs, settings: Mapping[str, Any], counts: Counts) -> None:
+def write_card(
+    output: Path, inputs: Inputs, settings: Mapping[str, Any], counts: Counts, files: Sequence[CorpusFile]
+) -> None:
     """Write the card of the corpus that corpus.regroup has just written.
 
-    ``settings`` are those that decide its result, as a manifest holds them; ``counts`` what it counted.
+    ``settings`` are those that decide its result, as a manifest holds them; ``counts`` what it counted; ``files`` all
+    of them, some of which may be on other machines only.
     """
-    text = draw_card(output, {**history_of(inputs), STAGE: Made(settings, counts)})
+    text = draw_card(output, {**history_of(inputs), STAGE: Made(settings, counts)}, files)
     with atomic_write(output / CARD, "w") as handle:
         handle.write(text)
 
 
-def draw_card(corpus: Path, history: History) -> str:
-    """The card. ``history`` holds corpus.regroup itself, and what it was made from as far as that is known."""
+def draw_card(corpus: Path, history: History, files: Sequence[CorpusFile] | None = None) -> str:
+    """The card. ``history`` holds corpus.regroup itself, and what it was made from as far as that is known.
+
+    ``files`` are those of the corpus; None: those in its folder.
+    """
     table = read_json(corpus / COUNTS)
     sizes, documents = totals(table, "bytes"), totals(table, "documents")
     order = in_order(sizes)
@@ -94,7 +100,7 @@ def draw_card(corpus: Path, history: History) -> str:
         card_texts.CITATION,
     ]
     text = yaml_head(_head(order, sum(documents.values()), history)) + "\n" + "\n\n".join(parts) + "\n"
-    return with_configs(text, data_files("arrow", corpus_files(corpus)))
+    return with_configs(text, data_files("arrow", corpus_files(corpus) if files is None else files))
 
 
 def _head(languages: Sequence[str], documents: int, history: History) -> dict[str, Any]:

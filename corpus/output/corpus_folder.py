@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def corpus_files(corpus: Path, languages: Collection[str] = (), buckets: Collect
 
     Errors: UsageError for a language or bucket that the corpus does not have.
     """
-    files = [_as_file(path) for path in corpus.glob("[!.]*/*.arrow")]
+    files = files_among(corpus.glob("[!.]*/*.arrow"))
     for chosen, there, what in (
         (languages, {file.language for file in files}, "language"),
         (buckets, {file.bucket for file in files}, "bucket"),
@@ -78,10 +78,12 @@ def corpus_files(corpus: Path, languages: Collection[str] = (), buckets: Collect
         missing = sorted(set(chosen) - there)
         if missing:
             raise UsageError(f"{corpus}: has no {what} {', '.join(missing)}", f"it has {', '.join(sorted(there))}")
-    return sorted(
-        (f for f in files if (not languages or f.language in languages) and (not buckets or f.bucket in buckets)),
-        key=lambda file: (file.language, BUCKETS.index(file.bucket), file.number),
-    )
+    return [f for f in files if (not languages or f.language in languages) and (not buckets or f.bucket in buckets)]
+
+
+def files_among(paths: Iterable[Path]) -> list[CorpusFile]:
+    """The files of a corpus, by their paths, in the order of ``corpus_files``; they need not be on this machine."""
+    return sorted(map(_as_file, paths), key=lambda file: (file.language, BUCKETS.index(file.bucket), file.number))
 
 
 def _as_file(path: Path) -> CorpusFile:

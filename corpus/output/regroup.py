@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from corpus.output.arrow_files import BatchWriter, read_batches, read_numbered, text_bytes, with_columns
 from corpus.output.card import write_card
-from corpus.output.corpus_folder import COUNTS
+from corpus.output.corpus_folder import COUNTS, files_among
 from corpus.output.file_boundaries import LEFT_OUT, Codes, Cutter, FileCut, Sizes
 from corpus.output.masks import masks_of, write_masks
 from corpus.output.reading import reading_of, write_reading
@@ -98,7 +98,8 @@ def run(config: RegroupStage, inputs: Inputs, output: Path, context: Context) ->
     counts = regroup(measure, mined, config.regroup, output, context)
     write_masks(output, masks_of(inputs["corpus.mine"]))
     write_reading(output, reading_of(inputs["corpus.mine"]))
-    write_card(output, inputs, fingerprint(config), counts)
+    files = files_among(output / name for name in context.shard_files)
+    write_card(output, inputs, fingerprint(config), counts, files)
     forget_measured(output)
     return counts
 

@@ -72,7 +72,7 @@ class MarkSummary:
         if is_stored(self._objects):
             new = [path for path in self._objects.iterdir() if path.name not in self._known]
             self._known |= {path.name for path in new}
-            for content in at_once(lambda path: path.read_bytes(), new):
+            for content in at_once(_content, new):
                 yield from _read(content.splitlines())
             return
         try:
@@ -91,6 +91,14 @@ class MarkSummary:
                     return
                 self._read_to += len(line)
                 yield from _read([line])
+
+
+def _content(path: Path) -> bytes:
+    """Empty where it has been removed since it was listed: another task has finished the stage."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _read(lines: Iterable[bytes]) -> Iterator[tuple[str, ShardMark]]:

@@ -25,6 +25,8 @@ WAITS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)
 _S3 = {"connect_timeout": 10, "read_timeout": 30, "retries": {"total_max_attempts": 1}}
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": _S3}, "s3a": {"config_kwargs": _S3}}
 """What a file system is made with: a request that nobody answers ends soon, to be tried again."""
+ONE_GET: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
+"""How an object is read by one request: s3fs asks for its size first, to read large ones in parts."""
 AT_ONCE = 16
 """Requests of one process that are under way at once."""
 
@@ -44,7 +46,8 @@ class ObjectStatus:
 def read_object(address: str) -> bytes:
     """The bytes of an object. Errors: FileNotFoundError; XlmrError when the storage does not answer."""
     filesystem = filesystem_at(address)
-    content: bytes = trying(address, lambda: filesystem.cat_file(address))
+    one_get = ONE_GET.get(address.partition("://")[0], {})
+    content: bytes = trying(address, lambda: filesystem.cat_file(address, **one_get))
     return content
 
 
@@ -90,12 +93,22 @@ def copy_object(source: str, target: str) -> None:
 
 def object_status(address: str) -> ObjectStatus | None:
     """What is known of an object; None where there is none."""
+    about = _info(address)
+    return None if about is None or about["type"] == "directory" else ObjectStatus(int(about["size"]), _modified(about))
+
+
+def something_at(address: str) -> bool:
+    """Whether there is an object, or one below."""
+    return _info(address) is not None
+
+
+def _info(address: str) -> dict[str, Any] | None:
     filesystem = filesystem_at(address)
     try:
         about: dict[str, Any] = trying(address, lambda: filesystem.info(address))
     except FileNotFoundError:
         return None
-    return None if about["type"] == "directory" else ObjectStatus(int(about["size"]), _modified(about))
+    return about
 
 
 def children_of(address: str) -> dict[str, bool]:

@@ -25,6 +25,7 @@ from pipeline.store.objects import (
     read_object,
     remove_objects,
     sizes_below,
+    something_at,
     write_object,
 )
 
@@ -123,7 +124,7 @@ class StoredPath(PosixPath):
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Whether there is an object, or one below."""
         del follow_symlinks
-        return object_status(self.address) is not None or self.is_dir()
+        return something_at(self.address)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether something lies below."""

@@ -30,6 +30,7 @@ from corpus.output.card import (
     size_category,
     write_card,
 )
+from corpus.output.corpus_folder import corpus_files
 from corpus.output.records import CORPUS
 from corpus.output.settings import Regroup
 from corpus.stages import PACKAGE
@@ -149,7 +150,7 @@ def test_regrouping_writes_the_same_card_as_the_tool(run, text):
     manifest = read_manifest(output)
     (output / "manifest.json").unlink()
     inputs = {name: run[name] for name in stage.inputs if name in run}
-    write_card(output, inputs, {"regroup": fingerprint(Regroup())}, manifest.counts)
+    write_card(output, inputs, {"regroup": fingerprint(Regroup())}, manifest.counts, corpus_files(output))
     assert (output / "README.md").read_text(encoding="utf-8") == text
 
 
