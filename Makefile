@@ -22,7 +22,7 @@ PROJECT      := $(VENV)/.project-done
 SETUP        := $(DEPENDENCIES) $(KENLM) $(PROJECT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site screenshots studies test test-all coverage lint format lock clean distclean
+.PHONY: help setup demo corpus tokenizer pretrain finetune flow ui down report site screenshots studies test test-all test-others test-flows coverage lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -68,9 +68,13 @@ studies: $(SETUP)  ## the figures of the paper's section 5 at the demo's size, h
 test: $(SETUP)  ## the quick tests, some minutes
 	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
 
-test-all: $(SETUP)  ## all tests, the slow ones too: half an hour
-	@# Flows share one server, whose waits are of seconds: nothing else runs beside them.
+test-all: test-others test-flows  ## all tests, the slow ones too: half an hour
+
+test-others: $(SETUP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/flows
+
+# Flows share one server, and mostly wait for it and its workers: one after the other.
+test-flows: $(SETUP)
 	@$(BIN)/python -m pytest tests/flows
 
 coverage: $(SETUP)  ## all tests, and which lines and branches they reach; slower than test
