@@ -61,6 +61,7 @@ def slurm_command(dag: Dag) -> Callable[..., None]:
             Folder of the batch scripts.
         """
         from pipeline.plan import make_plan
+        from pipeline.run_settings import run_settings
         from pipeline.runner import Selection
         from pipeline.slurm.jobs import JobOptions, as_script, jobs_of
         from pipeline.slurm.submit import submit as submit_jobs
@@ -70,7 +71,8 @@ def slurm_command(dag: Dag) -> Callable[..., None]:
         loaded = dag.load_config(config, settings)
         needed = dag.for_config(loaded)
         chosen = Selection().or_settings(loaded).stages(needed)
-        options = JobOptions(tasks, cpus, memory, gpu_cpus, gpu_memory, gpus, nodes, scripts)
+        wait = run_settings(loaded).wait
+        options = JobOptions(tasks, cpus, memory, gpu_cpus, gpu_memory, gpus, nodes, scripts, wait)
         with waiting_at_most(PLAN_SECONDS):
             jobs = jobs_of(make_plan(needed, loaded, only=chosen), chosen, config, settings, options)
         if not jobs:

@@ -26,6 +26,8 @@ class JobOptions:
     gpus: int
     nodes: int
     scripts: Path
+    wait: bool = True
+    """Whether a task waits for the others after its partition of a stage (``run.wait``)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Job:
 
 def jobs_of(plan: Plan, chosen: Sequence[str], config: Path, settings: Sequence[str], options: JobOptions) -> list[Job]:
     """The jobs of those stages of ``chosen`` that are not fresh, in an order in which they can be submitted."""
-    groups = _groups([plan[name].stage for name in chosen if not plan[name].fresh])
+    groups = _groups([plan[name].stage for name in chosen if not plan[name].fresh], options.wait)
     job_of = {stage.name: number for number, group in enumerate(groups) for stage in group}
     jobs = []
     for number, group in enumerate(groups):
@@ -62,7 +64,7 @@ def script_of(stage: Stage, nodes: int) -> str:
     return f"{stage.job_script}-ranks" if nodes > 1 else stage.job_script
 
 
-def _groups(stages: Sequence[Stage]) -> list[list[Stage]]:
+def _groups(stages: Sequence[Stage], wait: bool) -> list[list[Stage]]:
     """Stages that share a job: of one kind, and after one another in an order that keeps to the DAG.
 
     Where several stages could be next, one of the kind of the last is taken, so that there are few jobs.
@@ -71,7 +73,7 @@ def _groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     groups: list[list[Stage]] = []
     while waiting:
         ready = [stage for stage in waiting.values() if not any(source in waiting for source in stage.inputs)]
-        same = [stage for stage in ready if groups and _share_a_job(groups[-1][-1], stage)]
+        same = [stage for stage in ready if groups and _share_a_job(groups[-1][-1], stage, wait)]
         if same:
             groups[-1].append(same[0])
         else:
@@ -80,8 +82,8 @@ def _groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     return groups
 
 
-def _share_a_job(a: Stage, b: Stage) -> bool:
-    alone = a.job_script or b.job_script
+def _share_a_job(a: Stage, b: Stage, wait: bool) -> bool:
+    alone = a.job_script or b.job_script or (a.sharded and not wait)  # its task ends before the stage is complete
     return not alone and (a.gpu, a.sharded > 0) == (b.gpu, b.sharded > 0)
 
 

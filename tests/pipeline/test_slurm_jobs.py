@@ -131,6 +131,11 @@ def test_the_demo_has_arrays_of_its_shards_and_jobs_with_gpus(tmp_path, monkeypa
     assert "--gpus=1" in by_stage["finetune.help_pages"].options
     assert all(number < position for position, job in enumerate(jobs) for number in job.after)
     assert len(by_stage["report"].after) == len(jobs) - 1
+    assert by_stage["corpus.hash"] is by_stage["corpus.duplicates"]
+    apart = demo_jobs(tmp_path, options=replace(OPTIONS, wait=False))
+    (mine,) = (job for job in apart if "corpus.mine" in job.stages)
+    assert mine.stages == ("corpus.mine",)  # the tasks of an array end before its stage is complete
+    assert ["corpus.duplicates" in apart[number].stages for number in mine.after].count(True) == 1
     several = demo_jobs(tmp_path, options=replace(OPTIONS, nodes=4, gpu_memory="900G"))
     (train,) = (job for job in several if "pretrain.train" in job.stages)
     assert train.command[0] == str(SCRIPTS / "pretrain-ranks.sbatch")

@@ -1,8 +1,8 @@
 """``python -m pretrain`` with a tokenizer package that only writes tiny sequences: what launchers start in tests.
 
 FAILING_RANK in the environment names a rank that fails at its first step, HANGING_RANK one that stands still in its
-third, EXPIRY the seconds after which a rank that is not heard of is taken for dead, STEP_SECONDS how long a step takes
-at least.
+third, EXPIRY the seconds after which a rank that is not heard of is taken for dead, STORE those after which a store
+that does not answer is given up, STEP_SECONDS how long a step takes at least.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.context import Context
 from pipeline.counts import Counts
 from pipeline.dag import Dag
 from pipeline.stage import Inputs, Package, Stage
-from pretrain.ranks import launch, rank_group
+from pretrain.ranks import launch, rank_group, store_calls
 from pretrain.stages import PACKAGE
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ if __name__ == "__main__":
     rank_group.GRACE_SECONDS = 3.0  # enough here, and tests that wait for it end sooner
     rank_group.BEAT_SECONDS = 0.5
     rank_group.EXPIRY_SECONDS = float(os.environ.get("EXPIRY", rank_group.EXPIRY_SECONDS))
+    store_calls.STORE_SECONDS = int(os.environ.get("STORE", store_calls.STORE_SECONDS))
     if "STEP_SECONDS" in os.environ:
         from pretrain.engine import Engine
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ssh_hosts import NAMES, ssh_hosts, why_no_ssh
 
 from pretrain.checkpoints.checkpoint import CheckpointFolder
 from pretrain.ranks.collectives import take_slurm
@@ -87,9 +89,16 @@ def rank_of(process: subprocess.Popen[str], rank: int) -> psutil.Process:
     return next(p for p in psutil.Process(process.pid).children(True) if p.environ().get("RANK") == str(rank))
 
 
-def test_ranks_leave_what_one_process_leaves(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "c.yaml").write_text(CONFIG)
     assert end(start(folder, [sys.executable, SCRIPT, *RUN]))[0] == 0
-    alone = losses(folder)
+    return losses(folder)
+
+
+def test_ranks_leave_what_one_process_leaves(alone: list[float], tmp_path_factory: pytest.TempPathFactory) -> None:
     for command in (TWO, TORCHRUN):
         other = tmp_path_factory.mktemp("other")
         (other / "c.yaml").write_text(CONFIG)
@@ -106,6 +115,24 @@ def test_ranks_leave_what_one_process_leaves(folder: Path, tmp_path_factory: pyt
         }
         code, out, err = end(start(other, [*command, *RUN]))  # nothing to do: nobody waits for ever
         assert (code, "nothing to do" in err) == (0, True), err
+
+
+@pytest.mark.skipif(bool(why_no_ssh()), reason=why_no_ssh() or "there is ssh")
+def test_deepspeeds_hostfile(alone: list[float], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A rank on each of two hosts, by ssh."""
+    (folder / "HOSTS").write_text("".join(f"{name} slots=1\n" for name in NAMES))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [str(Path(sys.executable).with_name("deepspeed")), "--hostfile", "HOSTS", "--no_local_rank"]
+    command += ["--master_addr", "127.0.0.1", "--master_port", port]
+    with ssh_hosts(tmp_path_factory.mktemp("ssh")) as environment:
+        words = [*RUN, "--pretrain.train.tensor-parallel", "2"]
+        code, out, err = end(start(folder, [*command, SCRIPT, *words], **environment))
+    assert code == 0, err
+    assert all(f"{name}: " in out for name in NAMES)
+    assert err.count("node-1:   pretrain.train done in") == err.count("pretrain.train done in") == 1
+    assert losses(folder) == pytest.approx(alone, rel=1e-5)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
