@@ -1,4 +1,4 @@
-"""A training over two hosts whose link is cut at a random update, and the training that one host goes on with alone.
+"""A training over two hosts whose link is cut at a random step, and the training that one host continues alone.
 
     python tests/pretrain/link_cut.py --zero 1 2 3 --cuts 3
 
@@ -36,9 +36,9 @@ ALONE = [sys.executable, SCRIPT, "--ranks", "2"]
 
 @dataclass(frozen=True)
 class Cut:
-    """After which update the link was cut, what each host said, and the seconds until all ranks were gone."""
+    """After which step the link was cut, what each host said, and the seconds until all ranks were gone."""
 
-    update: int
+    step: int
     said: tuple[str, str]
     seconds: float
 
@@ -63,20 +63,20 @@ def cut_at_random(hosts: TwoHosts, folder: Path, words: Sequence[str], deadlines
     launchers = [
         hosts.start(host, [*torchrun, "--node-rank", str(host), SCRIPT, *words], folder, slow) for host in (0, 1)
     ]
-    update = random.randrange(6, STEPS - 4)
+    step = random.randrange(6, STEPS - 4)
     deadline = time.monotonic() + PATIENCE
-    while updates(folder) < update:
+    while steps_done(folder) < step:
         assert launchers[0].poll() is None, launchers[0].communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     began = time.monotonic()
     hosts.cut()
     said = [end(launcher, SECONDS)[2] for launcher in launchers]
-    return Cut(update, (said[0], said[1]), time.monotonic() - began)
+    return Cut(step, (said[0], said[1]), time.monotonic() - began)
 
 
-def updates(folder: Path) -> int:
-    """How many updates have been logged."""
+def steps_done(folder: Path) -> int:
+    """How many steps have been logged."""
     paths = list(folder.glob("runs/p/pretrain.train/*/metrics.jsonl"))
     return sum('"loss"' in line for path in paths for line in path.read_text().splitlines())
 
@@ -95,7 +95,7 @@ def measure(zero: int, cuts: int, parent: Path) -> list[dict[str, object]]:
         code, _, err = end(start(folder, [*ALONE, *words]), 4 * PATIENCE)
         assert code == 0, err
         pairs = list(zip(losses(whole), losses(folder), strict=True))
-        row = {"zero": zero, "update": cut.update, "seconds": round(cut.seconds, 1)}
+        row = {"zero": zero, "step": cut.step, "seconds": round(cut.seconds, 1)}
         row |= {"lines": [len(complaints(lines)) for lines in cut.said], "resumed": "resuming after step" in err}
         row |= {"loss": max(abs(ours / theirs - 1) for theirs, ours in pairs)}
         print(json.dumps(row), flush=True)
@@ -113,10 +113,10 @@ def main() -> None:
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for zero in given.zero for row in measure(zero, given.cuts, Path(folder))]
-    print("| ZeRO | link cut after update | all ranks gone after | largest difference of a loss |")
+    print("| ZeRO | link cut after step | all ranks gone after | largest difference of a loss |")
     print("| --- | --- | --- | --- |")
     for row in rows:
-        print(f"| {row['zero']} | {row['update']} | {row['seconds']} s | {row['loss']:.1e} |")
+        print(f"| {row['zero']} | {row['step']} | {row['seconds']} s | {row['loss']:.1e} |")
 
 
 if __name__ == "__main__":
