@@ -97,8 +97,7 @@ def test_completed_run_names_its_damaged_input_and_starts_the_next(service: Pref
     runs = {"deployments": {"id": {"any_": [second]}}, "sort": "EXPECTED_START_TIME_DESC"}
     before = len(service.ask("POST", "/flow_runs/filter", runs))
     with automated(service, chain("full", "full", first, second, "demo")):
-        chosen = {"stages": ["toy.write"], "project": "first", "overrides": ["toy.numbers.count=8"]}
-        run = service.submit(**chosen)
+        run = service.submit(stages=["toy.write"], project="first", overrides=["toy.numbers.count=8"])
         service.ended_as(run, "Completed")
         wait_for(lambda: len(service.ask("POST", "/flow_runs/filter", runs)) > before)
     assert "seven is odd" in service.message(run)

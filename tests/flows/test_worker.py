@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import httpx
 import pytest
@@ -74,6 +75,11 @@ def test_second_run_waits_and_cancel_ends_the_first(service: PrefectService) -> 
     assert marks <= held.marks()  # it resumed after the shards of the first
 
 
+def crashed(service: PrefectService, run: str) -> bool:
+    """Whether the run has been Crashed."""
+    return "Crashed" in service.states(run)
+
+
 def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(service: PrefectService) -> None:
     lost, stopped, early = Held(service, "killed"), Held(service, "stopped", ON_CPU), Held(service, "early")
     unwanted = Held(service, "unwanted")
@@ -89,7 +95,7 @@ def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(ser
     for held in (lost, stopped, early):
         held.go.touch()
     for run in runs:
-        wait_for(lambda run=run: "Crashed" in service.states(run), lambda run=run: service.story(run))
+        wait_for(partial(crashed, service, run), partial(service.story, run))
     assert "started: xlmr-cpu, xlmr-gpu" in service.command("up")
     for run in runs:
         service.ended_as(run, "Completed", but=("Crashed",))
