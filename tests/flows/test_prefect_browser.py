@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from prefect_service import PATIENCE, ROOT, PrefectService
+from prefect_service import PATIENCE, ROOT, Held, PrefectService
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,17 @@ def test_a_corpus_from_its_form_to_its_report(service: PrefectService, browser: 
     write_report(service)
     for size in SIZES:
         assert what_is_wrong_with_report(service, browser, size) == []
+
+
+def test_cancel_ends_a_run(service: PrefectService, page: Any) -> None:
+    run = Held(service, "cancelled-by-a-button").begun()
+    page.goto(f"{service.ui}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    confirm = page.locator(".p-modal").get_by_role("button", name="Confirm", exact=True)
+    confirm.click()
+    service.ended_as(run, "Cancelled")
+    page.locator(".state-badge", has_text="Cancelled").first.wait_for()
+    service.has_only_services()
 
 
 def start_by_form(service: PrefectService, page: Any) -> None:
