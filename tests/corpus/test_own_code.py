@@ -80,7 +80,7 @@ def test_a_tool_tries_an_identifier(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "my_identifier.py", tmp_path)
     (tmp_path / "text.txt").write_text("the end of the road\nder Rest ist da\n\n")
     found = xlmr(tmp_path, "corpus", "identify", "--identifier", "my_identifier:identify", "text.txt")
-    assert found == "en\t1.00\nde\t1.00\n\t0.00\n"
+    assert found == "en\t1.00\nde\t1.00\nund\t0.00\n"
 
 
 @pytest.mark.parametrize("path", EXAMPLES.glob("*.py"), ids=lambda path: path.stem)

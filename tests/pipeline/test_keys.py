@@ -23,6 +23,14 @@ LIVE: dict[str, list[dict[str, Any]]] = {
     "corpus.fetch.base": [{"corpus.fetch.dumps": ["CC-MAIN-2019-09"]}],
     "corpus.fetch.kind": [{"corpus.fetch.dumps": ["CC-MAIN-2019-09"]}],
     "corpus.fetch.index": [{"corpus.fetch.index.files": "x", "corpus.fetch.index.hosts": ["x.org"]}],
+    "corpus.language_id.least_letters": [{"corpus.language_id.labels": "cc100"}],
+    "corpus.language_id.document_prior": [
+        {
+            "corpus.mine.unit": "paragraph",
+            "corpus.language_id.labels": "cc100",
+            "corpus.language_id.document_prior.enabled": True,
+        }
+    ],
     "corpus.near_duplicates": [{"corpus.near_duplicates.enabled": True}],
     "corpus.mine.dumps": [{"corpus.fetch.dumps": ["CC-MAIN-2019-09"]}],
     "corpus.filters.only_hosts": [
