@@ -53,7 +53,8 @@ def automated(service: PrefectService, automation: Any) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_failed_run_shows_one_line_and_is_sent_to_the_hook(service: PrefectService, hook: Hook) -> None:
+def test_failed_run_shows_one_line_and_is_sent_to_the_hook(automating: PrefectService, hook: Hook) -> None:
+    service = automating
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -90,7 +91,8 @@ def assert_log_has_no_traceback(service: PrefectService, run: str) -> None:
 
 
 @pytest.mark.slow
-def test_completed_run_names_its_damaged_input_and_starts_the_next(service: PrefectService) -> None:
+def test_completed_run_names_its_damaged_input_and_starts_the_next(automating: PrefectService) -> None:
+    service = automating
     from flows.automations import chain
 
     first, second = (service.ask("GET", f"/deployments/name/full/{name}")["id"] for name in ("demo", BESIDE))

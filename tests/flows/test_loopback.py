@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgresql_server import is_installed, new_server
 from prefect_service import BESIDE, Held, PrefectService
 
 pytestmark = pytest.mark.slow
-
-DEBIAN = sorted(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))
-INITDB, PG_CTL = (
-    shutil.which(name, path=os.pathsep.join([*DEBIAN, os.environ["PATH"]])) for name in ("initdb", "pg_ctl")
-)
 
 
 @pytest.fixture
 def postgresql() -> Iterator[str]:
     """Where a new PostgreSQL server is, as SQLAlchemy has it."""
-    if INITDB is None or PG_CTL is None:
+    if not is_installed():
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to be root
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder, socket.socket() as free:
-        if owner is not None:
-            os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        data = f"{folder}/data"
-        control = [PG_CTL, "-D", data, "-w", "-l", f"{folder}/log"]
-        _run([INITDB, "-D", data, "-U", "prefect", "-A", "trust", "--no-sync"], owner)
-        _run([*control, "-o", f"-p {port} -k {folder} -h 127.0.0.1 -F", "start"], owner)
-        try:
-            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
-        finally:
-            _run([*control, "-m", "immediate", "stop"], owner)
-
-
-def _run(words: list[str], owner: str | None) -> None:
-    # To a file that a server keeps open, a pipe would never end.
-    with tempfile.TemporaryFile("w+") as said:
-        done = subprocess.run(words, user=owner, cwd="/", stdout=said, stderr=said, check=False)
-        said.seek(0)
-        assert done.returncode == 0, said.read()
+    with new_server() as address:
+        yield address
 
 
 def states_in(database: str) -> dict[str, str]:

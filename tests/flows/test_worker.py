@@ -80,7 +80,8 @@ def crashed(service: PrefectService, run: str) -> bool:
     return "Crashed" in service.states(run)
 
 
-def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(service: PrefectService) -> None:
+def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(automating: PrefectService) -> None:
+    service = automating
     lost, stopped, early = Held(service, "killed"), Held(service, "stopped", ON_CPU), Held(service, "early")
     unwanted = Held(service, "unwanted")
     *runs, cancelled = begun(lost, stopped, unwanted)
@@ -106,7 +107,8 @@ def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(ser
     assert "Crashed" not in service.states(cancelled)
 
 
-def test_server_and_worker_are_killed_at_once(service: PrefectService) -> None:
+def test_server_and_worker_are_killed_at_once(automating: PrefectService) -> None:
+    service = automating
     lost, before, after = Held(service, "everything"), Held(service, "before", ON_CPU), Held(service, "after", ON_CPU)
     run, cancelled_before, cancelled_after = begun(lost, before, after)
     service.set_state(cancelled_before, "CANCELLING")
