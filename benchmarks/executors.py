@@ -96,7 +96,7 @@ class _Bench:
             shutil.rmtree(output.parent, ignore_errors=True)
         before, began = _processor_seconds(), time.perf_counter()
         with self._executor(name) as words:
-            self._run("--start", STAGES[0], "--until", STAGES[-1], *words)
+            self._run("--from", STAGES[0], "--until", STAGES[-1], *words)
             seconds = time.perf_counter() - began
         _reap()
         return _Measured(seconds, _processor_seconds() - before, os.getloadavg()[0], self.checksums())
