@@ -12,7 +12,7 @@ from finetune.heads.kinds import ClassificationKind, RegressionKind, SpanKind, T
 from finetune.protocol import chosen_runs, over_seeds
 from finetune.stages import Recipe
 from pipeline.history import described_settings
-from pipeline.markdown import markdown_table, yaml_head
+from pipeline.markdown import card_of, hub_languages, markdown_table, settings_table
 from pipeline.storage import atomic_write
 
 CARD = "README.md"
@@ -58,23 +58,20 @@ def draw_card(kind: Kind, recipe: Recipe, results: Mapping[str, Any]) -> str:
         "## Scores",
         *_scores(kind, kept, results),
         "## Training",
-        markdown_table(
-            ("setting", "value", "what it is"),
-            [(f"`{name}`", *rest) for name, *rest in described_settings(Recipe, recipe.model_dump(mode="json"))],
-        ),
+        settings_table(described_settings(Recipe, recipe.model_dump(mode="json"))),
         "## Limits",
         "\n".join(f"- {line}" for line in LIMITS),
         "## Licence",
         LICENCE,
     ]
     head = {
-        "language": sorted({language.partition("_")[0].partition("-")[0] for language in languages}),
+        "language": hub_languages(languages),
         "library_name": "transformers",
         "pipeline_tag": PIPELINES[kind.name],
         "license": "unknown",
         "metrics": [kind.metric],
     }
-    return yaml_head(head) + "\n" + "\n\n".join(parts) + "\n"
+    return card_of(head, parts)
 
 
 def _use(kind: Kind, recipe: Recipe) -> str:

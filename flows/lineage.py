@@ -6,17 +6,21 @@ what ``xlmr status --json`` prints: an output is known by its key, and names the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
-from pipeline.plan import KEY_LENGTH, Plan
+from pipeline.manifest import read_manifest
+from pipeline.plan import KEY_LENGTH
 from pipeline.status import lineage
 
 
-def show_lineage(plan: Plan) -> None:
-    """A row for each stage that is complete, in the order of the DAG; none where nothing is."""
-    rows = [row_of(lineage(one.output, one.manifest)) for one in plan.values() if one.fresh and one.manifest]
+def show_lineage(outputs: Iterable[Path]) -> None:
+    """A row for each of these complete outputs; no artifact where there is none."""
+    found = [(output, read_manifest(output)) for output in outputs]
+    rows = [row_of(lineage(output, manifest)) for output, manifest in found if manifest]
     if rows:
         create_table_artifact(rows, key="lineage", description="Each output, and what it was made from, by their keys")
 

@@ -7,7 +7,7 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from pipeline.config import Section, flatten
 from pipeline.dag import Dag
 from pipeline.errors import SignalledError, XlmrError, explain_os_error
 from pipeline.manifest import Manifest
+from pipeline.markdown import markdown_table
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
 from pipeline.runner import Selection, check_stages, make_copies, run
@@ -60,7 +61,8 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         done = [state for state in above.values() if not state.is_cancelled()]
         wait_for = [allow_failure(state) for state in done] if failed else done
         states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
-    show_lineage(make_plan(dag, config, only=chosen))
+    complete = [name for name, one in plan.items() if (states[name].is_completed() if name in states else one.fresh)]
+    show_lineage([plan[name].output for name in complete])
     return _outcome(states)
 
 
@@ -176,13 +178,8 @@ def describe_stage(plan: StagePlan, manifest: Manifest) -> str:
     counts = [
         (name, f"{value:,}" if isinstance(value, int | float) else value) for name, value in flatten(manifest.counts)
     ]
-    lines = [f"# {plan.stage.name}", plan.stage.summary, *_markdown_table(("what", "is"), facts)]
+    parts = [f"# {plan.stage.name}", plan.stage.summary, markdown_table(("what", "is"), facts)]
     if counts:
-        lines += _markdown_table(("count", "value"), counts)
-    lines += [f"- warning: {line}" for line in manifest.warnings]
-    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
-
-
-def _markdown_table(headers: tuple[str, str], rows: Sequence[tuple[str, object]]) -> list[str]:
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (headers, ("---", "---"), *rows)]
-    return [f"| {first} | {second} |" for first, second in cells] + [""]
+        parts.append(markdown_table(("count", "value"), counts))
+    parts.append("\n".join(f"- warning: {line}" for line in manifest.warnings))
+    return "\n\n".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FENCE = "---\n"
@@ -21,6 +21,21 @@ def _cell(value: Any) -> str:
         return ""
     text = f"{value:,}" if isinstance(value, int | float) else str(value)
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def settings_table(settings: Iterable[tuple[str, str, str]]) -> str:
+    """Settings as a table: name, value, description."""
+    return markdown_table(("setting", "value", "what it is"), [(f"`{name}`", *rest) for name, *rest in settings])
+
+
+def card_of(head: Mapping[str, Any], sections: Iterable[str]) -> str:
+    """A card of the hub: its YAML head, then its headings and paragraphs."""
+    return yaml_head(head) + "\n" + "\n\n".join(sections) + "\n"
+
+
+def hub_languages(tags: Iterable[str]) -> list[str]:
+    """What a head has as ``language``: the two or three letters that codes and BCP-47 tags begin with."""
+    return sorted({tag.partition("_")[0].partition("-")[0] for tag in tags})
 
 
 def yaml_head(values: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.history import History, described_settings, history_of, setting_of
-from pipeline.markdown import markdown_table, yaml_head
+from pipeline.markdown import card_of, hub_languages, markdown_table, settings_table
 from pipeline.stage import Inputs
 from pipeline.storage import atomic_write
 from pretrain.model import ModelConfig
@@ -65,13 +65,13 @@ def draw_card(
         LICENCE,
     ]
     head = {
-        "language": sorted({language.partition("_")[0].partition("-")[0] for language in languages}),
+        "language": hub_languages(languages),
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
         "license": "unknown",
         "tags": ["xlm-roberta" if architecture.norm == "post" else "xlm-roberta-xl", "masked-language-modeling"],
     }
-    return yaml_head(head) + "\n" + "\n\n".join(parts) + "\n"
+    return card_of(head, parts)
 
 
 USE = """```python
@@ -153,5 +153,4 @@ def _training(history: History) -> Iterator[str]:
         return
     if code := made.code(USED):
         yield f"By {code}."
-    settings = described_settings(TrainSettings, made.config.get("train", {}))
-    yield markdown_table(("setting", "value", "what it is"), [(f"`{name}`", *rest) for name, *rest in settings])
+    yield settings_table(described_settings(TrainSettings, made.config.get("train", {})))

@@ -23,7 +23,7 @@ from pipeline.errors import UsageError
 from pipeline.formatting import size
 from pipeline.history import History, Made, described_settings, history_above, history_of, setting_of
 from pipeline.manifest import read_manifest
-from pipeline.markdown import markdown_table, yaml_head
+from pipeline.markdown import card_of, hub_languages, markdown_table, settings_table
 from pipeline.stage import Inputs
 from pipeline.storage import atomic_write, read_json
 
@@ -99,7 +99,7 @@ def draw_card(corpus: Path, history: History, files: Sequence[CorpusFile] | None
         "## Citation",
         card_texts.CITATION,
     ]
-    text = yaml_head(_head(order, sum(documents.values()), history)) + "\n" + "\n\n".join(parts) + "\n"
+    text = card_of(_head(order, sum(documents.values()), history), parts)
     return with_configs(text, data_files("arrow", corpus_files(corpus) if files is None else files))
 
 
@@ -117,7 +117,7 @@ def _head(languages: Sequence[str], documents: int, history: History) -> dict[st
     return {
         "pretty_name": f"Web text in {len(languages)} language{'s' if len(languages) != 1 else ''}",
         # Hugging Face takes two or three letters here and the rest of a BCP-47 tag in a field of its own.
-        "language": sorted({tag.partition("-")[0] for tag in tags}),
+        "language": hub_languages(tags),
         "language_bcp47": tags,
         **licence,
         "multilinguality": "multilingual" if len(languages) > 1 else "monolingual",
@@ -196,8 +196,8 @@ def _how_it_was_made(history: History) -> Iterator[str]:
         # Stages share sections, as how a record is read: they stand with the first.
         new = [one for one in _settings(stage.config, made.config) if one not in shown]
         shown.update(new)
-        if settings := [(f"`{name}`", *rest) for name, *rest in new]:
-            yield markdown_table(("setting", "value", "what it is"), settings)
+        if new:
+            yield settings_table(new)
     if mined:
         hashed, regrouped = history.get("corpus.hash"), history[STAGE]
         yield "### What was left after each step, and why the rest went"

@@ -54,25 +54,24 @@ def automated(service: PrefectService, automation: Any) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_failed_run_shows_one_line_and_is_sent_to_the_hook(automating: PrefectService, hook: Hook) -> None:
-    service = automating
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.automations import failures
 
-    with temporary_settings({PREFECT_API_URL: service.api}):
+    with temporary_settings({PREFECT_API_URL: automating.api}):
         block = CustomWebhookNotificationBlock(
             name="hook", url=f"http://127.0.0.1:{hook.server_address[1]}/", json_data={"text": "{{subject}} {{body}}"}
         )
         number = block.save("hook", overwrite=True)
-    with automated(service, failures(str(number))):
-        run = service.submit(BESIDE, project="failed", overrides=["toy.numbers.bad=1", "run.until=toy"])
-        service.ended_as(run, "Failed")
+    with automated(automating, failures(str(number))):
+        run = automating.submit(BESIDE, project="failed", overrides=["toy.numbers.bad=1", "run.until=toy"])
+        automating.ended_as(run, "Failed")
         wait_for(lambda: hook.bodies)
     assert "xlmr: full of failed is Failed" in hook.bodies[0]
     assert "number 1 is bad; take another" in hook.bodies[0]
-    assert "number 1 is bad; take another" in service.message(run)
-    assert_log_has_no_traceback(service, run)
+    assert "number 1 is bad; take another" in automating.message(run)
+    assert_log_has_no_traceback(automating, run)
 
 
 def assert_log_has_no_traceback(service: PrefectService, run: str) -> None:
@@ -92,20 +91,19 @@ def assert_log_has_no_traceback(service: PrefectService, run: str) -> None:
 
 @pytest.mark.slow
 def test_completed_run_names_its_damaged_input_and_starts_the_next(automating: PrefectService) -> None:
-    service = automating
     from flows.automations import chain
 
-    first, second = (service.ask("GET", f"/deployments/name/full/{name}")["id"] for name in ("demo", BESIDE))
+    first, second = (automating.ask("GET", f"/deployments/name/full/{name}")["id"] for name in ("demo", BESIDE))
     runs = {"deployments": {"id": {"any_": [second]}}, "sort": "EXPECTED_START_TIME_DESC"}
-    before = len(service.ask("POST", "/flow_runs/filter", runs))
-    with automated(service, chain("full", "full", first, second, "demo")):
-        run = service.submit(stages=["toy.write"], project="first", overrides=["toy.numbers.count=8"])
-        service.ended_as(run, "Completed")
-        wait_for(lambda: len(service.ask("POST", "/flow_runs/filter", runs)) > before)
-    assert "seven is odd" in service.message(run)
-    started = service.ask("POST", "/flow_runs/filter", runs)[0]["id"]
-    service.set_state(started, "CANCELLED")
-    service.has_only_services()
+    before = len(automating.ask("POST", "/flow_runs/filter", runs))
+    with automated(automating, chain("full", "full", first, second, "demo")):
+        run = automating.submit(stages=["toy.write"], project="first", overrides=["toy.numbers.count=8"])
+        automating.ended_as(run, "Completed")
+        wait_for(lambda: len(automating.ask("POST", "/flow_runs/filter", runs)) > before)
+    assert "seven is odd" in automating.message(run)
+    started = automating.ask("POST", "/flow_runs/filter", runs)[0]["id"]
+    automating.set_state(started, "CANCELLED")
+    automating.has_only_services()
 
 
 def test_seconds_that_prefect_does_not_take_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

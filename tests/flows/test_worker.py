@@ -81,51 +81,53 @@ def crashed(service: PrefectService, run: str) -> bool:
 
 
 def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(automating: PrefectService) -> None:
-    service = automating
-    lost, stopped, early = Held(service, "killed"), Held(service, "stopped", ON_CPU), Held(service, "early")
-    unwanted = Held(service, "unwanted")
+    lost, stopped, early = Held(automating, "killed"), Held(automating, "stopped", ON_CPU), Held(automating, "early")
+    unwanted = Held(automating, "unwanted")
     *runs, cancelled = begun(lost, stopped, unwanted)
     runs.append(early.submit())
-    wait_for(lambda: service.state(runs[-1]) in {"Pending", "Submitting"})
-    service.process("xlmr-gpu").suspend()  # it does not see that a run is cancelled
-    service.set_state(cancelled, "CANCELLING")
-    service.kill("xlmr-gpu")  # the worker, and all that it has started
-    service.process("xlmr-cpu").terminate()  # as `docker compose stop` does; Prefect's worker kills what it runs
-    service.has_only_services()
+    wait_for(lambda: automating.state(runs[-1]) in {"Pending", "Submitting"})
+    automating.process("xlmr-gpu").suspend()  # it does not see that a run is cancelled
+    automating.set_state(cancelled, "CANCELLING")
+    automating.kill("xlmr-gpu")  # the worker, and all that it has started
+    automating.process("xlmr-cpu").terminate()  # as `docker compose stop` does; Prefect's worker kills what it runs
+    automating.has_only_services()
     marks = lost.marks() | stopped.marks()
     for held in (lost, stopped, early):
         held.go.touch()
     for run in runs:
-        wait_for(partial(crashed, service, run), partial(service.story, run))
-    assert "started: xlmr-cpu, xlmr-gpu" in service.command("up")
+        wait_for(partial(crashed, automating, run), partial(automating.story, run))
+    assert "started: xlmr-cpu, xlmr-gpu" in automating.command("up")
     for run in runs:
-        service.ended_as(run, "Completed", but=("Crashed",))
-        assert "AwaitingRetry" in service.states(run)  # no person has asked for it
+        automating.ended_as(run, "Completed", but=("Crashed",))
+        assert "AwaitingRetry" in automating.states(run)  # no person has asked for it
     assert marks <= lost.marks() | stopped.marks()
-    assert "Running" not in service.states(runs[-1])[: service.states(runs[-1]).index("Crashed")]
-    service.ended_as(cancelled, "Cancelled")
-    assert "Crashed" not in service.states(cancelled)
+    assert "Running" not in automating.states(runs[-1])[: automating.states(runs[-1]).index("Crashed")]
+    automating.ended_as(cancelled, "Cancelled")
+    assert "Crashed" not in automating.states(cancelled)
 
 
 def test_server_and_worker_are_killed_at_once(automating: PrefectService) -> None:
-    service = automating
-    lost, before, after = Held(service, "everything"), Held(service, "before", ON_CPU), Held(service, "after", ON_CPU)
+    lost, before, after = (
+        Held(automating, "everything"),
+        Held(automating, "before", ON_CPU),
+        Held(automating, "after", ON_CPU),
+    )
     run, cancelled_before, cancelled_after = begun(lost, before, after)
-    service.set_state(cancelled_before, "CANCELLING")
-    service.kill("server")
-    service.kill("xlmr-gpu")
+    automating.set_state(cancelled_before, "CANCELLING")
+    automating.kill("server")
+    automating.kill("xlmr-gpu")
     marks = lost.marks()
     lost.go.touch()
-    said = service.command("up")
+    said = automating.command("up")
     assert "started: server, xlmr-gpu" in said
     assert "runs under way: " in said  # the automations know of them
-    assert service.state(cancelled_after) == "Running"
-    service.set_state(cancelled_after, "CANCELLING")
-    service.ended_as(cancelled_after, "Cancelled")
-    service.ended_as(cancelled_before, "Cancelled")
-    service.ended_as(run, "Crashed")
+    assert automating.state(cancelled_after) == "Running"
+    automating.set_state(cancelled_after, "CANCELLING")
+    automating.ended_as(cancelled_after, "Cancelled")
+    automating.ended_as(cancelled_before, "Cancelled")
+    automating.ended_as(run, "Crashed")
     # A server that does not know what came just before waits a quarter of an hour before it tries the run again itself.
-    service.set_state(run, "SCHEDULED", "AwaitingRetry")
-    service.ended_as(run, "Completed", but=("Crashed",))
+    automating.set_state(run, "SCHEDULED", "AwaitingRetry")
+    automating.ended_as(run, "Completed", but=("Crashed",))
     assert marks <= lost.marks()
-    service.has_only_services()
+    automating.has_only_services()
