@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,18 +163,27 @@ class PrefectService:
 
     def kill(self, name: str) -> None:
         """SIGKILL one of the processes that `up` has started, and what it has started, at once."""
-        noted = json.loads((self.folder / "home" / "processes.json").read_text())
-        root = psutil.Process(noted[name][0])
-        doomed = [root, *root.children(recursive=True)]
+        doomed: set[psutil.Process] = set()
+        # Stopped first, until nobody is left who could start another between our look and our kill.
+        while found := set(_family(self.process(name))) - doomed:
+            for process in found:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            doomed |= found
         for process in doomed:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(doomed, PATIENCE)
 
     def has_only_services(self) -> None:
         """Wait until no process of a run is left."""
         noted = json.loads((self.folder / "home" / "processes.json").read_text())
         services = {pid for pid, _ in noted.values()}
-        wait_for(lambda: {process.pid for process in self.processes()} <= services)
+
+        def others() -> list[psutil.Process]:
+            return [process for process in self.processes() if process.pid not in services]
+
+        wait_for(lambda: not others(), lambda: "\n".join(f"{one} {one.ppid()} {one.cmdline()}" for one in others()))
 
     def processes(self) -> list[psutil.Process]:
         mine = []
@@ -189,6 +199,10 @@ class PrefectService:
 def _is_engine(process: psutil.Process) -> bool:
     parent = process.parent()
     return parent is None or "PREFECT__FLOW_RUN_ID" not in parent.environ()
+
+
+def _family(root: psutil.Process) -> list[psutil.Process]:
+    return [root, *root.children(recursive=True)]
 
 
 def wait_for(event: Callable[[], object], story: Callable[[], str] = str) -> None:
