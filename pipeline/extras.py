@@ -18,6 +18,8 @@ EXTRAS = {
     "serve": ("jinja2", "markupsafe", "starlette", "uvicorn"),
     "http": ("aiohttp",),
     "s3": ("s3fs",),
+    "gs": ("gcsfs",),
+    "abfs": ("adlfs",),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
 }

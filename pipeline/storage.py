@@ -25,6 +25,7 @@ from typing import IO, Any, TypeVar
 from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
 from pipeline.store.path import is_stored
+from pipeline.store.protocols import missing_package
 from pipeline.waiting import ask
 
 Answer = TypeVar("Answer")
@@ -124,8 +125,7 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(address)
     except ImportError as error:
-        fix = "pip install -r requirements/storage.txt has what S3 and HTTP need, fsspec's pages name the others"
-        raise UsageError(f"{address}: {error}", fix) from None
+        raise missing_package(address, error) from None
     except ValueError as error:
         raise UsageError(f"{address}: {error}", "write a path, or an address that fsspec knows") from None
     return filesystem, path

@@ -96,7 +96,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serve
     s3_server.requests.clear()
     s3_server.injected.clear()
     yield s3_server
-    s3_server.faults, s3_server.before = {}, None
+    s3_server.faults, s3_server.before, s3_server.conditions = {}, None, "as AWS"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ one of several writers is chosen.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import UsageError, XlmrError
+from pipeline.store.protocols import missing_package
 
 Answer = TypeVar("Answer")
 
@@ -30,7 +32,20 @@ ONE_GET: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max
 AT_ONCE = 16
 """Requests of one process that are under way at once."""
 
-_FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, TypeError, XlmrError)
+
+class UnconditionalError(Exception):
+    """The storage, or fsspec's package for it, takes no conditional write."""
+
+
+_FINAL = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    TypeError,
+    XlmrError,
+    UnconditionalError,
+)
 """What a further try does not change."""
 _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
 
@@ -61,16 +76,32 @@ def create_object(address: str, content: bytes) -> bool:
     """Write an object if there is none; whether it is ours. ``content`` must be one that no other writer has.
 
     An answer may be lost after the write: then the next try finds our own object, which is known by its bytes.
+    Errors: UnconditionalError.
     """
     filesystem = filesystem_at(address)
     try:
-        _writing(address, lambda: filesystem.pipe_file(address, content, mode="create"))
+        _writing(address, lambda: _create(filesystem, address, content))
     except FileExistsError:
         try:
             return read_object(address) == content
         except FileNotFoundError:  # whoever had it has given it back
             return False
     return True
+
+
+def _create(filesystem: Any, address: str, content: bytes) -> None:
+    try:
+        filesystem.pipe_file(address, content, mode="create")
+    except (TypeError, NotImplementedError) as error:
+        raise UnconditionalError(str(error)) from error
+    except OSError as error:
+        # s3fs knows AWS' own answer only: that of other servers does not name the condition.
+        answer = getattr(error.__cause__, "response", {})
+        if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 412:
+            raise FileExistsError(address) from error
+        if error.errno == errno.ENOSYS:
+            raise UnconditionalError(str(error)) from error
+        raise
 
 
 def put_file(path: Path, address: str) -> None:
@@ -158,22 +189,29 @@ def at_once(function: Callable[[Any], Answer], items: Iterable[Any]) -> list[Ans
 
 def filesystem_at(address: str) -> Any:
     """The file system of an address. Errors: UsageError, with what to install."""
-    return _filesystem(address.partition("://")[0], os.getpid())
+    protocol = address.partition("://")[0]
+    try:
+        return _filesystem(protocol, _place(protocol, address), os.getpid())
+    except ImportError as error:
+        raise missing_package(address, error) from None
+    except ValueError as error:
+        raise UsageError(f"{address}: {error}", "write a path, or an address that fsspec knows") from None
+
+
+def _place(protocol: str, address: str) -> tuple[tuple[str, Any], ...]:
+    """What an address says beside bucket and name: a host, or an account of Azure."""
+    import fsspec
+
+    return tuple(sorted(fsspec.get_filesystem_class(protocol)._get_kwargs_from_urls(address).items()))
 
 
 @cache
-def _filesystem(protocol: str, process: int) -> Any:
+def _filesystem(protocol: str, place: tuple[tuple[str, Any], ...], process: int) -> Any:
     del process  # connections do not survive a fork
     import fsspec
 
-    options = OPTIONS.get(protocol, {})
-    try:
-        return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
-    except ImportError as error:
-        fix = "pip install -r requirements/storage.txt has what S3 needs, fsspec's pages name the others"
-        raise UsageError(f"{protocol}://: {error}", fix) from None
-    except ValueError as error:
-        raise UsageError(f"{protocol}://: {error}", "write a path, or an address that fsspec knows") from None
+    options = {**OPTIONS.get(protocol, {}), **dict(place)}
+    return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 def trying(address: str, function: Callable[[], Answer]) -> Answer:

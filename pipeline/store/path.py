@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path, PosixPath
 from typing import Any, NoReturn, TypeGuard
 
+from pipeline.store.conditions import check_conditional_writes
 from pipeline.store.objects import (
     children_of,
     copy_object,
@@ -81,7 +82,11 @@ class StoredPath(PosixPath):
         return len(data)
 
     def create(self, content: bytes) -> bool:
-        """Write it if there is none; whether it is ours. ``content`` must be one that no other writer has."""
+        """Write it if there is none; whether it is ours. ``content`` must be one that no other writer has.
+
+        Errors: XlmrError where the storage would let two writers create it.
+        """
+        check_conditional_writes(self.parent.address)
         return create_object(self.address, content)
 
     def put(self, path: Path) -> None:

@@ -3,6 +3,9 @@
 ``faults`` maps a kind to how often it happens, of 1: ``busy`` answers 503, ``slow`` waits, ``cut`` ends a body early,
 ``lost`` does what was asked and answers 500. ``before`` is called with the method and path of each request: a process
 can be killed at that very moment. Where it gives True, nothing is done and the answer is 503.
+
+``conditions`` says how conditional writes are taken: ``as AWS``; ``as others``, whose refusal does not name the
+condition; ``ignored``; ``not implemented``.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class S3Server:
     def __init__(self) -> None:
         self.faults: dict[str, float] = {}
         self.before: Callable[[str, str], bool] | None = None
+        self.conditions = "as AWS"
         self.requests: list[tuple[str, str]] = []
         self.injected: Counter[str] = Counter()
         self._rng = random.Random(7)
@@ -68,6 +72,10 @@ class S3Server:
             return _refuse(environ, start, "503 Slow Down", b"SlowDown")
         if self._happens("slow"):
             time.sleep(SLOW_SECONDS)
+        if self.conditions == "not implemented" and "HTTP_IF_NONE_MATCH" in environ:
+            return _refuse(environ, start, "501 Not Implemented", b"NotImplemented")
+        if self.conditions == "ignored":
+            environ.pop("HTTP_IF_NONE_MATCH", None)
         answer: list[Any] = []
         with self._lock:  # conditional puts are atomic
             body = b"".join(self._app(environ, lambda *given: answer.extend(given)))
@@ -77,6 +85,9 @@ class S3Server:
         if environ["REQUEST_METHOD"] == "GET" and len(body) > 1 and self._happens("cut"):
             start(answer[0], [*answer[1], ("Connection", "close")])
             return _cut(body)
+        if self.conditions == "as others" and answer[0].startswith("412"):
+            body = body.replace(b"<Condition>If-None-Match</Condition>", b"")
+            answer[1] = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
         start(*answer[:2])
         return [body]
 
