@@ -107,6 +107,14 @@ def local_path(path: str) -> str:
 
 LocalPath = Annotated[str, AfterValidator(local_path)]
 """A text that names a file or folder on this machine, and nothing at an address."""
+
+
+class TakesAddress:
+    """The mark of a text that names files of this machine or at any address that fsspec reads."""
+
+
+FileAddress = Annotated[str, TakesAddress()]
+"""A path or pattern on this machine, or an address; the settings' reference says so."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """Of a generator of random numbers: what NumPy, PyTorch and SentencePiece all take."""
 

@@ -14,14 +14,14 @@ from types import UnionType
 from typing import Any, Literal, Union
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import BaseModel, WrapValidator
+from pydantic import AfterValidator, BaseModel, WrapValidator
 from pydantic.fields import FieldInfo
 
-from pipeline.config import affects_result, plain
+from pipeline.config import TakesAddress, affects_result, local_path, plain
 from pipeline.errors import UsageError
 from pipeline.plug_ins import choices
 
-_NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path", Any: "any"}
+_NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", Any: "any"}
 _BOUNDS = ((Ge, "ge", "≥ {}"), (Gt, "gt", "> {}"), (Le, "le", "≤ {}"), (Lt, "lt", "< {}"))
 
 
@@ -93,8 +93,8 @@ def as_markdown(groups: list[SettingGroup]) -> Iterator[str]:
     )
     yield ""
     yield (
-        "A `path` is one on this machine; an address as `s3://…` is refused. A `path or address` may lie at object "
-        "storage. A text takes an address where its description says so."
+        "A `path` is one on this machine; an address as `s3://…` is refused. A `path or address` may lie anywhere that "
+        "fsspec reads: at object storage, at a server; but `run.directory` only where objects can be written."
     )
     for group in groups:
         yield f"\n## {group.name}\n\n{group.summary}\n"
@@ -138,8 +138,8 @@ def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _type(inner[0], kind.__metadata__)
-    if kind is Path and any(isinstance(one, WrapValidator) for one in metadata):
-        return "path or address"
+    if named := _path_type(kind, metadata):
+        return named
     if kind is str and (names := choices(kind, metadata)) is not None:
         return " or ".join([*([f"one of {', '.join(names)}"] if names else []), "module:name"])
     if origin in (Union, UnionType):
@@ -152,6 +152,16 @@ def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
     if origin is dict:
         return f"table of {_type(inner[1])} by {_type(inner[0])}"
     return _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _path_type(kind: Any, metadata: Sequence[Any]) -> str:
+    """What a setting that names files takes; empty for another."""
+    if kind is Path:
+        return "path or address" if any(isinstance(one, WrapValidator) for one in metadata) else "path"
+    if kind is str and any(isinstance(one, TakesAddress) for one in metadata):
+        return "path or address"
+    is_local = kind is str and any(isinstance(one, AfterValidator) and one.func is local_path for one in metadata)
+    return "path" if is_local else ""
 
 
 def _range(field: FieldInfo) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
-from pipeline.config import LocalPath, Section, Seed, setting
+from pipeline.config import FileAddress, LocalPath, Section, Seed, setting
 from pretrain.choices import LAYERS, MASKING, MIXING, TRACKERS
 from pretrain.comparable.settings import ComparableSettings
 from pretrain.presets import SHAPES
@@ -119,7 +119,7 @@ class DataSettings(Section):
 class PairSettings(Section):
     """Parallel text, for the objective TLM."""
 
-    files: tuple[str, ...] = setting(
+    files: tuple[FileAddress, ...] = setting(
         (),
         "addresses or patterns of parallel text: NAME.de-en.tsv (two columns), or NAME.de-en.de beside NAME.de-en.en;"
         " .gz, .xz, .bz2 too",

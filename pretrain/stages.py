@@ -89,7 +89,7 @@ def _ablation_needs(config: AblationConfig) -> tuple[str, ...]:
 
 
 def _pair_files(config: PairsConfig) -> dict[str, str]:
-    return dict.fromkeys(config.pairs.files, "pretrain.pairs.files")
+    return dict.fromkeys(config.pairs.files, "pairs.files")
 
 
 def _start_files(config: PretrainConfig) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from corpus.documents.settings import DocumentColumns
-from pipeline.config import Section, setting
+from pipeline.config import FileAddress, Section, setting
 
 DUMP = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _SHORT_DUMP = re.compile(r"\d{4}-\d{2}")
@@ -22,7 +22,7 @@ class Index(Section):
     A page is read if it is of one of each list that is not empty.
     """
 
-    files: str | None = setting(
+    files: FileAddress | None = setting(
         None,
         "the index: a folder, file or pattern, any fsspec address, as s3://commoncrawl/cc-index/table/cc-main/warc/"
         "crawl=CC-MAIN-2019-09/subset=warc/*.parquet; it selects files of fetch.base and replaces dumps",
@@ -43,7 +43,7 @@ class Index(Section):
 class Fetch(Section):
     """The files of the crawl, and how they are assigned to shards."""
 
-    crawl: str = setting(
+    crawl: FileAddress = setting(
         "samples/crawl/*.warc.wet.gz",
         "WET or WARC files, or documents as JSON lines, Parquet, Arrow or text (.txt, a document a line, not found in "
         "folders): a folder, a path or a pattern, any fsspec address; '' where dumps are named",
@@ -51,7 +51,7 @@ class Fetch(Section):
     dumps: tuple[Annotated[str, Field(pattern=DUMP)], ...] = setting(
         (), "dumps by their names, as [CC-MAIN-2019-09]; their lists of files are fetched", source="commoncrawl.org"
     )
-    base: str = setting(
+    base: FileAddress = setting(
         "https://data.commoncrawl.org/",
         "where dumps are, before crawl-data/<dump>/: https, s3://commoncrawl/ or a folder with the same layout",
         source="commoncrawl.org",
@@ -125,7 +125,9 @@ class Download(Section):
     longest_wait: float = setting(300.0, "maximum seconds between attempts, whatever the server asks for", ge=0)
     timeout: float = setting(60.0, "seconds without data before a connection fails", gt=0)
     verify: bool = setting(False, "verify the SHA-256 of a cached file each time it is opened, not only size and time")
-    mirror: str | None = setting(None, "download dumps from this base instead of fetch.base, as s3://commoncrawl/")
+    mirror: FileAddress | None = setting(
+        None, "download dumps from this base instead of fetch.base, as s3://commoncrawl/"
+    )
 
 
 class Read(Section):

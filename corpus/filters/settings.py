@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ValidationError, model_validator
 
-from pipeline.config import Section, setting
+from pipeline.config import FileAddress, Section, setting
 from pipeline.plug_ins import Registry
 
 OWN_RULES = Registry("filter rule", group="xlmr.filter_rules")
@@ -39,13 +39,15 @@ CLOSING_QUOTES = '"”’»』」'
 class UrlLists(Section):
     """Hosts and pages that are left out, from files; plain or compressed, any fsspec address."""
 
-    files: tuple[str, ...] = setting(
+    files: tuple[FileAddress, ...] = setting(
         (),
         "lists of hosts and pages, one a line: 'host' with all below it, or 'host/path' with all below it; paths or "
         "patterns, as ut1/adult/domains",
         source="RefinedWeb (Penedo et al. 2023), G.1: UT1 lists",
     )
-    patterns: tuple[str, ...] = setting((), "lists of regular expressions, one a line, searched in the whole URL")
+    patterns: tuple[FileAddress, ...] = setting(
+        (), "lists of regular expressions, one a line, searched in the whole URL"
+    )
 
 
 class OnlyHosts(Section):
@@ -56,7 +58,7 @@ class OnlyHosts(Section):
         "hosts with all below them (example.org, also www.example.org; is: every host of Iceland), or 'host/path' with "
         "all below it",
     )
-    files: tuple[str, ...] = setting((), "lists of the same, as in url_lists.files")
+    files: tuple[FileAddress, ...] = setting((), "lists of the same, as in url_lists.files")
 
 
 class Length(Section):
@@ -190,7 +192,7 @@ class FineWeb(Section):
 class BadWords(Section):
     """Words that no document may hold, from files."""
 
-    files: dict[str, str] = setting(
+    files: dict[str, FileAddress] = setting(
         {}, "a list by language ('*': every language), one word or phrase a line", source="T5 (Raffel et al. 2020), 2.2"
     )
     max_words: int = setting(0, "different words of the list that are still kept", ge=0, source="T5: none")

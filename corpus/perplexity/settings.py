@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar, Literal
 
-from pipeline.config import LocalPath, Section, setting
+from pipeline.config import FileAddress, LocalPath, Section, setting
 from pipeline.errors import XlmrError
 from pipeline.storage import is_folder
 
@@ -18,14 +18,14 @@ class LanguageModels(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {"vocabulary_size": "vocab_size"}
 
-    text: str = setting(
+    text: FileAddress = setting(
         "samples/clean/*.txt.xz",
         "clean text by language, a folder, path or pattern at any fsspec address: "
         "<xx>wiki-…-cirrussearch-content.json.gz, <code>.txt, .jsonl (field text), .parquet or .arrow (column text); "
         "text and JSON may be .gz, .xz or .zst; '' trains none: no language is divided by perplexity",
         source="cc_net: Wikipedia",
     )
-    folder: str | None = setting(
+    folder: FileAddress | None = setting(
         None,
         "a folder with <code>.sp.model and <code>.arpa.bin, as cc_net's; used instead of training",
         source="cc_net dl_lm",

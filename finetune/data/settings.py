@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import model_validator
 
 from finetune.choices import METRICS, READERS, USUAL
-from pipeline.config import Section, setting
+from pipeline.config import FileAddress, Section, setting
 
 GlueName = Literal["mnli", "qnli", "qqp", "sst2", "mrpc", "stsb"]
 TaskName = Literal[
@@ -31,9 +31,11 @@ class OwnTask(Section):
         "table; JSON object a line; word and tag a line, blank lines between sentences (also CoNLL-U); SQuAD's JSON;"
         " or a reader of one's own, as my_reader:read",
     )
-    train: str = setting("", "files to train on, as data/train.{language}.tsv; plain or compressed, any address")
-    dev: str = setting("", "files to choose on")
-    test: str = setting("", "files to test on; nothing is chosen on them")
+    train: FileAddress = setting(
+        "", "files to train on, as data/train.{language}.tsv; plain or compressed, any address"
+    )
+    dev: FileAddress = setting("", "files to choose on")
+    test: FileAddress = setting("", "files to test on; nothing is chosen on them")
     train_rows: str = setting("", "rows of each training file to take (SQuAD: articles), as :500; empty is all")
     dev_rows: str = setting("", "the same of dev files, as 500:600; several splits may so come from one file")
     test_rows: str = setting("", "the same of test files, as 600:")
@@ -81,9 +83,9 @@ class HelpPages(OwnTask):
     """The embedded task: which module of an office suite a help page is about; read as any task of one's own."""
 
     format: Annotated[str, READERS] = setting("jsonl", "JSON object a line")
-    train: str = setting("samples/task/train.{language}.jsonl.gz", "files to train on")
-    dev: str = setting("samples/task/dev.{language}.jsonl.gz", "files to choose epoch and learning rate on")
-    test: str = setting("samples/task/test.{language}.jsonl.gz", "files to test on; nothing is chosen on them")
+    train: FileAddress = setting("samples/task/train.{language}.jsonl.gz", "files to train on")
+    dev: FileAddress = setting("samples/task/dev.{language}.jsonl.gz", "files to choose epoch and learning rate on")
+    test: FileAddress = setting("samples/task/test.{language}.jsonl.gz", "files to test on; nothing is chosen on them")
     id_column: str = setting("id", "column with a page's name; empty counts rows")
     test_languages: tuple[str, ...] = setting((), "languages to test on; empty is all that there are files of")
 
@@ -92,7 +94,7 @@ class TaskSettings(Section):
     """One task. The languages of each split are the protocol's to say; empty is all that the files have."""
 
     name: TaskName = setting("none", "which task; own is the one that own describes")
-    folder: str = setting("data", "folder with the task's files as they are published, unpacked")
+    folder: FileAddress = setting("data", "folder with the task's files as they are published, unpacked")
     source: Literal["folder", "hub"] = setting(
         "folder", "folder, or the Hugging Face hub through the package datasets, which then fetches and keeps them"
     )
