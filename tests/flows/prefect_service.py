@@ -21,6 +21,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300
 """Seconds for what takes some seconds on a quiet machine."""
+GRACE = 60
+"""Seconds between SIGTERM and SIGKILL, as in infra/compose.yaml."""
 BESIDE = "beside"
 """A second deployment of `full`, any number of whose runs may run at once."""
 ON_CPU = "cpu"
@@ -163,17 +165,18 @@ class PrefectService:
 
     def kill(self, name: str) -> None:
         """SIGKILL one of the processes that `up` has started, and what it has started, at once."""
-        doomed: set[psutil.Process] = set()
-        # Stopped first, until nobody is left who could start another between our look and our kill.
-        while found := set(_family(self.process(name))) - doomed:
-            for process in found:
-                with suppress(psutil.NoSuchProcess):
-                    process.suspend()
-            doomed |= found
-        for process in doomed:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(doomed, PATIENCE)
+        _kill([self.process(name)])
+
+    def stop(self, name: str) -> None:
+        """End one of the processes that `up` has started as `docker compose stop` does.
+
+        SIGTERM first, on which Prefect's worker kills what it runs. After `stop_grace_period` all of a container is
+        killed, whatever its worker has missed.
+        """
+        family = _family(self.process(name))
+        family[0].terminate()
+        _, left = psutil.wait_procs(family, GRACE)
+        _kill(left)
 
     def has_only_services(self) -> None:
         """Wait until no process of a run is left."""
@@ -202,7 +205,24 @@ def _is_engine(process: psutil.Process) -> bool:
 
 
 def _family(root: psutil.Process) -> list[psutil.Process]:
-    return [root, *root.children(recursive=True)]
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(roots: list[psutil.Process]) -> None:
+    doomed: set[psutil.Process] = set()
+    # Stopped first, until nobody is left who could start another between our look and our kill.
+    while found := {one for root in roots for one in _family(root)} - doomed:
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        doomed |= found
+    for process in doomed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(doomed, PATIENCE)
 
 
 def wait_for(event: Callable[[], object], story: Callable[[], str] = str) -> None:

@@ -17,7 +17,7 @@ from prefect_service import PrefectService, wait_for
 import flows
 from pipeline.config import Section, setting
 from pipeline.dag import Dag
-from pipeline.errors import SignalledError, UsageError, XlmrError
+from pipeline.errors import SignalledError, XlmrError
 from pipeline.report.charts import bars, figure_of
 from pipeline.report.page import ReportSection, table
 from pipeline.runner import Selection
@@ -363,25 +363,6 @@ def test_real_stage_runs_as_a_task_and_is_then_fresh(
     assert manifest.read_bytes() == before
 
 
-def test_form_is_short_and_offers_the_run_files_that_there_are() -> None:
-    from flows import form, packages
-
-    names = form.run_files(form.folder_of_configurations())
-    assert "demo" in names
-    assert "finetune/mlqa" in names
-    assert not [name for name in names if name.startswith("studies")]
-    for one in (*packages.FLOWS.values(), packages.full):
-        assert one.description
-        assert one.fn.__name__ == one.name
-        shown = one.parameters.model_dump()["properties"]
-        assert set(shown) == {"configuration", "project", "stages", "force", "overrides"}
-        assert not [name for name, field in shown.items() if "anyOf" in field]  # the form would ask for a type
-        example = shown["overrides"]["description"].partition("Example: ")[2]
-        form.resolve("demo", "", [example])
-        assert all(field["description"] and "<" not in field["description"] for field in shown.values())
-    assert [str(stage) for stage in form.stage_choice("corpus")] == form.dag().select("corpus")
-
-
 def test_newest_dump_is_a_project_of_its_own(
     prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,33 +392,3 @@ def test_newest_dump_is_a_project_of_its_own(
     form = module.newest_dump.parameters.model_dump()["properties"]
     assert list(form) == ["configuration", "package", "overrides", "listing"]
     assert not [name for name, field in form.items() if "anyOf" in field or not field["description"]]
-
-
-def test_tags_say_project_dumps_and_languages() -> None:
-    from flows.form import resolve
-    from flows.run_tags import tags_of
-
-    chosen = ["corpus.fetch.crawl=CC-MAIN-2018-05", "corpus.mine.languages=['sw','en']"]
-    assert tags_of(resolve("demo", "", chosen)) == [
-        "project:demo",
-        "dump:CC-MAIN-2018-05",
-        "language:sw",
-        "language:en",
-    ]
-    many = "corpus.mine.languages=['ca','cs','da','de','en','es']"
-    assert tags_of(resolve("demo", "mine", [many])) == ["project:mine", "6 languages"]
-
-
-def test_overrides_are_those_of_the_command_line() -> None:
-    from flows.form import one_a_line, resolve, words_of
-
-    assert words_of("corpus.fetch.crawl=CC-MAIN-2018-05") == ["--corpus.fetch.crawl=CC-MAIN-2018-05"]
-    assert words_of(" --pretrain.train.steps 7 ") == ["--pretrain.train.steps", "7"]
-    assert words_of("") == []
-    lines = one_a_line(["--pretrain.train.steps", "7", "--run.project=other"])
-    config: Any = resolve("demo", "", lines)
-    assert (config.pretrain.train.steps, config.run.project) == (7, "other")
-    config = resolve("demo", "mine", [])
-    assert config.run.project == "mine"
-    with pytest.raises(UsageError, match="did you mean mine"):
-        resolve("demo", "", ["corpus.minee=1"])

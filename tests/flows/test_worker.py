@@ -89,7 +89,7 @@ def test_runs_of_killed_and_stopped_workers_are_crashed_and_then_tried_again(aut
     automating.process("xlmr-gpu").suspend()  # it does not see that a run is cancelled
     automating.set_state(cancelled, "CANCELLING")
     automating.kill("xlmr-gpu")  # the worker, and all that it has started
-    automating.process("xlmr-cpu").terminate()  # as `docker compose stop` does; Prefect's worker kills what it runs
+    automating.stop("xlmr-cpu")
     automating.has_only_services()
     marks = lost.marks() | stopped.marks()
     for held in (lost, stopped, early):
