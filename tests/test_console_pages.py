@@ -57,6 +57,8 @@ class Preparation:
     write: Callable[[Path], None] = lambda folder: None
     after: str = ""
     """The page whose commands have been run before, in the same folder."""
+    bucket: str = ""
+    """A bucket of an S3 server on loopback."""
 
 
 def link_repository(folder: Path) -> None:
@@ -88,6 +90,7 @@ PREPARATIONS = {
     "own-languages.md": Preparation(SMALL_TRAINING, write_own_files),
     "encoders.md": Preparation(SMALL_TRAINING, after="own-languages.md"),
     "other-corpora.md": Preparation(),
+    "object-storage.md": Preparation(SMALL_DEMO, link_repository, bucket="bucket"),
 }
 
 
@@ -150,7 +153,7 @@ def _expanded(word: str, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[Path], Path]:
     """The folder of a page, in which its commands have been run, those of the page before it first."""
 
     @cache
@@ -159,7 +162,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
         before = preparation.after
         folder = folder_of(page.with_name(before)) if before else tmp_path_factory.mktemp(page.stem)
         preparation.write(folder)
-        run_page(page, folder, preparation.settings)
+        storage = storage_with(request, preparation.bucket) if preparation.bucket else {}
+        run_page(page, folder, preparation.settings, storage)
         return folder
 
     return folder_of
@@ -174,10 +178,20 @@ def test_commands_print_what_the_page_shows(page: Path, folders: Callable[[Path]
     assert folders(page).is_dir()
 
 
-def run_page(page: Path, folder: Path, settings: dict[str, str]) -> None:
+def storage_with(request: pytest.FixtureRequest, bucket: str) -> dict[str, str]:
+    """Make a bucket; the environment in which it is found."""
+    import fsspec
+
+    server = request.getfixturevalue("s3_server")
+    fsspec.filesystem("s3", endpoint_url=server.url, key="key", secret="secret").mkdir(bucket)
+    environment: dict[str, str] = server.environment()
+    return environment
+
+
+def run_page(page: Path, folder: Path, settings: dict[str, str], storage: dict[str, str]) -> None:
     """Write the files and run the commands of a page in their order, and compare what they print."""
     small = {f"XLMR_{name}": value for name, value in settings.items()}
-    environment = os.environ | small | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1"}
+    environment = os.environ | small | storage | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1"}
     for step in steps_of(page):
         if isinstance(step, tuple):
             (folder / step[0]).parent.mkdir(exist_ok=True)
