@@ -30,6 +30,7 @@ from pipeline.executors.silence import Silence
 from pipeline.run_settings import DaskConfig
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.shards.notes import note, notes_to, say
+from pipeline.store.copies import BEGUN
 
 LOOK_SECONDS = 1.0
 LEAST_AT_ONCE = 64
@@ -176,6 +177,14 @@ class _Futures:
 _ONE_AT_A_TIME = threading.Lock()
 
 
+def _is_same_copy(output: Path, copy: Path) -> bool:
+    """Whether the copy of a stored output that this machine has is that of its present beginning."""
+    try:
+        return (copy / BEGUN).read_bytes() == (output / BEGUN).read_bytes()
+    except FileNotFoundError:
+        return False
+
+
 def do_shard(work: ShardWork, shard: Shard, folder: str) -> Outcome:
     """Do a shard on a worker; one at a time in a process, for shard functions know of no threads."""
     from distributed import get_worker
@@ -189,8 +198,11 @@ def do_shard(work: ShardWork, shard: Shard, folder: str) -> Outcome:
             os.chdir(folder)  # paths in a configuration are relative to where the run was started
         except OSError as error:
             return ShardFailure(f"{folder}: not there on {host} ({error.strerror}); share it with every worker")
-        if not work.folder.output.is_dir():
+        if work.copy is None and not work.folder.output.is_dir():
             return ShardFailure(f"{work.folder.output}: not there on {host}; share run.directory with every worker")
+        if work.copy is not None and not _is_same_copy(work.folder.output, work.copy):
+            problem = f"{work.copy}: {host} does not see the copies that the run works on"
+            return ShardFailure(f"{problem}; share run.cache with every worker, or use run.partition in place of Dask")
         mark = ShardMark.read(work.folder.path(shard.name))
         if mark is not None and mark.is_whole(work.folder.output):  # its worker died before it could tell
             return mark

@@ -18,12 +18,13 @@ from test_faults import PATIENCE, RUN, die_always, die_once, digest, wait_for
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.executors import dask_cluster, make_executor
-from pipeline.executors.dask import DaskExecutor
+from pipeline.executors.dask import DaskExecutor, do_shard
 from pipeline.executors.dask_cluster import connect, disconnect
 from pipeline.executors.local import WORKER, LocalExecutor
 from pipeline.manifest import read_manifest
 from pipeline.run_settings import DaskConfig, RunConfig
-from pipeline.shards import MARKS, WORKSPACES, ShardReport
+from pipeline.shards import MARKS, WORKSPACES, Shard, ShardFailure, ShardFolder, ShardReport, ShardWork
+from pipeline.store.copies import BEGUN
 
 WORDS = ("--run.executor", "dask", "--run.workers", "3")
 
@@ -196,6 +197,28 @@ def test_a_worker_without_the_package_gets_one_line(toy, scheduler):
     line = r"^toy.write: Dask: tcp://127\S+ on \S+ \(\S+\) has no package pipeline, toy_package; install there what "
     with pytest.raises(XlmrError, match=line):
         toy.run("--run.executor", "dask", "--run.dask.scheduler", address)
+
+
+def set_environment(values: dict[str, str]) -> None:
+    os.environ.update(values)
+
+
+@pytest.mark.parametrize("copied", [None, b"an earlier beginning"])
+def test_a_worker_without_the_copies_of_a_stored_run_gets_one_line(tmp_path, bucket, workers, copied):
+    """As one on another machine, whose cache is empty or has what an earlier run left."""
+    output, copy = bucket / "runs" / "t" / "s" / "00000000", tmp_path / "cache"
+    (output / BEGUN).write_bytes(b"this beginning")
+    if copied is not None:
+        copy.mkdir()
+        (copy / BEGUN).write_bytes(copied)
+    work = ShardWork(partial(write, tmp_path), ShardFolder(output), copy / WORKSPACES / "w", copy)
+    client = connect(workers.settings, 3).client
+    client.run(set_environment, {name: os.environ[name] for name in os.environ if name.startswith("AWS_")})
+    failure = client.submit(do_shard, work, Shard("s", 1), str(tmp_path), pure=False).result()
+    assert isinstance(failure, ShardFailure)
+    assert failure.problem.startswith(f"{copy}: {socket.gethostname()} does not see the copies that the run works on; ")
+    assert failure.problem.endswith("share run.cache with every worker, or use run.partition in place of Dask")
+    assert set(output.sizes()) == {BEGUN}
 
 
 def test_no_scheduler_is_one_line(toy, monkeypatch):
