@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -52,8 +54,20 @@ class Voter:
     weights: Floats
 
     def evidence(self, probabilities: Floats) -> Floats:
-        """[texts, labels] to the log of the evidence for each language: [texts, languages]."""
-        return np.log(probabilities.astype(np.float32, copy=False) @ self.confusion.T + np.float32(_LEAST))
+        """[texts, labels] to the log of the evidence for each language: [texts, languages].
+
+        Most of a row is small and the same for all labels: the rest is a sparse matrix, a twentieth of the work.
+        """
+        rest, least = self._parts
+        found = rest @ np.ascontiguousarray(probabilities.T, np.float32)
+        found += np.outer(least, probabilities.sum(1, dtype=np.float32)) + np.float32(_LEAST)
+        return np.log(found, out=found).T
+
+    @cached_property
+    def _parts(self) -> tuple[csr_matrix, Floats]:
+        """The confusion matrix less the least of each row, and this: [languages, labels] and [languages]."""
+        least = self.confusion.min(1)
+        return csr_matrix(self.confusion - least[:, None]), least
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from scipy.special import expit
 
 from corpus.language.fast_text_file import END_OF_LINE, LABEL_PREFIX, FastTextFile, read_fast_text
 from corpus.language.word_cache import WordCache
+from corpus.language.word_hashes import Hashes, WordNumbers, hash_words, word_bytes
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,11 +50,10 @@ class FastText:
         self._path = path
         self._file = read_fast_text(path)
         self.labels: list[str] = [label.removeprefix(LABEL_PREFIX) for label in self._file.labels]
-        # A word that is no UTF-8 is in no text: escaped, it is found in none.
-        self._words = {word.decode("utf-8", "surrogateescape"): row for row, word in enumerate(self._file.words)}
-        self._output = self._file.output.T
+        self._words = WordNumbers(len(self._file.words))
+        self._words.put(hash_words(self._file.words), np.arange(len(self._file.words)))
         self._cache = WordCache(self._file.input.shape[1])
-        self._paths = _tree_paths(self._file.label_counts) if self._file.loss == "hs" else None
+        self._paths = csr_matrix(_tree_paths(self._file.label_counts).T) if self._file.loss == "hs" else None
 
     def predict(self, texts: Sequence[str]) -> tuple[list[str], Floats]:
         """The likeliest label of each text (no newline inside) and its probability; '' and 0 where nothing is known."""
@@ -83,7 +82,7 @@ class FastText:
         edge = np.abs(hundredths - np.floor(hundredths) - 0.5) < 100 * ROUNDING
         unsure = np.flatnonzero((edge | (values - second < ROUNDING)) & known)
         if len(unsure):
-            predicted, scores = self._oracle.predict([_as_read(texts[int(i)]) for i in unsure], k=1)
+            predicted, scores = self._oracle.predict([_text_as_read(texts[int(i)]) for i in unsure], k=1)
             for place, label, score in zip(unsure.tolist(), predicted, scores, strict=True):
                 labels[place], values[place] = label[0].removeprefix(LABEL_PREFIX), score[0]
         return labels, values.round(2), likely
@@ -95,51 +94,59 @@ class FastText:
         fasttext.FastText.eprint = lambda *words, **options: None  # it greets on stderr
         return fasttext.load_model(str(self._path))
 
-    def probabilities(self, texts: Sequence[str]) -> Floats:
+    def probabilities(self, texts: Sequence[str] | pa.LargeStringArray) -> Floats:
         """The probability of each label for each text: [texts, labels], in the order of ``labels``."""
         return self._likelihoods(texts)[0]
 
-    def _likelihoods(self, texts: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _likelihoods(self, texts: Sequence[str] | pa.LargeStringArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """[texts, labels], a column after the other in memory; and whether the model knows anything of the text."""
         hidden, known = self._hidden(texts)
-        scores = hidden @ self._output
+        scores = self._file.output @ hidden.T  # [labels, texts]
         if self._paths is None:
-            peak = scores.max(1, keepdims=True, initial=-np.inf)
+            peak = scores.max(0, initial=-np.inf)
             # Nothing is taken off where it need not be: where all scores are far below 0 all would be 0 else.
-            likely = np.exp(scores - np.where(peak < FAR_BELOW, peak, np.maximum(peak, 0)))
-            return likely / likely.sum(1, keepdims=True) + GUARD, known
-        right = expit(scores)
+            scores -= np.where(peak < FAR_BELOW, peak, np.maximum(peak, 0))
+            likely = np.exp(scores, out=scores)
+            likely /= likely.sum(0)
+            likely += GUARD
+            return likely.T, known
+        turns = np.empty((2 * len(scores), len(hidden)), np.float32)
+        left, right = turns[: len(scores)], turns[len(scores) :]
+        np.subtract(1, expit(scores, out=right), out=left)
         # fastText's own guard against log 0 (utils, std_log): it shows in the second decimal of a sure answer.
-        logs = np.log(np.concatenate([1 - right, right], 1) + np.float32(1e-5))
-        return np.exp(logs @ self._paths), known
+        turns += GUARD
+        likely = self._paths @ np.log(turns, out=turns)
+        return np.exp(likely, out=likely).T, known
 
-    def _hidden(self, texts: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _hidden(self, texts: Sequence[str] | pa.LargeStringArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """The mean of the rows of all words and n-grams of each text [texts, dim], and whether there were any."""
-        split = pc.ascii_split_whitespace(pa.array(map(_as_read, texts), pa.large_string()))
+        split = pc.ascii_split_whitespace(_as_read(texts))
         coded = split.flatten().dictionary_encode()
         sums, counts = self._sum_words(coded.dictionary)
         ends = split.offsets.to_numpy()[1:]
         ids = coded.indices.to_numpy()
-        total, number = _bag(ids, ends, sums), _bag(ids, ends, counts[:, None])
+        total = _bag(ids, ends, sums)
+        number = np.add.reduceat(np.append(counts[ids], 0), np.append(0, ends[:-1])) * (np.diff(ends, prepend=0) > 0)
         if self._file.end_of_line is not None:  # fastText ends every line with it
             total, number = total + self._file.input[self._file.end_of_line], number + 1
-        mean = (total / np.maximum(number, 1)).astype(np.float32, copy=False)
-        return mean, number[:, 0] > 0
+        total /= np.maximum(number, 1)[:, None]
+        return total, number > 0
 
     def _sum_words(self, words: pa.LargeStringArray) -> tuple[Floats, Floats]:
         """For each word the sum of its rows [words, dim], and how many they are [words]."""
-        names = words.to_pylist()
-        places = self._cache.places(names)
+        hashes = hash_words(words)
+        places = self._cache.places(hashes)
         missing = np.flatnonzero(places < 0)
         sums, counts = self._cache.rows(places)
         if len(missing):
-            new = [names[place] for place in missing.tolist()]
-            sums[missing], counts[missing] = fresh = self._sum_new_words(words.take(pa.array(missing)), new)
-            self._cache.put(new, *fresh)
+            new, new_hashes = words.take(pa.array(missing)), hashes[missing]
+            sums[missing], counts[missing] = fresh = self._sum_new_words(new, new_hashes)
+            self._cache.put(new_hashes, np.diff(word_bytes(new)[1]), *fresh)
         return sums, counts
 
-    def _sum_new_words(self, words: pa.LargeStringArray, names: Sequence[str]) -> tuple[Floats, Floats]:
+    def _sum_new_words(self, words: pa.LargeStringArray, hashes: Hashes) -> tuple[Floats, Floats]:
         sums, counts = _sum_ngrams(words, self._file)
-        places = np.array(list(map(self._words.get, names, repeat(-1))), np.int64)
+        places = self._words.find(hashes)
         known = places >= 0
         sums[known] += self._file.input[places[known]]
         counts[known] += 1
@@ -148,8 +155,18 @@ class FastText:
         return sums, counts
 
 
-def _as_read(text: str) -> str:
-    """What fastText reads of a text: up to a word that is its own end of line, NUL as a space."""
+def _as_read(texts: Sequence[str] | pa.LargeStringArray) -> pa.LargeStringArray:
+    """What fastText reads of texts: up to a word that is its own end of line, NUL as a space."""
+    if isinstance(texts, pa.LargeStringArray):
+        return texts
+    array = pa.array(texts, pa.large_string())
+    if not pc.any(pc.or_(pc.match_substring(array, "\0"), pc.match_substring(array, _END))).as_py():
+        return array
+    return pa.array(map(_text_as_read, texts), pa.large_string())
+
+
+def _text_as_read(text: str) -> str:
+    """``_as_read`` of one text."""
     if "\0" in text:
         text = text.replace("\0", " ")
     if _END not in text:
@@ -223,9 +240,8 @@ def _sum_ngrams(words: pa.LargeStringArray, file: FastTextFile) -> tuple[Floats,
 
 def _in_brackets(words: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The UTF-8 of ``<word>`` for all words one after the other; and where each begins: [words + 1]."""
-    ends = np.frombuffer(words.buffers()[1], np.int64)[words.offset : words.offset + len(words) + 1]
-    letters = np.frombuffer(words.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    starts = ends - ends[0] + 2 * np.arange(len(words) + 1)
+    letters, ends = word_bytes(words)
+    starts = ends + 2 * np.arange(len(words) + 1)
     text = np.empty(starts[-1], np.uint8)
     bracket = np.zeros(len(text), bool)
     bracket[starts[:-1]] = bracket[starts[1:] - 1] = True
@@ -253,5 +269,5 @@ def _fold(
 def _bag(rows: npt.NDArray[np.integer], ends: npt.NDArray[np.int64], table: Floats) -> Floats:
     """Sums of rows of ``table``: group i holds those up to ``ends[i]``."""
     starts = np.concatenate([[0], ends])
-    counts = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(ends), len(table)))
+    counts = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(ends), len(table)), copy=False)
     return counts @ table

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from corpus.language.model_file import MAGIC, VERSION
 from pipeline.errors import XlmrError
@@ -54,7 +55,7 @@ class FastTextFile:
     ``label_counts``  how often each label was seen in training: the tree of the hierarchical softmax follows from it.
     """
 
-    words: list[bytes]
+    words: pa.LargeBinaryArray
     labels: list[str]
     label_counts: list[int]
     end_of_line: int | None
@@ -118,7 +119,7 @@ class _FastTextReader:
             if matrix.size and not -LARGEST <= matrix.min() <= matrix.max() <= LARGEST:  # false for NaN too
                 raise ValueError("its matrices hold numbers that are not finite, or too large")
         return FastTextFile(
-            words=words,
+            words=pa.array(words, pa.large_binary()),
             labels=labels,
             label_counts=counts,
             end_of_line=words.index(END_OF_LINE) if END_OF_LINE in words else None,

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from corpus.language.combine import Combination
 from corpus.language.fast_text import FastText
@@ -69,12 +70,13 @@ class CodedModel:
         named = [table.get(label, label) for label in self._model.labels]
         self.codes = sorted(set(named))
         check_names(self.codes, f"{model}: the label")
-        self._merge = np.zeros((len(named), len(self.codes)), np.float32)
-        self._merge[np.arange(len(named)), np.searchsorted(self.codes, named)] = 1
+        places = np.searchsorted(self.codes, named), np.arange(len(named))
+        self._merge = csr_matrix((np.ones(len(named), np.float32), places), (len(self.codes), len(named)))
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """[texts, codes]."""
-        return self._model.probabilities(texts) @ self._merge
+        merged: Floats = self._merge @ self._model.probabilities(texts).T
+        return merged.T
 
 
 class CodedIdentifier:
