@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from finetune.data.content import COMPRESSIONS, opened
 from finetune.data.examples import Location
 from pipeline.errors import UsageError, XlmrError
-from pipeline.rows import Cells, check_header, is_unicode, json_object, records, unfit
+from pipeline.rows import Cells, check_header, json_object, records, unfit
 from pipeline.storage import publish
+from pipeline.unicode import is_unicode
 
 BLOCK = 1024
 """Rows that are read, answered and written at a time."""

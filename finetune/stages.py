@@ -14,7 +14,9 @@ from pydantic import model_validator
 
 from finetune.data.settings import HelpPages, TaskSettings
 from pipeline.config import LocalPath, Section, Seed, setting
+from pipeline.errors import XlmrError
 from pipeline.stage import Inputs, Package, Stage
+from pipeline.storage import read_json
 from pretrain.conversion import files_of
 
 EXPORT, COMPARABLE, ABLATION = "pretrain.export", "pretrain.comparable", "pretrain.ablation"
@@ -250,6 +252,32 @@ def _needs(config: HelpPagesConfig | TaskConfig) -> tuple[str, ...]:
     return tuple(stage for stage in MADE if stage in wanted and not (stage == EXPORT and config.encoder.folder))
 
 
+def check_longest(config: Any) -> None:
+    """Whether the encoder has positions for the texts. Errors: XlmrError; for another fault of its folder, its own."""
+    finetune = config.finetune
+    folder = finetune.encoder.folder
+    positions = config.pretrain.model.max_position_embeddings
+    if folder:
+        described = read_json(Path(folder) / "config.json")
+        positions = described.get("max_position_embeddings") if isinstance(described, dict) else None
+    if isinstance(positions, int) and finetune.recipe.longest > positions - 2:
+        raise too_long(finetune.recipe.longest, positions - 2)
+
+
+def check_task(config: Any) -> None:
+    """The same for ``finetune.task``, where there is one."""
+    if config.finetune.task.name != "none":
+        check_longest(config)
+
+
+def too_long(longest: int, most: int) -> XlmrError:
+    """What is wrong with texts of more tokens than the encoder reads."""
+    return XlmrError(
+        f"finetune.recipe.longest is {longest}, the encoder reads {most} tokens",
+        f"set finetune.recipe.longest to {most} or less",
+    )
+
+
 def encoder_of(config: HelpPagesConfig | TaskConfig, inputs: Inputs) -> Encoders:
     """The folder of the encoder that a stage is given, and those that it is compared with."""
     pretrained = Path(config.encoder.folder) if config.encoder.folder else inputs[EXPORT]
@@ -267,6 +295,7 @@ PACKAGE = Package(
             extra="train",
             config=HelpPagesConfig,
             run="finetune.help_pages:run",
+            fits="finetune.stages:check_longest",
             gpu=True,
             summary="tell what a help page is about, in languages never trained on",
             then="xlmr finetune predict 'A text of yours.' --model {output}/model",
@@ -281,6 +310,7 @@ PACKAGE = Package(
             extra="train",
             config=TaskConfig,
             run="finetune.task_stage:run",
+            fits="finetune.stages:check_task",
             gpu=True,
             summary="fine-tune and test on the task that finetune.task names (none by default)",
             inputs=MADE,

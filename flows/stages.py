@@ -49,7 +49,7 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         project_folder(config).mkdir(parents=True, exist_ok=True)
         plan = make_plan(dag, config, only=chosen, force=forced)
         _show_plan(plan)
-        check_stages(plan, (name for name in chosen if not plan[name].fresh))
+        check_stages(plan, (name for name in chosen if not plan[name].fresh), config)
     except XlmrError as error:
         return Failed(message=str(error))
     states: dict[str, State[Any]] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from pipeline.command_help import EXAMPLES, epilogue, epilogue_of, package_examples, stage_examples
 from pipeline.config import UnknownOptionError, local_path
@@ -39,6 +39,7 @@ from pipeline.slurm.command import slurm_command
 from pipeline.stage import Package, Stage
 from pipeline.study.command import study_command
 from pipeline.terminal import BOLD, RED, be_quiet, say, styled
+from pipeline.unicode import is_unicode
 
 
 def build_app(dag: Dag, asked: str = "") -> App:
@@ -186,7 +187,7 @@ def main(words: list[str] | None = None) -> int:
     """Entry point. Exit codes: 0 done, 1 failed, 2 bad usage or configuration."""
     words = sys.argv[1:] if words is None else words
     for number, word in enumerate(words, 1):
-        if not _is_utf8(word):
+        if not is_unicode(word):
             return _fail(
                 UsageError(f"word {number} of the command, {word!r}, is not UTF-8", "write it in UTF-8"), False
             )
@@ -225,11 +226,6 @@ def _standard_input_last(words: Sequence[str]) -> list[str]:
     return [*others, *(() if "--" in others else ("--",)), *[STANDARD_INPUT] * (len(words) - len(others))]
 
 
-def _is_utf8(word: str) -> bool:
-    """Whether it is text: Python keeps a byte that is none as half of a surrogate pair."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in word)
-
-
 def _command_of(app: App, words: Sequence[str]) -> tuple[App, list[str]]:
     """The command that ``words`` begin with, and its words."""
     path = ["xlmr"]
@@ -260,7 +256,7 @@ def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = Fa
         sys.stdout.flush()
         return code
     except CycloptsError as error:
-        return _fail(UsageError(" ".join(str(error).split()), f"see {help_command}"), debug)
+        return _fail(_bad_usage(error, help_command), debug)
     except XlmrError as error:
         return _fail(error, debug)
     except OSError as error:
@@ -275,6 +271,15 @@ def exit_code_of(work: Callable[[], int], help_command: str, *, debug: bool = Fa
         line = XlmrError(f"{type(error).__name__}: {error}", "this is a fault of xlmr; --debug shows where")
         line.__cause__ = error
         return _fail(line, debug)
+
+
+def _bad_usage(error: CycloptsError, help_command: str) -> UsageError:
+    if isinstance(error, UnusedCliTokensError):
+        words = " ".join(error.unused_tokens or ())
+        return UsageError(
+            f"{words}: not understood", f"where a pattern names several files, name one; see {help_command}"
+        )
+    return UsageError(" ".join(str(error).split()), f"see {help_command}")
 
 
 def _nobody_reads() -> bool:

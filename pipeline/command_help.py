@@ -20,7 +20,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "xlmr run configs/demo.yaml --only corpus.mine --corpus.language_id.threshold 0.6",
         "xlmr run configs/demo.yaml --force tokenizer.train",
     ),
-    "plan": ("xlmr plan configs/demo.yaml", "xlmr plan configs/demo.yaml --corpus.language_id.threshold 0.6"),
+    "plan": (
+        "xlmr plan configs/demo.yaml",
+        "xlmr plan configs/demo.yaml --until corpus --corpus.language_id.threshold 0.6",
+    ),
     "slurm": (
         "xlmr slurm configs/corpus-cc100.yaml --tasks 64 > jobs.sh",
         "xlmr slurm configs/xlmr-base.yaml --nodes 8 --submit",

@@ -257,8 +257,9 @@ class UnknownOptionError(UsageError):
 
     def with_nearest(self, options: Collection[str]) -> UnknownOptionError:
         """The same error; where an option of the command is much like the word, its fix names it."""
-        nearest = difflib.get_close_matches(self.word.partition("=")[0], options, 1)
-        return UnknownOptionError(self.word, f"did you mean {nearest[0]}?") if nearest else self
+        names = {option.lstrip("-"): option for option in options}  # two words are not alike for their dashes
+        nearest = difflib.get_close_matches(self.word.partition("=")[0].lstrip("-"), names, 1)
+        return UnknownOptionError(self.word, f"did you mean {names[nearest[0]]}?") if nearest else self
 
 
 def parse_overrides(words: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -82,7 +83,10 @@ class Dag:
             return [words]
         of_package = [name for name, stage in self.stages.items() if stage.package == words]
         if not of_package:
-            raise UsageError(f"{words}: no such stage", f"stages are {', '.join(self.stages)}, or a package's name")
+            names = [*self.stages, *dict.fromkeys(stage.package for stage in self.stages.values())]
+            near = get_close_matches(words, names, 1)
+            known = f"stages are {', '.join(self.stages)}, or a package's name"
+            raise UsageError(f"{words}: no such stage", f"did you mean {near[0]}?" if near else known)
         return of_package
 
     def ancestors(self, names: Iterable[str]) -> set[str]:

@@ -25,6 +25,23 @@ def short_number(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 warning``, ``2,000 warnings``. Of a noun whose plural has an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def readable(value: Any) -> Any:
+    """The value with six digits of each real number, those of its lists and tables too: as much as a float32 has.
+
+    A float32 that is read as Python's float would show digits that it does not hold: 0.8999999761581421 for 0.9.
+    """
+    if isinstance(value, float):
+        return round(value, 1) if abs(value) >= 1e5 or math.isnan(value) else float(f"{value:.6g}")
+    if isinstance(value, list | tuple):
+        return [readable(one) for one in value]
+    return {key: readable(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
 def duration(seconds: float) -> str:
     """``12 ms``, ``2.7 s``, ``3 min 05 s``, ``2 h 05 min``, ``3 d 04 h``."""
     if seconds < 0.9995:

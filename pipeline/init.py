@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,17 @@ def write_configuration(dag: Dag, path: Path, words: Sequence[str], ask: Callabl
     """
     if path.exists():
         raise UsageError(f"{path}: is there already", "name another file, or remove it")
-    model = dag.config_model
-    given = dict(_read(model, _full_names(dag, words)))
-    values: dict[str, Any] = {}
-    _answer(model, OF_RUN, path, given | values, values, ask)
-    until = str((given | values)["run.until"] or "")
-    _answer(model, first_settings(dag, until)[len(OF_RUN) :], path, given | values, values, ask)
-    values |= given
-    offered = [first.name for first in first_settings(dag, until) if first.name in values]
-    _publish(dag, path, _text(model, {name: values[name] for name in dict.fromkeys([*offered, *values])}, path))
+    given = dict(_read(dag.config_model, _full_names(dag, words)))
+    new = _Answers(dag, path, given, ask)
+    if ask:
+        new.check({})  # no answer could make up for a wrong option
+    new.take(OF_RUN)
+    until = str(new.values["run.until"] or "")
+    new.take(first_settings(dag, until)[len(OF_RUN) :])
+    offered = [first.name for first in first_settings(dag, until) if first.name in new.values]
+    text = _text(dag.config_model, {name: new.values[name] for name in dict.fromkeys([*offered, *new.values])}, path)
+    with _loaded(dag, path, text) as draft:
+        draft.rename(path)
 
 
 def _full_names(dag: Dag, words: Sequence[str]) -> list[str]:
@@ -68,30 +72,59 @@ def _read(model: type[Section], words: Sequence[str]) -> Iterator[tuple[str, Any
         yield ".".join(names), value
 
 
-def _answer(
-    model: type[Section],
-    firsts: Sequence[FirstSetting],
-    path: Path,
-    given: dict[str, Any],
-    values: dict[str, Any],
-    ask: Callable[[str], str] | None,
-) -> None:
-    """Add to ``values`` what was not given: the person's answers, or the values that are offered."""
-    for first in firsts:
-        if first.name in given:
-            continue
-        default = path.stem if first.name == "run.project" else first.value
-        said = ask(_prompt(first, default)) if ask and first.question else ""
-        if said:
-            values |= dict(_read(model, [f"--{first.name}={said}"]))
-        elif default is None and first.question:
-            raise UsageError(f"--{first.flag} is not given: {first.question}", f"add --{first.flag} …")
-        else:
-            values[first.name] = default
+@dataclass
+class _Answers:
+    """The settings of the new file: those that are given, the person's answers, and what is offered."""
 
+    dag: Dag
+    path: Path
+    values: dict[str, Any]
+    ask: Callable[[str], str] | None
 
-def _prompt(first: FirstSetting, default: Any) -> str:
-    return f"{first.question} [{_yaml(default)}] " if default is not None else f"{first.question} "
+    def take(self, firsts: Sequence[FirstSetting]) -> None:
+        """Add what was not given. Errors: UsageError for what has no value, where nobody is there to ask."""
+        for first in firsts:
+            if first.name in self.values:
+                continue
+            if first.derive:
+                self.values[first.name] = first.derive(self.values)
+                continue
+            default = self.path.stem if first.name == "run.project" else first.value
+            if self.ask and first.question:
+                self.values |= self._answer(self.ask, first, default)
+            elif default is None and first.question:
+                raise UsageError(f"--{first.flag} is not given: {first.question}", f"add --{first.flag} …")
+            else:
+                self.values[first.name] = default
+
+    def _answer(self, ask: Callable[[str], str], first: FirstSetting, default: Any) -> dict[str, Any]:
+        """What the person says; asked again after an answer that the configuration does not take."""
+        prompt = f"{first.question} [{_yaml(default)}] " if default is not None else f"{first.question} "
+        problem = ""
+        while True:
+            said = ask(f"{problem}{prompt}")
+            if not said and default is None:
+                problem = "an answer is needed\n"
+                continue
+            try:
+                answer = {first.name: default}
+                if said:
+                    answer = dict(_read(self.dag.config_model, [f"--{first.name}={said}"]))
+                self.check(answer)
+            except UsageError as error:
+                problem = f"{error}\n"
+            else:
+                return answer
+
+    def check(self, answer: dict[str, Any]) -> None:
+        """Errors: UsageError for an answer that does not go with the settings before it, whatever is said later."""
+        values = self.values | answer
+        if until := values.get("run.until"):
+            self.dag.select(str(until))
+        offered = (one for one in first_settings(self.dag, "") if one.derive and one.name not in values)
+        derived = {one.name: one.derive(values) for one in offered if one.derive}
+        with _loaded(self.dag, self.path, _text(self.dag.config_model, values | derived, self.path)):
+            pass
 
 
 def _text(model: type[Section], values: dict[str, Any], path: Path) -> str:
@@ -134,14 +167,15 @@ def _yaml(value: Any) -> str:
     return shown.removesuffix("\n").removesuffix("\n...")
 
 
-def _publish(dag: Dag, path: Path, text: str) -> None:
-    """The file appears only if it loads."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+@contextmanager
+def _loaded(dag: Dag, path: Path, text: str) -> Iterator[Path]:
+    """A draft of the file beside it, in the block only. Errors: UsageError where it does not load."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        new.write_text(text, encoding="utf-8")
-        dag.load_config(new)
-        new.rename(path)
+        draft.write_text(text, encoding="utf-8")
+        dag.load_config(draft)
+        yield draft
     except UsageError as error:
-        raise UsageError(error.problem.replace(str(new), str(path)), error.fix) from None
+        raise UsageError(error.problem.replace(str(draft), str(path)), error.fix) from None
     finally:
-        new.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)

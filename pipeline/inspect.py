@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.config import flatten
 from pipeline.errors import XlmrError
+from pipeline.formatting import readable
 from pipeline.manifest import MANIFEST, Manifest, read_manifest
 
 
@@ -41,7 +42,7 @@ def _describe_output(manifest: Manifest) -> Iterator[str]:
     for heading, values in (("settings", manifest.config), ("counts", manifest.counts)):
         yield f"{heading}:"
         for name, value in flatten(values):
-            shown = f"{value:,}" if isinstance(value, int) else f"{value}"
+            shown = f"{value:,}" if isinstance(value, int) else f"{readable(value)}"
             yield f"  {name}  {shown}"
     yield "made from:"
     yield from (f"  {name}  {source['key'][:8]}" for name, source in manifest.inputs.items())
@@ -109,4 +110,4 @@ def _records(sample: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    return textwrap.shorten(str(value), 160, placeholder=" …")
+    return textwrap.shorten(str(readable(value)), 160, placeholder=" …")

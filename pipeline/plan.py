@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError
+from pipeline.formatting import counted
 from pipeline.json_file import DamagedFileError
 from pipeline.keys import FORMAT, changed_settings, key_settings
 from pipeline.manifest import Manifest, read_manifest, usable_manifest
@@ -171,7 +172,7 @@ def _why_stale(plan: StagePlan, manifest: Manifest, above: Plan) -> Iterator[str
     lines = [f"{path} {fault}" for path, fault in plan.faults.items()]
     yield from lines[:3]
     if len(lines) > 3:
-        yield f"and {len(lines) - 3} more files"
+        yield f"and {counted(len(lines) - 3, 'more file')}"
 
 
 def _build_of(manifest: Manifest, source: str) -> str:
@@ -186,7 +187,7 @@ def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
         return State.STALE, list(_differences(plan, previous)) or ["this version works out keys in another way"]
     marks = len(list((plan.output / MARKS).glob("*.json")))
     if marks:
-        return State.MISSING, [f"an earlier run was interrupted; {marks} shards are complete"]
+        return State.MISSING, [f"an earlier run was interrupted; {counted(marks, 'shard')} complete"]
     return State.MISSING, ["an earlier run was interrupted"] if started else []
 
 

@@ -57,15 +57,6 @@ def json_object(line: str, place: object) -> dict[str, Any]:
     return values
 
 
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can write it: JSON's escapes can spell half of a surrogate pair, which is no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

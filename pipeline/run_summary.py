@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.formatting import duration
+from pipeline.formatting import counted, duration
 from pipeline.plan import StagePlan
 
 
@@ -16,7 +16,7 @@ def done_line(plan: Mapping[str, StagePlan], ran: Sequence[str], chosen: Sequenc
     others = f", {fresh} {'was' if fresh == 1 else 'were'} fresh" if fresh else ""
     manifests = [plan[name].manifest for name in ran]
     warnings = sum(len(manifest.warnings) for manifest in manifests if manifest is not None)
-    count = f"; {warnings} warning{'s' if warnings > 1 else ''}, see above" if warnings else ""
+    count = f"; {counted(warnings, 'warning')}, see above" if warnings else ""
     return f"done: {len(ran)} of {len(chosen)} stages ran in {duration(seconds)}{others}{count}"
 
 

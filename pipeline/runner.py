@@ -18,6 +18,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.executors import make_executor
 from pipeline.extras import check_extra
+from pipeline.formatting import counted
 from pipeline.lease import Lease, remove_dead
 from pipeline.log import EventLog, now
 from pipeline.manifest import MANIFEST, Manifest, git_commit, package_versions, read_manifest
@@ -40,7 +41,7 @@ from pipeline.shards.partitions import (
 )
 from pipeline.shards.reuse import identity_of, keep_identified
 from pipeline.shards.sharing import Sharing
-from pipeline.stage import load_object
+from pipeline.stage import Stage, load_object
 from pipeline.storage import DRAFTS, read_json, remove_tree, write_json
 from pipeline.store.copies import Copies
 from pipeline.store.output import StoredOutput
@@ -120,12 +121,12 @@ def run(
         raise UsageError("--force and --verify do not go with partitions", "use them in a run by itself")
     project_folder(config).mkdir(parents=True, exist_ok=True)  # what planning learns of large files is kept there
     plan = make_plan(dag, config, verify=verify, force=forced, only=chosen)
-    _check_sources(plan, chosen)
+    check_sources(plan, chosen)
     waiting = [name for name in chosen if not plan[name].fresh]
     if not waiting:
         say(f"nothing to do: all {len(chosen)} stages are fresh")
         return plan
-    check_stages(plan, waiting)
+    check_stages(plan, waiting, config)
     clock = time.monotonic()
     holds = {"outputs": [str(stage.output.absolute()) for stage in plan.values()]}
     running = running_path(project_folder(config))
@@ -160,18 +161,26 @@ def make_copies(config: Section) -> Copies:
     return Copies(run_settings(config).cache, run_settings(config).cache_bytes)
 
 
-def check_stages(plan: Plan, names: Iterable[str]) -> None:
+def check_stages(plan: Plan, names: Iterable[str], config: Section) -> None:
     """Errors: XlmrError for what would stop one of these stages after hours of those before it."""
     for name in names:
         stage = plan[name].stage
+        check_fit(stage, config)
         if stage.extra:
             check_extra(stage.extra, name)
         if stage.check:
             load_object(stage.check)(plan[name].config)
 
 
-def _check_sources(plan: Plan, chosen: Collection[str]) -> None:
-    for name in chosen:
+def check_fit(stage: Stage, config: Section) -> None:
+    """Errors: XlmrError where the stage's settings do not go with the rest of the configuration."""
+    if stage.fits:
+        load_object(stage.fits)(config)
+
+
+def check_sources(plan: Plan, chosen: Collection[str]) -> None:
+    """Errors: XlmrError where a chosen stage reads one that is neither chosen nor fresh."""
+    for name in (name for name in chosen if name in plan):
         for source in plan[name].stage.inputs:
             if source not in chosen and not plan[source].fresh:
                 raise XlmrError(
@@ -373,10 +382,10 @@ def _named(stage: str, error: BaseException) -> BaseException:
 def _say_outcome(say: Callable[[str], None], name: str, plan: StagePlan, manifest: Manifest) -> None:
     megabytes = sum(record.size for record in manifest.files.values()) / 1e6
     say(
-        f"  {name} done in {manifest.seconds:,.1f} s · {len(manifest.files)} files, {megabytes:,.1f} MB"
+        f"  {name} done in {manifest.seconds:,.1f} s · {counted(len(manifest.files), 'file')}, {megabytes:,.1f} MB"
         f" · peak memory {manifest.peak_memory_bytes / 1e9:.2f} GB · {plan.output}"
     )
     for line in manifest.warnings[:5]:
         say(f"  warning: {line}")
     if len(manifest.warnings) > 5:
-        say(f"  and {len(manifest.warnings) - 5} more warnings: xlmr inspect {plan.output}")
+        say(f"  and {counted(len(manifest.warnings) - 5, 'more warning')}: xlmr inspect {plan.output}")

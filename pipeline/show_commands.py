@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
@@ -15,52 +17,88 @@ from pipeline.options import Flag, Json, Settings
 from pipeline.terminal import print_json
 
 if TYPE_CHECKING:
-    from pipeline.plan import StagePlan
+    from pipeline.config import Section
+    from pipeline.plan import Plan, StagePlan
 
 
 def plan_command(dag: Dag) -> Callable[..., None]:
     """The command ``plan``: what would run, and why."""
 
-    def plan(config: Path, *settings: Settings, verify: Flag = False, as_json: Json = False) -> None:
-        """Say of each stage whether it is fresh, missing or stale, and why. Exit code 1 where a file is not there.
+    def plan(
+        config: Path,
+        *settings: Settings,
+        from_: Annotated[str | None, Parameter(name="--from")] = None,
+        until: str | None = None,
+        only: str | None = None,
+        force: tuple[str, ...] = (),
+        verify: Flag = False,
+        as_json: Json = False,
+    ) -> None:
+        """Say of each stage whether it is fresh, missing or stale, and why. Exit code 1 where it could not run.
 
-        Waits for the network for ten seconds at most, in all.
+        Takes the stages as xlmr run does. Waits for the network for ten seconds at most, in all.
 
         Parameters
         ----------
         config
             YAML file of the run.
+        from_
+            Plan this stage or package and what is made from it.
+        until
+            Plan up to this stage or package.
+        only
+            Plan this stage or package alone.
+        force
+            A stage or package that is to run even if it is fresh (may be repeated).
         verify
             Compare the checksum of every file, not only its size and time.
         as_json
             A JSON object for each stage: its state, the reasons, its key and those of its inputs, its output.
         """
         from pipeline.plan import make_plan
-        from pipeline.runner import Selection
+        from pipeline.runner import Selection, check_sources
         from pipeline.waiting import PLAN_SECONDS, waiting_at_most
 
         loaded = dag.load_config(config, settings)
         needed = dag.for_config(loaded)
-        chosen = Selection().or_settings(loaded).stages(needed)
+        selection = Selection(start=from_, until=until, only=only, force=force).or_settings(loaded)
+        chosen = selection.stages(needed)
+        forced = selection.forced(needed) & set(chosen)
         left_out: dict[str, XlmrError] = {}
         with waiting_at_most(PLAN_SECONDS):
-            made = make_plan(needed, loaded, verify=verify, only=chosen, left_out=left_out)
-        names = [name for name in needed.stages if name in made or name in left_out]
+            made = make_plan(needed, loaded, verify=verify, force=forced, only=chosen, left_out=left_out)
+        left_out |= _unfit(made, loaded)
+        names = [name for name in chosen if name in made or name in left_out]
         if as_json:
             print_json(_plan_record(name, made.get(name), left_out.get(name)) for name in names)
         else:
-            lines = {name: stage.line() for name, stage in made.items()}
+            lines = {name: made[name].line() for name in names if name in made}
             lines |= {name: f"cannot run: {error.problem}" for name, error in left_out.items()}
             for name in names:
                 print(f"{name:{max(map(len, lines))}}  {lines[name]}")
-        for error in left_out.values():
-            raise error
+        for name in names:
+            if name in left_out:
+                raise left_out[name]
+        check_sources(made, chosen)
 
     return plan
 
 
+def _unfit(plan: Plan, config: Section) -> dict[str, XlmrError]:
+    """The stages that would run and whose settings do not go with others, with what is wrong."""
+    from pipeline.runner import check_fit
+
+    found = {}
+    for name in (name for name, stage in plan.items() if not stage.fresh):
+        try:
+            check_fit(plan[name].stage, config)
+        except XlmrError as error:
+            found[name] = error
+    return found
+
+
 def _plan_record(name: str, plan: StagePlan | None, error: XlmrError | None) -> dict[str, Any]:
-    if plan is None:
+    if plan is None or error is not None:
         return {"stage": name, "state": "cannot run", "reasons": [error.problem if error else ""]}
     return {
         "stage": name,
@@ -103,20 +141,25 @@ def inspect_command(dag: Dag) -> Callable[..., None]:
     """The command ``inspect``: what is in an output."""
     del dag
 
-    def inspect(path: Path, *, records: int = 3) -> None:
+    def inspect(path: Path, *paths: Path, records: int = 3) -> None:
         """Show rows, schema, a few records, and what was dropped and why.
 
         Parameters
         ----------
         path
             An output folder, its manifest, or a file in it (Arrow, Parquet, JSON lines, NumPy, text).
+        paths
+            More of them, as where a pattern names several.
         records
             How many records to show.
         """
         from pipeline.inspect import describe
 
-        for line in describe(path, records):
-            print(line)
+        for number, one in enumerate((path, *paths)):
+            if number:
+                print()
+            for line in describe(one, records):
+                print(line)
 
     return inspect
 

@@ -42,6 +42,8 @@ class Stage:
     ``needs``      config -> those of ``inputs`` that it reads with these settings; None is all of them.
     ``check``      import string of ``check(config) -> None``, which raises XlmrError where the stage could not write
                    its output with these settings: called before a run begins, not after the hours of other stages.
+    ``fits``       import string of ``fits(whole configuration) -> None``, which raises XlmrError where settings of the
+                   stage do not go with those of another package, or with a file: called by a plan and before a run.
     ``extra``      the extra of this distribution that it needs (pipeline/extras.py); asked for before anything runs.
     ``counts_source``  the checksum of the module that ``run`` names is part of the key, beside the version.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before
@@ -65,6 +67,7 @@ class Stage:
     sharded: int = 0
     extra: str = ""
     check: str = ""
+    fits: str = ""
     counts_source: bool = False
     list_shards: Callable[[Any], int | None] | None = None
     live: str = ""
@@ -94,6 +97,7 @@ class FirstSetting:
     ``question``  what is asked on a terminal; empty: the value is written without a question.
     ``flag``      the short name of the option that answers it, as ``crawl`` for ``--crawl``.
     ``value``     what is written without an answer; None with a question: an answer is needed.
+    ``derive``    the settings before it, by name -> what is written, where there is no question and no ``value``.
     """
 
     name: str
@@ -101,6 +105,7 @@ class FirstSetting:
     value: Any = None
     question: str = ""
     flag: str = ""
+    derive: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.config import flatten
 from pipeline.errors import XlmrError
+from pipeline.formatting import counted, readable
 from pipeline.json_file import DamagedFileError
 from pipeline.manifest import Manifest, read_manifest
 
@@ -37,9 +38,10 @@ def describe_runs(run: Path) -> Iterator[str]:
     """A line for each complete output, then one for each whose manifest is damaged. Errors: XlmrError for nothing."""
     manifests, damaged = find_manifests(run)
     for output, manifest in manifests.items():
+        warnings = f"  {counted(len(manifest.warnings), 'warning')}" if manifest.warnings else ""
         yield (
             f"{manifest.started[:19]}  {manifest.seconds:8.1f} s  {_bytes(manifest) / 1e6:9.1f} MB  {output}"
-            f"  {summary_of(manifest)}" + (f"  {len(manifest.warnings)} warnings" if manifest.warnings else "")
+            f"  {summary_of(manifest)}{warnings}"
         )
     yield from (f"damaged: {problem}" for problem in damaged.values())
 
@@ -64,4 +66,4 @@ def _bytes(manifest: Manifest) -> int:
 def summary_of(manifest: Manifest, most: int = 4) -> str:
     """The first few plain counts of a manifest: ``documents 9,120 · lines 231,000``."""
     plain = [(n, v) for n, v in flatten(manifest.counts) if "." not in n and isinstance(v, int | float)]
-    return " · ".join(f"{name} {value:,}" for name, value in plain[:most])
+    return " · ".join(f"{name} {readable(value):,}" for name, value in plain[:most])

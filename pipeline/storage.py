@@ -26,6 +26,7 @@ from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
 from pipeline.store.path import is_stored
 from pipeline.store.protocols import missing_package
+from pipeline.unicode import is_unicode
 from pipeline.waiting import ask
 
 Answer = TypeVar("Answer")
@@ -182,7 +183,7 @@ def expand(address: str) -> list[str]:
             found = [path] if _asked(address, lambda: filesystem.exists(path)) else []
     if not found:
         raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
-    if unwritable := next((name for name in found if not _is_text(name)), None):
+    if unwritable := next((name for name in found if not is_unicode(name)), None):
         shown = os.fsencode(unwritable).decode("utf-8", "backslashreplace")
         raise XlmrError(f"{shown}: the name of this file is not UTF-8", "rename it")
     if is_local(address):
@@ -196,15 +197,6 @@ def expand(address: str) -> list[str]:
 def _is_folder(name: str, about: Mapping[str, Any]) -> bool:
     """Whether it is a folder, or on this machine a link to one."""
     return about["type"] == "directory" or (bool(about.get("islink")) and Path(name).is_dir())
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8: Python has bytes that are not as half surrogate pairs."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def check_file(path: Path) -> os.stat_result:

@@ -6,15 +6,23 @@ tokenizer.encode's sequences, and those of pretrain.pairs -> pretrain.train (che
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import Section, setting
 from pipeline.errors import XlmrError
 from pipeline.stage import FirstSetting, Package, Stage
 from pretrain.comparable.settings import ComparableSettings
 from pretrain.conversion import files_of
-from pretrain.settings import DataSettings, ModelSettings, PairSettings, PretrainConfig, TrainSettings
+from pretrain.settings import (
+    DataSettings,
+    ModelSettings,
+    PairSettings,
+    PretrainConfig,
+    TrainSettings,
+    usual_warmup_steps,
+)
 
 SEQUENCES = ("tokenizer.encode", "tokenizer.train", "pretrain.pairs")
 COMPARABLE = "pretrain.comparable"
@@ -116,6 +124,21 @@ def check_export(config: ExportConfig) -> None:
         )
 
 
+def check_lengths(config: Any) -> None:
+    """Whether the model has positions for the sequences. Errors: XlmrError."""
+    length, most = config.tokenizer.encode.sequence_length, config.pretrain.model.max_position_embeddings - 2
+    if length > most:
+        raise XlmrError(
+            f"tokenizer.encode.sequence_length is {length}, the model has positions for {most}",
+            f"set pretrain.model.max_position_embeddings to {length + 2} or more",
+        )
+
+
+def _first_warmup_steps(settings: Mapping[str, Any]) -> int:
+    steps = settings.get("pretrain.train.steps")  # of any type: it is checked later
+    return usual_warmup_steps(steps) if isinstance(steps, int) else 0
+
+
 PACKAGE = Package(
     name="pretrain",
     config=PretrainConfig,
@@ -148,6 +171,7 @@ PACKAGE = Package(
             config=PretrainConfig,
             run="pretrain.ranks.launch:run",
             live="pretrain.report:live_loss",
+            fits="pretrain.stages:check_lengths",
             gpu=True,
             job_script="pretrain",
             summary="train a masked language model on the sequences",
@@ -192,7 +216,7 @@ PACKAGE = Package(
         FirstSetting("pretrain.train.steps", "pretrain.train", 12_500, "Steps of the training?", "steps"),
         FirstSetting("pretrain.train.global_batch", "pretrain.train", 2048),
         FirstSetting("pretrain.train.micro_batch", "pretrain.train", 32),
-        FirstSetting("pretrain.train.warmup_steps", "pretrain.train", 750),
+        FirstSetting("pretrain.train.warmup_steps", "pretrain.train", derive=_first_warmup_steps),
     ),
     examples={
         "benchmark": (

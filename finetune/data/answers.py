@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.errors import XlmrError
-from pipeline.rows import is_unicode
+from pipeline.unicode import is_unicode
 
 NEAR = 3
 """Characters that an answer may be off by."""

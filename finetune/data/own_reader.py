@@ -10,7 +10,7 @@ from finetune.data.columns import Sentence
 from finetune.data.examples import Location
 from pipeline.errors import XlmrError
 from pipeline.plug_ins import calling, load_callable
-from pipeline.rows import is_unicode
+from pipeline.unicode import is_unicode
 
 Row = tuple[int, Mapping[str, Any]]
 """Number of an example from 1, and its values."""

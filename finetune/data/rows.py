@@ -10,7 +10,8 @@ from typing import Any
 from finetune.data.content import lines_of
 from finetune.data.examples import Location
 from pipeline.errors import XlmrError
-from pipeline.rows import Cells, check_header, is_unicode, json_object, records, unfit
+from pipeline.rows import Cells, check_header, json_object, records, unfit
+from pipeline.unicode import is_unicode
 
 
 def tab_rows(

@@ -16,7 +16,7 @@ from finetune.data.examples import Location, Question, TaskData
 from finetune.data.files import Files, ask_languages, split_files
 from finetune.data.settings import TaskSettings
 from pipeline.errors import XlmrError
-from pipeline.rows import is_unicode
+from pipeline.unicode import is_unicode
 
 SQUAD = {"train": "train-v1.1.json", "dev": "dev-v1.1.json"}
 SQUAD2 = {"train": "train-v2.0.json", "dev": "dev-v2.0.json"}

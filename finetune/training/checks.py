@@ -12,7 +12,7 @@ from finetune.config_file import BESIDE_A_QUESTION
 from finetune.data.examples import TaskData
 from finetune.heads.kind import Kind
 from finetune.metrics import mean
-from finetune.stages import Protocol, Recipe
+from finetune.stages import Protocol, Recipe, too_long
 from finetune.training.run import SPLITS
 from pipeline.errors import XlmrError
 from pretrain.config_file import read_config
@@ -52,10 +52,7 @@ def check_metric(kind: Kind) -> None:
 
 def _check_recipe(recipe: Recipe, kind: str, most: int) -> None:
     if recipe.longest > most:
-        raise XlmrError(
-            f"texts of {recipe.longest} tokens are asked for, the model reads {most}",
-            f"set finetune.recipe.longest to {most} or less",
-        )
+        raise too_long(recipe.longest, most)
     shared = recipe.tensor_parallel
     if shared > 1 and current_rank_group() is None:
         raise XlmrError(

@@ -72,17 +72,18 @@ def _report_one(dag: Dag, config: Path, settings: Sequence[str], output: Path | 
     from pipeline.plan import make_plan
     from pipeline.report.page import write_report
     from pipeline.run_settings import project_folder
-    from pipeline.runner import make_copies
+    from pipeline.runner import Selection, make_copies
     from pipeline.store.path import is_stored
 
     loaded = dag.load_config(config, settings)
     left_out: dict[str, XlmrError] = {}
     plan = make_plan(dag, loaded, left_out=left_out)
     outputs = {n: p.output for n, p in plan.items() if p.manifest is not None and n != "report"}
-    for error in dict.fromkeys(left_out.values()):
+    meant = Selection().or_settings(loaded).stages(dag.for_config(loaded))  # others are no part of this run
+    for error in dict.fromkeys(left_out[name] for name in meant if name in left_out):
         if not outputs:
             raise error
-        names = [name for name, lost in left_out.items() if lost is error and name != "report"]
+        names = [name for name in meant if left_out.get(name) is error and name != "report"]
         print(f"left out: {', '.join(names)}: {error.problem}", file=sys.stderr)
     path = output or project_folder(loaded) / "report.html"
     with make_copies(loaded) as copies:

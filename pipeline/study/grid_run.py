@@ -76,7 +76,7 @@ class GridRun:
         if not waiting:
             self.say(f"{self._place(number)}: all {len(plan)} stages are there")
             return
-        check_stages(plan, waiting)
+        check_stages(plan, waiting, variant.config)
         for name in waiting:
             self.say(f"{self._place(number)}: {name} · {self._left(number)}")
             self._wait_for_others(plan[name].output)

@@ -225,7 +225,7 @@ def test_settings_that_do_not_fit_are_one_line(
 ) -> None:
     recipe = stage_config.recipe
     too_long = stage_config.model_copy(update={"recipe": recipe.model_copy(update={"longest": 65})})
-    with pytest.raises(XlmrError, match="65 tokens are asked for, the model reads 64; set finetune"):
+    with pytest.raises(XlmrError, match="longest is 65, the encoder reads 64 tokens; set finetune"):
         run_stage(too_long, export, tmp_path, context_of(tmp_path))
     wild = stage_config.model_copy(update={"recipe": recipe.model_copy(update={"learning_rates": (1e30,)})})
     with pytest.raises(XlmrError, match=r"the loss is .* in epoch \d; try a lower|the loss is .* in epoch"):

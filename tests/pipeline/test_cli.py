@@ -12,14 +12,18 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pipeline
 from pipeline.cli import _command_of, _options, build_app, main
 from pipeline.dag import Dag
+from pipeline.formatting import counted
+from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan
 from pipeline.run_summary import next_command
 from pipeline.terminal import BOLD, styled
@@ -86,6 +90,10 @@ def test_every_tool_is_described_without_being_imported(package):
         (["rnu"], 2, 'Did you mean "run"?'),
         (["run", "configs/demo.yaml", "--untl", "corpus"], 2, "xlmr: --untl: not understood; did you mean --until?"),
         (["run", "configs/demo.yaml", "--quite"], 2, "did you mean --quiet?"),
+        (["prune", "configs/demo.yaml", "--only", "corpus"], 2, "xlmr: --only: not understood; settings are given as --section.field VALUE"),
+        (["run", "configs/demo.yaml", "--until", "finetune.helppages"], 2, "no such stage; did you mean finetune.help_pages?"),
+        (["status", "runs/a", "runs/b"], 2, "xlmr: runs/b: not understood; where a pattern names several files, name one; see xlmr status --help"),
+        (["run", "configs/demo.yaml", "--pretrain.train.steps", "40"], 2, "pretrain.train: warmup_steps 40 is not under steps 40, so the learning rate would not reach its peak and decay: set warmup_steps to 2, say"),
         (["settings", "corpus.raed"], 2, "corpus.raed: no such section or setting; did you mean corpus.read?"),
         (["inspect", "nowhere"], 1, "xlmr: nowhere: no such file; xlmr status lists the outputs"),
         (["status", "nowhere"], 1, "nowhere: nothing has run there; xlmr run configs/demo.yaml"),
@@ -118,6 +126,61 @@ def test_a_run_ends_where_its_settings_say(toy, capsys, tmp_path):
     assert toy.ran() == ["toy.sum"], "the command has the last word"
 
 
+@pytest.mark.parametrize(
+    ("words", "stage", "line"),
+    [
+        (["--tokenizer.encode.sequence_length", "129"], "pretrain.train", "tokenizer.encode.sequence_length is 129, the model has positions for 128"),
+        (["--finetune.recipe.longest", "129"], "finetune.help_pages", "finetune.recipe.longest is 129, the encoder reads 128 tokens"),
+        (["--finetune.recipe.longest", "15", "--finetune.encoder.folder", "{encoder}"], "finetune.help_pages", "finetune.recipe.longest is 15, the encoder reads 14 tokens"),
+    ],
+)  # fmt: skip
+def test_a_plan_and_a_run_see_settings_that_do_not_go_with_others(words, stage, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 16}')
+    for name in ("model.safetensors", "sentencepiece.bpe.model"):
+        (tmp_path / name).touch()
+    words = [
+        "configs/demo.yaml",
+        "--run.directory",
+        str(tmp_path / "runs"),
+        *(word.format(encoder=tmp_path) for word in words),
+    ]
+    assert main(["plan", *words]) == 1
+    said = capsys.readouterr()
+    assert re.search(f"^{stage} +cannot run: {line}$", said.out, re.MULTILINE)
+    assert said.err.startswith(f"xlmr: {line}; set ")
+    record = next(one for one in _plan_as_json(capsys, words) if one["stage"] == stage)
+    assert (record["state"], record["reasons"]) == ("cannot run", [line])
+    assert main(["run", *words]) == 1
+    assert capsys.readouterr().err == said.err
+    assert main(["plan", *words, "--until", "corpus"]) == 0, "these stages do not read it"
+
+
+def _plan_as_json(capsys: pytest.CaptureFixture[str], words: list[str]) -> list[dict[str, Any]]:
+    assert main(["plan", *words, "--json"]) == 1
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_plan_is_of_the_stages_that_a_run_would_take(toy, capsys, monkeypatch):
+    monkeypatch.setattr("pipeline.cli.Dag.default", lambda: toy.dag)
+
+    def planned(*words: str) -> list[str]:
+        assert main(["plan", str(toy.yaml), *words]) == 0
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    assert planned("--until", "toy.sum") == ["toy.write missing", "toy.sum missing"]
+    assert main(["plan", str(toy.yaml), "--only", "toy.sum"]) == 1
+    said = capsys.readouterr()
+    assert said.out.split() == ["toy.sum", "missing"]
+    assert said.err.startswith("xlmr: toy.sum is made from toy.write, which is missing; run it first: --only toy.write")
+    toy.run()
+    assert planned("--only", "toy.sum") == ["toy.sum fresh"]
+    assert planned("--from", "toy.power", "--force", "toy") == [
+        "toy.power stale because it is forced",
+        "report missing",
+    ]
+
+
 def test_inspect_shows_counts_and_records(toy, capsys):
     toy.run()
     assert main(["inspect", str(toy.output("toy.power"))]) == 0
@@ -126,6 +189,51 @@ def test_inspect_shows_counts_and_records(toy, capsys):
     assert "power  36" in out
     assert main(["inspect", str(toy.output("toy.sum") / "sum.txt")]) == 0
     assert "  6" in capsys.readouterr().out
+
+
+def test_inspect_takes_all_that_a_pattern_names(toy, capsys):
+    toy.run()
+    toy.run("--toy.power.exponent", "3")
+    outputs = sorted(str(path) for path in toy.output("toy.power").parent.iterdir() if not path.name.startswith("."))
+    assert len(outputs) == 2
+    assert main(["inspect", *outputs]) == 0
+    assert capsys.readouterr().out.count("toy.power (version 1), key ") == 2
+
+
+def test_numbers_are_shown_with_the_digits_that_a_float32_has(toy, capsys, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    score = float(np.float32(0.9))
+    assert score != 0.9
+    table = {"score": pa.array([score], pa.float32()), "scores": pa.array([[score, 1e6]], pa.list_(pa.float32()))}
+    parquet.write_table(pa.table(table), tmp_path / "x.parquet")
+    assert main(["inspect", str(tmp_path / "x.parquet")]) == 0
+    assert "  score: 0.9\n  scores: [0.9, 1000000.0]\n" in capsys.readouterr().out
+    toy.run()
+    manifest = read_manifest(toy.output("toy.sum"))
+    assert manifest is not None
+    replace(manifest, counts={"score": score}, warnings=["only one"]).write(toy.output("toy.sum"))
+    assert main(["status", str(toy.folder / "runs")]) == 0
+    assert "  score 0.9  1 warning\n" in capsys.readouterr().out
+    assert main(["inspect", str(toy.output("toy.sum"))]) == 0
+    assert "  score  0.9\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 warnings"), (1, "1 warning"), (2000, "2,000 warnings")])
+def test_a_count_has_its_noun(count, text):
+    assert counted(count, "warning") == text
+
+
+def test_a_report_says_nothing_of_stages_that_the_run_does_not_reach(toy, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.jsonl").write_text('{"text": "words"}\n')
+    (tmp_path / "my.yaml").write_text("{run: {until: corpus.fetch}, corpus: {fetch: {crawl: page.jsonl}}}")
+    assert main(["run", "my.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["report", "my.yaml"]) == 0
+    assert capsys.readouterr().err == ""
+    assert "corpus.fetch" in (tmp_path / "runs/demo/report.html").read_text()
 
 
 def test_status_lists_what_ran(toy, capsys):

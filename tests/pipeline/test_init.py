@@ -70,6 +70,50 @@ def test_questions_are_asked_for_what_is_not_given(own_files: Path) -> None:
     assert DAG.load_config(Path("own.yaml")).model_dump()["corpus"]["language_models"]["text"] == "clean"
 
 
+def test_a_wrong_answer_is_asked_for_again(own_files: Path) -> None:
+    answers = {
+        "Name of the run": ["two words", "mine"],
+        "Folder of all runs": [""],
+        "Stage or package": ["corpse", "pretrain"],
+        "Where is your text": ["", "crawl"],
+        "Codes of the languages": ["q9", "de"],
+        "clean text": ["clean"],
+        "vocabulary": ["-1", ""],
+        "Size of the model": ["bse", "base"],
+        "Steps": ["many", "200"],
+    }
+    problems = []
+
+    def ask(question: str) -> str:
+        *said, question = question.splitlines()
+        problems.extend(said)
+        return next(given for word, given in answers.items() if word in question).pop(0)
+
+    write_configuration(DAG, Path("own.yaml"), [], ask)
+    assert not any(answers.values()), "every answer was asked for"
+    for problem, text in zip(
+        problems,
+        ["run.project", "did you mean corpus?", "an answer is needed", "languages", "vocab_size", "base?", "steps"],
+        strict=True,
+    ):
+        assert text in problem
+    train = DAG.load_config(Path("own.yaml")).model_dump()["pretrain"]["train"]
+    assert (train["steps"], train["warmup_steps"]) == (200, 12)
+    assert [path.name for path in own_files.iterdir() if "own.yaml" in path.name] == ["own.yaml"]
+
+
+def test_no_question_follows_a_wrong_option(own_files: Path) -> None:
+    with pytest.raises(UsageError, match=r"pretrain\.train\.steps"):
+        write_configuration(DAG, Path("own.yaml"), ["--steps", "many"], pytest.fail)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [("1", 0), ("200", 12), ("12500", 750)])
+def test_the_warm_up_is_a_share_of_the_steps(own_files: Path, steps: str, warmup: int) -> None:
+    words = ["--crawl", "crawl", "--clean-text", "clean", "--languages", "de", "--until", "pretrain", "--steps", steps]
+    write_configuration(DAG, Path("own.yaml"), words, None)
+    assert DAG.load_config(Path("own.yaml")).model_dump()["pretrain"]["train"]["warmup_steps"] == warmup
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
