@@ -158,6 +158,8 @@ def _servers(modules: list[list[str]], ports: list[int]) -> Iterator[None]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "OMP_NUM_THREADS": "1",
+        # Beam's pool starts each worker by the name python, as in an activated environment.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     with contextlib.ExitStack() as stack:
         for module in modules:

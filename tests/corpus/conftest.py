@@ -94,6 +94,29 @@ def fresh(small: Path, tmp_path: Path) -> CorpusRun:
 
 
 @pytest.fixture(scope="session")
+def embedded(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the whole embedded crawl, and the text of the small one."""
+    folder = tmp_path_factory.mktemp("embedded")
+    (folder / "crawl").symlink_to(ROOT / "samples/crawl")
+    (folder / "clean").symlink_to(small / "clean")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded_done(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> CorpusRun:
+    """A complete run of the embedded crawl by processes of this machine."""
+    made = CorpusRun(embedded, tmp_path_factory.mktemp("embedded-done"))
+    made.run("--run.workers", "2")
+    return made
+
+
+@pytest.fixture
+def embedded_fresh(embedded: Path, tmp_path: Path) -> CorpusRun:
+    """A run of the embedded crawl, nothing done yet."""
+    return CorpusRun(embedded, tmp_path)
+
+
+@pytest.fixture(scope="session")
 def made(small, done, tmp_path_factory) -> Made:
     """By documents, as cc_net; several files a bucket."""
     folder = tmp_path_factory.mktemp("minified")

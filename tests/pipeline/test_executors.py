@@ -301,14 +301,16 @@ def free_ports() -> tuple[int, int]:
 def portable():
     """A job service and a pool of workers beside it, as on a cluster; gives Beam's options."""
     job, pool = free_ports()
-    path = os.pathsep.join(sys.path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # The pool starts each worker by the name python, so it needs the PATH of an activated environment.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     modules = [
         ["apache_beam.runners.portability.local_job_service_main", "--port", str(job)],
         ["apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool)],
     ]
     servers = [
         subprocess.Popen(
-            [sys.executable, "-m", *module], env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
+            [sys.executable, "-m", *module], env=environment, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         for module in modules
