@@ -329,15 +329,6 @@ class TrainSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _peak_is_reached(self) -> TrainSettings:
-        if self.warmup_steps >= self.steps:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps:,} is not under steps {self.steps:,}, so the learning rate would not"
-                f" reach its peak and decay: set warmup_steps to {usual_warmup_steps(self.steps):,}, say"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _one_start(self) -> TrainSettings:
         if self.init_from and (self.init_bias_from_unigram or self.initialisation != "normal"):
             raise ValueError("init_from brings its weights: leave out init_bias_from_unigram and initialisation")

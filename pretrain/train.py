@@ -28,7 +28,7 @@ from pretrain.loop import CHECKPOINTS, Training
 from pretrain.model import MaskedLanguageModel, ModelConfig, Values, build, count_parameters, initial_values
 from pretrain.ranks.device import enough_memory, free_memory, missed_gpus
 from pretrain.ranks.stopping import lost_ranks
-from pretrain.settings import ModelSettings, PretrainConfig
+from pretrain.settings import ModelSettings, PretrainConfig, TrainSettings, usual_warmup_steps
 from pretrain.stages import COMPARABLE
 from pretrain.start import read_start
 from pretrain.validation import count_tokens
@@ -54,6 +54,7 @@ def _train(config: PretrainConfig, inputs: Inputs, output: Path, context: Contex
     settings = config.train
     material = open_material(inputs)
     warn_of_languages(material.sequences, context)
+    warn_of_warmup(settings, context)
     if missed := missed_gpus():
         context.warn(f"training runs on the CPU, and this machine has GPUs: {missed}")
     architecture, start = architecture_of(config.model, material.sequences), None
@@ -115,6 +116,15 @@ def warn_of_languages(sequences: SequenceFolder, context: Context) -> None:
     alone = [language for language, array in sequences.train.items() if len(array) == 1]
     if alone:
         context.warn(f"one training sequence only, which is seen again and again: {', '.join(alone)}")
+
+
+def warn_of_warmup(settings: TrainSettings, context: Context) -> None:
+    """Say when the training ends before its learning rate has reached the peak, as with a few steps of a long one's."""
+    if settings.warmup_steps >= settings.steps:
+        context.warn(
+            f"warmup_steps {settings.warmup_steps:,} is not under steps {settings.steps:,}, so the rate"
+            f" reaches no peak; usual are {usual_warmup_steps(settings.steps):,}"
+        )
 
 
 def architecture_of(settings: ModelSettings, sequences: SequenceFolder) -> ModelConfig:

@@ -103,6 +103,17 @@ def test_the_measure_counts_tokens() -> None:
 # What people give it.
 
 
+def test_a_training_that_is_all_warm_up_says_so(tmp_path: Path, make_context) -> None:
+    settings = tiny_config().train
+    _, context = train_into(
+        tmp_path / "run",
+        write_sequences(tmp_path / "s", {"aa": 60}),
+        make_context,
+        tiny_config(warmup_steps=settings.steps),
+    )
+    assert [line for line in context.warnings if "reaches no peak" in line]
+
+
 def test_an_empty_language_is_left_out_and_named(tmp_path: Path, make_context) -> None:
     sequences = write_sequences(tmp_path / "s", {"aa": 60, "bb": 20, "cc": 1})
     listing = json.loads((sequences / "sequences.json").read_text())

@@ -27,10 +27,8 @@ NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 def tiny_config(model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **train: Any) -> Any:
     from pretrain.settings import PretrainConfig
 
-    steps = train.get("steps", 20)
     settings = {
-        "steps": steps, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3,
-        "warmup_steps": min(5, steps - 1),
+        "steps": 20, "global_batch": 8, "micro_batch": 8, "peak_learning_rate": 3e-3, "warmup_steps": 5,
         "dtype": "fp32", "threads": 1, "log_every": 1, "evaluate_every": 10, "checkpoint_every": 5,
     }  # fmt: skip
     return PretrainConfig(
