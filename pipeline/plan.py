@@ -26,6 +26,9 @@ from pipeline.storage import ChecksumCache, canonical_json, expand
 
 KEY_LENGTH = 8
 
+BEGUN = "another run has begun it"
+"""Why an output without a manifest is made: that run was interrupted, or shares the stage's shards with this one."""
+
 
 class State(StrEnum):
     """Whether a stage has to run."""
@@ -187,8 +190,8 @@ def _why_not_made(plan: StagePlan) -> tuple[State, list[str]]:
         return State.STALE, list(_differences(plan, previous)) or ["this version works out keys in another way"]
     marks = len(list((plan.output / MARKS).glob("*.json")))
     if marks:
-        return State.MISSING, [f"an earlier run was interrupted; {counted(marks, 'shard')} complete"]
-    return State.MISSING, ["an earlier run was interrupted"] if started else []
+        return State.MISSING, [f"{BEGUN}; {counted(marks, 'shard')} complete"]
+    return State.MISSING, [BEGUN] if started else []
 
 
 def _latest_manifest(folder: Path) -> Manifest | None:

@@ -59,7 +59,7 @@ def test_kill_and_resume_gives_the_same_bytes(toy, in_child, workers):
     assert not (output / MANIFEST).exists()
     done = {path.name: path.stat().st_mtime_ns for path in (output / MARKS).glob("*.json")}
     assert 3 <= len(done) < 8
-    assert toy.plan(*slow)["toy.write"].startswith("missing because an earlier run was interrupted; ")
+    assert toy.plan(*slow)["toy.write"].startswith("missing because another run has begun it; ")
     go_file.touch()
 
     toy.run(*slow)

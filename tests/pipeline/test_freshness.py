@@ -166,7 +166,7 @@ def test_selection(toy):
 def test_no_manifest_no_stage(toy):
     toy.run()
     (toy.output("toy.sum") / MANIFEST).unlink()
-    assert toy.plan()["toy.sum"] == "missing because an earlier run was interrupted"
+    assert toy.plan()["toy.sum"] == "missing because another run has begun it"
     toy.run()
     assert toy.ran() == ["toy.sum", "toy.power"]
 
