@@ -1,6 +1,6 @@
 """How right ours, lid.176 and other identifiers are, by length, form and kind of text; how reliable scores are; speed.
 
-``python -m benchmarks.language TEXT/test [--peers PYTHON]`` prints Markdown. TEXT is what benchmarks.language_text
+``python -m benchmarks.language TEXT/test [--peers PYTHON]`` prints Markdown. TEXT is what benchmarks.language.text
 wrote. PYTHON is one that has pycld2, heliport and py3langid: a virtual environment of their own. Only CC100's languages
 are measured, but for the table of those that are none.
 """

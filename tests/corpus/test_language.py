@@ -1,31 +1,21 @@
-"""Labels, thresholds, the identifiers and their combination, training on a little text, and the two commands."""
+"""Labels, thresholds, the identifiers, and the command that asks them."""
 
 from __future__ import annotations
 
 import json
 import lzma
-import math
 import re
 from pathlib import Path
 
 import fasttext
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from corpus.checks import known_codes
-from corpus.language.accuracy import accuracy, confusions
-from corpus.language.combine import LENGTHS, Combination, Examples, Voter, all_codes, learn, prior_of
 from corpus.language.identifier import CodedModel, load_identifier
-from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
 from corpus.language.labels import load_table
-from corpus.language.model_card import read_card
 from corpus.language.model_file import model_path, own_model_path
-from corpus.language.own_model import OwnModel, words_alone
+from corpus.language.own_model import OwnModel
 from corpus.language.settings import LanguageId
-from corpus.language.train import train
-from corpus.language.train_settings import IdentifierTraining
 from pipeline.cli import main
 from pipeline.errors import XlmrError
 
@@ -217,204 +207,6 @@ def test_a_model_without_a_card(tmp_path):
         OwnModel(str(tmp_path / "m.ftz"))
 
 
-# The rule of combination
-
-
-def weight_at(weights: list[float], length: int) -> float:
-    """Linear in the logarithm between LENGTHS, constant beyond."""
-    if length <= LENGTHS[0]:
-        return weights[0]
-    for place in range(len(LENGTHS) - 1):
-        low, high = LENGTHS[place], LENGTHS[place + 1]
-        if length <= high:
-            share = math.log(length / low) / math.log(high / low)
-            return weights[place] * (1 - share) + weights[place + 1] * share
-    return weights[-1]
-
-
-def plain_probabilities(rule: Combination, found: list[dict[str, float]], length: int) -> dict[str, float]:
-    """The rule as it is written down."""
-    products = dict(zip(rule.codes, rule.prior.tolist(), strict=True))
-    for voter, likely in zip(rule.voters, found, strict=True):
-        weight = weight_at(voter.weights.tolist(), length)
-        for row, code in enumerate(rule.codes):
-            evidence = sum(likely[label] * voter.confusion[row, place] for place, label in enumerate(voter.labels))
-            products[code] *= (evidence + 1e-6) ** weight
-    return {code: product / sum(products.values()) for code, product in products.items()}
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 9, 35, 120, 900]), st.sampled_from([2, 3]))
-def test_the_rule(seed, length, voters):
-    rng = np.random.default_rng(seed)
-    labels = [["de", "en", "sw"], ["de", "en", "zu"], ["en", "zxx"]][:voters]
-    made = [
-        Voter(
-            names,
-            rng.dirichlet([1] * len(names), 4).astype(np.float32),
-            rng.uniform(0, 2, len(LENGTHS)).astype(np.float32),
-        )
-        for names in labels
-    ]
-    codes = all_codes(labels)
-    rule = Combination(codes, tuple(made), prior_of(codes, {"zu": 0.1}))
-    assert rule.codes == ["de", "en", "sw", "zu"]
-    found = [rng.dirichlet([1] * len(names), 2).astype(np.float32) for names in labels]
-    for text, got in enumerate(rule.probabilities(found, [length, length])):
-        named = [dict(zip(names, one[text].tolist(), strict=True)) for names, one in zip(labels, found, strict=True)]
-        expected = plain_probabilities(rule, named, length)
-        assert got.tolist() == pytest.approx([expected[code] for code in rule.codes], abs=1e-4)
-
-
-def test_learning_the_rule():
-    """The first model takes zu for sw; ours knows de and zu, but is often wrong about de, and guesses on short text."""
-    truth = ["de", "zu", "sw"] * 20
-    base = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]] * 20, np.float32)
-    own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 10 + [[0.5, 0.5]] * 30, np.float32)
-    examples = Examples(truth, [200] * 30 + [5] * 30, np.ones((60, 3), bool))
-    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples, {"sw": 0.5})
-    assert rule.prior.tolist() == [1, 0.5, 1]
-    first, second = rule.voters
-    assert rule.codes == ["de", "sw", "zu"]
-    assert first.confusion[2, 1] == pytest.approx(0.8, abs=0.05)
-    assert second.confusion[0, 1] == pytest.approx(0.55, abs=0.06)
-    assert second.confusion[1].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
-    assert second.weights[0] < second.weights[-1]
-    predicted = [rule.codes[i] for i in rule.probabilities([base, own], examples.lengths).argmax(1)]
-    assert accuracy(truth[:30], predicted[:30])["right"] > 0.6
-    assert predicted[:2] == ["de", "zu"]
-
-
-def test_a_rule_goes_through_its_card():
-    weights = np.arange(len(LENGTHS), dtype=np.float32)
-    made = Voter(["a"], np.ones((2, 1), np.float32), weights)
-    prior = prior_of(["a", "b"], {"b": 0.25})
-    again = Combination.from_card(json.loads(json.dumps(Combination(["a", "b"], (made,), prior).to_card())))
-    assert (again.codes, again.prior.tolist()) == (["a", "b"], [1, 0.25])
-    (voter,) = again.voters
-    assert (voter.labels, voter.weights.tolist()) == (["a"], weights.tolist())
-    assert voter.confusion.tolist() == [[1.0], [1.0]]
-
-
-def test_a_text_with_too_few_letters_has_no_language():
-    texts = ["ab", "abc", "да", "я", "猫", "12345", "12 a"]
-    least = {value: LanguageId(labels="cc100", own_model="built-in", least_letters=value) for value in (0, 3)}
-    names, scores = load_identifier(least[3]).identify(texts)
-    assert [name != "" for name in names] == [False, True, True, False, True, False, False]
-    assert (scores > 0).tolist() == [name != "" for name in names]
-    assert all(load_identifier(least[0]).identify(texts)[0])
-    assert "least_letters" in LanguageId().inert()
-
-
-# Labelled text
-
-
-def write(folder: Path, **texts: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    for language, text in texts.items():
-        (folder / f"{language}.txt.xz").write_bytes(lzma.compress(text.encode()))
-    return folder
-
-
-def test_documents(tmp_path):
-    write(tmp_path / "t", de="eins\nzwei  drei\n\n\nvier\n", zu="kunye")
-    files = find_files(str(tmp_path / "t"))
-    assert sorted(files) == ["de", "zu"]
-    found = [document.paragraphs for document in read_documents("de", files["de"])]
-    assert found == [["eins", "zwei drei"], ["vier"]]
-    assert find_files(str(tmp_path / "t" / "*.txt.xz")) == files
-
-
-def test_text_that_is_refused(tmp_path):
-    (tmp_path / "no language here.txt").write_text("x")
-    with pytest.raises(XlmrError, match="is not a language code"):
-        find_files(str(tmp_path))
-    (tmp_path / "de.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(XlmrError, match="cannot be read as text"):
-        list(read_documents("de", [str(tmp_path / "de.txt")]))
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(st.sampled_from("ab 語"), max_size=60), st.integers(0, 60), st.integers(1, 30))
-def test_a_cut_is_of_the_text(text, start, length):
-    excerpt = cut(text, min(start, len(text)), length)
-    assert excerpt in text
-    assert len(excerpt) <= length + 30
-
-
-def test_excerpts_are_the_same_again_and_have_lengths_of_a_crawl():
-    text = " ".join(f"wort{n}" for n in range(5_000))
-    made, again = (draw_excerpts([LabelledDocument("de", [text])], 20_000, np.random.default_rng(1)) for _ in range(2))
-    assert made == again
-    assert sum(map(len, made)) == pytest.approx(20_000, rel=0.1)
-    assert 30 < np.median([len(excerpt) for excerpt in made]) < 55
-    assert all(excerpt in text for excerpt in made)
-    assert all(excerpt.startswith("wort") for excerpt in made)
-
-
-def test_what_is_held_out_stays_held_out():
-    documents = [LabelledDocument("de", [f"text {n}"]) for n in range(500)]
-    kept, held_out = split_off(documents, 0.2)
-    assert 60 < len(held_out) < 140
-    assert split_off(documents[:100] + documents[200:], 0.2)[1] == [
-        d for d in held_out if d in documents[:100] + documents[200:]
-    ]
-    assert {d.text for d in kept} | {d.text for d in held_out} == {d.text for d in documents}
-
-
-def test_words_alone():
-    assert words_alone("Das 3. HAUS—ist: «gut»!").split() == ["das", "haus", "ist", "gut"]
-    assert words_alone("नमस्ते می‌خواهم ŋëf") == "नमस्ते می‌خواهم ŋëf"
-
-
-def test_accuracy():
-    measured = accuracy(["a", "a", "a", "b"], ["a", "b", "b", "b"])
-    assert (measured["texts"], measured["right"], measured["right_mean_of_languages"]) == (4, 0.5, 0.6666)
-    assert measured["languages"]["a"] == {"texts": 3, "right": 0.3333, "precise": 1.0}
-    assert measured["confused"] == [["a", "b", 2]]
-    assert confusions(measured, "a") == [("b", 2)]
-
-
-# Training
-
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory) -> Path:
-    """Some of samples/clean. lid.176 cannot say om."""
-    texts = {}
-    for language in ("cs", "de", "en", "es", "et", "eu", "fi", "fr", "id", "it", "nl", "om", "pl", "sv", "tr", "vi"):
-        lines = lzma.decompress((ROOT / f"samples/clean/{language}.txt.xz").read_bytes()).decode().splitlines()
-        texts[language] = "\n\n".join(lines[:60])
-    return write(tmp_path_factory.mktemp("labelled"), **texts)
-
-
-SMALL = IdentifierTraining(characters=20_000, buckets=5_000, epochs=30, held_out=0.3, quantise=False)
-
-
-def test_training(labelled, tmp_path):
-    path = train(str(labelled), tmp_path / "a", SMALL, "lid.176.ftz")
-    card = read_card(path)
-    assert set(card) >= {"model", "settings", "base", "text", "combination", "held_out"}
-    assert set(card["held_out"]["paragraph"]) == {"base", "own", "combined"}
-    right = {name: figures["languages"]["om"]["right"] for name, figures in card["held_out"]["paragraph"].items()}
-    assert right["base"] == 0
-    assert min(right["own"], right["combined"]) > 0.9
-    names, _ = load_identifier(LanguageId(labels="cc100", own_model=str(path))).identify([GERMAN, OROMO])
-    assert names == ["de", "om"]
-    again = train(str(labelled), tmp_path / "b", SMALL, "lid.176.ftz")
-    assert again.read_bytes() == path.read_bytes()
-    assert read_card(again) == card
-
-
-def test_training_on_one_language(tmp_path):
-    write(tmp_path / "t", de="ein Text\n")
-    with pytest.raises(XlmrError, match="text in 1 languages"):
-        train(str(tmp_path / "t"), tmp_path / "out", SMALL, "lid.176.ftz")
-
-
 # Commands
 
 
@@ -457,11 +249,3 @@ def test_identify_a_line_that_is_too_long(tmp_path, capsys, monkeypatch):
     (tmp_path / "t.txt").write_text((GERMAN + " ") * 50 + f"\n{GERMAN}\n")
     assert main(["corpus", "identify", str(tmp_path / "t.txt")]) == 0
     assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["de", "de"]
-
-
-def test_train_lid_command(labelled, tmp_path, capsys):
-    words = ["--characters", "20000", "--buckets", "5000", "--epochs", "30", "--held-out", "0.3", "--no-quantise"]
-    assert main(["corpus", "train-lid", str(labelled), str(tmp_path / "out"), *words]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.strip() == str(tmp_path / "out/own.bin")
-    assert "paragraph of text held out" in printed.err

@@ -1,6 +1,6 @@
 """Labelled text for identifiers, from public packages: what ours is trained on, and other text to measure it with.
 
-``python -m benchmarks.language_text --cache DIR --prose DIR OUT`` writes files ``<code>.txt.xz``, a paragraph a line,
+``python -m benchmarks.language.text --cache DIR --prose DIR OUT`` writes files ``<code>.txt.xz``, a paragraph a line,
 an empty line between documents; the same packages give the same bytes:
 
 ``OUT/train``          prose, messages of programs, common words, dictionaries, samples/clean, names of CLDR;
@@ -24,12 +24,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks import language_sources, message_catalogues, romanise, word_lists
+from benchmarks.language import message_catalogues, romanise, text_sources, word_lists
 from samples.builder.fetch import Package, fetch
 from samples.builder.languages import UDHR
 
 HERE = Path(__file__).parent
-CLEAN = HERE.parent / "samples/clean"
+CLEAN = HERE.parents[1] / "samples/clean"
 
 
 def _words(text: str) -> list[str]:
@@ -186,8 +186,8 @@ KNOWN = {*SAME, *OTHERS, *FROM_DECLARATION.values(), "no", "st", "ts", "nr", "ve
 def training_text(folders: Mapping[str, Path], prose: Path) -> tuple[Text, Text, Text]:
     """Everything that the identifier learns from; and what is held out of Firefox, and of the prose."""
     text, strings, verses = Text(), Text(), Text()
-    for code, documents in language_sources.prose(prose):
-        kept, held_out = language_sources.parted(documents)
+    for code, documents in text_sources.prose(prose):
+        kept, held_out = text_sources.parted(documents)
         text.add(code, kept, 2 * SOURCE_BYTES)
         verses.add(code, held_out)
     for file in sorted(CLEAN.glob("*.txt.xz")):
@@ -196,8 +196,8 @@ def training_text(folders: Mapping[str, Path], prose: Path) -> tuple[Text, Text,
     for locale, code in LIBREOFFICE.items():
         for _, messages in message_catalogues.catalogues(folders[f"libreoffice-l10n-{locale}"]):
             text.add(code, in_documents(messages), 3 * SOURCE_BYTES)
-    for code, messages in language_sources.firefox_locales(folders):
-        kept, held_out = language_sources.parted(list(in_documents(messages)))
+    for code, messages in text_sources.firefox_locales(folders):
+        kept, held_out = text_sources.parted(list(in_documents(messages)))
         text.add(code, kept)
         strings.add(code, held_out)
     _add_programs(text, folders)
@@ -205,7 +205,7 @@ def training_text(folders: Mapping[str, Path], prose: Path) -> tuple[Text, Text,
     for name, code in FROM_DECLARATION.items():
         text.add(code, declaration(folders["udhr"], name))
     _add_other_spellings(text, folders)
-    text.add("zxx", language_sources.names_and_code(folders))
+    text.add("zxx", text_sources.names_and_code(folders))
     text.add("my_zaw", zawgyi(folders["myanmar-tools"], "mmgov_zawgyi_src"))
     return text, strings, verses
 
@@ -221,7 +221,7 @@ def _add_programs(text: Text, folders: Mapping[str, Path]) -> None:
 
 def _add_words(text: Text, folders: Mapping[str, Path]) -> None:
     """Words of dictionaries, and names."""
-    for code, words in language_sources.dictionary_words(folders):
+    for code, words in text_sources.dictionary_words(folders):
         text.add(code, words)
     for code, names in message_catalogues.cldr_names(folders):
         if code in KNOWN or code == "hi_rom":
@@ -237,10 +237,10 @@ def _add_other_spellings(text: Text, folders: Mapping[str, Path]) -> None:
         else:
             common = word_lists.frequencies(folders["wordfreq"], code)
         native = chain(word_lists.documents(common, code), text.documents(code))
-        spelt = language_sources.mixed_with_english(code, romanise.documents(code, native), english)
+        spelt = text_sources.mixed_with_english(code, romanise.documents(code, native), english)
         text.add(f"{code}_rom", spelt, 3 * SOURCE_BYTES)
     for code in ("sr", "uz", "az"):
-        text.add(code, language_sources.in_the_other_alphabet(code, text.documents(code)), 2 * SOURCE_BYTES)
+        text.add(code, text_sources.in_the_other_alphabet(code, text.documents(code)), 2 * SOURCE_BYTES)
 
 
 def held_out_messages(folders: Mapping[str, Path], names: Iterable[str], text: Text) -> Text:
@@ -279,13 +279,13 @@ def _fetched(pin: Mapping[str, Any], cache: Path) -> Path:
 def main() -> None:
     """Fetch the pinned packages and write all parts."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.language_text", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m benchmarks.language.text", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--cache", type=Path, required=True, help="folder for the downloaded packages")
     parser.add_argument("--prose", type=Path, required=True, help="folder of prose, <code>.txt.xz")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    pins = json.loads((HERE / "language_packages.json").read_text())
+    pins = json.loads((HERE / "packages.json").read_text())
     folders = {pin["name"]: _fetched(pin, arguments.cache) for pin in pins}
     text, strings, verses = training_text(folders, arguments.prose)
     text.write(arguments.out / "train")

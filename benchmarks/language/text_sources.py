@@ -1,6 +1,6 @@
 """More labelled text for identifiers: prose, strings of interfaces, dictionaries, other alphabets, names, code.
 
-Everything comes from packages of Debian 12 that are pinned in ``language_packages.json``, but for the prose, which is a
+Everything comes from packages of Debian 12 that are pinned in ``packages.json``, but for the prose, which is a
 folder of files ``<code>.txt.xz`` (verses under CC0, sentences of the Open Language Data Initiative under CC BY-SA).
 """
 
@@ -14,8 +14,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import word_lists
-from benchmarks.message_catalogues import code_of
+from benchmarks.language import word_lists
+from benchmarks.language.message_catalogues import code_of
 
 Documents = Iterator[list[str]]
 
