@@ -57,7 +57,7 @@ site: $(SETUP)  ## the documentation as a site in build/site; open its index.htm
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo build/site/index.html
 
-screenshots: $(SETUP)  ## take the pictures of docs/assets anew: the demo's corpus in Prefect, seen by Chromium; some minutes
+screenshots: $(SETUP)  ## take the pictures of docs/assets anew: the demo in Prefect and its report, seen by Chromium; ten minutes
 	@$(BIN)/python -m scripts.screenshots
 
 STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))

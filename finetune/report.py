@@ -15,7 +15,7 @@ from finetune.analysis import pretraining_tokens
 from finetune.analysis_report import analysis
 from finetune.protocol import Spread, chosen_runs, difference, over_seeds
 from finetune.task_report import head_line, pretraining_text, rows_line, task_sections
-from pipeline.report.charts import chart
+from pipeline.report.charts import NARROW, chart
 from pipeline.report.page import ReportSection, table
 from pipeline.storage import read_json
 
@@ -274,7 +274,11 @@ def _draw(axes: Axes, results: Results, runs: Runs) -> None:
     axes.set_yticks(range(len(languages)), languages)
     axes.set_xlabel("accuracy, %")
     axes.set_ylim(-0.6, len(languages) - 0.4)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    figure = axes.get_figure(root=True)
+    if figure is None or figure.get_figwidth() > NARROW:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    else:
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=2, frameon=False)
 
 
 def unseen(results: Results) -> list[str]:

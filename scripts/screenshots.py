@@ -1,7 +1,8 @@
 """Takes the screenshots of the documentation: ``make screenshots`` writes docs/assets/*.webp.
 
-The corpus of the demo goes through Prefect on loopback, in a temporary folder, and Chromium without a window looks at
-it. This takes some minutes. Sizes in pixels are always the same; what the pages show is of that run.
+The corpus of the demo goes through Prefect on loopback, in a temporary folder, the rest of the demo follows on the
+command line, and Chromium without a window looks at both. This takes ten minutes. Sizes in pixels are always the same;
+what the pages show is of that run. ``python -m scripts.screenshots REPORT`` takes those of a report that is there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,14 +35,44 @@ SETTLE_SECONDS = 3.0
 """For a page that draws itself after it has loaded."""
 QUALITY = 80
 LARGEST_BYTES = 150_000
-DESKTOP = (1280, 900)
+Size = tuple[int, int]
+DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A browser and the services that it looks at."""
+    """A browser that takes pictures of pages."""
 
     browser: Any
+
+    def take(
+        self, name: str, address: str, size: Size = DESKTOP, scheme: str = "light", until: str = "", of: str = ""
+    ) -> None:
+        """Write docs/assets/NAME.webp, from the page's first element ``of`` on or from its top.
+
+        With ``until`` the picture ends below the first such element.
+        """
+        width, height = size
+        context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = context.new_page()
+        page.goto(address)
+        if until:
+            page.locator(until).first.wait_for()
+        if of:
+            page.locator(of).first.evaluate("element => element.scrollIntoView()")
+        page.wait_for_timeout(1000 * SETTLE_SECONDS)
+        if until:
+            box = page.locator(until).first.bounding_box()
+            height = min(height, round(box["y"] + box["height"]) + 16)
+        area = {"x": 0, "y": 0, "width": width, "height": height}
+        write(FOLDER / f"{name}.webp", page.screenshot(clip=area))
+        context.close()
+
+
+@dataclass(frozen=True)
+class Server:
+    """Prefect's server, asked as its pages ask it."""
+
     service: Loopback
 
     def ask(self, path: str, body: Any = None) -> Any:
@@ -79,22 +111,6 @@ class Camera:
             raise XlmrError(f"there is no artifact {key}", f"those are there: {', '.join(sorted(numbers))}")
         return f"{self.service.address}/artifacts/artifact/{numbers[key]}"
 
-    def take(self, name: str, address: str, size: tuple[int, int] = DESKTOP, until: str = "") -> None:
-        """Write docs/assets/NAME.webp; with ``until`` the picture ends below the first such element."""
-        context = self.browser.new_context(viewport={"width": size[0], "height": size[1]})
-        page = context.new_page()
-        page.goto(address)
-        if until:
-            page.locator(until).first.wait_for()
-        page.wait_for_timeout(1000 * SETTLE_SECONDS)
-        height = size[1]
-        if until:
-            box = page.locator(until).first.bounding_box()
-            height = min(height, round(box["y"] + box["height"]) + 16)
-        area = {"x": 0, "y": 0, "width": size[0], "height": height}
-        write(FOLDER / f"{name}.webp", page.screenshot(clip=area))
-        context.close()
-
 
 def write(path: Path, png: bytes) -> None:
     """Write the picture as WebP. Errors: XlmrError for one that is too large for a page."""
@@ -107,40 +123,63 @@ def write(path: Path, png: bytes) -> None:
 
 
 @contextmanager
-def camera(folder: Path) -> Iterator[Camera]:
-    """Services and a browser while the block runs. Errors: XlmrError where there is no Chromium."""
+def camera() -> Iterator[Camera]:
+    """A browser while the block runs. Errors: XlmrError where there is no Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         raise XlmrError("there is no Chromium", "install Debian's package chromium")
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as started:
+        yield Camera(started.chromium.launch(executable_path=chromium, args=["--no-sandbox"]))
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    """Prefect on loopback while the block runs."""
     os.environ[RUNS_FOLDER] = str(folder / "runs")
     service = Loopback(folder / "prefect", PORT)
     try:
         service.up()
-        with sync_playwright() as started:
-            yield Camera(started.chromium.launch(executable_path=chromium, args=["--no-sandbox"]), service)
+        yield Server(service)
     finally:
         service.down()
 
 
-def take_all(folder: Path) -> None:
-    """Make the corpus of the demo and take the pictures."""
-    with camera(folder) as one:
-        here = [f"run.directory={folder / 'runs'}"]
-        corpus = one.run("corpus/demo", here)
-        address = one.service.address
-        one.take("prefect-form", f"{address}/deployments/deployment/{one.deployment('corpus/demo')}/run")
+def take_prefect(one: Camera, folder: Path) -> None:
+    """Make the corpus of the demo and take what Prefect shows of it."""
+    with server(folder) as prefect:
+        corpus = prefect.run("corpus/demo", [f"run.directory={folder / 'runs'}"])
+        address = prefect.service.address
+        one.take("prefect-form", f"{address}/deployments/deployment/{prefect.deployment('corpus/demo')}/run")
         one.take("prefect-run", f"{address}/runs/flow-run/{corpus}")
-        one.take("prefect-figure", one.artifact("corpus-mine-what-was-kept-figure"), until="img[src^='data:']")
+        one.take("prefect-figure", prefect.artifact("corpus-mine-what-was-kept-figure"), until="img[src^='data:']")
+
+
+def take_report(one: Camera, report: Path) -> None:
+    """Take the report of the demo: its beginning, and the scores of fine-tuning on a phone in the dark."""
+    address = report.resolve().as_uri()
+    one.take("report", address)
+    one.take("report-phone", address, PHONE, "dark", of="#fine-tuning-what-is-a-help-page-about")
+
+
+def make_demo(folder: Path) -> Path:
+    """Run what is left of the demo; its report."""
+    words = ["run", "configs/demo.yaml", "--run.directory", str(folder / "runs")]
+    done = subprocess.run([sys.executable, "-m", "pipeline", *words], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.splitlines()[-1])
 
 
 def main() -> int:
     """Exit codes: 0 done, 1 failed."""
 
     def work() -> int:
-        with tempfile.TemporaryDirectory() as folder:
-            take_all(Path(folder))
+        with camera() as one, tempfile.TemporaryDirectory() as folder:
+            if len(sys.argv) > 1:
+                take_report(one, Path(sys.argv[1]))
+            else:
+                take_prefect(one, Path(folder))
+                take_report(one, make_demo(Path(folder)))
         return 0
 
     return exit_code_of(work, "docs/flows.md")
