@@ -61,7 +61,7 @@ def _help_pages(outputs: Mapping[str, Path]) -> list[ReportSection]:
     seen = pretraining_text(outputs)
     runs = chosen_runs(results["runs"])
     body = chart(
-        lambda axes: _draw(axes, results, runs),
+        lambda axes: draw_scores(axes, results, runs),
         title="Accuracy by language",
         height=1.2 + 0.26 * len(_languages(results)),
     )
@@ -253,7 +253,8 @@ def _runs_table(results: Results) -> Markup:
     return table(headers, rows, caption=caption)
 
 
-def _draw(axes: Axes, results: Results, runs: Runs) -> None:
+def draw_scores(axes: Axes, results: Results, runs: Runs) -> None:
+    """Bars of the accuracies by language, one for each initialisation, and a mark for the most frequent label."""
     languages = _languages(results)[::-1]
     height = 0.8 / len(runs)
     for number, (name, found) in enumerate(runs.items()):
@@ -278,7 +279,7 @@ def _draw(axes: Axes, results: Results, runs: Runs) -> None:
     if figure is None or figure.get_figwidth() > NARROW:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     else:
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=2, frameon=False)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=2, frameon=False, columnspacing=1)
 
 
 def unseen(results: Results) -> list[str]:

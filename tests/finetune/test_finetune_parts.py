@@ -10,19 +10,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
 from finetune.data.examples import Classification
 from finetune.heads.encoding import Encoded, counts_of, read_encoded, write_encoded
 from finetune.heads.kinds import ClassificationKind
 from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
-from finetune.report import ALIGNED, NOT_ALIGNED, unseen, verdict, verdicts
+from finetune.report import ALIGNED, NOT_ALIGNED, draw_scores, unseen, verdict, verdicts
 from finetune.stages import Protocol, Recipe
 from finetune.task_report import rows_line
 from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
 from finetune.training.trainer import rate_factor
+from pipeline.report.charts import NARROW
+from pipeline.report.figures import svg_of
 from tests.finetune.toy_task import example_rows
 from tokenizer.folder import load_tokenizer
 
@@ -162,6 +165,25 @@ def all_results(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "majority": {"label": "calc", "test": {language: {"accuracy": 0.25} for language in languages}},
         "runs": runs,
     }
+
+
+@pytest.mark.parametrize("width", [NARROW, 7.0])
+def test_the_legend_of_the_scores_fits_the_figure(width: float) -> None:
+    names = ("pretrained", "comparable_pages", "ablation", "random")
+    runs = [result(name, 1e-3, seed, 0.9, 0.8, 0.4) for name in names for seed in (1, 2)]
+    seen: list[Axes] = []
+
+    def draw(axes: Axes) -> None:
+        draw_scores(axes, all_results(runs), chosen_runs(runs))
+        seen.append(axes)
+
+    svg_of([[("", draw)]], width, 3.0)
+    figure, legend = seen[0].get_figure(root=True), seen[0].get_legend()
+    assert figure is not None
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} > {"comparable pages + MLM", "majority"}
+    shown = legend.get_window_extent()
+    assert figure.bbox.x0 <= shown.x0 < shown.x1 <= figure.bbox.x1
 
 
 def test_verdict_counts_wins_over_unseen_languages() -> None:
