@@ -167,8 +167,8 @@ def all_results(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("width", [NARROW, 7.0])
-def test_the_legend_of_the_scores_fits_the_figure(width: float) -> None:
+@pytest.mark.parametrize("inches", [NARROW, 7.0])
+def test_the_legend_of_the_scores_fits_the_figure(inches: float) -> None:
     names = ("pretrained", "comparable_pages", "ablation", "random")
     runs = [result(name, 1e-3, seed, 0.9, 0.8, 0.4) for name in names for seed in (1, 2)]
     seen: list[Axes] = []
@@ -177,7 +177,7 @@ def test_the_legend_of_the_scores_fits_the_figure(width: float) -> None:
         draw_scores(axes, all_results(runs), chosen_runs(runs))
         seen.append(axes)
 
-    svg_of([[("", draw)]], width, 3.0)
+    svg_of([[("", draw)]], inches, 3.0)
     figure, legend = seen[0].get_figure(root=True), seen[0].get_legend()
     assert figure is not None
     assert legend is not None
