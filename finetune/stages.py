@@ -252,22 +252,21 @@ def _needs(config: HelpPagesConfig | TaskConfig) -> tuple[str, ...]:
     return tuple(stage for stage in MADE if stage in wanted and not (stage == EXPORT and config.encoder.folder))
 
 
-def check_longest(config: Any) -> None:
+def check_longest(settings: Mapping[str, Any]) -> None:
     """Whether the encoder has positions for the texts. Errors: XlmrError; for another fault of its folder, its own."""
-    finetune = config.finetune
-    folder = finetune.encoder.folder
-    positions = config.pretrain.model.max_position_embeddings
+    folder, longest = settings["finetune.encoder.folder"], settings["finetune.recipe.longest"]
+    positions = settings.get("pretrain.model.max_position_embeddings")
     if folder:
         described = read_json(Path(folder) / "config.json")
         positions = described.get("max_position_embeddings") if isinstance(described, dict) else None
-    if isinstance(positions, int) and finetune.recipe.longest > positions - 2:
-        raise too_long(finetune.recipe.longest, positions - 2)
+    if isinstance(positions, int) and longest > positions - 2:
+        raise too_long(longest, positions - 2)
 
 
-def check_task(config: Any) -> None:
+def check_task(settings: Mapping[str, Any]) -> None:
     """The same for ``finetune.task``, where there is one."""
-    if config.finetune.task.name != "none":
-        check_longest(config)
+    if settings["finetune.task.name"] != "none":
+        check_longest(settings)
 
 
 def too_long(longest: int, most: int) -> XlmrError:

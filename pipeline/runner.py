@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Section, fingerprint
+from pipeline.config import Section, fingerprint, flatten
 from pipeline.context import Context
 from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
@@ -175,7 +175,7 @@ def check_stages(plan: Plan, names: Iterable[str], config: Section) -> None:
 def check_fit(stage: Stage, config: Section) -> None:
     """Errors: XlmrError where the stage's settings do not go with the rest of the configuration."""
     if stage.fits:
-        load_object(stage.fits)(config)
+        load_object(stage.fits)(dict(flatten(config.model_dump())))
 
 
 def check_sources(plan: Plan, chosen: Collection[str]) -> None:

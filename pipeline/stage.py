@@ -42,8 +42,8 @@ class Stage:
     ``needs``      config -> those of ``inputs`` that it reads with these settings; None is all of them.
     ``check``      import string of ``check(config) -> None``, which raises XlmrError where the stage could not write
                    its output with these settings: called before a run begins, not after the hours of other stages.
-    ``fits``       import string of ``fits(whole configuration) -> None``, which raises XlmrError where settings of the
-                   stage do not go with those of another package, or with a file: called by a plan and before a run.
+    ``fits``       import string of ``fits(settings) -> None``, of all packages by dotted name, which raises XlmrError
+                   where those of the stage do not go with another package's, or a file: called by a plan and by a run.
     ``extra``      the extra of this distribution that it needs (pipeline/extras.py); asked for before anything runs.
     ``counts_source``  the checksum of the module that ``run`` names is part of the key, beside the version.
     ``sharded``    how many of its calls of ``map_shards`` several tasks may share, a part of the shards each. Before

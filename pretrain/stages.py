@@ -124,9 +124,10 @@ def check_export(config: ExportConfig) -> None:
         )
 
 
-def check_lengths(config: Any) -> None:
-    """Whether the model has positions for the sequences. Errors: XlmrError."""
-    length, most = config.tokenizer.encode.sequence_length, config.pretrain.model.max_position_embeddings - 2
+def check_lengths(settings: Mapping[str, Any]) -> None:
+    """Whether the model has positions for the sequences, where the tokenizer is ours. Errors: XlmrError."""
+    length = settings.get("tokenizer.encode.sequence_length", 0)
+    most = settings["pretrain.model.max_position_embeddings"] - 2
     if length > most:
         raise XlmrError(
             f"tokenizer.encode.sequence_length is {length}, the model has positions for {most}",
