@@ -65,7 +65,12 @@ def test_dask_of_three_workers_one_killed_and_one_slow(embedded_done, embedded_f
 
 def dask_workers(run: subprocess.Popen[str]) -> list[psutil.Process]:
     """Those that a run has started."""
-    return [child for child in psutil.Process(run.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(run.pid).children():
+        with suppress(psutil.Error):  # some other child has just ended
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 @contextmanager
