@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from slurm_node import SlurmNode, slurm_node, why_no_slurm
-from test_dask import scheduler
+from test_dask import dask_workers, scheduler
 from test_executors import portable
 from test_faults import wait_for
 from test_rerun import checksums
@@ -61,16 +61,6 @@ def test_dask_of_three_workers_one_killed_and_one_slow(embedded_done, embedded_f
         stderr = child.communicate(timeout=PATIENCE)[1]
     assert child.returncode == 0, stderr
     assert checksums(embedded_fresh) == checksums(embedded_done)
-
-
-def dask_workers(run: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Those that a run has started."""
-    found = []
-    for child in psutil.Process(run.pid).children():
-        with suppress(psutil.Error):  # some other child has just ended
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def test_a_shard_that_kills_its_worker_each_time_fails_alone(tmp_path, map_shard
     assert sorted(path.name for path in (tmp_path / "out").glob("*.txt")) == ["0.txt", "2.txt"]
 
 
+def dask_workers(run: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Those that a run has started."""
+    found = []
+    for child in psutil.Process(run.pid).children():
+        with suppress(psutil.Error):  # some other child has just ended
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 @pytest.mark.slow
 def test_a_run_whose_worker_is_killed_from_outside_has_the_same_bytes(toy, in_child):
     go_file = toy.folder / "go_file"
@@ -89,7 +100,7 @@ def test_a_run_whose_worker_is_killed_from_outside_has_the_same_bytes(toy, in_ch
     child = subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True)
     output = toy.output("toy.write", *words)
     wait_for(lambda: len(list((output / MARKS).glob("*.json"))) >= 3)
-    workers = [p for p in psutil.Process(child.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    workers = dask_workers(child)
     assert len(workers) == 3
     workers[0].kill()
     wait_for(lambda: not workers[0].is_running() or workers[0].status() == psutil.STATUS_ZOMBIE)
