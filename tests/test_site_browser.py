@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 def test_every_page_can_be_read(size: str, scheme: str, browser: Any, site: Path) -> None:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(120_000)  # milliseconds, for a busy machine
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(f"{page.url}: {said.text}") if said.type == "error" else None)

@@ -105,7 +105,7 @@ def test_a_file_that_is_not_to_be_had_now_is_not_gone(server, tmp_path):
 def test_an_address_that_needs_what_is_not_installed(fresh, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(_registry, "s3", raising=False)  # another test of this process may have used it
-    line = r"s3://a/b\.gz: .*s3fs.*; pip install -r requirements/storage\.txt"
+    line = r"s3://a/b\.gz: .*s3fs.*; pip install 'xlmr-pipeline\[s3\]'"
     with pytest.raises(UsageError, match=line):
         fresh.run("--corpus.fetch.crawl", "s3://a/b.gz", until="corpus.fetch")
     with pytest.raises(UsageError, match=rf"corpus\.language_models\.text: {line}"):
