@@ -158,6 +158,8 @@ class _Futures:
         """What became of a shard, or how its worker died. Errors: XlmrError when the scheduler is gone."""
         from distributed.scheduler import KilledWorker
 
+        if future.status == "lost" and self._cluster.client.status == "running":
+            return "its worker died with its result"  # between the end of the shard and our look at it
         if future.status in ("cancelled", "lost"):
             raise XlmrError(_LOST, "start it again and run the same command: complete shards are kept")
         error = future.exception()
