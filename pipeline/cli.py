@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import cyclopts
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
@@ -23,7 +23,7 @@ from pipeline.dag import Dag
 from pipeline.errors import UsageError, XlmrError, explain_os_error
 from pipeline.extras import explain_missing
 from pipeline.interrupts import take_interrupts
-from pipeline.options import Flag, Settings
+from pipeline.options import Flag, From, Settings
 from pipeline.report.command import report_command
 from pipeline.secrets import redact
 from pipeline.serve.command import serve_command
@@ -106,7 +106,7 @@ def _run(dag: Dag) -> Callable[..., None]:
     def run(
         config: Path,
         *settings: Settings,
-        from_: Annotated[str | None, Parameter(name="--from")] = None,
+        from_: From = None,
         until: str | None = None,
         only: str | None = None,
         force: tuple[str, ...] = (),

@@ -14,3 +14,6 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 """What is printed as JSON: a list as one object a line."""
+
+From = Annotated[str | None, Parameter(name="--from")]
+"""A stage or package that a run begins with: ``from`` is a word of Python."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
-from pipeline.options import Flag, Json, Settings
+from pipeline.options import Flag, From, Json, Settings
 from pipeline.terminal import print_json
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def plan_command(dag: Dag) -> Callable[..., None]:
     def plan(
         config: Path,
         *settings: Settings,
-        from_: Annotated[str | None, Parameter(name="--from")] = None,
+        from_: From = None,
         until: str | None = None,
         only: str | None = None,
         force: tuple[str, ...] = (),

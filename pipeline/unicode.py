@@ -1,4 +1,4 @@
-"""Whether a text is one: Python's strings can hold halves of surrogate pairs, which are no characters."""
+"""Whether a string can be written as UTF-8: Python's strings can hold lone surrogates, which are no characters."""
 
 from __future__ import annotations
 

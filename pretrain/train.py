@@ -122,8 +122,8 @@ def warn_of_warmup(settings: TrainSettings, context: Context) -> None:
     """Say when the training ends before its learning rate has reached the peak, as with a few steps of a long one's."""
     if settings.warmup_steps >= settings.steps:
         context.warn(
-            f"warmup_steps {settings.warmup_steps:,} is not under steps {settings.steps:,}, so the rate"
-            f" reaches no peak; usual are {usual_warmup_steps(settings.steps):,}"
+            f"warmup_steps {settings.warmup_steps:,} is not under steps {settings.steps:,}, so the learning"
+            f" rate reaches no peak; 6 % of the steps are usual, here {usual_warmup_steps(settings.steps):,}"
         )
 
 
