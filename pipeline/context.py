@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class Context:
         another output of this stage has, made from the same. Where several tasks share the stage, its last shared call
         returns in the one task that finishes it. ``at_once`` is the most that go at once here, where that is less than
         the run's workers: what they share may not suffice for more. ``read_back`` is False where the stage does not
-        read the files afterwards: those that other machines have made are not fetched from object storage then.
+        read the files afterwards, nor do later shards: those that other machines have made are not fetched from object
+        storage then.
         Errors: XlmrError that lists the failed shards.
         """
         self._calls += 1
@@ -149,6 +151,17 @@ class Context:
         """A record of every file of the output, once the stage is through; at object storage all are there then."""
         files = record_files(self.output, self.shard_files)
         return self._stored.complete(files, self.shard_files) if self._stored else files
+
+    def work_for(self, executor: Executor, work: ShardWork, marks: Mapping[str, ShardMark]) -> ShardWork:
+        """The work as the executor's workers get it: those that may be on other machines fetch copies for themselves.
+
+        ``marks`` are those of the shards that are complete: their files are the stage's result, and no shard's input.
+        """
+        if self._stored is None or isinstance(executor, LocalExecutor):
+            return work
+        others = self.shard_files | {file: record for mark in marks.values() for file, record in mark.files.items()}
+        known = self._stored.inside(self.output, others)
+        return replace(work, needed=self._stored.needed_copies(work.workspaces.name, known))
 
     def _take_back(self, stored: StoredOutput, files: Mapping[str, FileRecord], *, read_back: bool) -> None:
         """Let the stage find the files of shards in the copy, or note that it does not need them.
@@ -208,7 +221,8 @@ class _Shards:
     def _try(self, names: Iterable[str], executor: Executor) -> dict[str, ShardFailure]:
         failures: dict[str, ShardFailure] = {}
         with notes_to(lambda line: self._bar.advance(0, line), self._say):
-            for name, outcome in executor.run(self._work, [self._tasks[name] for name in names]):
+            work = self._context.work_for(executor, self._work, self.marks)
+            for name, outcome in executor.run(work, [self._tasks[name] for name in names]):
                 if isinstance(outcome, ShardFailure):
                     failures[name] = outcome
                     self._log("shard_failed", name, problem=outcome.problem, trace=outcome.trace)

@@ -114,7 +114,7 @@ class RunConfig(Section):
     )
     cache: Path = setting(
         Path("~/.cache/xlmr"),
-        "folder on each machine for copies of what a run at an address reads and writes; not shared by machines",
+        "folder on each machine for copies of what a run at an address reads and writes; machines need not share it",
         affects_result=False,
     )
     cache_bytes: int = setting(

@@ -195,7 +195,7 @@ def run_stage(plan: StagePlan, inputs: Mapping[str, Path], config: Section, log:
         refuse_while_partitions_are_done(plan.output)
         builds = _builds(plan, inputs)
         _prepare(plan, builds, copies)
-        context = _make_context(plan, config, log, copies)
+        context = _make_context(plan, inputs, config, log, copies)
         return _do_stage(plan, _bring(inputs, copies), builds, context, stage_lock.is_held)
 
 
@@ -243,12 +243,12 @@ def _run_with_others(
                 refuse_while_partitions_are_done(plan.output)
                 _prepare(plan, builds, copies)
             if not plan.stage.sharded:
-                context = _make_context(plan, config, log, copies)
+                context = _make_context(plan, inputs, config, log, copies)
                 return _do_stage(plan, _bring(inputs, copies), builds, context, sharing.holds_stage_lock)
             sharing.begin_partition(partition)
             sharing.release_stage_lock()
         copies.begin(plan.output, anew=False)
-        context = _make_context(plan, config, log, copies, sharing)
+        context = _make_context(plan, inputs, config, log, copies, sharing)
         return _do_stage(plan, _bring(inputs, copies), builds, context, sharing.holds_stage_lock)
     except FinishedByOtherError:
         manifest = read_manifest(plan.output)
@@ -260,12 +260,18 @@ def _run_with_others(
 
 
 def _make_context(
-    plan: StagePlan, config: Section, log: EventLog, copies: Copies, sharing: Sharing | None = None
+    plan: StagePlan,
+    inputs: Mapping[str, Path],
+    config: Section,
+    log: EventLog,
+    copies: Copies,
+    sharing: Sharing | None = None,
 ) -> Context:
     settings, stage = run_settings(config), plan.stage
     identity = partial(identity_of, stage.name, stage.version, plan.config)
     folder = copies.folder(plan.output)
-    stored = StoredOutput(plan.output, copies) if is_stored(plan.output) else None
+    sources = [path for path in inputs.values() if is_stored(path)]
+    stored = StoredOutput(plan.output, copies, sources) if is_stored(plan.output) else None
     if stored is not None and stage.resumable:
         stored.restore()
     return Context(stage.name, folder, settings.workers, log, make_executor(settings), identity, sharing, stored)

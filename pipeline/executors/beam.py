@@ -24,15 +24,15 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.executors import ATTEMPTS
-from pipeline.executors.bundles import FAILED
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import too_often
+from pipeline.executors.places import failures_of
 from pipeline.executors.silence import Silence
 from pipeline.executors.threads import one_thread
 from pipeline.interrupts import start_held, take_interrupts
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.shards.notes import say
-from pipeline.storage import read_json
+from pipeline.storage import read_json, remove_tree
 
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.25, 5.0
 """Between two looks at the marks: longer and longer while none is new."""
@@ -136,7 +136,7 @@ class _Pipeline:
         self.death = "was lost"
         self._notes = Path(tempfile.mkdtemp(prefix="xlmr-beam-"))  # not in the output: its disk may be full
         self._remove_workspaces()
-        (work.workspaces / FAILED).mkdir(parents=True)
+        failures_of(work).mkdir(parents=True)
         for name in work.folder.named() & self._shards.keys():
             work.folder.path(name).unlink(missing_ok=True)  # a mark that is not whole may not be taken for a new one
         options = beam_options(executor.options, workers, executor.runner, len(shards))
@@ -170,7 +170,7 @@ class _Pipeline:
             mark = ShardMark.read(self._work.folder.path(name))
             if mark is not None:
                 yield name, mark
-        for path in (self._work.workspaces / FAILED).glob("*.json"):
+        for path in failures_of(self._work).glob("*.json"):
             if path.stem in self._shards.keys() - reported:
                 yield path.stem, ShardFailure(**read_json(path))
 
@@ -211,6 +211,7 @@ class _Pipeline:
     def _remove_workspaces(self) -> None:
         for path in (self._work.workspaces, *self._workspaces()):
             shutil.rmtree(path, ignore_errors=True)
+        remove_tree(failures_of(self._work))
 
     def stop(self) -> None:
         """End whatever still runs of it."""

@@ -7,7 +7,6 @@ shards by the local executor, which also tries again those whose process died.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import threading
 import time
@@ -16,11 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.executors.local import LocalExecutor
+from pipeline.executors.places import enter, failures_of
 from pipeline.shards import Shard, ShardFailure, ShardWork
 from pipeline.storage import write_json
-
-FAILED = ".failed"
-"""Beside the workspaces: a file for each shard that failed."""
 
 SPACE_SECONDS = tuple(0.1 * 2**n for n in range(9))
 """Waits between the attempts to write down a failure on a full disk; 51 s in all."""
@@ -35,7 +32,7 @@ def do_shards(work: ShardWork, shards: Sequence[Shard], folder: str, workers: in
     may give a bundle to another worker while the first, which it lost, still writes.
     """
     with _ONE_AT_A_TIME:
-        os.chdir(folder)  # paths in a configuration are relative to where the run was started
+        enter(folder, work)
         there = work.folder.complete(shards)
         own = replace(work, workspaces=work.workspaces.with_name(f"{work.workspaces.name}-{uuid.uuid4().hex[:8]}"))
         try:
@@ -51,7 +48,7 @@ def _write_down(work: ShardWork, name: str, failure: ShardFailure) -> None:
     values = {"problem": failure.problem, "trace": failure.trace}
     for seconds in (*SPACE_SECONDS, None):
         try:
-            write_json(work.workspaces / FAILED / f"{name}.json", values)
+            write_json(failures_of(work) / f"{name}.json", values)
             return
         except OSError as error:
             if seconds is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -26,11 +26,11 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.dask_cluster import DaskCluster, check_packages, connect, modules_of
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import WORKER, too_often
+from pipeline.executors.places import enter
 from pipeline.executors.silence import Silence
 from pipeline.run_settings import DaskConfig
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.shards.notes import note, notes_to, say
-from pipeline.store.copies import BEGUN
 
 LOOK_SECONDS = 1.0
 LEAST_AT_ONCE = 64
@@ -179,14 +179,6 @@ class _Futures:
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def _is_same_copy(output: Path, copy: Path) -> bool:
-    """Whether the copy of a stored output that this machine has is that of its present beginning."""
-    try:
-        return (copy / BEGUN).read_bytes() == (output / BEGUN).read_bytes()
-    except FileNotFoundError:
-        return False
-
-
 def do_shard(work: ShardWork, shard: Shard, folder: str) -> Outcome:
     """Do a shard on a worker; one at a time in a process, for shard functions know of no threads."""
     from distributed import get_worker
@@ -197,14 +189,11 @@ def do_shard(work: ShardWork, shard: Shard, folder: str) -> Outcome:
     with _ONE_AT_A_TIME:
         host = socket.gethostname()
         try:
-            os.chdir(folder)  # paths in a configuration are relative to where the run was started
+            enter(folder, work)
         except OSError as error:
             return ShardFailure(f"{folder}: not there on {host} ({error.strerror}); share it with every worker")
         if work.copy is None and not work.folder.output.is_dir():
             return ShardFailure(f"{work.folder.output}: not there on {host}; share run.directory with every worker")
-        if work.copy is not None and not _is_same_copy(work.folder.output, work.copy):
-            problem = f"{work.copy}: {host} does not see the copies that the run works on"
-            return ShardFailure(f"{problem}; share run.cache with every worker, or use run.partition in place of Dask")
         mark = ShardMark.read(work.folder.path(shard.name))
         if mark is not None and mark.is_whole(work.folder.output):  # its worker died before it could tell
             return mark

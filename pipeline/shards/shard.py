@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.counts import Counts
 from pipeline.errors import XlmrError, explain_os_error
@@ -24,6 +24,9 @@ from pipeline.manifest import FileRecord, list_files
 from pipeline.storage import publish, write_json
 from pipeline.store.objects import at_once
 from pipeline.store.path import is_stored
+
+if TYPE_CHECKING:
+    from pipeline.store.needed_copies import NeededCopies
 
 MARKS = ".shards"
 WORKSPACES = ".work"
@@ -202,19 +205,23 @@ class ShardWork:
     """What is done with each shard and where: an executor takes it to its workers. Picklable.
 
     ``workspaces`` belongs to this run alone: what another run left or still writes can never get into its shards.
-    ``copy`` is the output's copy on this machine where the output itself is stored elsewhere.
+    ``copy`` is the output's copy on this machine where the output itself is stored elsewhere; ``needed`` is what a
+    worker has to bring there first, where it may be on another machine.
     """
 
     function: ShardFunction
     folder: ShardFolder
     workspaces: Path
     copy: Path | None = None
+    needed: NeededCopies | None = None
 
     def do(self, shard: Shard) -> Outcome:
         """Run the function, put the files in their place, mark the shard. Never raises but for what ends a process."""
         workspace = self.workspaces / shard.name
         begun = time.monotonic()
         try:
+            if self.needed is not None:
+                self.needed.bring()
             shutil.rmtree(workspace, ignore_errors=True)
             workspace.mkdir(parents=True)
             report = self.function(shard.value, workspace)

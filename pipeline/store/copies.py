@@ -34,7 +34,7 @@ class Copies:
     """The copies that this process uses. As a context manager: at the end it uses none."""
 
     def __init__(self, cache: Path, limit: int) -> None:
-        self._cache, self._limit = cache.absolute(), limit
+        self.cache, self.limit = cache.absolute(), limit
         self._held: dict[Path, int] = {}
 
     def __enter__(self) -> Copies:
@@ -43,6 +43,10 @@ class Copies:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Use none from here on: those that nobody else uses may be removed."""
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
@@ -51,7 +55,7 @@ class Copies:
         """Where stages find an output: its copy, which is not removed while it is used; a local output itself."""
         if not is_stored(output):
             return output
-        copy = output.local(self._cache)
+        copy = output.local(self.cache)
         if copy not in self._held:
             self._held[copy] = self._lock(copy, fcntl.LOCK_SH)
         return copy
@@ -85,7 +89,7 @@ class Copies:
             for path in list(list_files(copy)):
                 if path.relative_to(copy).as_posix() not in manifest.files:
                     path.unlink()
-            self.fetch(output, manifest.files)
+            self._fetch(output, manifest.files)
             _write_manifest(manifest, copy)
         self._bring_manifests(output, manifest)
         return copy
@@ -104,6 +108,10 @@ class Copies:
 
     def fetch(self, output: StoredPath, files: Mapping[str, FileRecord]) -> None:
         """Fetch those of these files that the copy lacks. Errors: XlmrError for one that is not as it was written."""
+        with self._fetching(self.folder(output)):
+            self._fetch(output, files)
+
+    def _fetch(self, output: StoredPath, files: Mapping[str, FileRecord]) -> None:
         copy = self.folder(output)
         missing = [name for name, record in files.items() if record.fault(copy / name) is not None]
         if missing:
@@ -120,8 +128,8 @@ class Copies:
             os.close(descriptor)
 
     def _lock(self, copy: Path, how: int) -> int:
-        name = copy.relative_to(self._cache).as_posix()
-        path = self._cache / LOCKS / hashlib.sha256(name.encode()).hexdigest()[:32]
+        name = copy.relative_to(self.cache).as_posix()
+        path = self.cache / LOCKS / hashlib.sha256(name.encode()).hexdigest()[:32]
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -135,13 +143,13 @@ class Copies:
     def _evict_for(self, needed: int) -> None:
         """Remove copies that nobody uses, the oldest use first, until ``needed`` bytes fit or all are in use."""
         copies = {}
-        for lock in (self._cache / LOCKS).iterdir():
-            copy = self._cache / lock.read_text("utf-8")
+        for lock in (self.cache / LOCKS).iterdir():
+            copy = self.cache / lock.read_text("utf-8")
             if copy.is_dir():
                 copies[copy] = (lock.stat().st_mtime, _bytes_in(copy))
         total = needed + sum(size for _, size in copies.values())
         for copy in sorted(copies, key=lambda path: copies[path][0]):
-            if total <= self._limit:
+            if total <= self.limit:
                 return
             with suppress(BlockingIOError):
                 descriptor = -1 if copy in self._held else self._lock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)

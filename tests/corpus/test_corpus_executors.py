@@ -90,8 +90,8 @@ def test_beam_gives_identical_bytes(embedded_done, embedded_fresh, request, runn
     words = ["--run.executor", "beam", "--run.workers", "2"]
     if runner == "dask":
         address, start_worker = request.getfixturevalue("scheduler")
-        start_worker(True)
-        start_worker(True)
+        start_worker()
+        start_worker()
         options = [f"--dask_client_address={address}"]
     elif runner == "portable":
         options = request.getfixturevalue("portable")

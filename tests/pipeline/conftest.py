@@ -19,6 +19,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.log import EventLog
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import Selection, run
+from pipeline.store.path import StoredPath
 
 
 class Toy:
@@ -99,3 +100,10 @@ def start_code(in_child: Callable[[str], list[str]]) -> Iterator[Callable[[str],
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture
+def stored_toy(toy: Toy, bucket: StoredPath, tmp_path: Path) -> Toy:
+    """The toy DAG with its runs at object storage."""
+    toy.yaml.write_text(f"run: {{directory: {bucket}/runs, project: t, cache: {tmp_path / 'cache'}}}\n")
+    return toy

@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from s3_server import S3Server
 
 
-@pytest.fixture
-def stored_toy(toy: Toy, bucket: StoredPath) -> Toy:
-    """The toy DAG with its runs at object storage."""
-    toy.yaml.write_text(f"run: {{directory: {bucket}/runs, project: t, cache: {toy.folder / 'cache'}}}\n")
-    return toy
-
-
 @pytest.mark.parametrize(
     ("conditions", "problem"),
     [

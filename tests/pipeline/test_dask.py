@@ -19,13 +19,12 @@ from test_faults import PATIENCE, RUN, die_always, die_once, digest, wait_for
 
 from pipeline.errors import UsageError, XlmrError
 from pipeline.executors import dask_cluster, make_executor
-from pipeline.executors.dask import DaskExecutor, do_shard
+from pipeline.executors.dask import DaskExecutor
 from pipeline.executors.dask_cluster import connect, disconnect
 from pipeline.executors.local import WORKER, LocalExecutor
 from pipeline.manifest import read_manifest
 from pipeline.run_settings import DaskConfig, RunConfig
-from pipeline.shards import MARKS, WORKSPACES, Shard, ShardFailure, ShardFolder, ShardReport, ShardWork
-from pipeline.store.copies import BEGUN
+from pipeline.shards import MARKS, WORKSPACES, ShardReport
 
 WORDS = ("--run.executor", "dask", "--run.workers", "3")
 
@@ -160,31 +159,43 @@ def test_a_worker_has_one_thread_and_the_folder_of_the_run(tmp_path, map_shards,
     assert counts == {"a": {"openmp": "1", "folder": str(tmp_path)}}
 
 
+def without(folder: Path | None) -> list[str]:
+    """What starts a command for which a folder is empty; nothing where there is none to hide."""
+    mount = 'mount -t tmpfs none "$0" && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", mount, str(folder)] if folder else []
+
+
+def why_not_hidden() -> str:
+    """Why no folder can be hidden from a process here; '' where it can."""
+    done = subprocess.run([*without(Path("/mnt")), "true"], capture_output=True, text=True, check=False)
+    return f"a process cannot be given mounts of its own: {done.stderr.strip()}" if done.returncode else ""
+
+
 @pytest.fixture
 def scheduler():
-    """A scheduler of its own, and a function that starts a worker of it; gives (address, start)."""
+    """A scheduler of its own, and a function that starts a worker of it; gives (address, start).
+
+    ``packages`` is whether the worker has ours; ``hidden`` is a folder that is empty for it, as on another machine.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     started = []
 
-    def start(module: str, *words: str, packages: bool = True) -> None:
+    def start(module: str, *words: str, packages: bool = True, hidden: Path | None = None) -> None:
         paths = sys.path if packages else [path for path in sys.path if path.endswith("site-packages")]
         code = f"import sys; sys.path[:0] = {paths!r}; from distributed.cli.{module} import main; main({list(words)!r})"
         flags = [] if packages else ["-S"]  # no .pth file brings the checkout then
         environment = {**os.environ, "PYTHONPATH": ""}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-P", *flags, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=environment, cwd="/",
+                [*without(hidden), sys.executable, "-P", *flags, "-c", code],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd="/",
             )
         )  # fmt: skip
 
     start("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard")
-    yield (
-        address,
-        lambda packages: start("dask_worker", address, "--no-dashboard", "--nthreads", "1", packages=packages),
-    )
+    yield address, partial(start, "dask_worker", address, "--no-dashboard", "--nthreads", "1")
     for process in started:
         process.kill()
         process.wait()
@@ -194,7 +205,7 @@ def scheduler():
 
 def test_a_scheduler_of_others(toy, scheduler):
     address, start_worker = scheduler
-    start_worker(True)
+    start_worker()
     words = ("--toy.numbers.count", "5", "--run.executor", "dask", "--run.dask.scheduler", address)
     toy.run(*words)
     other = ("--run.project", "other", "--toy.numbers.count", "5")
@@ -204,32 +215,10 @@ def test_a_scheduler_of_others(toy, scheduler):
 
 def test_a_worker_without_the_package_gets_one_line(toy, scheduler):
     address, start_worker = scheduler
-    start_worker(False)
+    start_worker(packages=False)
     line = r"^toy.write: Dask: tcp://127\S+ on \S+ \(\S+\) has no package pipeline, toy_package; install there what "
     with pytest.raises(XlmrError, match=line):
         toy.run("--run.executor", "dask", "--run.dask.scheduler", address)
-
-
-def set_environment(values: dict[str, str]) -> None:
-    os.environ.update(values)
-
-
-@pytest.mark.parametrize("copied", [None, b"an earlier beginning"])
-def test_a_worker_without_the_copies_of_a_stored_run_gets_one_line(tmp_path, bucket, workers, copied):
-    """As one on another machine, whose cache is empty or has what an earlier run left."""
-    output, copy = bucket / "runs" / "t" / "s" / "00000000", tmp_path / "cache"
-    (output / BEGUN).write_bytes(b"this beginning")
-    if copied is not None:
-        copy.mkdir()
-        (copy / BEGUN).write_bytes(copied)
-    work = ShardWork(partial(write, tmp_path), ShardFolder(output), copy / WORKSPACES / "w", copy)
-    client = connect(workers.settings, 3).client
-    client.run(set_environment, {name: os.environ[name] for name in os.environ if name.startswith("AWS_")})
-    failure = client.submit(do_shard, work, Shard("s", 1), str(tmp_path), pure=False).result()
-    assert isinstance(failure, ShardFailure)
-    assert failure.problem.startswith(f"{copy}: {socket.gethostname()} does not see the copies that the run works on; ")
-    assert failure.problem.endswith("share run.cache with every worker, or use run.partition in place of Dask")
-    assert set(output.sizes()) == {BEGUN}
 
 
 def test_no_scheduler_is_one_line(toy, monkeypatch):

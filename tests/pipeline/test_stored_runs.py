@@ -30,13 +30,6 @@ def files_of(project: Path) -> dict[str, bytes]:
     return {str(path)[len(str(project)) :]: path.read_bytes() for path in paths}
 
 
-@pytest.fixture
-def stored_toy(toy: Toy, bucket: StoredPath, tmp_path: Path) -> Toy:
-    """The toy DAG with its runs at object storage."""
-    toy.yaml.write_text(f"run: {{directory: {bucket}/runs, project: t, cache: {tmp_path / 'cache'}}}\n")
-    return toy
-
-
 def test_stored_run_has_the_files_of_a_local_one(toy: Toy, stored_toy: Toy, bucket: StoredPath, tmp_path: Path) -> None:
     stored_toy.run()
     assert stored_toy.plan() == {"toy.write": "fresh", "toy.sum": "fresh", "toy.power": "fresh"}
