@@ -5,25 +5,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import json
 import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 import pipeline
 from pipeline.cli import _command_of, _options, build_app, main
 from pipeline.dag import Dag
 from pipeline.formatting import counted
-from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan
 from pipeline.run_summary import next_command
 from pipeline.terminal import BOLD, styled
@@ -115,110 +110,6 @@ def test_bad_usage_is_sent_to_the_help_of_its_command(words, command, capsys):
     assert capsys.readouterr().err.rstrip().endswith(f"see xlmr {command}--help")
 
 
-def test_a_run_ends_where_its_settings_say(toy, capsys, tmp_path):
-    words = ["configs/demo.yaml", "--run.directory", str(tmp_path), "--run.until", "corpus.hash"]
-    assert main(["plan", *words]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["corpus.fetch", "corpus.hash"]
-    toy.run("--run.until", "toy.write", until=None)
-    assert toy.ran() == ["toy.write"]
-    toy.run("--run.until", "toy.write", until="toy.sum")
-    assert toy.ran() == ["toy.sum"], "the command has the last word"
-
-
-@pytest.mark.parametrize(
-    ("words", "stage", "line"),
-    [
-        (["--tokenizer.encode.sequence_length", "129"], "pretrain.train", "tokenizer.encode.sequence_length is 129, the model has positions for 128"),
-        (["--finetune.recipe.longest", "129"], "finetune.help_pages", "finetune.recipe.longest is 129, the encoder reads 128 tokens"),
-        (["--finetune.recipe.longest", "15", "--finetune.encoder.folder", "{encoder}"], "finetune.help_pages", "finetune.recipe.longest is 15, the encoder reads 14 tokens"),
-    ],
-)  # fmt: skip
-def test_a_plan_and_a_run_see_settings_that_do_not_go_with_others(words, stage, line, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    (tmp_path / "config.json").write_text('{"max_position_embeddings": 16}')
-    for name in ("model.safetensors", "sentencepiece.bpe.model"):
-        (tmp_path / name).touch()
-    words = [
-        "configs/demo.yaml",
-        "--run.directory",
-        str(tmp_path / "runs"),
-        *(word.format(encoder=tmp_path) for word in words),
-    ]
-    assert main(["plan", *words]) == 1
-    said = capsys.readouterr()
-    assert re.search(f"^{stage} +cannot run: {line}$", said.out, re.MULTILINE)
-    assert said.err.startswith(f"xlmr: {line}; set ")
-    record = next(one for one in _plan_as_json(capsys, words) if one["stage"] == stage)
-    assert (record["state"], record["reasons"]) == ("cannot run", [line])
-    assert main(["run", *words]) == 1
-    assert capsys.readouterr().err == said.err
-    assert main(["plan", *words, "--until", "corpus"]) == 0, "these stages do not read it"
-
-
-def _plan_as_json(capsys: pytest.CaptureFixture[str], words: list[str]) -> list[dict[str, Any]]:
-    assert main(["plan", *words, "--json"]) == 1
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_a_plan_is_of_the_stages_that_a_run_would_take(toy, capsys, monkeypatch):
-    monkeypatch.setattr("pipeline.cli.Dag.default", lambda: toy.dag)
-
-    def planned(*words: str) -> list[str]:
-        assert main(["plan", str(toy.yaml), *words]) == 0
-        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-
-    assert planned("--until", "toy.sum") == ["toy.write missing", "toy.sum missing"]
-    assert main(["plan", str(toy.yaml), "--only", "toy.sum"]) == 1
-    said = capsys.readouterr()
-    assert said.out.split() == ["toy.sum", "missing"]
-    assert said.err.startswith("xlmr: toy.sum is made from toy.write, which is missing; run it first: --only toy.write")
-    toy.run()
-    assert planned("--only", "toy.sum") == ["toy.sum fresh"]
-    assert planned("--from", "toy.power", "--force", "toy") == [
-        "toy.power stale because it is forced",
-        "report missing",
-    ]
-
-
-def test_inspect_shows_counts_and_records(toy, capsys):
-    toy.run()
-    assert main(["inspect", str(toy.output("toy.power"))]) == 0
-    out = capsys.readouterr().out
-    assert "toy.power (version 1)" in out
-    assert "power  36" in out
-    assert main(["inspect", str(toy.output("toy.sum") / "sum.txt")]) == 0
-    assert "  6" in capsys.readouterr().out
-
-
-def test_inspect_takes_all_that_a_pattern_names(toy, capsys):
-    toy.run()
-    toy.run("--toy.power.exponent", "3")
-    outputs = sorted(str(path) for path in toy.output("toy.power").parent.iterdir() if not path.name.startswith("."))
-    assert len(outputs) == 2
-    assert main(["inspect", *outputs]) == 0
-    assert capsys.readouterr().out.count("toy.power (version 1), key ") == 2
-
-
-def test_numbers_are_shown_with_the_digits_that_a_float32_has(toy, capsys, tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    score = float(np.float32(0.9))
-    assert score != 0.9
-    table = {"score": pa.array([score], pa.float32()), "scores": pa.array([[score, 1e6]], pa.list_(pa.float32()))}
-    parquet.write_table(pa.table(table), tmp_path / "x.parquet")
-    assert main(["inspect", str(tmp_path / "x.parquet")]) == 0
-    assert "  score: 0.9\n  scores: [0.9, 1000000.0]\n" in capsys.readouterr().out
-    toy.run()
-    manifest = read_manifest(toy.output("toy.sum"))
-    assert manifest is not None
-    replace(manifest, counts={"score": score}, warnings=["only one"]).write(toy.output("toy.sum"))
-    assert main(["status", str(toy.folder / "runs")]) == 0
-    assert "  score 0.9  1 warning\n" in capsys.readouterr().out
-    assert main(["inspect", str(toy.output("toy.sum"))]) == 0
-    assert "  score  0.9\n" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(("count", "text"), [(0, "0 warnings"), (1, "1 warning"), (2000, "2,000 warnings")])
 def test_a_count_has_its_noun(count, text):
     assert counted(count, "warning") == text
@@ -235,59 +126,6 @@ def test_a_report_says_nothing_of_stages_that_the_run_does_not_reach(toy, capsys
     assert "corpus.fetch" in (tmp_path / "runs/demo/report.html").read_text()
 
 
-def test_status_lists_what_ran(toy, capsys):
-    toy.run()
-    assert main(["status", str(toy.folder / "runs")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-3].split("/")[-2] if "toy" in line else "" for line in lines]
-    assert len(lines) == 3
-    assert "sum 6" in "\n".join(lines)
-
-
-def json_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
-    assert main([*words, "--json"]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_tables_as_json(toy, capsys, monkeypatch):
-    toy.run()
-    runs = toy.folder / "runs"
-    by_stage = {record["stage"]: record for record in json_lines(capsys, "status", str(runs))}
-    power, summed = by_stage["toy.power"], by_stage["toy.sum"]
-    assert power["inputs"]["toy.sum"] == {"key": summed["key"], "build": summed["build"]}
-    assert (summed["files"], summed["bytes"]) == (1, len((toy.output("toy.sum") / "sum.txt").read_bytes()))
-    assert summed["counts"]["sum"] == 6
-    assert summed["output"] == str(toy.output("toy.sum"))
-    (toy.output("toy.sum") / "manifest.json").write_text("{")
-    damaged = json_lines(capsys, "status", str(runs))[-1]
-    assert damaged["output"] == str(toy.output("toy.sum"))
-    assert "manifest.json" in damaged["damaged"]
-
-    plan = json_lines(capsys, "plan", "configs/demo.yaml", "--run.directory", str(runs))
-    assert [record["state"] for record in plan][:2] == ["missing", "missing"]
-    inputs = next(record["inputs"] for record in plan if record["stage"] == "corpus.regroup")
-    keys = {record["stage"]: record["key"] for record in plan}
-    assert inputs == {name: keys[name] for name in inputs}
-    (setting,) = json_lines(capsys, "settings", "run.workers")
-    assert (setting["name"], setting["counts"]) == ("run.workers", False)
-    assert {"name", "state", "detail", "fix"} == set(json_lines(capsys, "doctor")[0])
-
-
-def test_prune_as_json(toy, capsys, monkeypatch):
-    toy.run()
-    toy.run("--toy.power.exponent", "3")
-    monkeypatch.setattr("pipeline.cli.Dag.default", lambda: toy.dag)
-    config = str(toy.yaml)
-    (record,) = json_lines(capsys, "prune", config, "--dry-run")
-    assert (record["action"], record["path"]) == (
-        "would remove",
-        str(toy.output("toy.power", "--toy.power.exponent", "3")),
-    )
-    (record,) = json_lines(capsys, "prune", config)
-    assert record["action"] == "removed"
-    assert json_lines(capsys, "prune", config) == []
-
-
 def test_a_reader_that_leaves_early_gets_no_complaint():
     code = "import sys, pipeline.cli as c; sys.exit(c.exit_code_of(lambda: [print('x' * 99) for n in range(9999)] and 0, ''))"
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
@@ -297,52 +135,6 @@ def test_a_reader_that_leaves_early_gets_no_complaint():
     assert first.stderr is not None
     assert first.stderr.read() == b""
     assert first.wait() == 141
-
-
-def test_a_plan_and_a_report_leave_out_what_lacks_its_files(capsys, tmp_path, monkeypatch):
-    """As where the embedded samples are not below the folder that one stands in."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "page.warc.wet").write_text("")
-    (tmp_path / "my.yaml").write_text("corpus: {fetch: {crawl: page.warc.wet}}")
-    gone = "samples/clean/*.txt.xz: no such file"
-    assert main(["plan", "my.yaml"]) == 1
-    said = capsys.readouterr()
-    lines = dict(line.split(None, 1) for line in said.out.splitlines())
-    assert lines["corpus.hash"] == "missing"
-    assert lines["corpus.language_models"] == lines["corpus.mine"] == lines["report"] == f"cannot run: {gone}"
-    assert list(lines) == list(Dag.default().stages)
-    assert said.err.startswith(f"xlmr: {gone}; it is named by corpus.language_models.text")
-    assert said.err.count("\n") == 1
-    assert main(["report", "my.yaml"]) == 1, "nothing has run"
-    assert capsys.readouterr().err == said.err
-    assert main(["run", "my.yaml", "--until", "corpus.fetch"]) == 0
-    capsys.readouterr()
-    assert main(["report", "my.yaml"]) == 0
-    said = capsys.readouterr()
-    assert (tmp_path / said.out.strip()).read_text().count("corpus.fetch")
-    first, second = said.err.splitlines()
-    assert first.endswith(f" pretrain.export, finetune.task: {gone}")
-    assert second == "left out: finetune.help_pages: samples/task/train.{language}.jsonl.gz: no such file"
-
-
-def test_prune_leaves_alone_what_lacks_its_files(capsys, tmp_path, monkeypatch):
-    """The key that the configuration leads to is not known there."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "page.warc.wet").write_text("")
-    (tmp_path / "my.yaml").write_text("corpus: {fetch: {crawl: page.warc.wet}}")
-    old, unknown = (tmp_path / "runs" / "demo" / stage / "0123abcd" for stage in ("corpus.fetch", "corpus.mine"))
-    old.mkdir(parents=True)
-    unknown.mkdir(parents=True)
-    assert main(["prune", "my.yaml"]) == 0
-    assert capsys.readouterr().err == ""
-    assert not old.exists()
-    assert unknown.exists()
-
-
-def test_inspect_prints_no_binary_files(capsys, tmp_path):
-    (tmp_path / "weights.bin").write_bytes(b"\x1b[2J\0line\n")
-    assert main(["inspect", str(tmp_path / "weights.bin")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'weights.bin'}: 10 bytes, binary\n"
 
 
 def test_a_file_where_a_folder_is_meant_gets_one_line(capsys, tmp_path):
