@@ -132,7 +132,8 @@ def run(
     running = running_path(project_folder(config))
     for folder in (running.parent, *(stage.output.parent for stage in plan.values())):
         remove_dead(folder)  # what killed runs have left
-    with open_log(config, partition) as log, Lease(running, holds), make_copies(config) as copies:
+    # The lease comes before the log: where the storage cannot keep it, the run is refused and leaves nothing.
+    with Lease(running, holds), open_log(config, partition) as log, make_copies(config) as copies:
         log.event(
             "run", stages=waiting, config=fingerprint(config), partition=str(partition or ""), git_commit=git_commit()
         )

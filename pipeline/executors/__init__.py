@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.errors import XlmrError
+from pipeline.errors import UsageError, XlmrError
 from pipeline.plug_ins import calling
 from pipeline.run_settings import EXECUTORS
 from pipeline.shards import Outcome, Shard, ShardWork
@@ -33,7 +33,8 @@ class Executor(Protocol):
 
 
 def make_executor(settings: RunConfig) -> Executor:
-    """The executor that the configuration names. Errors: XlmrError for one that cannot be made."""
+    """The executor that the configuration names. Errors: XlmrError for one that cannot be made or used."""
+    _check_memory(settings)
     if settings.executor == "beam":
         from pipeline.executors.beam import BeamExecutor
         from pipeline.extras import check_extra
@@ -52,3 +53,14 @@ def make_executor(settings: RunConfig) -> Executor:
     if not (hasattr(executor, "run") and hasattr(executor, "at_most")):
         raise XlmrError(f"run.executor: {string} makes no executor", "give it the methods run and at_most")
     return executor
+
+
+def _check_memory(settings: RunConfig) -> None:
+    """Errors: UsageError where runs are kept in the memory of this process, and other processes would do the shards."""
+    if not str(settings.directory).startswith("memory://"):
+        return
+    if settings.workers > 1 or settings.executor in ("dask", "beam", "slurm"):
+        raise UsageError(
+            f"run.directory: {settings.directory} is the memory of one process, which workers do not share",
+            "use --run.executor local --run.workers 1, or name a folder or a bucket",
+        )

@@ -52,6 +52,22 @@ def test_other_machine_finds_the_stored_run(stored_toy: Toy, tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "other").rglob("*.txt")].count("sum.txt") == 1
 
 
+@pytest.mark.parametrize("executor", ["local", "dask", "beam"])
+def test_memory_is_that_of_one_process(stored_toy: Toy, executor: str) -> None:
+    memory = ("--run.directory", f"memory://runs-by-{executor}", "--run.executor", executor)
+    workers = "2" if executor == "local" else "1"
+    with pytest.raises(UsageError, match=r"^run.directory: memory://\S+ is the memory of one process, which workers"):
+        stored_toy.run(*memory, "--run.workers", workers)
+    assert StoredPath(memory[1]).sizes() == {}
+
+
+def test_one_process_may_keep_its_runs_in_memory(stored_toy: Toy) -> None:
+    memory = ("--run.directory", "memory://runs-of-one", "--run.workers", "1")
+    stored_toy.run(*memory)
+    assert set(stored_toy.plan(*memory).values()) == {"fresh"}
+    assert len(files_of(StoredPath("memory://runs-of-one/t"))) == 6
+
+
 @pytest.mark.slow
 def test_removed_object_is_noticed(stored_toy: Toy, bucket: StoredPath) -> None:
     stored_toy.run()
