@@ -1,12 +1,15 @@
 """The same crawl by several executors: the time of each beside that of ``local``, and whether the bytes are the same.
 
-    python -m benchmarks.executors 'crawl/*.warc.wet.gz' --text 'clean/*.txt.xz' --workers 2 --rounds 3
+    python -m benchmarks.executors 'crawl/*.warc.wet.gz' --text 'clean/*.txt.xz' --copies 5 --workers 2 --rounds 3
+
+With ``--copies`` each file is read so many times, by links, and every copy of the crawl is deduplicated by itself: a
+crawl of some minutes, beside which the start of an executor counts for what it does in a real one.
 
 A run of corpus.hash, corpus.duplicates and corpus.mine is a process of its own, with its start and that of its workers.
-Each round has all executors, in an order that changes, so that other load on the machine is spread over them. The list
-of shards and the language models are made once. Processor seconds are those of the run and of whatever it starts.
-``dask`` is a cluster of processes, ``beam`` Beam's own local runner, ``beam-dask`` Beam on the same Dask cluster,
-``beam-portable`` Beam's job service with a worker pool.
+Each round has all executors, in an order that changes, so that other load on the machine is spread over them; a table
+of the rounds so far follows each. The list of shards and the language models are made once. Processor seconds are those
+of the run and of whatever it starts. ``dask`` is a cluster of processes, ``beam`` Beam's own local runner,
+``beam-dask`` Beam on the same Dask cluster, ``beam-portable`` Beam's job service with a worker pool.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from corpus.crawl.dumps import files_of
 from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.manifest import read_manifest
@@ -44,6 +48,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("crawl")
     words.add_argument("--text", required=True, help="clean text <language>.txt.xz that the language models learn from")
+    words.add_argument("--copies", type=int, default=1, help="how often the crawl is read, each time for itself")
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--executors", nargs="+", choices=EXECUTORS, default=list(EXECUTORS))
@@ -51,14 +56,14 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_BECOME_REAPER, 1, 0, 0, 0)
     names: list[str] = list(dict.fromkeys(["local", *given.executors]))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        bench = _Bench(Path(folder), given.crawl, given.text, given.workers)
+        bench = _Bench(Path(folder), _Crawl.of(given.crawl, given.copies, Path(folder)), given.text, given.workers)
         bench.prepare()
         found: dict[str, list[_Measured]] = {name: [] for name in names}
         for number in range(given.rounds):
             for name in (*names[number % len(names) :], *names[: number % len(names)]):
                 found[name].append(bench.measure(name))
-                print(f"round {number + 1}: {name} {found[name][-1].seconds:.1f} s", file=sys.stderr, flush=True)
-        report(found, bench)
+                print(f"round {number + 1}: {name} {found[name][-1]}", file=sys.stderr, flush=True)
+            report(found, bench)
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,40 @@ class _Measured:
     load: float
     files: Mapping[str, str]
 
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.processor:.1f} processor seconds, load {self.load:.1f}"
+
+
+@dataclass(frozen=True)
+class _Crawl:
+    """Files by a pattern; ``window`` shards of them are deduplicated together, all where it is None."""
+
+    pattern: str
+    window: int | None = None
+
+    @classmethod
+    def of(cls, pattern: str, copies: int, folder: Path) -> _Crawl:
+        """The crawl so many times, by links in ``folder``. A file is a shard, so the files of a copy are a window."""
+        if copies == 1:
+            return cls(pattern)
+        files = [Path(name).resolve() for name in files_of(pattern)]
+        for number in range(copies):
+            (copy := folder / "crawl" / f"copy-{number:03d}").mkdir(parents=True)
+            for file in files:
+                (copy / file.name).symlink_to(file)
+        return cls(f"{folder}/crawl/copy-*/*", len(files))
+
 
 class _Bench:
     """Runs of the corpus in a folder of their own."""
 
-    def __init__(self, folder: Path, crawl: str, text: str, workers: int) -> None:
+    def __init__(self, folder: Path, crawl: _Crawl, text: str, workers: int) -> None:
         self.workers, self._folder = workers, folder
         self._yaml = folder / "run.yaml"
         self._yaml.write_text(
             f"run: {{directory: {folder}, project: bench, workers: {workers}}}\n"
-            f"corpus:\n  fetch: {{crawl: '{crawl}'}}\n  language_models: {{text: '{text}'}}\n"
+            f"corpus:\n  fetch: {{crawl: '{crawl.pattern}'}}\n  language_models: {{text: '{text}'}}\n"
+            f"  duplicates: {{window: {json.dumps(crawl.window)}}}\n"
         )
         dag = Dag([PACKAGE])
         plan = make_plan(dag, dag.load_config(self._yaml))
@@ -214,7 +243,7 @@ def report(found: Mapping[str, list[_Measured]], bench: _Bench) -> None:
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         processor = f"{median(one.processor for one in measured):.1f} | {median(work):.2f}"
         same = "yes" if all(one.files == local[0].files for one in measured) else "NO"
-        print(f"| {name} | {seconds} | {spread} | {processor} | {same} |")
+        print(f"| {name} | {seconds} | {spread} | {processor} | {same} |", flush=True)
 
 
 if __name__ == "__main__":
