@@ -13,15 +13,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from beam_servers import flink, portable, why_no_flink, worker_pool
 from slurm_node import SlurmNode, slurm_node, why_no_slurm
 from test_dask import dask_workers, scheduler
-from test_executors import portable
 from test_faults import wait_for
 from test_rerun import checksums
 
 from pipeline.manifest import read_manifest
 
-__all__ = ["portable", "scheduler"]
+__all__ = ["flink", "portable", "scheduler", "worker_pool"]
 
 ROOT = Path(__file__).parents[2]
 SHARDS = 8
@@ -84,8 +84,11 @@ def slowed(process: psutil.Process) -> Iterator[None]:
         thread.join()
 
 
+needs_flink = pytest.mark.skipif(bool(why_no_flink()), reason=why_no_flink() or "there is Flink")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("runner", ["in_memory", "dask", "portable"])
+@pytest.mark.parametrize("runner", ["in_memory", "dask", "portable", pytest.param("flink", marks=needs_flink)])
 def test_beam_gives_identical_bytes(embedded_done, embedded_fresh, request, runner):
     words = ["--run.executor", "beam", "--run.workers", "2"]
     if runner == "dask":
@@ -93,12 +96,12 @@ def test_beam_gives_identical_bytes(embedded_done, embedded_fresh, request, runn
         start_worker()
         start_worker()
         options = [f"--dask_client_address={address}"]
-    elif runner == "portable":
-        options = request.getfixturevalue("portable")
+    elif runner in ("portable", "flink"):
+        options = request.getfixturevalue(runner)
     else:
         options = ["--direct_running_mode=in_memory"]
     words += ["--run.beam.options", json.dumps(options)]
-    embedded_fresh.run(*words, "--run.beam.runner", runner if runner in ("dask", "portable") else "local")
+    embedded_fresh.run(*words, "--run.beam.runner", "local" if runner == "in_memory" else runner)
     assert checksums(embedded_fresh) == checksums(embedded_done)
 
 

@@ -9,15 +9,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from beam_servers import portable, worker_pool
 from test_dask import scheduler
-from test_executors import portable
 from test_faults import PATIENCE, RUN, die_once, digest, wait_for
 
 from pipeline.errors import XlmrError
 from pipeline.executors.beam import BeamExecutor
 from pipeline.shards import ShardReport
 
-__all__ = ["portable", "scheduler"]
+__all__ = ["portable", "scheduler", "worker_pool"]
 
 
 @pytest.fixture

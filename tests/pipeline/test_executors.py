@@ -6,15 +6,14 @@ import errno
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from beam_servers import portable, worker_pool
 from test_faults import PATIENCE, RUN, die_always, die_once, digest, fill, small_disk, wait_for
 from test_partitions import TASK
 
@@ -29,7 +28,7 @@ from pipeline.run_settings import RunConfig
 from pipeline.shards import MARKS, Shard, ShardFailure, ShardFolder, ShardReport, ShardWork, as_one_error
 from pipeline.storage import write_json
 
-__all__ = ["small_disk"]
+__all__ = ["portable", "small_disk", "worker_pool"]
 
 IN_MEMORY = BeamExecutor(2, ("--direct_running_mode=in_memory",))
 PROCESSES = BeamExecutor(2)
@@ -287,48 +286,6 @@ def test_executors_by_name():
     assert make_executor(RunConfig(workers=3)) == LocalExecutor(3)
     assert make_executor(RunConfig(workers=3, executor="slurm")) == LocalExecutor(3)
     assert make_executor(RunConfig(workers=3, executor="beam")) == BeamExecutor(3)
-
-
-def free_ports() -> tuple[int, int]:
-    """Two that nobody listens at."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-@pytest.fixture
-def portable():
-    """A job service and a pool of workers beside it, as on a cluster; gives Beam's options."""
-    job, pool = free_ports()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    # The pool starts each worker by the name python, so it needs the PATH of an activated environment.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    modules = [
-        ["apache_beam.runners.portability.local_job_service_main", "--port", str(job)],
-        ["apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool)],
-    ]
-    servers = [
-        subprocess.Popen(
-            [sys.executable, "-m", *module], env=environment, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for module in modules
-    ]  # fmt: skip
-    for port in (job, pool):
-        wait_for(lambda port=port: listens(port))
-    yield (
-        f"--job_endpoint=localhost:{job}", "--environment_type=EXTERNAL",
-        f"--environment_config=localhost:{pool}",
-    )  # fmt: skip
-    for server in servers:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.slow
