@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,9 @@ from pipeline.progress import ProgressBar
 from pipeline.secrets import redact
 from pipeline.shards import (
     WORKSPACES,
+    PackedMarks,
     Shard,
+    ShardCounts,
     ShardFailure,
     ShardFolder,
     ShardFunction,
@@ -31,7 +33,7 @@ from pipeline.shards import (
     ShardWork,
     as_one_error,
 )
-from pipeline.shards.mark_summary import MarkSummary
+from pipeline.shards.mark_summary import MarkSummary, SummaryLine
 from pipeline.shards.notes import notes_to
 from pipeline.shards.partitions import FinishedByOtherError
 from pipeline.shards.reuse import reuse_shards
@@ -91,7 +93,7 @@ class Context:
         identity: Mapping[str, str] | None = None,
         at_once: int | None = None,
         read_back: bool = True,
-    ) -> dict[str, Counts]:
+    ) -> ShardCounts:
         """Run ``function(shard, workspace)`` over shards by the executor; give each shard's counts, by name.
 
         Shards that an earlier run completed are not done again. ``identity`` says what each shard's files depend on
@@ -128,14 +130,16 @@ class Context:
                 shutil.rmtree(work.workspaces, ignore_errors=True)
                 with suppress(OSError):  # other tasks have theirs beside it
                     work.workspaces.parent.rmdir()
-        files = {file: record for name in shards for file, record in doing.marks[name].files.items()}
+        files: dict[str, FileRecord] = {}
+        for name in shards:
+            mark = doing.marks[name]
+            files |= mark.files
+            for line in mark.report.warnings:
+                self.warn(line)
         if self._stored is not None:
             self._take_back(self._stored, files, read_back=read_back)
         self.shard_files.update(files)
-        for name in shards:
-            for line in doing.marks[name].report.warnings:
-                self.warn(line)
-        return {name: doing.marks[name].report.counts for name in shards}
+        return ShardCounts(doing.marks, list(shards))
 
     @property
     def saver(self) -> Saver | None:
@@ -159,9 +163,13 @@ class Context:
         """
         if self._stored is None or isinstance(executor, LocalExecutor):
             return work
-        others = self.shard_files | {file: record for mark in marks.values() for file, record in mark.files.items()}
-        known = self._stored.inside(self.output, others)
-        return replace(work, needed=self._stored.needed_copies(work.workspaces.name, known))
+        stored = self._stored
+
+        def files_of_shards() -> Collection[str]:
+            files = self.shard_files | {file: record for mark in marks.values() for file, record in mark.files.items()}
+            return stored.inside(self.output, files)
+
+        return replace(work, needed=stored.needed_copies(work.workspaces.name, files_of_shards))
 
     def _take_back(self, stored: StoredOutput, files: Mapping[str, FileRecord], *, read_back: bool) -> None:
         """Let the stage find the files of shards in the copy, or note that it does not need them.
@@ -189,7 +197,7 @@ class _Shards:
     def __init__(self, context: Context, work: ShardWork, tasks: Sequence[Shard], bar: ProgressBar) -> None:
         self._context, self._work, self._bar = context, work, bar
         self._tasks = {task.name: task for task in tasks}
-        self.marks: dict[str, ShardMark] = {}
+        self.marks = PackedMarks()
         self._documents = 0
 
     @property
@@ -202,7 +210,8 @@ class _Shards:
         tasks = [self._tasks[name] for name in names]
         kept = self._work.folder.complete(tasks)
         reused = reuse_shards(self._work, [task for task in tasks if task.name not in kept])
-        self.marks |= kept | reused
+        self.marks.join(kept)
+        self.marks.join(reused)
         notes = [f"{len(kept)} were complete"] if kept else []
         notes += [f"{len(reused)} taken over from an earlier output"] if reused else []
         if notes:
@@ -254,16 +263,17 @@ class _Shards:
         unknown = [name for name in names if name not in self.marks]
         self.look_for_what_is_there(unknown)  # a task that died may have done them and not said so
         failures = self._try([name for name in unknown if name not in self.marks], executor)
-        summary.append({name: self.marks[name] for name in unknown if name in self.marks})
+        done = (name for name in unknown if name in self.marks)
+        summary.append(SummaryLine(name, self._tasks[name].identity, self.marks.packed(name)) for name in done)
         return failures
 
     def _read_summary(self, summary: MarkSummary) -> None:
         """Learn which shards other tasks have completed since."""
         before = len(self.marks)
-        for name, mark in summary.new():
-            task = self._tasks.get(name)
-            if task is not None and task.identity in (None, mark.identity):
-                self.marks.setdefault(name, mark)
+        for line in summary.new():
+            task = self._tasks.get(line.name)
+            if task is not None and task.identity in (None, line.identity):
+                self.marks.take(line.name, line.packed)
         if len(self.marks) > before:
             self._bar.begin_at(len(self.marks) - before, "")
 

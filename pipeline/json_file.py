@@ -89,11 +89,15 @@ def read_record(kind: type[Read], path: Path, fix: str) -> Read:
 
     Errors: DamagedFileError naming the file, the key and ``fix``; OSError where there is no file.
     """
-    text = path.read_bytes()
+    return parse_record(kind, path.read_bytes(), str(path), fix)
+
+
+def parse_record(kind: type[Read], text: bytes, source: str, fix: str) -> Read:
+    """The dataclass ``kind`` out of JSON. Errors: DamagedFileError naming ``source``, the key and ``fix``."""
     try:
         record: Read = _checks_of(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise DamagedFileError(f"{path}: {explain(error)}", fix) from None
+        raise DamagedFileError(f"{source}: {explain(error)}", fix) from None
     return record
 
 

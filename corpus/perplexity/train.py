@@ -56,7 +56,7 @@ def run(config: LanguageModelsStage, inputs: Inputs, output: Path, context: Cont
         few = sorted(language for language, count in counts.items() if count["tokens"] < FEW_TOKENS)
         if few:
             context.warn(f"under {FEW_TOKENS:,} tokens of clean text, so perplexities are unreliable: {' '.join(few)}")
-    return {"languages": len(counts), "by_language": counts}
+    return {"languages": len(counts), "by_language": dict(counts)}
 
 
 def check(config: LanguageModelsStage) -> None:

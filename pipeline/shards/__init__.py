@@ -1,16 +1,13 @@
 """Shards of a stage: what one is, which are made already, and how several tasks share them."""
 
+from pipeline.shards.mark import Outcome, PackedMarks, ShardCounts, ShardFailure, ShardMark, ShardReport
 from pipeline.shards.shard import (
     FEW,
     MARKS,
     WORKSPACES,
-    Outcome,
     Shard,
-    ShardFailure,
     ShardFolder,
     ShardFunction,
-    ShardMark,
-    ShardReport,
     ShardWork,
     as_one_error,
 )
@@ -20,7 +17,9 @@ __all__ = [
     "MARKS",
     "WORKSPACES",
     "Outcome",
+    "PackedMarks",
     "Shard",
+    "ShardCounts",
     "ShardFailure",
     "ShardFolder",
     "ShardFunction",

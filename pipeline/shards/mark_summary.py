@@ -1,25 +1,27 @@
 """One file with the marks of a stage that several tasks share, so that none has to open the marks of all others.
 
-Each line is one complete shard. Whoever completes some appends them, under a lock of the file; the others read what is
-new since they last looked. It may lack marks, of a task that died before it appended: who takes over looks for those.
+Each line is one complete shard, its mark packed. Whoever completes some appends them, under a lock of the file; the
+others read what is new since they last looked. It may lack marks, of a task that died before it appended: who takes
+over looks for those.
 At object storage nothing can be appended: each addition is an object of its own, and one listing shows which are new.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.shards.shard import ShardFolder, ShardMark
+from pipeline.shards.shard import ShardFolder
 from pipeline.storage import remove_tree
-from pipeline.store.objects import at_once
+from pipeline.store.objects import AT_ONCE, at_once
 from pipeline.store.path import is_stored
 
 SUMMARY = ".summary.jsonl"
@@ -28,12 +30,17 @@ SUMMARIES = ".summaries"
 
 
 @dataclass(frozen=True)
-class _Line:
+class SummaryLine:
+    """A complete shard: its name, what its files depend on, and its packed mark."""
+
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     name: str
-    mark: ShardMark
+    identity: str | None
+    packed: bytes
 
 
-_LINE = TypeAdapter(_Line)
+_LINE = TypeAdapter(SummaryLine)
 
 
 class MarkSummary:
@@ -46,16 +53,13 @@ class MarkSummary:
         self._read_to = 0
         self._file: tuple[int, int] | None = None
 
-    def append(self, marks: Mapping[str, ShardMark]) -> None:
+    def append(self, lines_of: Iterable[SummaryLine]) -> None:
         """Add these; nobody reads half of a line."""
-        if not marks:
+        lines = b"".join(_LINE.dump_json(line) + b"\n" for line in lines_of)
+        if not lines:
             return
-        lines = "".join(
-            json.dumps({"name": name, "mark": asdict(mark)}, ensure_ascii=False, separators=(",", ":")) + "\n"
-            for name, mark in marks.items()
-        )
         if is_stored(self._objects):
-            (self._objects / f"{uuid.uuid4().hex}.jsonl").write_bytes(lines.encode())
+            (self._objects / f"{uuid.uuid4().hex}.jsonl").write_bytes(lines)
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as handle:
@@ -63,17 +67,18 @@ class MarkSummary:
             end = handle.seek(0, os.SEEK_END)
             if end and os.pread(handle.fileno(), 1, end - 1) != b"\n":
                 handle.write(b"\n")  # of a task that died while it wrote
-            handle.write(lines.encode())
+            handle.write(lines)
             handle.flush()
             os.fsync(handle.fileno())
 
-    def new(self) -> Iterator[tuple[str, ShardMark]]:
-        """(name, mark) of what was appended since the last call. One question where nothing was."""
+    def new(self) -> Iterator[SummaryLine]:
+        """What was appended since the last call. One question where nothing was."""
         if is_stored(self._objects):
             new = [path for path in self._objects.iterdir() if path.name not in self._known]
             self._known |= {path.name for path in new}
-            for content in at_once(_content, new):
-                yield from _read(content.splitlines())
+            for first in range(0, len(new), AT_ONCE):
+                for content in at_once(_content, new[first : first + AT_ONCE]):
+                    yield from _read(content.splitlines())
             return
         try:
             status = self._path.stat()
@@ -101,13 +106,10 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _read(lines: Iterable[bytes]) -> Iterator[tuple[str, ShardMark]]:
+def _read(lines: Iterable[bytes]) -> Iterator[SummaryLine]:
     for line in lines:
-        try:
-            read = _LINE.validate_json(line)
-        except ValidationError:  # half of a line
-            continue
-        yield read.name, read.mark
+        with suppress(ValidationError):  # half of a line
+            yield _LINE.validate_json(line)
 
 
 def remove_summaries(marks: Path) -> None:

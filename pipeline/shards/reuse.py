@@ -16,7 +16,8 @@ from pathlib import Path
 from pipeline.config import Section
 from pipeline.keys import FORMAT, key_settings
 from pipeline.manifest import FileRecord
-from pipeline.shards.shard import FEW, MARKS, Shard, ShardFolder, ShardMark, ShardWork
+from pipeline.shards.mark import PackedMarks, ShardMark
+from pipeline.shards.shard import FEW, MARKS, Shard, ShardFolder, ShardWork
 from pipeline.storage import canonical_json, publish
 from pipeline.store.objects import at_once, remove_objects
 from pipeline.store.path import StoredPath, is_stored
@@ -28,13 +29,13 @@ def identity_of(stage: str, version: int, settings: Section, name: str, depends_
     return hashlib.sha256(canonical_json(described).encode()).hexdigest()
 
 
-def reuse_shards(work: ShardWork, shards: Iterable[Shard]) -> dict[str, ShardMark]:
+def reuse_shards(work: ShardWork, shards: Iterable[Shard]) -> PackedMarks:
     """Link into the output those of ``shards`` that a sibling output has whole; give their marks, by name.
 
     A sibling that is removed meanwhile costs nothing: what was linked stays, what was not is made anew.
     """
     wanted = {shard.name: shard for shard in shards if shard.identity is not None}
-    reused: dict[str, ShardMark] = {}
+    reused = PackedMarks()
     for sibling in _siblings(work.folder) if wanted else ():
         left = wanted.keys() - reused.keys()
         for name in sorted(left & sibling.named() if len(left) > FEW else left):
@@ -131,7 +132,11 @@ def _keep_identified_stored(output: StoredPath) -> None:
     names = output.sizes()
     marks = [name for name in names if name.startswith(f"{MARKS}/") and name.endswith(".json")]
     kept: set[str] = set()
-    for name, mark in zip(marks, at_once(lambda name: ShardMark.read(output / name), marks), strict=True):
+
+    def look(name: str) -> None:
+        mark = ShardMark.read(output / name)
         if mark is not None and mark.identity is not None:
-            kept |= {name, *mark.files}
+            kept.update([name, *mark.files])
+
+    at_once(look, marks)
     remove_objects((output / name).address for name in names if name not in kept)

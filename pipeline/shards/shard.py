@@ -13,14 +13,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pipeline.counts import Counts
 from pipeline.errors import XlmrError, explain_os_error
-from pipeline.json_file import CLOSED, DamagedFileError, InnerPath, read_record
 from pipeline.manifest import FileRecord, list_files
+from pipeline.shards.mark import Outcome, PackedMarks, ShardFailure, ShardMark, ShardReport
 from pipeline.storage import publish, write_json
 from pipeline.store.objects import at_once
 from pipeline.store.path import is_stored
@@ -34,19 +33,6 @@ NAMED_AT_MOST = 3
 """Shards that one line names for one cause; the log has them all."""
 FEW = 200
 """Shards whose marks are looked up one by one; for more, folders are listed."""
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What a shard function returns: its counts, and a line for everything that the person should know of.
-
-    Progress is counted in documents where ``counts["documents"]`` is a number, or has one under ``read``.
-    """
-
-    __pydantic_config__: ClassVar = CLOSED
-
-    counts: Counts
-    warnings: list[str] = field(default_factory=list)
 
 
 ShardFunction = Callable[[Any, Path], ShardReport]
@@ -63,41 +49,6 @@ class Shard:
     name: str
     value: Any
     identity: str | None = None
-
-
-@dataclass(frozen=True)
-class ShardMark:
-    """The mark of a complete shard: what it counted, the files it made, what they depend on, the seconds it took."""
-
-    __pydantic_config__: ClassVar = CLOSED
-
-    report: ShardReport
-    files: dict[InnerPath, FileRecord]
-    identity: str | None = None
-    seconds: float = 0.0
-
-    @classmethod
-    def read(cls, path: Path) -> ShardMark | None:
-        """The mark at ``path``; None where there is none, or none that can be read."""
-        try:
-            return read_record(cls, path, "run the stage again")
-        except (FileNotFoundError, DamagedFileError):
-            return None
-
-    def is_whole(self, output: Path) -> bool:
-        """Whether every file that it names is there as it was written."""
-        return not any(record.fault(output / name) for name, record in self.files.items())
-
-
-@dataclass(frozen=True)
-class ShardFailure:
-    """What went wrong with a shard, in words, because not every exception survives the way between processes."""
-
-    problem: str
-    trace: str = ""
-
-
-Outcome = ShardMark | ShardFailure
 
 
 class ShardFolder:
@@ -131,12 +82,12 @@ class ShardFolder:
             return set()
         return {name.removesuffix(".json") for name in there if _is_mark(name)}
 
-    def complete(self, shards: Iterable[Shard]) -> dict[str, ShardMark]:
+    def complete(self, shards: Iterable[Shard]) -> PackedMarks:
         """The marks of those of ``shards`` that are complete, whole, and made from what they are made from now."""
         if is_stored(self.output):
             return self._complete_stored(list(shards))
         there = self.named()
-        found = {}
+        found = PackedMarks()
         for shard in shards:
             path = self.path(shard.name)
             mark = ShardMark.read(path) if shard.name in there else None
@@ -144,15 +95,19 @@ class ShardFolder:
                 found[shard.name] = mark
         return found
 
-    def _complete_stored(self, shards: Sequence[Shard]) -> dict[str, ShardMark]:
+    def _complete_stored(self, shards: Sequence[Shard]) -> PackedMarks:
         """The same with several requests at once; of many shards, the folders are listed first."""
         if len(shards) > FEW:
             there = self.named()
             shards = [shard for shard in shards if shard.name in there]
-        marks = zip(shards, at_once(lambda shard: self.read(shard.name), shards), strict=True)
-        found = {
-            shard.name: mark for shard, mark in marks if mark is not None and shard.identity in (None, mark.identity)
-        }
+        found = PackedMarks()
+
+        def look(shard: Shard) -> None:
+            mark = self.read(shard.name)
+            if mark is not None and shard.identity in (None, mark.identity):
+                found[shard.name] = mark
+
+        at_once(look, shards)
         for name in self.damaged(found):
             del found[name]
         return found
@@ -166,7 +121,7 @@ class ShardFolder:
         if not is_stored(self.output):
             return [name for name, mark in marks.items() if not mark.is_whole(self.output)]
         if len(marks) <= FEW:
-            whole = at_once(lambda mark: mark.is_whole(self.output), marks.values())
+            whole = at_once(lambda name: marks[name].is_whole(self.output), marks)
             return [name for name, is_whole in zip(marks, whole, strict=True) if not is_whole]
         sizes = self.output.sizes()
         return [

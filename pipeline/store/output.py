@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,17 +55,14 @@ class StoredOutput:
         missing = [name for name, record in files.items() if record.fault(folder / name) is not None]
         at_once(lambda name: fetch_file(kept / name, folder / name, files[name]), missing)
 
-    def needed_copies(self, call: str, others: Collection[str]) -> NeededCopies:
+    def needed_copies(self, call: str, others: Callable[[], Collection[str]]) -> NeededCopies:
         """What workers elsewhere need for the shards of ``call``, a name that no other call has.
 
-        Files that the stage has written itself are put first; ``others`` are those of shards that nobody reads.
+        Files that the stage has written itself are put first; ``others`` says which are of shards that nobody reads.
         """
         here = {path.relative_to(self.copy).as_posix(): path for path in list_files(self.copy)}
-        own = {
-            name: FileRecord.of(path)
-            for name, path in here.items()
-            if name not in others and (name not in self._there or self._there[name].fault(path))
-        }
+        new = {name for name, path in here.items() if name not in self._there or self._there[name].fault(path)}
+        own = {name: FileRecord.of(here[name]) for name in (new.difference(others()) if new else ())}
         at_once(lambda name: (self.output / name).put(here[name]), own)
         self._there |= own
         made = {name: record for name, record in self._there.items() if (self.copy / name).exists()}

@@ -30,7 +30,7 @@ def needed(stored_toy, bucket: StoredPath, tmp_path: Path) -> NeededCopies:
             path.write_text(path.name)
         (output / ".hidden" / "shard.txt").put(shard)
         stored.fetch(shard.parent, {"shard.txt": FileRecord.of(shard)})
-        made = stored.needed_copies("call", {"nobody-reads.txt"})
+        made = stored.needed_copies("call", lambda: ["nobody-reads.txt"])
     shutil.rmtree(tmp_path / "driver")
     return replace(made, cache=tmp_path / "worker")
 
@@ -53,12 +53,12 @@ def test_the_stage_puts_what_it_has_written_once_and_removes_the_lists(needed, s
         stored = StoredOutput(needed.output, copies)
         own = stored.copy / "own.txt"
         own.write_text("own.txt")
-        stored.needed_copies("one", ())
+        stored.needed_copies("one", tuple)
         s3.requests.clear()
-        assert stored.needed_copies("two", ()).made == needed.output / MADE / "two.json"
+        assert stored.needed_copies("two", tuple).made == needed.output / MADE / "two.json"
         assert s3.count("PUT", "own.txt") == 0
         own.write_text("written again")
-        stored.needed_copies("three", ())
+        stored.needed_copies("three", tuple)
         assert (needed.output / "own.txt").read_text() == "written again"
         stored.complete({"own.txt": FileRecord.of(own)}, {})
     assert set(needed.output.sizes()) == {".begun", "own.txt"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import tracemalloc
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from test_faults import PATIENCE
 from test_partitions import start
 
 from benchmarks.sharing import simulate
+from pipeline.json_file import DamagedFileError
 from pipeline.lease import FolderClock, live_owner
 from pipeline.manifest import FileRecord
-from pipeline.shards import ShardFolder, ShardMark, ShardReport
+from pipeline.shards import PackedMarks, ShardFolder, ShardMark, ShardReport
 from pipeline.shards import sharing as module
-from pipeline.shards.mark_summary import SUMMARY, MarkSummary, remove_summaries
+from pipeline.shards.mark import pack, unpack
+from pipeline.shards.mark_summary import SUMMARY, MarkSummary, SummaryLine, remove_summaries
 from pipeline.shards.partitions import Partition, absence_path
 from pipeline.shards.sharing import Pause, ShardChunk, Sharing, chunks_of
 
@@ -131,34 +135,68 @@ def mark(number: int) -> ShardMark:
     return ShardMark(ShardReport({"documents": {"read": number}}), records, f"identity {number}", 1.5)
 
 
+def lines(**marks: ShardMark) -> list[SummaryLine]:
+    return [SummaryLine(name, mark.identity, pack(mark)) for name, mark in marks.items()]
+
+
+def new(summary: MarkSummary) -> dict[str, ShardMark]:
+    return {line.name: unpack(line.packed) for line in summary.new()}
+
+
 def test_a_summary_gives_what_is_new(tmp_path):
     folder = ShardFolder(tmp_path)
     one, other = MarkSummary(folder), MarkSummary(folder)
-    assert list(other.new()) == []
-    one.append({"a": mark(1), "b": mark(2)})
-    assert dict(other.new()) == {"a": mark(1), "b": mark(2)}
-    assert list(other.new()) == []
+    assert new(other) == {}
+    one.append(lines(a=mark(1), b=mark(2)))
+    assert new(other) == {"a": mark(1), "b": mark(2)}
+    assert new(other) == {}
     with (folder.marks / SUMMARY).open("ab") as handle:
         handle.write(b'{"name":"half')  # its task died
-    assert list(other.new()) == []
-    other.append({"c": mark(3)})
-    assert dict(other.new()) == {"c": mark(3)}
-    assert dict(MarkSummary(folder).new()) == {"a": mark(1), "b": mark(2), "c": mark(3)}
+    assert new(other) == {}
+    other.append(lines(c=mark(3)))
+    assert new(other) == {"c": mark(3)}
+    assert new(MarkSummary(folder)) == {"a": mark(1), "b": mark(2), "c": mark(3)}
     assert folder.named() == set(), "it is no mark"
     remove_summaries(folder.marks)
-    one.append({"d": mark(4)})
-    assert dict(other.new()) == {"d": mark(4)}, "begun anew by another run"
+    one.append(lines(d=mark(4)))
+    assert new(other) == {"d": mark(4)}, "begun anew by another run"
 
 
-def test_the_marks_of_90000_shards_need_less_than_a_gigabyte(tmp_path):
-    summary, reader = MarkSummary(ShardFolder(tmp_path)), MarkSummary(ShardFolder(tmp_path))
-    summary.append({f"shard-{number:05}": mark(number) for number in range(3000)})
+def mined(number: int) -> ShardMark:
+    """As of corpus.mine: what was dropped of each of 110 languages, for three reasons."""
+    rng = random.Random(number)
+    reasons = ("language unsure", "too short", "perplexity")
+    what = ("characters", "documents", "lines")
+    dropped = {
+        f"l{language}": {reason: {unit: rng.randrange(10**6) for unit in what} for reason in reasons}
+        for language in range(110)
+    }
+    records = {f"shard-{number:05}.{kind}": FileRecord(number, f"{number:064x}", number) for kind in ("arrow", "json")}
+    return ShardMark(ShardReport({"dropped_by_language": dropped}), records, None, 300.5)
+
+
+def test_the_marks_of_90000_shards_need_less_than_a_gigabyte():
+    """As objects they would need ten."""
+    kept, objects = PackedMarks(), list[ShardMark]()
+    assert bytes_of(lambda number: kept.update({f"shard-{number:05}": mined(number)})) * 90_000 < 1e9
+    assert bytes_of(lambda number: objects.append(mined(number))) * 90_000 > 1e10
+    assert kept["shard-00007"] == objects[7]
+
+
+def bytes_of(make: Callable[[int], object], times: int = 50) -> float:
+    """The memory that one call leaves in use."""
     tracemalloc.start()
-    kept = dict(reader.new())
+    for number in range(times):
+        make(number)
     needed, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(kept) == 3000
-    assert needed / 3000 * 90_000 < 1e9
+    return needed / times
+
+
+def test_what_is_no_packed_mark_is_one_line():
+    for damaged in (b"", pack(mark(1))[:-7], zlib.compress(b"{}")):
+        with pytest.raises(DamagedFileError, match=r"^a packed mark: .*; run the same command again$"):
+            unpack(damaged)
 
 
 def test_marks_that_a_dead_task_did_not_put_into_the_summary_are_found(toy, start):
