@@ -265,7 +265,7 @@ class TrainSettings(Section):
     )
     deterministic: bool = setting(
         False,
-        "PyTorch's deterministic algorithms: on GPUs too the same seed gives the same bits, at some speed",
+        "PyTorch's deterministic algorithms: on GPUs too, sums have a fixed order, at some speed",
         affects_result=False,
     )
     max_skipped: int = setting(20, "non-finite steps in a row after which the run stops", affects_result=False, ge=1)

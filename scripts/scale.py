@@ -291,7 +291,8 @@ def published_table(one: Corpus, every: Corpus, large: Workload, inputs: Inputs)
             f"{ccnet:,.0f} core-hours",
             f"{rounded(one.core_hours)} core-hours",
             f"cc_net's code takes {inputs['published.cc_net_ratio']:g} × our CPU time on one machine and the same "
-            f"records, which would be {rounded(here)}. The rest of the difference is not explained: other processors, "
+            "records ([comparison](comparison.md#comparison-with-other-software)), which would be "
+            f"{rounded(here)}. The rest of the difference is not explained: other processors, "
             "waiting for downloads and disks, real pages instead of made ones. Keep a "
             "reserve until a shard of a real dump has been timed",
         ],

@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from scripts import reference
-
-ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*/README.md"))]
-WRITTEN = {ROOT / "docs" / uri for uri in reference.PAGES}
-"""Pages that exist on the site alone."""
-BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-
-
-@cache
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
-    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def links(page: Path) -> list[str]:
-    """The targets of a page's links and images."""
-    return re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text(encoding="utf-8")))
+from tests.pages import PAGES, ROOT, WRITTEN, anchors, link_targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings(page: Path) -> None:
-    for link in links(page):
-        if re.match(r"[a-z]+:", link):
-            continue
-        name, _, anchor = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
+    for target, anchor in link_targets(page, page.read_text(encoding="utf-8")):
         if target in WRITTEN:
             continue  # the site's own check of links reads it
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert target.exists(), target
+        assert not anchor or anchor in anchors(target), f"{target}#{anchor}"
 
 
 def test_every_page_is_in_the_navigation_or_linked_by_a_page_that_is() -> None:
@@ -53,12 +29,8 @@ def test_every_page_is_in_the_navigation_or_linked_by_a_page_that_is() -> None:
         page = left.pop()
         if page not in found:
             found.add(page)
-            led_to = [(page.parent / link.partition("#")[0]).resolve() for link in links(page)]
-            left += [
-                target
-                for target in led_to
-                if target.suffix == ".md" and docs in target.parents and target not in WRITTEN
-            ]
+            led_to = [target for target, _ in link_targets(page, page.read_text(encoding="utf-8"))]
+            left += [one for one in led_to if one.suffix == ".md" and docs in one.parents and one not in WRITTEN]
     assert not {*docs.rglob("*.md")} - found
 
 

@@ -52,7 +52,7 @@ class LanguageModels(Section):
     structure: Literal["probing", "trie", "quantised trie"] = setting(
         "probing",
         "data structure of the n-grams: a trie has 0.4 times the size of probing, a quantised one 0.2; both score half "
-        "as fast; only the last changes perplexities, by at most 2 % where it was measured",
+        "as fast (`python -m benchmarks.perplexity structures`); only the last changes perplexities",
         source="cc_net: build_binary's default, probing",
     )
     sort_memory: str = setting("1G", "memory of lmplz for sorting", pattern=r"^\d+[KMG%]$", affects_result=False)

@@ -77,7 +77,7 @@ def _run(dag: Dag, study: StudyFile, variants: Sequence[StudyVariant], file: Pat
     runs = [_compared(dag, variant, stages) for variant in variants]
     folder = output or project_folder(variants[0].config) / "studies"
     panels = panels_of(study, variants, runs)
-    print(write_study(study, file.stem, panels, compare(dag, runs), grid.failures, folder))
+    print(write_study(study, file, panels, compare(dag, runs), grid.failures, folder))
     if grid.failures:
         names = "; ".join(f"{name} ({why})" for name, why in grid.failures.items())
         raise XlmrError(

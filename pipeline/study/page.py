@@ -24,18 +24,19 @@ AT_SIZE = {"demo": "At the size of the demo", "paper": "At the paper's size"}
 
 def write_study(
     study: StudyFile,
-    name: str,
+    file: Path,
     panels: Sequence[Panel],
     comparison: RunComparison,
     failures: Mapping[str, str],
     folder: Path,
 ) -> Path:
-    """Write all four files into ``folder``; returns the path of the page."""
+    """Write all four files into ``folder``, with the command that ``file`` is for; returns the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
+    name = file.stem
     sections = [_numbers_section(study, panels, failures), *sections_of(comparison)]
     page = folder / f"{name}.html"
     write_sections(study.title, f"study · {study.of}", facts_of(comparison), sections, page)
-    for suffix, text in (("md", _markdown(study, name, panels, comparison, failures)), ("svg", figure_file(panels))):
+    for suffix, text in (("md", _markdown(study, file, panels, comparison, failures)), ("svg", figure_file(panels))):
         with atomic_write(folder / f"{name}.{suffix}", "w") as handle:
             handle.write(text)
     found = {"title": study.title, "of": study.of, "size": study.size, "failures": dict(failures)}
@@ -72,11 +73,12 @@ def _paragraph(heading: str, text: str) -> Markup:
 
 
 def _markdown(
-    study: StudyFile, name: str, panels: Sequence[Panel], comparison: RunComparison, failures: Mapping[str, str]
+    study: StudyFile, file: Path, panels: Sequence[Panel], comparison: RunComparison, failures: Mapping[str, str]
 ) -> str:
-    lines = [f"# {study.title}", "", f"{study.of}. {'. '.join(facts_of(comparison))}".rstrip(), ""]
+    facts = f"{study.of}. {'. '.join(facts_of(comparison))}".rstrip(" .")
+    lines = [f"# {study.title}", "", f"{facts}. Measured by `xlmr study {file}`.", ""]
     if any(panel.series for panel in panels):
-        lines += [f"![{study.title}]({name}.svg)", ""]
+        lines += [f"![{study.title}]({file.stem}.svg)", ""]
     for panel in panels:
         headers, rows = panel.rows()
         if rows:
