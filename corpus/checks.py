@@ -49,9 +49,7 @@ def check_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> No
         if known is None and not LABEL.fullmatch(code):
             raise ValueError(f"{setting_name}: {code!r} cannot be a language's code")
         if known is not None and code not in known:
-            nearest = _nearest(code, known)
-            hint = f"did you mean {nearest}?" if nearest else "look at language_id.labels"
-            raise ValueError(f"{setting_name}: the identifier has no language {code!r}; {hint}")
+            raise ValueError(f"{setting_name}: the identifier has no language {code!r}; {_hint(code, known)}")
 
 
 def _named_languages(language_id: LanguageId, mine: Mine, filters: Filters) -> Iterator[tuple[str, str]]:
@@ -75,6 +73,14 @@ def known_codes(settings: LanguageId) -> set[str] | None:
     if settings.labels == AS_THEY_ARE and not settings.own_model:
         return {*table["voters"][0]["labels"], *RENAMED} - {"gsw"}
     return None
+
+
+def _hint(code: str, known: set[str]) -> str:
+    """What to write instead of a code that is not known."""
+    if code in (known_codes(LanguageId(labels=CC100, own_model=BUILT_IN_OWN_MODEL)) or ()):
+        return f"language_id: {{labels: {CC100}, own_model: {BUILT_IN_OWN_MODEL}}} has it"
+    nearest = _nearest(code, known)
+    return f"did you mean {nearest}?" if nearest else "look at language_id.labels"
 
 
 def _split(codes: set[str]) -> set[str]:

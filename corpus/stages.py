@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Self
+from collections.abc import Collection, Mapping
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -11,7 +11,8 @@ from corpus.checks import check_dumps, check_languages
 from corpus.crawl.settings import Fetch, Read
 from corpus.duplicates.settings import Duplicates, NearDuplicates
 from corpus.filters.settings import OF_MASK, Filters, list_files
-from corpus.language.settings import LanguageId
+from corpus.language.model_file import BUILT_IN_OWN_MODEL
+from corpus.language.settings import AS_THEY_ARE, CC100, LanguageId
 from corpus.mine.settings import Mine
 from corpus.output.settings import Regroup
 from corpus.perplexity.settings import LanguageModels, Perplexity, PerplexityScoring, outside_model_files
@@ -132,6 +133,17 @@ def _cutoffs_file(config: CutoffsStage) -> dict[str, str]:
     return {config.perplexity.cutoffs: "perplexity.cutoffs"} if config.perplexity.cutoffs else {}
 
 
+def _first_labels(settings: Mapping[str, Any]) -> str:
+    """The codes that ``xlmr corpus identify`` prints, unless another identifier is asked for."""
+    others = {"corpus.language_id.identifier", "corpus.language_id.model"}
+    return AS_THEY_ARE if others & settings.keys() else CC100
+
+
+def _first_own_model(settings: Mapping[str, Any]) -> str:
+    labels = settings.get("corpus.language_id.labels", CC100)
+    return BUILT_IN_OWN_MODEL if labels == _first_labels(settings) == CC100 else ""
+
+
 PACKAGE = Package(
     name="corpus",
     config=CorpusConfig,
@@ -188,6 +200,8 @@ PACKAGE = Package(
         ),
         FirstSetting("corpus.read.normal_form", "corpus.hash", "nfc"),
         FirstSetting("corpus.duplicates.window", "corpus.duplicates", None),
+        FirstSetting("corpus.language_id.labels", "corpus.mine", derive=_first_labels),
+        FirstSetting("corpus.language_id.own_model", "corpus.mine", derive=_first_own_model),
         FirstSetting(
             "corpus.mine.languages",
             "corpus.mine",

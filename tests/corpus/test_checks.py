@@ -29,6 +29,10 @@ CC100 = ("--corpus.language_id.labels", "cc100")
             (*CC100, "--corpus.mine.languages", "[zh]"),
             r"mine\.languages: the identifier has no language 'zh'.*did you mean zh-Hans?",
         ),
+        (
+            ("--corpus.mine.languages", "[ha]"),
+            r"has no language 'ha'; language_id: {labels: cc100, own_model: built-in} has it",
+        ),
         (("--corpus.mine.dumps.DE", "[D]", "--corpus.fetch.dumps", "D"), r"mine\.dumps: .* 'DE'.* did you mean de?"),
         (("--corpus.filters.languages", "{deu: {}}"), r"filters\.languages: the identifier has no language 'deu'"),
         (

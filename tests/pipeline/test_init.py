@@ -52,6 +52,20 @@ def test_a_setting_of_the_user_is_written_with_its_description(own_files: Path) 
     assert lines[number - 1].startswith("    # ")
 
 
+@pytest.mark.parametrize("asked", [(), ("--corpus.language_id.threshold", "0.7")])
+def test_languages_have_the_codes_that_identify_prints(own_files: Path, asked: tuple[str, ...]) -> None:
+    write_configuration(DAG, Path("own.yaml"), ["--crawl=crawl", "--languages=ha,zh-Hans", *asked], None)
+    loaded = DAG.load_config(Path("own.yaml")).model_dump()["corpus"]["language_id"]
+    assert (loaded["labels"], loaded["own_model"]) == ("cc100", "built-in")
+
+
+@pytest.mark.parametrize("other", [("model", "other.bin"), ("labels", "as_they_are")])
+def test_another_identifier_is_left_as_it_is_named(own_files: Path, other: tuple[str, str]) -> None:
+    write_configuration(DAG, Path("own.yaml"), ["--crawl=crawl", f"--corpus.language_id.{other[0]}={other[1]}"], None)
+    loaded = DAG.load_config(Path("own.yaml")).model_dump()["corpus"]["language_id"]
+    assert (loaded["labels"], loaded["own_model"]) == ("as_they_are", "")
+
+
 def test_questions_are_asked_for_what_is_not_given(own_files: Path) -> None:
     answers = {"your text": "crawl", "languages": "de", "clean text": "clean"}
     asked = []
