@@ -18,10 +18,11 @@ from flows.one_line import shorten_logs
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
 from flows.settings_artifact import show_configuration
-from flows.stages import run_as_tasks
+from flows.stages import run_as_tasks, warnings_of
 from flows.watch import watched
 from pipeline.config import Section
 from pipeline.errors import XlmrError
+from pipeline.plan import make_plan
 from pipeline.runner import Selection
 
 RunFlow = Flow[[Configuration, str, list[StrEnum], bool, list[str]], State[Any]]
@@ -49,8 +50,7 @@ def _package(config: Section, stages: list[str], given: dict[str, Any]) -> State
 
 
 def _all_packages(config: Section, stages: list[str], given: dict[str, Any]) -> State[Any]:
-    """Each package as a subflow, until one fails. The message of the whole names what was wrong with the input."""
-    warned = []
+    """Each package as a subflow, until one fails. The message of the whole names what its outputs warn of."""
     for package in dict.fromkeys(stage.package for stage in dag().stages.values()):
         own = [name for name in stages if dag().stages[name].package == package]
         if not own:
@@ -61,8 +61,8 @@ def _all_packages(config: Section, stages: list[str], given: dict[str, Any]) -> 
             state = _package(config, own, given)
         if not state.is_completed():
             return Failed(message=state.message) if state.is_failed() else state
-        warnings = (state.message or "").partition("; ")[2]
-        warned += [warnings] if warnings else []
+    plan = make_plan(dag().for_config(config), config, only=stages)
+    warned = warnings_of({name: plan[name].output for name in stages})
     return Completed(message="; ".join(["all stages are there", *warned]))
 
 

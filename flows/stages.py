@@ -7,8 +7,9 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, cast
 
 from prefect import State, allow_failure, get_run_logger, task
@@ -25,7 +26,7 @@ from flows.sections import artifact_key, show_sections
 from pipeline.config import Section, flatten
 from pipeline.dag import Dag
 from pipeline.errors import SignalledError, XlmrError, explain_os_error
-from pipeline.manifest import Manifest
+from pipeline.manifest import Manifest, read_manifest
 from pipeline.markdown import markdown_table
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
@@ -63,7 +64,8 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
         states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
     complete = [name for name, one in plan.items() if (states[name].is_completed() if name in states else one.fresh)]
     show_lineage([plan[name].output for name in complete])
-    return _outcome(states)
+    made = [name for name, state in states.items() if state.is_completed() and state.name != "Cached"]
+    return _outcome(states, warnings_of({name: plan[name].output for name in made}))
 
 
 def can_pass(task: object, task_run: object, state: State[Any]) -> bool:
@@ -123,18 +125,25 @@ def _run_shown(dag: Dag, config: Section, stage: StagePlan, forced: bool, copies
 
 def _message(manifest: Manifest) -> str:
     """Seconds, and what was wrong with the input by name."""
+    return "; ".join([f"{manifest.seconds:,.1f} s", *_warning_of(manifest)])
+
+
+def _warning_of(manifest: Manifest) -> list[str]:
+    """The first of its warnings, with how many more there are; nothing where there is none."""
     more = f" (and {len(manifest.warnings) - 1} more)" if len(manifest.warnings) > 1 else ""
-    warnings = f"; warning: {manifest.warnings[0]}{more}" if manifest.warnings else ""
-    return f"{manifest.seconds:,.1f} s{warnings}"
+    return [f"warning: {manifest.warnings[0]}{more}"] if manifest.warnings else []
 
 
-def _outcome(states: dict[str, State[Any]]) -> State[Any]:
+def warnings_of(outputs: Mapping[str, Path]) -> list[str]:
+    """What these outputs of stages warn of, a line a stage, by their manifests."""
+    manifests = {name: read_manifest(output) for name, output in outputs.items()}
+    return [f"{name}: {line}" for name, one in manifests.items() if one for line in _warning_of(one)]
+
+
+def _outcome(states: dict[str, State[Any]], warned: Sequence[str]) -> State[Any]:
     wrong = {name: state for name, state in states.items() if not state.is_completed()}
     if not wrong:
         made = sum(state.name != "Cached" for state in states.values())
-        warned = [
-            f"{name}: {state.message}" for name, state in states.items() if "; warning: " in (state.message or "")
-        ]
         line = "; ".join([f"{made} of {len(states)} stages ran, the others were fresh", *warned])
         return Completed(message=line)
     name, first = next(iter(wrong.items()))

@@ -253,7 +253,7 @@ def test_progress_is_shown_while_a_stage_runs_and_warnings_in_the_state(
     assert float(shown.data) == 100.0
     state = run_flow(dag, settings_of(dag, tmp_path, numbers={"upto": 13}), until="toy.count")
     assert state.is_completed()
-    assert "13 is unlucky" in state.message
+    assert state.message == "1 of 1 stages ran, the others were fresh; toy.count: warning: 13 is unlucky"
 
 
 def test_pages_have_an_address_only_where_their_folder_is_served(
