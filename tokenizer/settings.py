@@ -143,7 +143,7 @@ class SentencePieceSettings(Section):
         10,
         "unigram scores are rounded to multiples of 2^-score_bits, so that their sums are exact in 32 bits and every "
         "program finds the same pieces; 0 leaves them",
-        source="our choice; `xlmr tokenizer compare` counts the lines that differ between SentencePiece and Hugging Face",
+        source="our choice; `xlmr tokenizer compare` counts lines that differ between SentencePiece and Hugging Face",
         ge=0,
         le=16,
     )
