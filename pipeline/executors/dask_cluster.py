@@ -29,7 +29,7 @@ from pipeline.shards.notes import say
 CONNECT_SECONDS = 30.0
 DEFAULTS = {
     "distributed": {
-        # Memory above 64 KiB would go back to the system at once: ten times the page faults, a third of the work.
+        # Memory above 64 KiB would go back to the system at once, and be asked for again: ten times the page faults.
         "nanny": {"pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": None}},
         "worker": {"profile": {"enabled": False}},  # a look at the stack every 10 ms
         "admin": {"tick": {"interval": "1s"}, "system-monitor": {"interval": "10s", "disk": False}},
