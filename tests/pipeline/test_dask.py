@@ -55,13 +55,13 @@ def write(folder: Path, number: int, workspace: Path) -> ShardReport:
 def test_workers_keep_their_memory_and_are_not_profiled(workers):
     """Both took a part of the work that does not show in the bytes."""
 
-    def told() -> tuple[str | None, bool]:
+    def seen() -> tuple[str | None, bool]:
         import dask
 
         return os.environ.get("MALLOC_TRIM_THRESHOLD_"), dask.config.get("distributed.worker.profile.enabled")
 
     here = os.environ.get("MALLOC_TRIM_THRESHOLD_")
-    assert set(connect(workers.settings, 3).client.run(told).values()) == {(here, False)}
+    assert set(connect(workers.settings, 3).client.run(seen).values()) == {(here, False)}
 
 
 def test_the_bytes_of_a_local_run_though_a_worker_is_slow(tmp_path, map_shards, workers):
