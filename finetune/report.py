@@ -26,7 +26,7 @@ Results = dict[str, Any]
 Runs = dict[str, list[Mapping[str, Any]]]
 """Initialisation -> its chosen runs, by seed."""
 
-COLOURS = {"pretrained": "#2b6cb0", "comparable_pages": "#7fb3d9", "ablation": "#dd8a4a", "random": "#b0b7bf"}
+COLOURS = {"pretrained": "#2b6cb0", "comparable_pages": "#3d9a84", "ablation": "#dd8a4a", "random": "#b0b7bf"}
 
 ALIGNED = (
     "Comparable pages give the tokens of all languages vectors in one space, so a head trained on the texts of one"
