@@ -82,7 +82,9 @@ FROM_DECLARATION = {"bem": "bem", "sot": "st", "nya_chechewa": "ny", "sna": "sn"
 Documents = Iterator[list[str]]
 
 _NOT_TEXT = re.compile(
-    r"<(code|pre|nowiki)>.*?</\1>|<[^>]*>|https?://\S+|&#?\w+;|\$\d|%[\w$.]+|~|'{2,}|__\w+__|\w+\.\w+\(.*?\)", re.S
+    r"<(code|pre|nowiki)>.*?</\1>|<[^>]*>|https?://\S+|&#?\w+;|\$\d|%\(\w+\)\w?|%[\w$.]+|~|'{2,}|__\w+__"
+    r"|\w+\.\w+\(.*?\)",
+    re.S,
 )
 _LINK = re.compile(r"\[\[(?:[^\]|]*\|)?([^\]|]*)\]\]|\[(?:\$\d|\S*:\S*)\s+([^\]]*)\]")
 _CHOICE = re.compile(r"\{\{\s*\w+:[^{}|]*\|([^{}|]*)[^{}]*\}\}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from pipeline.errors import XlmrError
 
 OTHERS = 1e-7
 """The share of a language that the table lacks: as rare as the rarest of CC100."""
+LEAST_SHARE, USUAL_SHARE = 1e-4, 1e-3
+"""What rarer languages count as in a prior, so that text in them can still be found; and the share whose prior is 1."""
 
 
 @lru_cache(maxsize=4)
@@ -42,6 +44,21 @@ def load_base_rates(name: str) -> Mapping[str, float]:
     check_names(sizes, f"{path}: the code")
     total = sum(sizes.values())
     return {code: size / total for code, size in sizes.items()}
+
+
+def prior_of(codes: Sequence[str], exponent: float, outside: float) -> dict[str, float]:
+    """The prior of each code: (its share of CC100 / USUAL_SHARE)^exponent; ``outside`` for one that CC100 lacks.
+
+    A code that is split later (zh) has the shares of its parts together.
+    """
+    shares: dict[str, float] = {}
+    for code, share in load_base_rates(CC100).items():
+        for name in {code, code.partition("-")[0]}:
+            shares[name] = shares.get(name, 0.0) + share
+    return {
+        code: (max(shares[code], LEAST_SHARE) / USUAL_SHARE) ** exponent if code in shares else outside
+        for code in codes
+    }
 
 
 def _number(text: str) -> float | None:

@@ -5,12 +5,13 @@ other texts in that language. These are a row of its *confusion matrix*: the mea
 text in the language. For Zulu, which lid.176 does not know, it may predict Swahili or English; for Indonesian, ours may
 predict Malay. With B_k the probabilities of identifier k, H_k its confusion matrix, and n the text's characters,
 
-    P(language) ∝ prior(language) · Π_k (Σ_label B_k(label) · H_k(label | language))^w_k(n)
+    P(language) ∝ prior(language)^u(n) · Π_k (Σ_label B_k(label) · H_k(label | language))^w_k(n)
 
-The prior is 1 for most languages, and less for those that are rare in a crawl: short texts say too little for them. The
-weights w_k are given at LENGTHS, linear in log n between them and constant beyond. Confusion matrices and weights
-are learnt from labelled text of all lengths that ours was not trained on, the weights by least log loss, every language
-counting the same. So they are also what makes the probability of an answer as large as its chance to be right.
+The prior is a small power of the language's share of the crawl: short texts say too little for a rare language. u,
+which is less for longer texts, and the weights w_k are given at LENGTHS, linear in log n between them and constant
+beyond. Confusion matrices and w_k are learnt from labelled text of all lengths that ours was not trained on, w_k by
+least log loss, each language counting prior^u(n). So they are also what makes the probability of an answer as large as
+its chance to be right.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ Doubles = npt.NDArray[np.float64]
 
 LENGTHS = (5, 15, 35, 75, 200)
 """Characters of texts at which the weights are learnt."""
+PRIOR_WEIGHTS = (1.0, 1.0, 0.83, 0.68, 0.5)
+"""u at LENGTHS. At 1 for long texts too, some languages that the crawl has little of would be lost to their neighbours
+for good: the evidence of text that a language shares with a larger one does not grow with its length."""
 PRIOR_TEXTS = 2.0
 """How many texts the prior of a confusion row counts as."""
 PRIOR_ITSELF = 0.95
@@ -77,20 +81,23 @@ class Combination:
     codes: list[str]
     voters: tuple[Voter, ...]
     prior: Floats  # [codes]
+    prior_weights: Floats  # [LENGTHS]
 
-    def probabilities(self, found: Sequence[Floats], lengths: Sequence[int]) -> Floats:
-        """[texts, labels] of each voter, and the characters of each text, to [texts, codes]."""
-        return self.mixed(self.evidence(found), lengths)
+    def probabilities(self, found: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
+        """[texts, labels] of each voter, and the characters of each text, to [texts, codes]; or as if u were 0."""
+        return self.mixed(self.evidence(found), lengths, with_prior)
 
     def evidence(self, found: Sequence[Floats]) -> list[Floats]:
         """The log of each voter's evidence for each language: [texts, codes] for each."""
         return [voter.evidence(one) for voter, one in zip(self.voters, found, strict=True)]
 
-    def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int]) -> Floats:
+    def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
         """The probabilities that follow from the evidence: [texts, codes]."""
         at = _places(lengths)
-        logs = sum((at @ voter.weights)[:, None] * one for voter, one in zip(self.voters, evidence, strict=True))
-        return _normalised(np.asarray(logs + np.log(self.prior), np.float32))
+        logs = np.outer(at @ self.prior_weights * with_prior, np.log(self.prior))
+        for voter, one in zip(self.voters, evidence, strict=True):
+            logs += (at @ voter.weights)[:, None] * one
+        return _normalised(logs)
 
     def to_card(self) -> dict[str, Any]:
         """As plain values. Small probabilities are left out: ``from_card`` spreads what is missing evenly."""
@@ -102,10 +109,13 @@ class Combination:
             }
             for voter in self.voters
         ]
-        prior = {
-            code: round(value, 4) for code, value in zip(self.codes, self.prior.tolist(), strict=True) if value < 1
+        return {
+            "codes": self.codes,
+            "lengths": list(LENGTHS),
+            "prior": {code: round(value, 4) for code, value in zip(self.codes, self.prior.tolist(), strict=True)},
+            "prior_weights": [round(weight, 3) for weight in self.prior_weights.tolist()],
+            "voters": voters,
         }
-        return {"codes": self.codes, "lengths": list(LENGTHS), "prior": prior, "voters": voters}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Combination:
@@ -119,7 +129,8 @@ class Combination:
             )
             for voter in card["voters"]
         ]
-        return cls(codes, tuple(voters), prior_of(codes, card["prior"]))
+        prior = np.array([card["prior"][code] for code in codes], np.float32)
+        return cls(codes, tuple(voters), prior, np.array(card["prior_weights"], np.float32))
 
 
 @dataclass(frozen=True)
@@ -136,35 +147,34 @@ def all_codes(labels: Sequence[Sequence[str]]) -> list[str]:
     return sorted({code for one in labels for code in one} - {NO_LANGUAGE})
 
 
-def prior_of(codes: Sequence[str], rare: Mapping[str, float]) -> Floats:
-    """[codes]: the prior of each language, 1 where none is given."""
-    return np.array([rare.get(code, 1.0) for code in codes], np.float32)
-
-
 def learn(
-    labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples, rare: Mapping[str, float]
+    labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples, prior_of: Mapping[str, float]
 ) -> Combination:
     """Learn the weights, by confusion rows of one half of the labelled texts on the other, then the rows of all.
 
-    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives. ``rare``: the prior of
-    the languages that it is not 1 for; a language counts as much in the loss.
+    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives. ``prior_of``: of each
+    language.
     """
     codes = all_codes(labels)
-    prior = prior_of(codes, rare)
+    prior = np.array([prior_of[code] for code in codes], np.float32)
+    prior_weights = np.array(PRIOR_WEIGHTS, np.float32)
     known = np.isin(examples.truth, codes)
     places = np.searchsorted(codes, np.asarray(examples.truth)[known])
     chosen = [one[known] for one in found]
     evidence = [_crossed(codes, names, places, one) for names, one in zip(labels, chosen, strict=True)]
     at = _places(np.asarray(examples.lengths)[known].tolist())
     # A language may be barred by its script, but never the one that a text is in.
-    start = np.where(examples.allowed[known], np.log(prior), -np.inf).astype(np.float32)
-    start[np.arange(len(places)), places] = np.log(prior)[places]
-    weights = _best_weights(evidence, at, places, start, prior)
+    start = np.outer(at @ prior_weights, np.log(prior))
+    here = np.arange(len(places)), places
+    own = start[here]
+    start[~examples.allowed[known]] = -np.inf
+    start[here] = own
+    weights = _best_weights(evidence, at, places, start)
     voters = [
         Voter(list(names), _confusion(codes, names, places, one), row)
         for names, one, row in zip(labels, chosen, weights, strict=True)
     ]
-    return Combination(codes, tuple(voters), prior)
+    return Combination(codes, tuple(voters), prior, prior_weights)
 
 
 def _crossed(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.int64], found: Floats) -> Floats:
@@ -177,15 +187,16 @@ def _crossed(codes: Sequence[str], names: Sequence[str], places: npt.NDArray[np.
     return evidence
 
 
-def _best_weights(
-    evidence: Sequence[Floats], at: Floats, places: npt.NDArray[np.int64], start: Floats, prior: Floats
-) -> Floats:
-    """Those of least log loss, the mean over languages, by prior, of the mean over their texts: [voters, LENGTHS]."""
+def _best_weights(evidence: Sequence[Floats], at: Floats, places: npt.NDArray[np.int64], start: Floats) -> Floats:
+    """Those of least log loss: [voters, LENGTHS]. A text counts its prior, shared by the texts in its language.
+
+    ``start``: the log of each language's prior for each text; -inf where its script bars it.
+    """
     from scipy.optimize import minimize
 
-    shares = (prior / np.bincount(places, minlength=len(prior)).clip(1))[places]
-    shares /= shares.sum() or 1
     here = np.arange(len(places))
+    shares = np.exp(start[here, places]) / np.bincount(places)[places]
+    shares /= shares.sum() or 1
     ours = [one[here, places] for one in evidence]
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:

@@ -109,9 +109,12 @@ class CodedIdentifier:
         return self._fine.codes
 
     def fine_probabilities(self, texts: Sequence[str]) -> Floats:
-        """The probability of each code after splitting for each text: [texts, fine_codes]."""
+        """The probability of each code after splitting for each text, by the models alone: [texts, fine_codes].
+
+        Without a prior: who asks has one.
+        """
         texts = prepared(texts)
-        return self._fine.probabilities(self._probabilities(texts), texts)
+        return self._fine.probabilities(self._judged(texts, with_prior=False)[0], texts)
 
     def agreed(self, texts: Sequence[str], codes: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Whether each model by itself may mean the text's code: no other has ``_DISAGREEMENT`` times its evidence.
@@ -133,17 +136,14 @@ class CodedIdentifier:
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each code for each text, before splitting: [texts, codes]; 0 for all if none fits."""
-        return self._probabilities(prepared(texts))
+        return self._judged(prepared(texts))[0]
 
-    def _probabilities(self, texts: Sequence[str]) -> Floats:
-        return self._judged(texts)[0]
-
-    def _judged(self, texts: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _judged(self, texts: Sequence[str], with_prior: bool = True) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """The probabilities [texts, codes], and whether a text has letters enough for an answer."""
         likely = self._base.probabilities(texts)
         if self._own is not None:
             found = [likely, self._own.probabilities(texts)]
-            likely = self._combination.probabilities(found, list(map(len, texts)))
+            likely = self._combination.probabilities(found, list(map(len, texts)), with_prior)
         if not self._split:
             return likely, np.ones(len(texts), bool)
         allowed, letters = self._written.allowed_and_letters(texts)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from corpus.language.accuracy import accuracy
-from corpus.language.base_rates import load_base_rates
+from corpus.language.base_rates import prior_of
 from corpus.language.combine import Combination, Examples, all_codes, learn
 from corpus.language.identifier import CodedModel
 from corpus.language.labelled_text import (
@@ -152,9 +152,8 @@ def _combine_and_measure(
     # A label zh-Hans is text in zh, where no identifier tells them apart.
     named = [code if code in codes else code.partition("-")[0] for code in truth]
     examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
-    of_cc100 = {code.partition("-")[0] for code in load_base_rates(CC100)}
-    rare = {code: settings.outside for code in codes if code not in of_cc100}
-    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples, rare)
+    prior = prior_of(codes, settings.base_rate_exponent, settings.outside)
+    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples, prior)
     card["combination"] = learnt.to_card()
     combination = Combination.from_card(card["combination"])  # as it will be read
     card["held_out"] = {}

@@ -23,8 +23,11 @@ class IdentifierTraining(Section):
     buckets: int = setting(2_000_000, "hash buckets of n-grams", ge=1)
     quantise: bool = setting(True, "quantise the model (.ftz)")
     features: int = setting(280_000, "words and n-grams that the quantised model keeps", ge=1)
+    base_rate_exponent: float = setting(
+        0.2, "the prior of a language is its share of CC100 to this power; 0: all the same", ge=0, le=1
+    )
     outside: float = setting(
-        0.1, "prior of a language outside CC100, where those inside have 1; 1: all the same", gt=0, le=1
+        0.03, "prior of a language outside CC100, where one that is a thousandth of CC100 has 1", gt=0, le=1
     )
     seed: Seed = setting(1, "random seed")
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.language.accuracy import accuracy
-from corpus.language.combine import LENGTHS, Combination, Examples, Voter, all_codes, learn, prior_of
+from corpus.language.base_rates import prior_of
+from corpus.language.combine import LENGTHS, PRIOR_WEIGHTS, Combination, Examples, Voter, all_codes, learn
 from corpus.language.identifier import load_identifier
 from corpus.language.settings import LanguageId
 
@@ -30,7 +31,8 @@ def weight_at(weights: list[float], length: int) -> float:
 
 def plain_probabilities(rule: Combination, found: list[dict[str, float]], length: int) -> dict[str, float]:
     """The rule as it is written down."""
-    products = dict(zip(rule.codes, rule.prior.tolist(), strict=True))
+    rarity = weight_at(rule.prior_weights.tolist(), length)
+    products = {code: prior**rarity for code, prior in zip(rule.codes, rule.prior.tolist(), strict=True)}
     for voter, likely in zip(rule.voters, found, strict=True):
         weight = weight_at(voter.weights.tolist(), length)
         for row, code in enumerate(rule.codes):
@@ -53,7 +55,8 @@ def test_the_rule(seed, length, voters):
         for names in labels
     ]
     codes = all_codes(labels)
-    rule = Combination(codes, tuple(made), prior_of(codes, {"zu": 0.1}))
+    prior = np.array([2.5, 2, 1, 0.1], np.float32)
+    rule = Combination(codes, tuple(made), prior, rng.uniform(0, 1, len(LENGTHS)).astype(np.float32))
     assert rule.codes == ["de", "en", "sw", "zu"]
     found = [rng.dirichlet([1] * len(names), 2).astype(np.float32) for names in labels]
     for text, got in enumerate(rule.probabilities(found, [length, length])):
@@ -68,8 +71,9 @@ def test_learning_the_rule():
     base = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]] * 20, np.float32)
     own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 10 + [[0.5, 0.5]] * 30, np.float32)
     examples = Examples(truth, [200] * 30 + [5] * 30, np.ones((60, 3), bool))
-    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples, {"sw": 0.5})
+    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples, {"de": 1, "sw": 0.5, "zu": 1})
     assert rule.prior.tolist() == [1, 0.5, 1]
+    assert rule.prior_weights.tolist() == pytest.approx(PRIOR_WEIGHTS)
     first, second = rule.voters
     assert rule.codes == ["de", "sw", "zu"]
     assert first.confusion[2, 1] == pytest.approx(0.8, abs=0.05)
@@ -84,12 +88,32 @@ def test_learning_the_rule():
 def test_a_rule_goes_through_its_card():
     weights = np.arange(len(LENGTHS), dtype=np.float32)
     made = Voter(["a"], np.ones((2, 1), np.float32), weights)
-    prior = prior_of(["a", "b"], {"b": 0.25})
-    again = Combination.from_card(json.loads(json.dumps(Combination(["a", "b"], (made,), prior).to_card())))
-    assert (again.codes, again.prior.tolist()) == (["a", "b"], [1, 0.25])
+    prior = np.array([1.5, 0.25], np.float32)
+    card = Combination(["a", "b"], (made,), prior, weights / 8).to_card()
+    again = Combination.from_card(json.loads(json.dumps(card)))
+    assert (again.codes, again.prior.tolist()) == (["a", "b"], [1.5, 0.25])
+    assert again.prior_weights.tolist() == (weights / 8).tolist()
     (voter,) = again.voters
     assert (voter.labels, voter.weights.tolist()) == (["a"], weights.tolist())
     assert voter.confusion.tolist() == [[1.0], [1.0]]
+
+
+def test_the_prior_by_base_rate():
+    prior = prior_of(["en", "es", "ff", "gl", "lad", "xh", "zh"], 0.2, 0.03)
+    assert sorted(prior, key=lambda code: -prior[code]) == ["en", "zh", "es", "gl", "ff", "xh", "lad"]
+    assert prior["ff"] == prior["xh"] == pytest.approx((1e-4 / 1e-3) ** 0.2)  # rarer than that is as rare
+    assert prior["lad"] == 0.03
+    assert set(prior_of(["en", "ff"], 0, 0.03).values()) == {1}
+
+
+def test_the_prior_decides_where_models_do_not():
+    """Two languages with the same evidence: the prior decides, less for a longer text."""
+    same = Voter(["a"], np.ones((2, 1), np.float32), np.ones(len(LENGTHS), np.float32))
+    rule = Combination(["a", "b"], (same,), np.array([1, 0.1], np.float32), np.array(PRIOR_WEIGHTS, np.float32))
+    found, lengths = [np.ones((3, 1), np.float32)], [5, 35, 500]
+    likely = rule.probabilities(found, lengths)[:, 1]
+    assert likely.tolist() == pytest.approx([0.1**u / (1 + 0.1**u) for u in (1, 0.83, 0.5)], rel=1e-3)
+    assert rule.probabilities(found, lengths, with_prior=False).tolist() == [[0.5, 0.5]] * 3
 
 
 def test_a_text_with_too_few_letters_has_no_language():

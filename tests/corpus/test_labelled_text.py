@@ -118,7 +118,8 @@ def test_training(labelled, tmp_path):
     assert set(card["held_out"]["paragraph"]) == {"base", "own", "combined"}
     right = {name: figures["languages"]["om"]["right"] for name, figures in card["held_out"]["paragraph"].items()}
     assert right["base"] == 0
-    assert min(right["own"], right["combined"]) > 0.9
+    assert right["own"] > 0.9
+    assert right["combined"] > 0.8  # om is rare in a crawl: a short text is not enough
     names, _ = load_identifier(LanguageId(labels="cc100", own_model=str(path))).identify([GERMAN, OROMO])
     assert names == ["de", "om"]
     again = train(str(labelled), tmp_path / "b", SMALL, "lid.176.ftz")
