@@ -89,7 +89,7 @@ def test_a_rule_goes_through_its_card():
     weights = np.arange(len(LENGTHS), dtype=np.float32)
     made = Voter(["a"], np.ones((2, 1), np.float32), weights)
     prior = np.array([1.5, 0.25], np.float32)
-    card = Combination(["a", "b"], (made,), prior, weights / 8).to_card()
+    card = Combination(["a", "b"], (made,), prior, weights / np.float32(8)).to_card()
     again = Combination.from_card(json.loads(json.dumps(card)))
     assert (again.codes, again.prior.tolist()) == (["a", "b"], [1.5, 0.25])
     assert again.prior_weights.tolist() == (weights / 8).tolist()
