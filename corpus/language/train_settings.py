@@ -10,8 +10,8 @@ from pipeline.config import Section, Seed, setting
 class IdentifierTraining(Section):
     """Training of an identifier."""
 
-    characters: int = setting(400_000, "characters of training text of the largest language", ge=1_000)
-    temperature: float = setting(0.3, "the others have (size / largest)^this of it", ge=0, le=1, source="XLM-R paper")
+    characters: int = setting(800_000, "characters of training text of the largest language", ge=1_000)
+    temperature: float = setting(0.5, "the others have (size / largest)^this of it", ge=0, le=1)
     held_out: float = setting(0.1, "share of documents that are held out", ge=0, lt=1)
     excerpts_held_out: int = setting(100, "held-out excerpts of each language, approximately", ge=1)
     dimension: int = setting(32, "dimension of the vectors", ge=2)
@@ -24,7 +24,7 @@ class IdentifierTraining(Section):
     quantise: bool = setting(True, "quantise the model (.ftz)")
     features: int = setting(280_000, "words and n-grams that the quantised model keeps", ge=1)
     base_rate_exponent: float = setting(
-        0.2, "the prior of a language is its share of CC100 to this power; 0: all the same", ge=0, le=1
+        0.25, "the prior of a language is its share of CC100 to this power; 0: all the same", ge=0, le=1
     )
     outside: float = setting(
         0.03, "prior of a language outside CC100, where one that is a thousandth of CC100 has 1", gt=0, le=1

@@ -99,9 +99,9 @@ def test_a_rule_goes_through_its_card():
 
 
 def test_the_prior_by_base_rate():
-    prior = prior_of(["en", "es", "ff", "gl", "lad", "xh", "zh"], 0.2, 0.03)
+    prior = prior_of(["en", "es", "ff", "gl", "lad", "xh", "zh"], 0.25, 0.03)
     assert sorted(prior, key=lambda code: -prior[code]) == ["en", "zh", "es", "gl", "ff", "xh", "lad"]
-    assert prior["ff"] == prior["xh"] == pytest.approx((1e-4 / 1e-3) ** 0.2)  # rarer than that is as rare
+    assert prior["ff"] == prior["xh"] == pytest.approx((1e-4 / 1e-3) ** 0.25)  # rarer than that is as rare
     assert prior["lad"] == 0.03
     assert set(prior_of(["en", "ff"], 0, 0.03).values()) == {1}
 
