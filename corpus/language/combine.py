@@ -94,7 +94,8 @@ class Combination:
     def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
         """The probabilities that follow from the evidence: [texts, codes]."""
         at = _places(lengths)
-        logs = np.outer(at @ self.prior_weights * with_prior, np.log(self.prior))
+        # In memory as the evidence is, a language after the other.
+        logs = np.outer(np.log(self.prior), at @ self.prior_weights * with_prior).T
         for voter, one in zip(self.voters, evidence, strict=True):
             logs += (at @ voter.weights)[:, None] * one
         return _normalised(logs)
