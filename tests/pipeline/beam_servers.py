@@ -20,6 +20,8 @@ import pytest
 from test_faults import wait_for
 
 FLINK_JAR = "XLMR_TEST_FLINK_JOB_SERVER"
+PROGRAMS = Path(sys.executable).parent
+"""Where the pool finds the ``python`` of its workers: it starts them by that name alone."""
 
 
 def why_no_flink() -> str:
@@ -56,8 +58,7 @@ def _server(module: str, option: str) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    # The pool starts each worker by the name python, so it needs the PATH of an activated environment.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment["PATH"] = os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])
     started = subprocess.Popen(
         [sys.executable, "-m", module, option, str(port)], env=environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

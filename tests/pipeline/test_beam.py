@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from beam_servers import portable, worker_pool
 from test_dask import scheduler
@@ -107,8 +108,8 @@ def test_several_shards_at_once_in_one_worker_from_outside(tmp_path, map_shards,
 @pytest.mark.slow
 def test_beam_on_dask_with_a_worker_killed(toy, tmp_path, map_shards, scheduler):
     address, start_worker = scheduler
-    start_worker(True)
-    start_worker(True)
+    start_worker()
+    start_worker()
     options = (f"--dask_client_address={address}",)
     shards = {f"s{i}": tmp_path / f"flag{i}" for i in range(6)}
     for number in (1, 2, 3, 4, 5):
@@ -121,3 +122,42 @@ def test_beam_on_dask_with_a_worker_killed(toy, tmp_path, map_shards, scheduler)
     other = ("--run.project", "other", "--toy.numbers.count", "9")
     toy.run(*other)
     assert digest(toy.output("toy.write", *words)) == digest(toy.output("toy.write", *other))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["killed", "without Beam"])
+def test_a_worker_from_outside_that_is_lost_is_said(toy, in_child, request, tmp_path, lost, monkeypatch):
+    """Beam's job service waits for it for ever; who watches learns that nothing is completed, and can stop the run."""
+    if lost == "without Beam":
+        bare = tmp_path / "bin"
+        bare.mkdir()
+        (bare / "python").write_text("#!/bin/sh\necho no module apache_beam >&2\nexit 1\n")
+        (bare / "python").chmod(0o755)
+        monkeypatch.setattr("beam_servers.PROGRAMS", bare)
+    options = request.getfixturevalue("portable")
+    words: tuple[str, ...] = ("--run.executor", "beam", "--run.beam.runner", "portable")
+    words += ("--run.beam.options", json.dumps(options), "--run.silence_minutes", "0.05")
+    words += ("--toy.numbers.go_file", str(tmp_path / "go"))
+    code = RUN.format(yaml=str(toy.yaml), words=words)
+    child = subprocess.Popen(in_child(code), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    if lost == "killed":
+        wait_for(lambda: list(toy.output("toy.write", *words).glob(".work/*/number-*")))
+        (harness,) = harnesses()
+        harness.kill()
+    line = ""
+    while "no shard has been completed" not in line:
+        line = child.stderr.readline()
+        assert line
+    assert "the last lines of Beam's runner: " in line
+    os.kill(child.pid, signal.SIGINT)
+    child.communicate(timeout=PATIENCE)
+    assert child.returncode not in (0, None)
+
+
+def harnesses() -> list[psutil.Process]:
+    """The processes that the pool has started."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any("SdkHarness" in word for word in process.info["cmdline"] or ())
+    ]
