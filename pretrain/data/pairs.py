@@ -9,7 +9,7 @@ embeddings: XLM-R has none, and reads pairs like this one when it is fine-tuned.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def run(config: PairsConfig, inputs: Inputs, output: Path, context: Context) -> 
     return {"texts": len(shards), **sum_counts(counts)}
 
 
-def _entry(pair: str, shards: dict[str, PairShard], counts: dict[str, Counts]) -> dict[str, Any]:
+def _entry(pair: str, shards: Mapping[str, PairShard], counts: Mapping[str, Counts]) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     for split in (TRAIN, VALIDATION):
         own = {name: counts[name][split] for name, shard in shards.items() if shard.text.pair == pair}
