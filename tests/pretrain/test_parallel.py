@@ -84,6 +84,10 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return run_ranks(folder, 4, cases_of(4)) | {"folder": {"path": folder}}
 
 
+BF16 = 2**-8
+"""How far sums of bf16 may be apart: one in the last place. Processors add in orders of their own."""
+
+
 def agree(seen: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
     steps = len(seen["losses"])
     assert steps
@@ -94,7 +98,7 @@ def agree(seen: dict[str, Any], expected: dict[str, Any], tolerance: float) -> N
 @pytest.mark.slow
 def test_two_ranks_train_as_one(one: Seen, two: Seen) -> None:
     compare_all(one, two, 2)
-    agree(two["bf16-pre"], one["bf16-pre"], 1e-3)
+    agree(two["bf16-pre"], one["bf16-pre"], BF16)
     agree(two["activation_checkpointing 3"], one["post"], 1e-5)
     agree(two["chunks"], one["post"], 1e-5)
 
@@ -112,7 +116,7 @@ def compare_all(one: Seen, many: Seen, world: int) -> None:
             agree(many[f"post {tensor} {stage}@{rank}"], one["post"], 1e-5)
             assert many[f"post {tensor} {stage}@{rank}"]["score"] == pytest.approx(one["half"]["score"], rel=1e-5)
         if stage:
-            agree(many[f"bf16 {tensor} {stage}"], one["bf16"], 1e-3)
+            agree(many[f"bf16 {tensor} {stage}"], one["bf16"], BF16)
     for stage in (0, 3):
         agree(many[f"pre {stage}"], one["pre"], 1e-5)
 
