@@ -130,15 +130,16 @@ class Context:
                 shutil.rmtree(work.workspaces, ignore_errors=True)
                 with suppress(OSError):  # other tasks have theirs beside it
                     work.workspaces.parent.rmdir()
-        files: dict[str, FileRecord] = {}
+        files, warnings = dict[str, FileRecord](), list[str]()
         for name in shards:
             mark = doing.marks[name]
             files |= mark.files
-            for line in mark.report.warnings:
-                self.warn(line)
+            warnings += mark.report.warnings
         if self._stored is not None:
             self._take_back(self._stored, files, read_back=read_back)
         self.shard_files.update(files)
+        for line in warnings:
+            self.warn(line)
         return ShardCounts(doing.marks, list(shards))
 
     @property

@@ -111,7 +111,7 @@ class CodedIdentifier:
     def fine_probabilities(self, texts: Sequence[str]) -> Floats:
         """The probability of each code after splitting for each text, by the models alone: [texts, fine_codes].
 
-        Without a prior: who asks has one.
+        Without the prior of the combination: the caller has base rates of its own.
         """
         texts = prepared(texts)
         return self._fine.probabilities(self._judged(texts, with_prior=False)[0], texts)

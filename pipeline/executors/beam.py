@@ -26,9 +26,9 @@ from pipeline.errors import UsageError
 from pipeline.executors import ATTEMPTS
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import too_often
-from pipeline.executors.places import failures_of
 from pipeline.executors.silence import Silence
 from pipeline.executors.threads import one_thread
+from pipeline.executors.worker_folders import failures_of
 from pipeline.interrupts import start_held, take_interrupts
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.shards.notes import say

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.executors.local import LocalExecutor
-from pipeline.executors.places import enter, failures_of
+from pipeline.executors.worker_folders import enter, failures_of
 from pipeline.shards import Shard, ShardFailure, ShardWork
 from pipeline.storage import write_json
 

@@ -26,8 +26,8 @@ from pipeline.executors import ATTEMPTS
 from pipeline.executors.dask_cluster import DaskCluster, check_packages, connect, modules_of
 from pipeline.executors.deaths import describe_death, kills_for_memory
 from pipeline.executors.local import WORKER, too_often
-from pipeline.executors.places import enter
 from pipeline.executors.silence import Silence
+from pipeline.executors.worker_folders import enter
 from pipeline.run_settings import DaskConfig
 from pipeline.shards import Outcome, Shard, ShardFailure, ShardMark, ShardWork
 from pipeline.shards.notes import note, notes_to, say

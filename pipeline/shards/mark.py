@@ -1,7 +1,7 @@
 """What is left of a shard that was done: the mark of one that is complete, or what went wrong.
 
-The marks of a stage are kept compressed. One of corpus.mine counts by language and reason, which is a hundred
-kilobytes of objects and three compressed, and a dump has 64,000 shards.
+The marks of a stage are kept compressed. One of corpus.mine counts by language and reason: 119 kB of objects for 110
+languages and three reasons, 7 kB compressed. A dump has 64,000 shards.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Outcome = ShardMark | ShardFailure
 
 
 def pack(mark: ShardMark) -> bytes:
-    """A mark in little space."""
+    """A mark as compressed JSON."""
     return zlib.compress(json.dumps(asdict(mark), ensure_ascii=False, separators=(",", ":")).encode(), 1)
 
 

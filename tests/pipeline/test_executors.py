@@ -19,7 +19,7 @@ from test_partitions import TASK
 
 from pipeline.context import documents_in
 from pipeline.errors import UsageError, XlmrError
-from pipeline.executors import bundles, deaths, make_executor, places
+from pipeline.executors import bundles, deaths, make_executor, worker_folders
 from pipeline.executors.beam import BeamExecutor, beam_options
 from pipeline.executors.deaths import describe_death
 from pipeline.executors.local import LocalExecutor
@@ -181,7 +181,7 @@ def test_a_full_disk_under_beam_gets_one_line(small_disk, map_shards):
 def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
     """Another shard may take all that the failed one has left, until it fails too."""
     work = ShardWork(fail_for_want_of_package, ShardFolder(tmp_path), tmp_path / "work")
-    (tmp_path / "work" / places.FAILED).mkdir(parents=True)
+    (tmp_path / "work" / worker_folders.FAILED).mkdir(parents=True)
     tries = []
 
     def write_when_there_is_package(path, values):
@@ -194,7 +194,7 @@ def test_a_failure_is_written_down_once_there_is_space(tmp_path, monkeypatch):
     monkeypatch.setattr(bundles, "SPACE_SECONDS", (0.0,) * 4)
     monkeypatch.chdir(tmp_path)
     bundles.do_shards(work, [Shard("a", 1)], str(tmp_path), 1)
-    reported = json.loads((tmp_path / "work" / places.FAILED / "a.json").read_text())
+    reported = json.loads((tmp_path / "work" / worker_folders.FAILED / "a.json").read_text())
     assert reported["problem"].startswith("the output: the disk is full")
     assert len(tries) == 4
     monkeypatch.setattr(bundles, "SPACE_SECONDS", (0.0,) * 2)
