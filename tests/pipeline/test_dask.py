@@ -33,7 +33,9 @@ WORDS = ("--run.executor", "dask", "--run.workers", "3")
 def workers():
     """A cluster of three processes that these tests share, as the stages of a run do."""
     executor = DaskExecutor(3)
-    cluster = connect(executor.settings, 3).client.cluster
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS")  # a worker has one thread by default
+        cluster = connect(executor.settings, 3).client.cluster
     processes = [psutil.Process(worker.pid) for worker in cluster.workers.values()]
     yield executor
     disconnect(executor.settings, 3)
