@@ -260,7 +260,7 @@ PACKAGE = Package(
         ),
         Stage(
             name="corpus.mine",
-            version=8,
+            version=9,
             config=MineStage,
             inputs=("corpus.fetch", "corpus.hash", "corpus.duplicates", "corpus.language_models"),
             run="corpus.mine.stage:run",

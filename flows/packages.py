@@ -84,8 +84,11 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
             show_configuration(config)
             tag_run(config)
         given = {"configuration": configuration, "project": project, "force": force, "overrides": overrides}
-        with watched(), project_lock(config):
-            return work(config, [str(stage) for stage in stages or default(config)], given)
+        try:
+            with watched(), project_lock(config):
+                return work(config, [str(stage) for stage in stages or default(config)], given)
+        except XlmrError as error:  # for instance what the plan refuses, before or after the stages
+            return Failed(message=str(error))
 
     run.__name__ = run.__qualname__ = name
     run.__annotations__["stages"] = list[stage_choice(name)]  # type: ignore[misc]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+import corpus
 from benchmarks.language import figures
 from benchmarks.language.identifiers import LID_176, OURS, Answers, answers_of, answers_of_peer, lid_176, ours, peers
-from benchmarks.language.samples import LENGTHS, Slice, in_forms, read_slices
-from corpus.language.identifier import CodedModel
+from benchmarks.language.samples import LENGTHS, SLICES, Slice, in_forms, read_slices
+from corpus.language.coded_model import CodedModel
 from corpus.language.labels import load_table
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
 from corpus.language.settings import CC100
@@ -28,6 +29,8 @@ Ask = Callable[[Sequence[str]], Answers]
 ROMANISED = ("bn_rom", "hi_rom", "ta_rom", "te_rom", "ur_rom")
 CODES = {*UDHR.values(), *ROMANISED, "my_zaw", "as", "or", "sd", "zh"}
 PAIRS_SHOWN = 30
+HARDEST_SHOWN = 20
+CRAWL = Path(__file__).parents[2] / "samples/crawl/*.warc.wet.gz"
 POINT = 0.01
 
 
@@ -38,9 +41,10 @@ def main() -> None:
     )
     parser.add_argument("text", type=Path, help="folder of folders of labelled text")
     parser.add_argument("--own", default=BUILT_IN_OWN_MODEL, help="the model of ours")
+    parser.add_argument("--slices", type=int, default=SLICES, help="of each language, kind of text and length")
     parser.add_argument("--peers", default="", help="a Python that has the peers")
     arguments = parser.parse_args()
-    everything = read_slices(arguments.text)
+    everything = read_slices(arguments.text, count=arguments.slices)
     slices = [one for one in everything if one.language in CODES]
     asked = _identifiers(arguments.own, arguments.peers)
     texts = [one.text for one in slices]
@@ -51,10 +55,12 @@ def main() -> None:
     _print(_forms(slices, asked))
     _print(_reliability(slices, answers))
     _print(_diagram(slices, answers[OURS]))
-    _print(_below(slices, answers))
+    recalls = _recalls(slices, answers)
+    _print(_below(recalls))
+    _print(_hardest(recalls))
     _print(_pairs(slices, answers))
     _print(_neighbours([one for one in everything if one.language not in CODES], asked))
-    _print(_speed(texts, answers))
+    _print(_speed(texts, answers, asked))
 
 
 def _identifiers(own_model: str, python: str) -> dict[str, Ask]:
@@ -138,11 +144,15 @@ def _diagram(slices: Sequence[Slice], found: Answers) -> Iterator[str]:
     yield from _table(("ours, % right by score", *edges), rows())
 
 
-def _below(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[str]:
-    """Languages that lid.176 has a label for, and that ours is more than a point below it in."""
+def _recalls(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> dict[str, dict[str, float]]:
+    """The share right of each language, in texts of more than 10 characters, by identifier."""
     places = [i for i, one in enumerate(slices) if one.length != "1–10"]
     truth = [slices[i].language for i in places]
-    shares = {name: figures.recall(truth, [found.codes[i] for i in places]) for name, found in answers.items()}
+    return {name: figures.recall(truth, [found.codes[i] for i in places]) for name, found in answers.items()}
+
+
+def _below(shares: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Languages that lid.176 has a label for, and that ours is more than a point below it in."""
     known = {*CodedModel(BUILT_IN_IDENTIFIER, CC100).codes, "zh-Hans", "zh-Hant"}
 
     def rows() -> Iterator[Sequence[object]]:
@@ -151,6 +161,13 @@ def _below(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[
                 yield (code, *(_percent(share[code]) for share in shares.values()))
 
     yield from _table(("more than 10 characters, % right: below lid.176", *shares), rows())
+
+
+def _hardest(shares: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """The languages that ours is least often right in."""
+    hardest = sorted(shares[OURS], key=lambda code: shares[OURS][code])[:HARDEST_SHOWN]
+    rows = ((code, *(_percent(share[code]) for share in shares.values())) for code in hardest)
+    yield from _table(("more than 10 characters, % right: the hardest", *shares), rows)
 
 
 def _pairs(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[str]:
@@ -191,16 +208,25 @@ def _neighbours(slices: Sequence[Slice], asked: Mapping[str, Ask]) -> Iterator[s
     yield from _table((head, "texts", *asked), rows())
 
 
-def _speed(texts: Sequence[str], answers: Mapping[str, Answers]) -> Iterator[str]:
+def _speed(texts: Sequence[str], answers: Mapping[str, Answers], asked: Mapping[str, Ask]) -> Iterator[str]:
+    """By processor time: of the slices, which are in all languages, and of a crawl's lines, which are in few."""
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    lines = _crawl_lines()
 
     def rows() -> Iterator[Sequence[object]]:
         for name, found in answers.items():
-            yield name, f"{len(texts) / found.seconds:,.0f}", f"{megabytes / found.seconds:.1f}"
+            of_crawl = len(lines) / asked[name](lines).seconds
+            yield name, f"{len(texts) / found.seconds:,.0f}", f"{megabytes / found.seconds:.1f}", f"{of_crawl:,.0f}"
 
-    yield from _table(("one core, these slices", "texts/s", "MB/s"), rows())
+    yield from _table(("one core", "slices/s", "MB/s", "lines/s of the embedded crawl"), rows())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     yield from ("", f"Peak memory of this process: {peak} MB")
+
+
+def _crawl_lines() -> list[str]:
+    """The distinct lines of the embedded crawl."""
+    texts = (text for batch in corpus.read(CRAWL, min_characters=0) for text in batch["raw_content"].to_pylist())
+    return list(dict.fromkeys(line for text in texts for line in text.split("\n") if line))
 
 
 if __name__ == "__main__":

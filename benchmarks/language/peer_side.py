@@ -14,7 +14,7 @@ Answers = list[tuple[str, float]]
 
 def cld2(texts: list[str]) -> Answers:
     """Compact Language Detector 2: its best guess, however unsure."""
-    import pycld2  # type: ignore[import-not-found]
+    import pycld2
 
     found: Answers = []
     for text in texts:

@@ -34,10 +34,13 @@ class Slice:
     text: str
 
 
-def read_slices(folder: Path, seed: int = 1) -> list[Slice]:
-    """Slices of all kinds of text in a folder of folders. The same text gives the same slices."""
+def read_slices(folder: Path, seed: int = 1, count: int = SLICES) -> list[Slice]:
+    """Slices of all kinds of text in a folder of folders. The same text gives the same slices.
+
+    ``count``: of each language, kind and length, or as many as its text has.
+    """
     kinds = sorted(path for path in folder.iterdir() if path.is_dir())
-    made = [one for kind in kinds for one in _slices_of_kind(kind, seed)]
+    made = [one for kind in kinds for one in _slices_of_kind(kind, seed, count)]
     scripts = split([one.language for one in made], [one.text for one in made])
     # A label zh has no script: it is right for the script that the text is in.
     return [
@@ -46,25 +49,26 @@ def read_slices(folder: Path, seed: int = 1) -> list[Slice]:
     ]
 
 
-def _slices_of_kind(kind: Path, seed: int) -> Iterator[Slice]:
+def _slices_of_kind(kind: Path, seed: int, count: int) -> Iterator[Slice]:
     for language, files in sorted(find_files(str(kind)).items()):
         paragraphs = [p for document in read_documents(language, files) for p in document.paragraphs]
         for length, (shortest, longest) in LENGTHS.items():
             rng = np.random.default_rng([seed, shortest, *f"{kind.name} {language}".encode()])
-            for text in _drawn(paragraphs, shortest, longest, rng):
+            for text in _drawn(paragraphs, (shortest, longest), count, rng):
                 yield Slice(language, kind.name, length, text)
 
 
-def _drawn(paragraphs: Sequence[str], shortest: int, longest: int, rng: np.random.Generator) -> list[str]:
+def _drawn(paragraphs: Sequence[str], lengths: tuple[int, int], count: int, rng: np.random.Generator) -> list[str]:
+    shortest, longest = lengths
     long_enough = [p for p in paragraphs if len(p) >= shortest]
     found: dict[str, None] = {}
-    for _ in range(SLICES * _TRIES if long_enough else 0):
+    for _ in range(count * _TRIES if long_enough else 0):
         paragraph = long_enough[int(rng.integers(len(long_enough)))]
         wanted = int(rng.integers(shortest, longest + 1))
         text = cut(paragraph, int(rng.integers(max(len(paragraph) - wanted, 0) + 1)), wanted)
         if shortest <= len(text) <= longest and any(map(str.isalpha, text)):
             found[text] = None
-        if len(found) == SLICES:
+        if len(found) == count:
             break
     return list(found)
 

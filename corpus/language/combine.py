@@ -53,6 +53,7 @@ _ITERATIONS = 30
 class Voter:
     """One of the identifiers: its labels, its confusion matrix [languages, labels], its weights [LENGTHS]."""
 
+    identifier: str
     labels: list[str]
     confusion: Floats
     weights: Floats
@@ -85,25 +86,18 @@ class Combination:
 
     def probabilities(self, found: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
         """[texts, labels] of each voter, and the characters of each text, to [texts, codes]; or as if u were 0."""
-        return self.mixed(self.evidence(found), lengths, with_prior)
-
-    def evidence(self, found: Sequence[Floats]) -> list[Floats]:
-        """The log of each voter's evidence for each language: [texts, codes] for each."""
-        return [voter.evidence(one) for voter, one in zip(self.voters, found, strict=True)]
-
-    def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
-        """The probabilities that follow from the evidence: [texts, codes]."""
         at = _places(lengths)
         # In memory as the evidence is, a language after the other.
         logs = np.outer(np.log(self.prior), at @ self.prior_weights * with_prior).T
-        for voter, one in zip(self.voters, evidence, strict=True):
-            logs += (at @ voter.weights)[:, None] * one
+        for voter, one in zip(self.voters, found, strict=True):
+            logs += (at @ voter.weights)[:, None] * voter.evidence(one)
         return _normalised(logs)
 
     def to_card(self) -> dict[str, Any]:
         """As plain values. Small probabilities are left out: ``from_card`` spreads what is missing evenly."""
         voters = [
             {
+                "identifier": voter.identifier,
                 "labels": voter.labels,
                 "weights": [round(weight, 3) for weight in voter.weights.tolist()],
                 "confusion": _named(self.codes, voter.labels, voter.confusion),
@@ -124,6 +118,7 @@ class Combination:
         codes = card["codes"]
         voters = [
             Voter(
+                voter["identifier"],
                 voter["labels"],
                 _table(codes, voter["labels"], voter["confusion"]),
                 np.array(voter["weights"], np.float32),
@@ -143,26 +138,32 @@ class Examples:
     allowed: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class VoterInput:
+    """An identifier: its name, its labels, and the probabilities that it gives to some texts [texts, labels]."""
+
+    identifier: str
+    labels: Sequence[str]
+    probabilities: Floats
+
+
 def all_codes(labels: Sequence[Sequence[str]]) -> list[str]:
     """The languages that identifiers with these labels predict together."""
     return sorted({code for one in labels for code in one} - {NO_LANGUAGE})
 
 
-def learn(
-    labels: Sequence[Sequence[str]], found: Sequence[Floats], examples: Examples, prior_of: Mapping[str, float]
-) -> Combination:
+def learn(asked: Sequence[VoterInput], examples: Examples, prior_of: Mapping[str, float]) -> Combination:
     """Learn the weights, by confusion rows of one half of the labelled texts on the other, then the rows of all.
 
-    ``labels`` and ``found``: of each identifier, its labels and the probabilities that it gives. ``prior_of``: of each
-    language.
+    ``asked``: what each identifier says of the examples. ``prior_of``: of each language.
     """
-    codes = all_codes(labels)
+    codes = all_codes([one.labels for one in asked])
     prior = np.array([prior_of[code] for code in codes], np.float32)
     prior_weights = np.array(PRIOR_WEIGHTS, np.float32)
     known = np.isin(examples.truth, codes)
     places = np.searchsorted(codes, np.asarray(examples.truth)[known])
-    chosen = [one[known] for one in found]
-    evidence = [_crossed(codes, names, places, one) for names, one in zip(labels, chosen, strict=True)]
+    chosen = [one.probabilities[known] for one in asked]
+    evidence = [_crossed(codes, one.labels, places, found) for one, found in zip(asked, chosen, strict=True)]
     at = _places(np.asarray(examples.lengths)[known].tolist())
     # A language may be barred by its script, but never the one that a text is in.
     start = np.outer(at @ prior_weights, np.log(prior))
@@ -172,8 +173,8 @@ def learn(
     start[here] = own
     weights = _best_weights(evidence, at, places, start)
     voters = [
-        Voter(list(names), _confusion(codes, names, places, one), row)
-        for names, one, row in zip(labels, chosen, weights, strict=True)
+        Voter(one.identifier, list(one.labels), _confusion(codes, one.labels, places, found), row)
+        for one, found, row in zip(asked, chosen, weights, strict=True)
     ]
     return Combination(codes, tuple(voters), prior, prior_weights)
 

@@ -1,6 +1,6 @@
 """Language identification: text in, code and score out, in batches.
 
-One fastText model as cc_net uses it; or its labels under other names; or two models combined. What a model cannot say
+One fastText model as cc_net uses it; or its labels under other names; or models combined. What a model cannot say
 is split off afterwards (corpus.language.splitters). A user's identifier: corpus.language.own_identifier.
 """
 
@@ -11,11 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
 
-from corpus.language.combine import Combination
+from corpus.language.coded_model import CodedModel
+from corpus.language.combined import Combined
 from corpus.language.fast_text import FastText
-from corpus.language.labels import check_names, load_table
+from corpus.language.labels import check_names
 from corpus.language.model_file import model_path
 from corpus.language.own_identifier import OwnIdentifier
 from corpus.language.own_model import OwnModel
@@ -61,45 +61,17 @@ class LanguageIdentifier:
         return ranked(labels, scores, _named_by_rank(likely, self._model.labels, count), count)
 
 
-class CodedModel:
-    """A fastText model under the codes of a table: labels of one code are one, their probabilities added."""
-
-    def __init__(self, model: str, labels: str) -> None:
-        table = load_table(labels)
-        self._model = FastText(model_path(model))
-        named = [table.get(label, label) for label in self._model.labels]
-        self.codes = sorted(set(named))
-        check_names(self.codes, f"{model}: the label")
-        places = np.searchsorted(self.codes, named), np.arange(len(named))
-        self._merge = csr_matrix((np.ones(len(named), np.float32), places), (len(self.codes), len(named)))
-
-    def probabilities(self, texts: Sequence[str]) -> Floats:
-        """[texts, codes]."""
-        merged: Floats = self._merge @ self._model.probabilities(texts).T
-        return merged.T
-
-
 class CodedIdentifier:
-    """One model under the codes of a table, or two combined, and what no model can say split off.
+    """One model under the codes of a table, or some combined, and what no model can say split off.
 
     Texts are prepared first, and only languages of a text's main script can be predicted.
     """
 
     def __init__(self, settings: LanguageId) -> None:
-        self._base = CodedModel(settings.model, settings.labels)
-        self._own = OwnModel(settings.own_model) if settings.own_model else None
-        self._split = settings.labels == CC100 or self._own is not None
+        self._model = _combined(settings) if settings.own_model else CodedModel(settings.model, settings.labels)
+        self._split = settings.labels == CC100 or settings.own_model != ""
         self._least_letters = settings.least_letters
-        self.codes = self._base.codes
-        if self._own is not None:
-            self._combination = Combination.from_card(self._own.card["combination"])
-            self.codes = self._combination.codes
-            if self._combination.voters[0].labels != self._base.codes:
-                raise XlmrError(
-                    f"{settings.own_model} was combined with {self._own.card['base']['model']} and other labels, "
-                    f"not with {settings.model} and {settings.labels}",
-                    f"set corpus.language_id.labels: {self._own.card['base']['labels']}, or train it for these",
-                )
+        self.codes = self._model.codes
         self._written = WrittenLanguages(self.codes)
         self._fine = FineCodes(self.codes)
 
@@ -117,15 +89,15 @@ class CodedIdentifier:
         return self._fine.probabilities(self._judged(texts, with_prior=False)[0], texts)
 
     def agreed(self, texts: Sequence[str], codes: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Whether each model by itself may mean the text's code: no other has ``_DISAGREEMENT`` times its evidence.
+        """Whether each fastText model by itself may mean the text's code: no other has 30 times its evidence.
 
         Of a language that a model has no label for, the evidence are the labels that it gives to text in it.
         """
         texts = prepared(texts)
-        likely = self._base.probabilities(texts)
-        logs = [np.log(likely.clip(_LEAST))]
-        if self._own is not None:
-            logs = self._combination.evidence([likely, self._own.probabilities(texts)])
+        if isinstance(self._model, Combined):
+            logs = self._model.evidence(texts)
+        else:
+            logs = [np.log(self._model.probabilities(texts).clip(_LEAST))]
         allowed = self._written.allowed(texts)
         found = np.ones(len(texts), bool)
         for evidence in (np.where(allowed, one, -np.inf) for one in logs):
@@ -140,10 +112,10 @@ class CodedIdentifier:
 
     def _judged(self, texts: Sequence[str], with_prior: bool = True) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """The probabilities [texts, codes], and whether a text has letters enough for an answer."""
-        likely = self._base.probabilities(texts)
-        if self._own is not None:
-            found = [likely, self._own.probabilities(texts)]
-            likely = self._combination.probabilities(found, list(map(len, texts)), with_prior)
+        if isinstance(self._model, Combined):
+            likely = self._model.probabilities(texts, with_prior)
+        else:
+            likely = self._model.probabilities(texts)
         if not self._split:
             return likely, np.ones(len(texts), bool)
         allowed, letters = self._written.allowed_and_letters(texts)
@@ -187,6 +159,18 @@ class CodedIdentifier:
         if self._split:
             columns = [(split(names, texts), scores) for names, scores in columns]
         return ranked(*self._best(texts, likely, long_enough), columns, count)
+
+
+def _combined(settings: LanguageId) -> Combined:
+    base, own = CodedModel(settings.model, settings.labels), OwnModel(settings.own_model)
+    try:
+        return Combined(base, own)
+    except XlmrError as error:
+        raise XlmrError(
+            f"{settings.own_model} was combined with {own.card['base']['model']} and other labels, not with "
+            f"{settings.model} and {settings.labels}: {error}",
+            f"set corpus.language_id.labels: {own.card['base']['labels']}, or train it for these",
+        ) from None
 
 
 def _named_by_rank(likely: Floats, names: Sequence[str], ranks: int) -> list[_Column]:

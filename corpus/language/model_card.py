@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import XlmrError
 from pipeline.storage import atomic_write, read_json
 
-CARD_VERSION = 4
+CARD_VERSION = 5
 
 
 def card_path(model: Path) -> Path:

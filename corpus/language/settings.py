@@ -72,7 +72,8 @@ class LanguageId(Section):
     )
     own_model: LocalPath = setting(
         "",
-        "a model of `xlmr corpus train-lid`, combined with the first; built-in: the included one; '': none",
+        "a model of `xlmr corpus train-lid`, combined with the first, and with CLD2 if it was trained so; built-in: "
+        "the included one; '': none",
     )
     threshold: float = setting(
         0.5, "minimum score; documents below it are dropped", ge=0, le=1, source="cc_net lang_threshold"

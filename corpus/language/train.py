@@ -16,8 +16,9 @@ import numpy as np
 
 from corpus.language.accuracy import accuracy
 from corpus.language.base_rates import prior_of
-from corpus.language.combine import Combination, Examples, all_codes, learn
-from corpus.language.identifier import CodedModel
+from corpus.language.coded_model import CodedModel
+from corpus.language.combine import all_codes
+from corpus.language.combined import Combined, learn_combination
 from corpus.language.labelled_text import (
     MEDIAN_CHARACTERS,
     LabelledDocument,
@@ -144,38 +145,30 @@ def _card(path: Path, settings: IdentifierTraining, base: str, labels: str) -> d
 def _combine_and_measure(
     card: dict[str, Any], path: Path, halves: tuple[Texts, Texts], settings: IdentifierTraining, base: str, labels: str
 ) -> None:
-    own, coded = OwnModel(str(path)), CodedModel(base, labels)
+    coded, own = CodedModel(base, labels), OwnModel(str(path))
     truth, texts = _sample(halves[0], settings)
-    texts = prepared(texts)
-    labelled = [coded.codes, own.codes]
-    codes = all_codes(labelled)
-    # A label zh-Hans is text in zh, where no identifier tells them apart.
-    named = [code if code in codes else code.partition("-")[0] for code in truth]
-    examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
-    prior = prior_of(codes, settings.base_rate_exponent, settings.outside)
-    learnt = learn(labelled, [coded.probabilities(texts), own.probabilities(texts)], examples, prior)
+    prior = prior_of(all_codes([coded.codes, own.codes]), settings.base_rate_exponent, settings.outside)
+    learnt = learn_combination(coded, own, settings.cld2, (truth, prepared(texts)), prior)
     card["combination"] = learnt.to_card()
-    combination = Combination.from_card(card["combination"])  # as it will be read
+    write_card(path, card)
+    own = OwnModel(str(path))  # with its rule, as it will be read
     card["held_out"] = {}
     for size, (truth, texts) in {
         "paragraph": _sample(halves[1], settings),
         "document": _whole(halves[1]),
     }.items():
         if texts:
-            card["held_out"][size] = measure(coded, own, combination, truth, texts)
+            card["held_out"][size] = measure(coded, own, truth, texts)
 
 
-def measure(
-    base: CodedModel, own: OwnModel, combination: Combination, truth: Sequence[str], texts: Sequence[str]
-) -> dict[str, Any]:
-    """The accuracy of the first identifier, of ours and of both combined on the same texts, in the form of the card."""
-    texts = prepared(texts)
-    first, second = base.probabilities(texts), own.probabilities(texts)
-    combined = combination.probabilities([first, second], list(map(len, texts)))
+def measure(base: CodedModel, own: OwnModel, truth: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
+    """The accuracy of the first identifier, of ours and of all combined on the same texts, in the form of the card."""
+    texts, combined = prepared(texts), Combined(base, own)
+    likely = combined.probabilities(texts) * WrittenLanguages(combined.codes).allowed(texts)
     answers: Mapping[str, tuple[Sequence[str], Any]] = {
-        "base": (base.codes, first),
-        "own": (own.codes, second),
-        "combined": (combination.codes, combined * WrittenLanguages(combination.codes).allowed(texts)),
+        "base": (base.codes, base.probabilities(texts)),
+        "own": (own.codes, own.probabilities(texts)),
+        "combined": (combined.codes, likely),
     }
     return {
         name: accuracy(truth, split([codes[i] for i in likely.argmax(1).tolist()], texts))

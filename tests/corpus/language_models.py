@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import lzma
 from pathlib import Path
 
 from corpus.perplexity.settings import LanguageModels
 from corpus.perplexity.train import publish_models
+from samples.clean_text import clean_text
+
+__all__ = ["ROOT", "clean_text", "train_models"]
 
 ROOT = Path(__file__).parents[2]
-
-
-def clean_text(language: str, start: int, stop: int) -> list[str]:
-    """Documents of the embedded clean text."""
-    text = lzma.decompress((ROOT / f"samples/clean/{language}.txt.xz").read_bytes()).decode()
-    return text.splitlines()[start:stop]
 
 
 def train_models(folder: Path, texts: dict[str, str], **settings) -> Path:

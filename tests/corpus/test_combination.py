@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from corpus.language.accuracy import accuracy
 from corpus.language.base_rates import prior_of
-from corpus.language.combine import LENGTHS, PRIOR_WEIGHTS, Combination, Examples, Voter, all_codes, learn
+from corpus.language.combine import LENGTHS, PRIOR_WEIGHTS, Combination, Examples, Voter, VoterInput, all_codes, learn
 from corpus.language.identifier import load_identifier
 from corpus.language.settings import LanguageId
 
@@ -48,6 +48,7 @@ def test_the_rule(seed, length, voters):
     labels = [["de", "en", "sw"], ["de", "en", "zu"], ["en", "zxx"]][:voters]
     made = [
         Voter(
+            "one",
             names,
             rng.dirichlet([1] * len(names), 4).astype(np.float32),
             rng.uniform(0, 2, len(LENGTHS)).astype(np.float32),
@@ -71,7 +72,11 @@ def test_learning_the_rule():
     base = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]] * 20, np.float32)
     own = np.array([[0.4, 0.6], [0.1, 0.9], [0.5, 0.5]] * 10 + [[0.5, 0.5]] * 30, np.float32)
     examples = Examples(truth, [200] * 30 + [5] * 30, np.ones((60, 3), bool))
-    rule = learn([["de", "sw"], ["de", "zu"]], [base, own], examples, {"de": 1, "sw": 0.5, "zu": 1})
+    rule = learn(
+        [VoterInput("base", ["de", "sw"], base), VoterInput("own", ["de", "zu"], own)],
+        examples,
+        {"de": 1, "sw": 0.5, "zu": 1},
+    )
     assert rule.prior.tolist() == [1, 0.5, 1]
     assert rule.prior_weights.tolist() == pytest.approx(PRIOR_WEIGHTS)
     first, second = rule.voters
@@ -87,14 +92,14 @@ def test_learning_the_rule():
 
 def test_a_rule_goes_through_its_card():
     weights = np.arange(len(LENGTHS), dtype=np.float32)
-    made = Voter(["a"], np.ones((2, 1), np.float32), weights)
+    made = Voter("one", ["a"], np.ones((2, 1), np.float32), weights)
     prior = np.array([1.5, 0.25], np.float32)
     card = Combination(["a", "b"], (made,), prior, weights / np.float32(8)).to_card()
     again = Combination.from_card(json.loads(json.dumps(card)))
     assert (again.codes, again.prior.tolist()) == (["a", "b"], [1.5, 0.25])
     assert again.prior_weights.tolist() == (weights / 8).tolist()
     (voter,) = again.voters
-    assert (voter.labels, voter.weights.tolist()) == (["a"], weights.tolist())
+    assert (voter.identifier, voter.labels, voter.weights.tolist()) == ("one", ["a"], weights.tolist())
     assert voter.confusion.tolist() == [[1.0], [1.0]]
 
 
@@ -108,7 +113,7 @@ def test_the_prior_by_base_rate():
 
 def test_the_prior_decides_where_models_do_not():
     """Two languages with the same evidence: the prior decides, less for a longer text."""
-    same = Voter(["a"], np.ones((2, 1), np.float32), np.ones(len(LENGTHS), np.float32))
+    same = Voter("one", ["a"], np.ones((2, 1), np.float32), np.ones(len(LENGTHS), np.float32))
     rule = Combination(["a", "b"], (same,), np.array([1, 0.1], np.float32), np.array(PRIOR_WEIGHTS, np.float32))
     found, lengths = [np.ones((3, 1), np.float32)], [5, 35, 500]
     likely = rule.probabilities(found, lengths)[:, 1]

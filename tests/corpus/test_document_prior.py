@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boilerplate_pages import MENUS, boilerplate_pages, clean_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.language.boilerplate import MENUS, boilerplate_pages, clean_paragraphs
 from corpus.language.base_rates import load_base_rates
 from corpus.language.declared import declared_code
 from corpus.language.document_prior import LEAST, ROUNDS, DocumentLanguages, posteriors

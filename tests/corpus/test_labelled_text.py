@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.language.accuracy import accuracy, confusions
-from corpus.language.identifier import load_identifier
+from corpus.language.identifier import load_identifier, make_identifier
 from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
-from corpus.language.model_card import read_card
+from corpus.language.model_card import read_card, write_card
 from corpus.language.own_model import words_alone
 from corpus.language.settings import LanguageId
 from corpus.language.train import train
@@ -125,6 +125,23 @@ def test_training(labelled, tmp_path):
     again = train(str(labelled), tmp_path / "b", SMALL, "lid.176.ftz")
     assert again.read_bytes() == path.read_bytes()
     assert read_card(again) == card
+    assert voters(card) == ["base", "own", "cld2"]
+
+
+def voters(card) -> list[str]:
+    return [voter["identifier"] for voter in card["combination"]["voters"]]
+
+
+def test_training_without_cld2(labelled, tmp_path):
+    path = train(str(labelled), tmp_path, SMALL.model_copy(update={"cld2": False}), "lid.176.ftz")
+    card = read_card(path)
+    assert voters(card) == ["base", "own"]
+    names, _ = load_identifier(LanguageId(labels="cc100", own_model=str(path))).identify([GERMAN, OROMO])
+    assert names == ["de", "om"]
+    card["combination"]["voters"][1]["labels"].append("xx")
+    write_card(path, card)
+    with pytest.raises(XlmrError, match="learnt with other labels of own"):
+        make_identifier(LanguageId(labels="cc100", own_model=str(path)))
 
 
 def test_training_on_one_language(tmp_path):

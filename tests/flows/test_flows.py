@@ -363,6 +363,22 @@ def test_real_stage_runs_as_a_task_and_is_then_fresh(
     assert manifest.read_bytes() == before
 
 
+def test_what_is_wrong_after_the_last_package_is_one_line(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import packages
+
+    def damaged(*_: object, **__: object) -> Any:
+        raise XlmrError("manifest.json: not readable", "delete it")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(packages, "make_plan", damaged)
+    given: dict[str, Any] = {"stages": ["corpus.fetch"], "overrides": [f"run.directory={tmp_path}"]}
+    state: Any = packages.full("demo", **given, return_state=True)
+    assert state.is_failed()
+    assert state.message == "manifest.json: not readable; delete it"
+
+
 def test_newest_dump_is_a_project_of_its_own(
     prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import textwrap
 
-from language_models import clean_text
+from samples.clean_text import clean_text
 
 MENUS = {
     "de": "Startseite|Über uns|Kontakt|Impressum|Anmelden|Warenkorb|Weiterlesen|Suche|Datenschutz|Neue Beiträge",

@@ -1,0 +1,72 @@
+"""The identifiers of a combination, asked together: a base, as lid.176; one of our own; and CLD2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.language.cld2 import Cld2
+from corpus.language.coded_model import CodedModel
+from corpus.language.combine import Combination, Examples, VoterInput, all_codes, learn
+from corpus.language.own_model import OwnModel
+from corpus.language.scripts import WrittenLanguages
+from pipeline.errors import XlmrError
+
+Floats = npt.NDArray[np.float32]
+Model = CodedModel | OwnModel | Cld2
+
+BASE, OWN, CLD2 = "base", "own", "cld2"
+"""What a card calls the identifiers."""
+
+
+class Combined:
+    """The identifiers that the card of ``own`` names, as one.
+
+    Errors: XlmrError where these have other labels than the rule was learnt with.
+    """
+
+    def __init__(self, base: CodedModel, own: OwnModel) -> None:
+        self._rule = Combination.from_card(own.card["combination"])
+        self.codes = self._rule.codes
+        models = _models(base, own)
+        self._models = [models[voter.identifier] for voter in self._rule.voters]
+        for voter, model in zip(self._rule.voters, self._models, strict=True):
+            if voter.labels != model.codes:
+                raise XlmrError(f"the combination was learnt with other labels of {voter.identifier}")
+
+    def probabilities(self, texts: Sequence[str], with_prior: bool = True) -> Floats:
+        """Of prepared texts: [texts, codes]; or as if no language had a prior."""
+        found = [model.probabilities(texts) for model in self._models]
+        return self._rule.probabilities(found, list(map(len, texts)), with_prior)
+
+    def evidence(self, texts: Sequence[str]) -> list[Floats]:
+        """The log of the evidence of each fastText model for each language: [texts, codes] for each.
+
+        CLD2 names one language or three, and nothing about the others: it cannot be asked whether it may mean one.
+        """
+        pairs = zip(self._rule.voters, self._models, strict=True)
+        return [voter.evidence(model.probabilities(texts)) for voter, model in pairs if voter.identifier != CLD2]
+
+
+def learn_combination(
+    base: CodedModel,
+    own: OwnModel,
+    with_cld2: bool,
+    labelled: tuple[Sequence[str], Sequence[str]],
+    prior_of: Mapping[str, float],
+) -> Combination:
+    """Learn the rule from languages and prepared texts, and the prior of each language."""
+    truth, texts = labelled
+    models = {name: model for name, model in _models(base, own).items() if name != CLD2 or with_cld2}
+    codes = all_codes([model.codes for model in models.values()])
+    # A label zh-Hans is text in zh, where no identifier tells them apart.
+    named = [code if code in codes else code.partition("-")[0] for code in truth]
+    examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
+    asked = [VoterInput(name, model.codes, model.probabilities(texts)) for name, model in models.items()]
+    return learn(asked, examples, prior_of)
+
+
+def _models(base: CodedModel, own: OwnModel) -> dict[str, Model]:
+    return {BASE: base, OWN: own, CLD2: Cld2(all_codes([base.codes, own.codes]))}
