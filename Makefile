@@ -112,7 +112,9 @@ $(DEPENDENCIES): $(LOCKS)
 	@"$(PYTHON)" scripts/check_machine.py
 	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv $(VENV); }
 	@echo "installing the locked packages, some minutes the first time"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(LOCKS:%=-r %)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile $(LOCKS:%=-r %)
+	@# pip would compile one file after the other; what is no Python of this version stays as it is.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@$(BIN)/python -m pip check --quiet
 	@touch $@
 
