@@ -36,6 +36,7 @@ SMALL_TRAINING = {
     "FINETUNE__RECIPE__EPOCHS": "1",
     "FINETUNE__PROTOCOL__SEEDS": "[1]",
     "FINETUNE__PROTOCOL__INITIALISATIONS": "[pretrained, random]",
+    "RUN__WORKERS": "1",  # a second one imports PyTorch for longer than it trains
 }
 SMALL_DEMO = {
     "CORPUS__FETCH__CRAWL": "samples/crawl/shard-00000.warc.wet.gz",

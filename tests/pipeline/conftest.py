@@ -29,7 +29,7 @@ class Toy:
         self.folder = folder
         self.dag = Dag([toy_package.PACKAGE])
         self.yaml = folder / "toy.yaml"
-        self.yaml.write_text(f"run: {{directory: {folder / 'runs'}, project: t}}\n")
+        self.yaml.write_text(f"run: {{directory: {folder / 'runs'}, project: t, workers: 1}}\n")
         self.said: list[str] = []
 
     def config(self, *words: str):
