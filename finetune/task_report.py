@@ -42,7 +42,8 @@ def lead(results: Mapping[str, Any]) -> str:
         f"Kind of task: {results['kind']}. Trained on {count['train']:,} examples in"
         f" {', '.join(results['trained_on'])}; epoch and learning rate chosen by {results['metric']} on"
         f" {count['dev']:,} in {', '.join(results['chosen_on'])}; tested once on {count['test']:,}."
-        f" {seeds} seed{'s' * (seeds != 1)}.{head_line(results)}{rows_line(results)}"
+        f" {seeds} seed{'s' * (seeds != 1)}.{head_line(results)}{cut_line(results)}{rows_line(results)}"
+        f"{better_line(results)}"
     )
 
 
@@ -53,6 +54,27 @@ def head_line(results: Mapping[str, Any]) -> str:
     if results["head"]["taken"]:
         return " Pretrained runs start from the head in the encoder's folder."
     return f" The head is new: {results['head']['why']}."
+
+
+def cut_line(results: Mapping[str, Any]) -> str:
+    """How many texts have as many tokens as are read, so that the rest of most of them is cut; windows are no texts."""
+    full = sum(file["full"] for file in results["files"].values())
+    if results["kind"] not in ("classification", "regression") or not full:
+        return ""
+    texts = sum(file["texts"] for file in results["files"].values())
+    return f" {full:,} of {texts:,} texts fill finetune.recipe.longest: what they have beyond it is not read."
+
+
+def better_line(results: Mapping[str, Any]) -> str:
+    """Which baselines score higher than the first initialisation, and in which languages."""
+    name, metric = results["runs"][0]["initialisation"], results["metric"]
+    runs = chosen_runs(results["runs"])[name]
+    said = ""
+    for baseline, found in results["baselines"].items():
+        scores = {language: score[metric] for language, score in found.items() if metric in score}
+        above = [lang for lang, score in sorted(scores.items()) if score > over_seeds(runs, [lang], metric).mean]
+        said += f" The baseline {baseline} is better than {name} in {', '.join(above)}." if above else ""
+    return said
 
 
 def rows_line(results: Mapping[str, Any]) -> str:

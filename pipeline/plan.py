@@ -6,10 +6,12 @@ key = sha256(name, version, live settings that differ from their default, keys o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial, reduce
 from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 from pipeline.config import Section
 from pipeline.dag import Dag
@@ -19,7 +21,7 @@ from pipeline.json_file import DamagedFileError
 from pipeline.keys import FORMAT, changed_settings, key_settings
 from pipeline.manifest import Manifest, read_manifest, usable_manifest
 from pipeline.plug_ins import source_file, source_files
-from pipeline.run_settings import project_folder
+from pipeline.run_settings import project_folder, run_settings
 from pipeline.shards import MARKS
 from pipeline.stage import Stage
 from pipeline.storage import ChecksumCache, canonical_json, expand
@@ -95,7 +97,8 @@ def make_plan(
                 continue
             settings = dag.stage_config(stage, config)
             try:
-                outside = _outside_checksums(stage, settings, checksums, verify)
+                other_way = partial(_other_way, dag, run_settings(config).until, stage, settings)
+                outside = _outside_checksums(stage, settings, checksums, verify, other_way)
             except XlmrError as error:
                 if left_out is None or isinstance(error, UsageError):
                     raise
@@ -108,7 +111,21 @@ def make_plan(
     return plan
 
 
-def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache, verify: bool) -> dict[str, str]:
+def _other_way(dag: Dag, until: str, stage: Stage, settings: Section, setting_name: str) -> str:
+    """What to say to who has not named the file: the last stage of the run may not need this one."""
+    *path, field_name = setting_name.split(".")
+    section = reduce(lambda found, name: getattr(found, name, None), path, cast(Any, settings))
+    if not until or field_name in getattr(section, "model_fields_set", (field_name,)):
+        return ""
+    for last in (dag.stages[name] for name in dag.select(until)):
+        if last.instead and last.package != stage.package and stage.name in dag.ancestors([last.name]):
+            return f", or give {last.instead}: {last.name} needs no {stage.name} then"
+    return ""
+
+
+def _outside_checksums(
+    stage: Stage, settings: Section, checksums: ChecksumCache, verify: bool, other_way: Callable[[str], str]
+) -> dict[str, str]:
     found = {}
     try:
         named = stage.outside(settings)
@@ -123,7 +140,9 @@ def _outside_checksums(stage: Stage, settings: Section, checksums: ChecksumCache
         except (XlmrError, OSError) as error:
             problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
             raise XlmrError(
-                problem, f"it is named by {stage.package}.{setting_name}: fix the setting or put it there"
+                problem,
+                f"it is named by {stage.package}.{setting_name}: fix the setting or put it there"
+                + other_way(setting_name),
             ) from None
     sources = source_files(settings)
     if stage.counts_source:

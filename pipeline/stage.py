@@ -40,6 +40,8 @@ class Stage:
     ``resumable``  what an interrupted run left in the output folder may be used again (shards, checkpoints);
                    otherwise the folder is emptied first.
     ``needs``      config -> those of ``inputs`` that it reads with these settings; None is all of them.
+    ``instead``    the setting that, where it is given, leaves the stage without some of ``inputs``: an error about a
+                   file of theirs that nobody named says so.
     ``check``      import string of ``check(config) -> None``, which raises XlmrError where the stage could not write
                    its output with these settings: called before a run begins, not after the hours of other stages.
     ``fits``       import string of ``fits(settings) -> None``, of all packages by dotted name, which raises XlmrError
@@ -64,6 +66,7 @@ class Stage:
     outside: Callable[[Any], Mapping[str, str]] = no_outside_files
     resumable: bool = False
     needs: Callable[[Any], tuple[str, ...]] | None = None
+    instead: str = ""
     sharded: int = 0
     extra: str = ""
     check: str = ""

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config import Section, setting
 from pipeline.errors import XlmrError
 from pipeline.stage import FirstSetting, Package, Stage
+from pipeline.storage import read_json
 from pretrain.comparable.settings import ComparableSettings
 from pretrain.conversion import files_of
 from pretrain.settings import (
@@ -135,6 +136,36 @@ def check_lengths(settings: Mapping[str, Any]) -> None:
         )
 
 
+SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
+"""What the settings and a ``config.json`` call by the same name."""
+
+
+def check_training(settings: Mapping[str, Any]) -> None:
+    """The same, and whether a model to start from has the sizes that are set. Errors: XlmrError.
+
+    All that its ``config.json`` says is checked where training begins (``pretrain.start``), which needs PyTorch.
+    """
+    check_lengths(settings)
+    if not settings["pretrain.train.init_from"]:
+        return
+    path = Path(settings["pretrain.train.init_from"]) / "config.json"
+    described = read_json(path)
+    theirs = {name: described.get(name) for name in SIZES} if isinstance(described, dict) else {}
+    ours = {name: settings[f"pretrain.model.{name}"] for name in SIZES}
+    differ = {name: value for name, value in theirs.items() if isinstance(value, int) and value != ours[name]}
+    if differ:
+        raise other_shape(path, differ, ours)
+
+
+def other_shape(path: Path, differ: Mapping[str, Any], ours: Mapping[str, Any]) -> XlmrError:
+    """What is wrong with a model to start from that has not the shape of the settings."""
+    return XlmrError(
+        f"{path}: the model to start from has {', '.join(f'{name} {value}' for name, value in differ.items())};"
+        f" the settings say {', '.join(str(ours[name]) for name in differ)}",
+        f"set {', '.join(f'pretrain.model.{name}' for name in differ)} to that",
+    )
+
+
 def _first_warmup_steps(settings: Mapping[str, Any]) -> int:
     steps = settings.get("pretrain.train.steps")  # of any type: it is checked later
     return usual_warmup_steps(steps) if isinstance(steps, int) else 0
@@ -172,7 +203,7 @@ PACKAGE = Package(
             config=PretrainConfig,
             run="pretrain.ranks.launch:run",
             live="pretrain.report:live_loss",
-            fits="pretrain.stages:check_lengths",
+            fits="pretrain.stages:check_training",
             gpu=True,
             job_script="pretrain",
             summary="train a masked language model on the sequences",

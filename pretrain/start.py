@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.counts import Counts
-from pipeline.errors import XlmrError
 from pretrain.config_file import CONFIG, read_config
 from pretrain.folder import check_tied, check_tokens, from_hugging_face, open_weights
 from pretrain.model import TABLE, MaskedLanguageModel, ModelConfig, Values, initial_values
+from pretrain.stages import other_shape
 from tokenizer.folder import load_tokenizer
 from tokenizer.pieces import Tokenizer
 
@@ -119,12 +119,7 @@ def check_architecture(folder: Path, config: ModelConfig, wanted: ModelConfig) -
     theirs, ours = ({k: v for k, v in asdict(one).items() if k not in OWN} for one in (config, wanted))
     differ = {name: value for name, value in theirs.items() if ours[name] != value}
     if differ:
-        said = ", ".join(f"{name} {value}" for name, value in differ.items())
-        raise XlmrError(
-            f"{folder / CONFIG}: the model to start from has {said};"
-            f" the settings say {', '.join(str(ours[name]) for name in differ)}",
-            f"set {', '.join(f'pretrain.model.{name}' for name in differ)} to that",
-        )
+        raise other_shape(folder / CONFIG, differ, ours)
 
 
 def rows_between(old: Tokenizer, new: Tokenizer) -> InitRows:

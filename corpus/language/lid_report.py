@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.language.accuracy import accuracy
+from corpus.language.settings import NO_ANSWER
 
 SURE = 0.9
 """A score from which an answer should be right nine times in ten."""
@@ -34,7 +35,7 @@ def lid_report(truth: Sequence[str], predicted: Sequence[str], scores: Sequence[
         **_sure(right, sure),
         "lengths": {name: _group(right, sure, groups == place) for place, name in enumerate(_names())},
         "languages": languages,
-        "confused": measured["confused"],
+        "confused": [[code, other or NO_ANSWER, texts] for code, other, texts in measured["confused"]],
     }
 
 
@@ -53,7 +54,7 @@ def as_text(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{code}\t{row['texts']}\t{figures}"
     yield from ("", "language\tpredicted\ttexts")
     for code, other, texts in report["confused"][:_PAIRS_PRINTED]:
-        yield f"{code}\t{other or '-'}\t{texts}"
+        yield f"{code}\t{other}\t{texts}"
 
 
 def _language(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ IDENTIFIERS = Registry(
 
 AS_THEY_ARE = "as_they_are"
 CC100 = "cc100"
+NO_ANSWER = "und"
+"""What tools print for a text without a language, as ISO 639 names it."""
 
 
 class DocumentPrior(Section):

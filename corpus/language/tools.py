@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
-from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
+from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, NO_ANSWER, LanguageId
 from corpus.language.text_columns import form_of, read_rows
 from corpus.language.train_settings import IdentifierTraining
 from pipeline.errors import UsageError, XlmrError
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from corpus.language.identifier import Ranking
 
 
-NO_ANSWER = "und"
-"""What is printed for a text without a language, as ISO 639 names it."""
+_NAMED = 10
+"""Labels that a warning names."""
 TEXTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 1_000_000
 MAX_CHARACTERS = 10_000_000
@@ -147,6 +147,7 @@ def lid_report(
     as_json
         The report as one JSON object.
     """
+    from corpus.checks import known_codes
     from corpus.language import lid_report as reports
     from corpus.language.identifier import load_identifier
     from corpus.language.labels import load_table
@@ -171,6 +172,13 @@ def lid_report(
         lengths += map(len, texts)
     if not truth:
         raise UsageError(f"{file}: has no labelled text", "give a row a text")
+    known = known_codes(settings)
+    if never := [] if known is None else sorted(set(truth) - known):
+        print(
+            f"warning: {file}: labels that this identifier never gives: {' '.join(never[:_NAMED])}"
+            f"{' …' if len(never) > _NAMED else ''}; --label names the column of codes, --labels a table of them",
+            file=sys.stderr,
+        )
     report = reports.lid_report(truth, predicted, scores, lengths)
     print(json.dumps(report) if as_json else "\n".join(reports.as_text(report)))
 
@@ -287,8 +295,10 @@ def _lines(file: Path) -> Iterator[str]:
         how = {"compression": "infer", "encoding": "utf-8", "errors": "replace", "newline": "\n"}
         with unpacking(str(file)), fsspec.open(str(file), "rt", **how) as handle:
             yield from _bounded(handle)
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise UsageError(f"{file}: no such file", "give text files, or - for standard input") from None
+    except IsADirectoryError:
+        raise UsageError(f"{file}: is a folder", f"give the files in it, as {file}/*.txt") from None
 
 
 def _bounded(handle: TextIO) -> Iterator[str]:

@@ -102,6 +102,25 @@ def test_report_translates_labels_and_prints_tables(tmp_path, capsys):
     assert lines[-1] == "fr\ten\t1"
 
 
+def test_labels_that_are_no_codes_are_warned_of_and_no_answer_is_und(tmp_path, capsys):
+    (tmp_path / "t.tsv").write_text(f"label\ttext\nswriter\t{ENGLISH}\nen\t8.1\nen\t{ENGLISH}\n")
+    assert main(["corpus", "lid-report", str(tmp_path / "t.tsv"), *COMBINED]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"warning: {tmp_path / 't.tsv'}: labels that this identifier never gives: swriter; ")
+    assert printed.err.count("\n") == 1
+    assert "en\tund\t1" in printed.out.splitlines()
+    assert main(["corpus", "lid-report", str(tmp_path / "t.tsv"), "--json", *COMBINED]) == 0
+    assert ["en", "und", 1] in json.loads(capsys.readouterr().out)["confused"]
+    (tmp_path / "t.tsv").write_text(f"label\ttext\neng_Latn\t{ENGLISH}\n")
+    assert main(["corpus", "lid-report", str(tmp_path / "t.tsv"), *COMBINED]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_of_texts_is_named_as_one(tmp_path, capsys):
+    assert main(["corpus", "identify", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"xlmr: {tmp_path}: is a folder; give the files in it, as {tmp_path}/*.txt\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [

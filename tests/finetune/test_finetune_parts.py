@@ -19,7 +19,7 @@ from finetune.metrics import deviation
 from finetune.protocol import best_run, choose_learning_rates, chosen_runs, difference, over_seeds, runs_of
 from finetune.report import ALIGNED, NOT_ALIGNED, draw_scores, unseen, verdict, verdicts
 from finetune.stages import Protocol, Recipe
-from finetune.task_report import rows_line
+from finetune.task_report import better_line, cut_line, rows_line
 from finetune.training import baselines
 from finetune.training.baselines import drawn, fast_text, majority, score_baselines
 from finetune.training.batches import POOL, evaluation_batches, training_batches
@@ -156,6 +156,19 @@ def test_every_initialisation_gets_the_same_runs() -> None:
     }
     assert pairs["pretrained"] == pairs["random"]
     assert len(runs) == len({run.name for run in runs}) == 8
+
+
+def test_a_report_says_what_is_cut_and_which_baseline_is_better() -> None:
+    baselines = {"fasttext": {"de": {"accuracy": 0.6}, "ja": {"accuracy": 0.4}}, "majority": {"de": {"accuracy": 0.25}}}
+    runs = [result(name, 1e-3, 1, 0.9, 0.5, 0.5) for name in ("pretrained", "ablation")]
+    results = {"runs": runs, "metric": "accuracy", "baselines": baselines}
+    assert better_line(results) == " The baseline fasttext is better than pretrained in de."
+    assert better_line(results | {"baselines": {"words": {"de": {"f1": 0.9}}}}) == ""
+    files = {"train.en": {"texts": 5, "full": 3}, "test.en": {"texts": 5, "full": 0}}
+    said = " 3 of 10 texts fill finetune.recipe.longest: what they have beyond it is not read."
+    assert cut_line({"kind": "classification", "files": files}) == said
+    assert cut_line({"kind": "span", "files": files}) == "", "its rows are windows"
+    assert cut_line({"kind": "regression", "files": {"train.en": {"texts": 5, "full": 0}}}) == ""
 
 
 def all_results(runs: list[dict[str, Any]]) -> dict[str, Any]:

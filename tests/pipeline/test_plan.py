@@ -26,11 +26,15 @@ def test_a_run_ends_where_its_settings_say(toy, capsys, tmp_path):
     assert toy.ran() == ["toy.sum"], "the command has the last word"
 
 
+PLAIN_START = ["--pretrain.train.init_bias_from_unigram", "false", "--pretrain.train.initialisation", "normal"]
+
+
 @pytest.mark.parametrize(
     ("words", "stage", "line"),
     [
         (["--tokenizer.encode.sequence_length", "129"], "pretrain.train", "tokenizer.encode.sequence_length is 129, the model has positions for 128"),
         (["--finetune.recipe.longest", "129"], "finetune.help_pages", "finetune.recipe.longest is 129, the encoder reads 128 tokens"),
+        ([*PLAIN_START, "--pretrain.train.init_from", "{encoder}"], "pretrain.train", "{encoder}/config.json: the model to start from has max_position_embeddings 16; the settings say 130"),
         (["--finetune.recipe.longest", "15", "--finetune.encoder.folder", "{encoder}"], "finetune.help_pages", "finetune.recipe.longest is 15, the encoder reads 14 tokens"),
     ],
 )  # fmt: skip
@@ -45,9 +49,10 @@ def test_a_plan_and_a_run_see_settings_that_do_not_go_with_others(words, stage, 
         str(tmp_path / "runs"),
         *(word.format(encoder=tmp_path) for word in words),
     ]
+    line = line.format(encoder=tmp_path)
     assert main(["plan", *words]) == 1
     said = capsys.readouterr()
-    assert re.search(f"^{stage} +cannot run: {line}$", said.out, re.MULTILINE)
+    assert re.search(f"^{stage} +cannot run: {re.escape(line)}$", said.out, re.MULTILINE)
     assert said.err.startswith(f"xlmr: {line}; set ")
     record = next(one for one in _plan_as_json(capsys, words) if one["stage"] == stage)
     assert (record["state"], record["reasons"]) == ("cannot run", [line])
@@ -105,3 +110,20 @@ def test_a_plan_and_a_report_leave_out_what_lacks_its_files(capsys, tmp_path, mo
     first, second = said.err.splitlines()
     assert first.endswith(f" pretrain.export, finetune.task: {gone}")
     assert second == "left out: finetune.help_pages: samples/task/train.{language}.jsonl.gz: no such file"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], True),
+        (["--corpus.fetch.crawl", "nowhere/*.wet"], False),
+        (["--run.until", "pretrain.export"], False),
+    ],
+)
+def test_who_has_named_no_crawl_hears_what_makes_it_needless(settings, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "task.yaml").write_text("{run: {until: finetune.task}, finetune: {task: {name: xnli}}}")
+    line = ", or give finetune.encoder.folder: finetune.task needs no corpus.fetch then\n"
+    for command in ("plan", "run", "report"):
+        assert main([command, "task.yaml", *settings]) == 1
+        assert capsys.readouterr().err.endswith(line) == said
