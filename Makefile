@@ -65,10 +65,10 @@ STUDIES ?= $(filter-out %/base.yaml,$(wildcard configs/studies/demo/*.yaml))
 studies: $(SETUP)  ## the figures of the paper's section 5 at the demo's size, half an hour or more; STUDIES=FILE for one
 	@failed=0; for study in $(STUDIES); do $(BIN)/xlmr study $$study || failed=1; done; exit $$failed
 
-test: $(SETUP)  ## the quick tests, some minutes
+test: $(SETUP)  ## the quick tests, five minutes on two cores
 	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
 
-test-all: test-others test-flows  ## all tests, the slow ones too: half an hour
+test-all: test-others test-flows  ## all tests, the slow ones too: half an hour on two cores
 
 test-others: $(SETUP)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore tests/flows
