@@ -55,11 +55,11 @@ class DaskConfig(Section):
         affects_result=False,
     )
     workers: int | None = setting(
-        None, "workers to start, a process each; None: run.workers", ge=1, affects_result=False
+        None, "workers to start, a process each; null: run.workers", ge=1, affects_result=False
     )
     minimum: int | None = setting(
         None,
-        "adaptive: between this and `workers`, by how many shards wait; None: always `workers`",
+        "adaptive: between this and `workers`, by how many shards wait; null: always `workers`",
         ge=1, affects_result=False,
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ class RunConfig(Section):
         affects_result=False,
     )
     partition: str | None = setting(
-        None, "this task's partition of every stage, as 3/16: the shards 3::16. None: all, or what Slurm says",
+        None, "this task's partition of every stage, as 3/16: the shards 3::16. null: all, or what Slurm says",
         pattern=r"^(0|[1-9]\d{0,4})/[1-9]\d{0,4}$", affects_result=False,
     )  # fmt: skip
     wait: bool = setting(

@@ -1,6 +1,9 @@
 """The languages of whole pages by paragraph, with the help of the document and without.
 
-``python -m benchmarks.language.pages TEXT/test`` prints Markdown. TEXT is what benchmarks.language.text wrote.
+``python -m benchmarks.language.pages TEXT/test`` prints Markdown. TEXT is what benchmarks.language.text wrote, for this
+with any prose: an empty folder will do.
+
+``python -m benchmarks.language.text --cache CACHE --prose $(mktemp -d) TEXT`` downloads what it lacks to CACHE.
 
 ``boilerplate``  540 made pages in nine languages (benchmarks/language/boilerplate.py)
 ``declaration``  five articles of the Universal Declaration a page, in the languages of CC100

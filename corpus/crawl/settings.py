@@ -59,7 +59,7 @@ class Fetch(Section):
     kind: Literal["wet", "warc"] = setting("wet", "which files of a dump: text (wet) or pages with their HTML (warc)")
     index: Index = setting(Index(), "CommonCrawl's URL index, to read some pages of a dump only")
     shards: int | None = setting(
-        None, "number of shards, of each dump; shard i of N takes files [i·n//N, (i+1)·n//N). None: a shard a file; "
+        None, "number of shards, of each dump; shard i of N takes files [i·n//N, (i+1)·n//N). null: a shard a file; "
         "with an index, one for 100,000 records",
         ge=1, source="cc_net mine.py, 1,600 a dump",
     )  # fmt: skip
@@ -147,7 +147,7 @@ class Read(Section):
     columns: DocumentColumns = setting(
         DocumentColumns(), "which column holds what, where documents are JSON lines, Parquet or Arrow"
     )
-    documents: int | None = setting(None, "documents of each shard that are read, from its start; None: all", ge=1)
+    documents: int | None = setting(None, "documents of each shard that are read, from its start; null: all", ge=1)
     main_content: bool = setting(False, "extract only the main content of HTML pages (WARC, not WET)")
     max_record_bytes: int = setting(64 * 2**20, "larger records are left out and reported", ge=1)
     max_line_characters: int = setting(

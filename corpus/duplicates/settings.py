@@ -16,7 +16,7 @@ class Duplicates(Section):
     window: Annotated[int, Field(ge=1)] | Literal["dump"] | None = setting(
         None,
         "what is held against each other: a number of shards of one dump, 'dump' for each dump by itself, "
-        "None for everything",
+        "null for everything",
         source="cc_net hash_in_mem, 50",
     )
     keep: Literal["drop_all", "keep_first"] = setting(
@@ -45,9 +45,9 @@ class NearDuplicates(Section):
     )
     permutations: int = setting(128, "hashes of one document's signature; the estimate's error is 1/√n", ge=2, le=4096)
     bands: int | None = setting(
-        None, "pairs that agree in one band whole are compared; None: from the threshold, missing few", ge=1
+        None, "pairs that agree in one band whole are compared; null: from the threshold, missing few", ge=1
     )
-    rows: int | None = setting(None, "hashes of one band; None: from the threshold", ge=1)
+    rows: int | None = setting(None, "hashes of one band; null: from the threshold", ge=1)
     words: int = setting(5, "words of one shingle", ge=1, source="Lee et al. 2022")
     characters: int = setting(10, "characters of one shingle, in languages without spaces", ge=1)
     unspaced: tuple[str, ...] = setting(

@@ -84,7 +84,7 @@ class RefinedWeb(Section):
     min_words: int = setting(2, "lines with fewer words are left out", ge=0, source=REFINEDWEB)
     uppercase_share: float | None = setting(
         0.5,
-        "lines in which more of the words are in capitals are left out; None: off",
+        "lines in which more of the words are in capitals are left out; null: off",
         ge=0,
         le=1,
         source=f"{REFINEDWEB} says 'mainly'; the value is our choice",
@@ -185,7 +185,7 @@ class FineWeb(Section):
     max_short_lines: float = setting(0.67, "share of short lines; as many are too many", ge=0, le=1, source=FINEWEB)
     short_line: int = setting(30, "lines with fewer characters are short", ge=0, source=FINEWEB)
     max_lines_per_word: float | None = setting(
-        0.3, "line breaks per word; None: off", ge=0, source="fineweb_quality_filter.py of datatrove, not in the paper"
+        0.3, "line breaks per word; null: off", ge=0, source="fineweb_quality_filter.py of datatrove, not in the paper"
     )
 
 
