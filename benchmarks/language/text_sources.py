@@ -124,14 +124,35 @@ _AZERBAIJANI = dict(zip("abcçdeəfgğhxıijkqlmnoöprsştuüvyz", "абҹчде
 _APOSTROPHES = re.compile("[\u02bb\u02bc\u2018\u2019`]")
 
 
+# https://en.wikipedia.org/wiki/Uyghur_Latin_alphabet; the mark before a vowel at a word's beginning is not written.
+_UYGHUR = dict(zip("اەبپتجچخدرزژسشغفقكگڭلمنھوۇۆۈۋېىي", [
+    *"aebptj", "ch", *"xdrz", "zh", "s", "sh", "gh", *"fqkg", "ng", *"lmnhouöüwëiy",
+], strict=True))  # fmt: skip
+_WITHIN_A_WORD = re.compile(r"(?<=\w)ئ")
+OTHER_SCRIPTS = {"sr": "Latin", "uz": "Cyrillic", "az": "Cyrillic", "ug": "Latin"}
+"""Languages that are spelt anew in another script: most of their text is in one, and much on the web in the other."""
+
+
 def in_the_other_alphabet(code: str, documents: Iterable[list[str]]) -> Documents:
-    """Documents of sr in Latin letters, of uz and az in Cyrillic ones; capitals are not kept."""
-    table = {"sr": _SERBIAN, "uz": _UZBEK, "az": _AZERBAIJANI}[code]
+    """Documents of OTHER_SCRIPTS in the other script; capitals are not kept."""
+    if code == "ug":
+        return _uyghur_in_latin_letters(documents)
+    return _spelt(documents, {"sr": _SERBIAN, "uz": _UZBEK, "az": _AZERBAIJANI}[code])
+
+
+def _spelt(documents: Iterable[list[str]], table: Mapping[str, str]) -> Documents:
     pattern = re.compile("|".join(sorted(map(re.escape, table), key=len, reverse=True)))
     for paragraphs in documents:
         lowered = [_APOSTROPHES.sub("'", paragraph.replace("İ", "i")).lower() for paragraph in paragraphs]
         changed = [pattern.sub(lambda match: table[match[0]], paragraph) for paragraph in lowered]
         yield [new for new, old in zip(changed, lowered, strict=True) if new != old]
+
+
+def _uyghur_in_latin_letters(documents: Iterable[list[str]]) -> Documents:
+    """One document in two writes é for ë, as people do."""
+    for number, paragraphs in enumerate(documents):
+        table = str.maketrans({**_UYGHUR, "ئ": "", "ې": "éë"[number % 2], "،": ",", "؟": "?", "؛": ";"})
+        yield [_WITHIN_A_WORD.sub("'", paragraph).translate(table) for paragraph in paragraphs]
 
 
 def mixed_with_english(code: str, documents: Iterable[list[str]], english: list[str]) -> Documents:

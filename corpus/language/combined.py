@@ -10,7 +10,7 @@ import numpy.typing as npt
 from corpus.language.cld2 import Cld2
 from corpus.language.coded_model import CodedModel
 from corpus.language.combine import Combination, Examples, VoterInput, all_codes, learn
-from corpus.language.own_model import OwnModel
+from corpus.language.own_model import OwnModel, code_of
 from corpus.language.scripts import WrittenLanguages
 from pipeline.errors import XlmrError
 
@@ -62,7 +62,7 @@ def learn_combination(
     models = {name: model for name, model in _models(base, own).items() if name != CLD2 or with_cld2}
     codes = all_codes([model.codes for model in models.values()])
     # A label zh-Hans is text in zh, where no identifier tells them apart.
-    named = [code if code in codes else code.partition("-")[0] for code in truth]
+    named = [code if code in codes else code.partition("-")[0] for code in map(code_of, truth)]
     examples = Examples(named, list(map(len, texts)), WrittenLanguages(codes).allowed(texts))
     asked = [VoterInput(name, model.codes, model.probabilities(texts)) for name, model in models.items()]
     return learn(asked, examples, prior_of)

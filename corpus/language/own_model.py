@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import csr_matrix
 
 from corpus.language.fast_text import FastText
 from corpus.language.model_card import read_card
@@ -52,16 +53,30 @@ def in_words_alone(texts: Sequence[str]) -> pa.LargeStringArray:
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(letters))
 
 
+_OTHER_SCRIPT = re.compile("-(Latn|Cyrl|Arab)$")
+
+
+def code_of(label: str) -> str:
+    """The code of a label: ``sr-Latn``, which is learnt as a language of its own, is text in sr."""
+    return _OTHER_SCRIPT.sub("", label)
+
+
 class OwnModel:
-    """The model and its card. Errors: XlmrError where one of them is missing or they do not match."""
+    """The model and its card. Labels of one code are one, their probabilities added.
+
+    Errors: XlmrError where one of them is missing or they do not match.
+    """
 
     def __init__(self, name: str) -> None:
         path = own_model_path(name)
         self.card = read_card(path)
         self._model = FastText(path)
-        self.codes = sorted(self._model.labels)
-        self._order = np.argsort(self._model.labels)
+        named = [code_of(label) for label in self._model.labels]
+        self.codes = sorted(set(named))
+        places = np.searchsorted(self.codes, named), np.arange(len(named))
+        self._merge = csr_matrix((np.ones(len(named), np.float32), places), (len(self.codes), len(named)))
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """[texts, codes]."""
-        return self._model.probabilities(in_words_alone(texts)).T[self._order].T
+        merged: npt.NDArray[np.float32] = self._merge @ self._model.probabilities(in_words_alone(texts)).T
+        return merged.T

@@ -30,7 +30,7 @@ from corpus.language.labelled_text import (
 )
 from corpus.language.model_card import CARD_VERSION, write_card
 from corpus.language.model_file import model_path
-from corpus.language.own_model import OwnModel, words_alone
+from corpus.language.own_model import OwnModel, code_of, words_alone
 from corpus.language.prepare import prepared
 from corpus.language.scripts import WrittenLanguages
 from corpus.language.settings import CC100
@@ -163,7 +163,7 @@ def _combine_and_measure(
 
 def measure(base: CodedModel, own: OwnModel, truth: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
     """The accuracy of the first identifier, of ours and of all combined on the same texts, in the form of the card."""
-    texts, combined = prepared(texts), Combined(base, own)
+    truth, texts, combined = list(map(code_of, truth)), prepared(texts), Combined(base, own)
     likely = combined.probabilities(texts) * WrittenLanguages(combined.codes).allowed(texts)
     answers: Mapping[str, tuple[Sequence[str], Any]] = {
         "base": (base.codes, base.probabilities(texts)),

@@ -14,7 +14,7 @@ from corpus.language.accuracy import accuracy, confusions
 from corpus.language.identifier import load_identifier, make_identifier
 from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
 from corpus.language.model_card import read_card, write_card
-from corpus.language.own_model import words_alone
+from corpus.language.own_model import code_of, words_alone
 from corpus.language.settings import LanguageId
 from corpus.language.train import train
 from corpus.language.train_settings import IdentifierTraining
@@ -142,6 +142,26 @@ def test_training_without_cld2(labelled, tmp_path):
     write_card(path, card)
     with pytest.raises(XlmrError, match="learnt with other labels of own"):
         make_identifier(LanguageId(labels="cc100", own_model=str(path)))
+
+
+def test_a_language_in_another_script_is_learnt_by_itself(labelled, tmp_path):
+    """Text of ``om-Latn`` is text in om, under a label of its own."""
+    (tmp_path / "text").mkdir()
+    for file in labelled.iterdir():
+        (tmp_path / "text" / file.name.replace("om.", "om-Latn.")).write_bytes(file.read_bytes())
+    path = train(str(tmp_path / "text"), tmp_path / "out", SMALL, "lid.176.ftz")
+    card = read_card(path)
+    assert {"om-Latn"} == {name for name in card["text"] if name.startswith("om")}
+    assert card["held_out"]["paragraph"]["own"]["languages"]["om"]["right"] > 0.9
+    identifier = load_identifier(LanguageId(labels="cc100", own_model=str(path)))
+    assert "om-Latn" not in identifier.codes
+    assert identifier.identify([OROMO])[0] == ["om"]
+    assert [code_of(label) for label in ("sr-Latn", "ku-Arab", "zh-Hans", "my_zaw")] == [
+        "sr",
+        "ku",
+        "zh-Hans",
+        "my_zaw",
+    ]
 
 
 def test_training_on_one_language(tmp_path):

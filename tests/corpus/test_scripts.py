@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.language.text_sources import OTHER_SCRIPTS, in_the_other_alphabet
 from corpus.language.identifier import load_identifier
 from corpus.language.prepare import lowered, prepared
 from corpus.language.scripts import WrittenLanguages, main_scripts
@@ -85,3 +86,19 @@ def test_prepared():
     ]
     assert prepared(["see https://a.example/x now", "me@a.example", "R&D here <3"]) == ["see   now", " ", "R&D here <3"]
     assert (lowered("IŞIK DAĞ İL"), lowered("TITLE")) == ("ışık dağ il", "title")
+
+
+def test_spelling_in_the_other_script():
+    """As the Declaration is written in both scripts by its translators."""
+    texts = {
+        "ug": ("ئادەم زاتىدىنلا ئەركىن، ئىززەت-ھۆرمەت ۋە ھوقۇقتا", "adem zatidinla erkin, izzet-hörmet we hoquqta"),
+        "sr": ("Сва људска бића рађају се слободна", "sva ljudska bića rađaju se slobodna"),
+        "uz": (
+            "qadr-qimmat va huquqlarda teng bo‘lib tug‘iladilar",
+            "қадр-қиммат ва ҳуқуқларда тенг бўлиб туғиладилар",
+        ),
+    }
+    for code, (one, other) in texts.items():
+        ((spelt,),) = in_the_other_alphabet(code, [[one]])
+        assert spelt == other
+        assert main_scripts([spelt]) == [OTHER_SCRIPTS[code]]
