@@ -10,15 +10,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import reprlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import UsageError
+from pipeline.formatting import shown
 from pipeline.secrets import find_secret, redact_option
 from pipeline.store.path import is_stored
 from pipeline.yaml_text import YamlError, read_yaml
@@ -340,11 +341,13 @@ def _set(values: dict[str, Any], names: Sequence[str], value: Any) -> None:
 
 def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> str:
     """One line; ``origins`` tells which settings were given elsewhere than in the file, which is the origin of ()."""
-    first, *others = error.errors()
-    location = [str(one) for one in first["loc"]]
+    errors = [(_setting_at(model, found["loc"]), found) for found in error.errors()]
+    location, first = errors[0]
+    messages = dict.fromkeys(found["msg"].removeprefix("Value error, ") for where, found in errors if where == location)
+    others = len({tuple(where) for where, _ in errors}) - 1
     origin = _origin(location, origins)
     dotted = _plain(".".join(location))
-    more = f" (and {len(others)} more)" if others else ""
+    more = f" (and {others} more)" if others else ""
     if first["type"] == "extra_forbidden":
         section = _section_at(model, location[:-1])
         if section is not None and (name := section.renamed.get(location[-1])):
@@ -354,24 +357,26 @@ def _explain(model: type[BaseModel], error: ValidationError, origins: Mapping[tu
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         return f"{origin}: {dotted} is not a setting{more}; {hint}"
     is_section = _section_at(model, location) is not None  # what was given is the whole of it then
-    given = "" if first["type"] == "missing" or is_section else f", got {_shown(first['input'])}"
-    problem = first["msg"].removeprefix("Value error, ")
-    return f"{origin}: {dotted}: {problem[0].lower()}{problem[1:]}{given}{more}"
+    given = "" if first["type"] == "missing" or is_section else f", got {shown(first['input'])}"
+    problem = " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
+    return f"{origin}: {dotted}: {problem}{given}{more}"
+
+
+def _setting_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The name at an error's location, which has a part more where a setting takes values of several types."""
+    names = [str(one) for one in location]
+    for place, name in enumerate(names[:-1]):
+        section = _section_at(model, names[:place])
+        field = section.model_fields.get(name) if section else None
+        types = set(get_args(field.annotation)) - {NoneType} if field else set()
+        if len(types) > 1 and field and get_origin(field.annotation) in (Union, UnionType):
+            return names[: place + 1] + names[place + 2 :]
+    return names
 
 
 def _plain(name: str) -> str:
     """A person's name for a setting as it fits into a line: no line break, not too long."""
     return (name if name.isprintable() else repr(name)[1:-1])[:LONGEST_NAME]
-
-
-def _shown(value: Any) -> str:
-    """The value in words that fit into a line."""
-    words = reprlib.Repr()
-    words.maxstring = words.maxother = 80
-    try:
-        return words.repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a number of thousands of digits"
 
 
 def _section_at(model: type[BaseModel], location: Sequence[str]) -> type[Section] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,3 +89,13 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return (f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}").replace("-", "−")
     return str(value)
+
+
+def shown(value: Any) -> str:
+    """The value in words that fit into a line."""
+    words = reprlib.Repr()
+    words.maxstring = words.maxother = 80
+    try:
+        return words.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"

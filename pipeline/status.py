@@ -64,6 +64,7 @@ def _bytes(manifest: Manifest) -> int:
 
 
 def summary_of(manifest: Manifest, most: int = 4) -> str:
-    """The first few plain counts of a manifest: ``documents 9,120 · lines 231,000``."""
-    plain = [(n, v) for n, v in flatten(manifest.counts) if "." not in n and isinstance(v, int | float)]
+    """The first few plain counts of a manifest: ``documents 9,120 · lines 231,000``; else ``kept.documents 9,120``."""
+    numbers = [(n, v) for n, v in flatten(manifest.counts) if isinstance(v, int | float)]
+    plain = [one for one in numbers if "." not in one[0]] or [one for one in numbers if one[0].count(".") == 1]
     return " · ".join(f"{name} {readable(value):,}" for name, value in plain[:most])

@@ -18,7 +18,7 @@ from corpus.output.tool_folder import tool_folder
 from pipeline.context import Context
 from pipeline.counts import Counts, sum_counts
 from pipeline.errors import UsageError
-from pipeline.formatting import size
+from pipeline.formatting import counted, size
 from pipeline.storage import atomic_write, read_json, write_json
 
 Form = Literal["parquet", "jsonl", "text"]
@@ -67,8 +67,8 @@ def export(
         counts = write_form(to, files, chosen_level, context)
         write_card(folder, out, to, files)
     print(
-        f"{counts.get('documents', 0):,} documents, {size(counts.get('text_bytes', 0))} of text, "
-        f"{size(counts.get('file_bytes', 0))} in {counts.get('files', 0):,} files",
+        f"{counted(counts.get('documents', 0), 'document')}, {size(counts.get('text_bytes', 0))} of text, "
+        f"{size(counts.get('file_bytes', 0))} in {counted(counts.get('files', 0), 'file')}",
         file=sys.stderr,
     )
     print(out)

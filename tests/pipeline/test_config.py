@@ -179,6 +179,16 @@ def test_what_the_system_cannot_take_is_refused_with_the_settings_name(tmp_path,
     assert len(str(caught.value)) < 600
 
 
+def test_a_setting_of_several_types_is_named_as_one(tmp_path):
+    (tmp_path / "x.yaml").write_text("corpus: {duplicates: {window: [1]}, read: {documents: many}}")
+    with pytest.raises(UsageError) as caught:
+        Dag.default().load_config(tmp_path / "x.yaml", ["--corpus.read.documents", "7"])
+    said = "corpus.duplicates.window: input should be a valid integer or input should be 'dump', got [1]"
+    assert str(caught.value) == f"{tmp_path / 'x.yaml'}: {said}"
+    with pytest.raises(UsageError, match=r"corpus\.read\.documents: .*, got 'many' \(and 1 more\)$"):
+        Dag.default().load_config(tmp_path / "x.yaml", [])
+
+
 def test_merged_keys_may_be_said_again(tmp_path):
     (tmp_path / "x.yaml").write_text("x:\n  by_word: {a: &a [b], c: *a}\n  <<: {count: 3, rate: 2}\n  rate: 1\n")
     found = load_config(Whole, tmp_path / "x.yaml").x

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.cli import main
+from pipeline.manifest import Manifest
+from pipeline.status import summary_of
 
 
 def test_status_lists_what_ran(toy, capsys):
@@ -17,6 +19,19 @@ def test_status_lists_what_ran(toy, capsys):
     assert [line.split()[-3].split("/")[-2] if "toy" in line else "" for line in lines]
     assert len(lines) == 3
     assert "sum 6" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"documents": 1200, "kept": {"lines": 2}, "name": "x"}, "documents 1,200"),
+        ({"kept": {"documents": 856, "de": {"lines": 3}}, "read": {"lines": 9}}, "kept.documents 856 · read.lines 9"),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_the_summary_of_an_output_is_its_plain_counts_or_those_below(counts, text):
+    manifest = Manifest("corpus.mine", 1, "k", "b", {}, {}, {}, counts, {}, "", 1.0, 1)
+    assert summary_of(manifest) == text
 
 
 def json_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
