@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -250,9 +251,13 @@ class Held:
         return self.service.submit(self.deployment, stages=["toy.write"], project=self.project, overrides=[override])
 
     def marks(self) -> set[tuple[str, int]]:
-        """The complete shards with the time of their mark."""
-        found = (self.service.folder / "runs" / self.project).rglob("number-*.json")
-        return {(mark.name, mark.stat().st_mtime_ns) for mark in found}
+        """The complete shards with the time of their mark; folders may go away meanwhile, which a walk bears."""
+        found = set()
+        for folder, _, names in os.walk(self.service.folder / "runs" / self.project):
+            for mark in (Path(folder, name) for name in names if fnmatch(name, "number-*.json")):
+                with suppress(FileNotFoundError):
+                    found.add((mark.name, mark.stat().st_mtime_ns))
+        return found
 
     def begun(self) -> str:
         """A run that has done its first two shards."""
