@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from corpus.crawl.settings import Fetch
 from corpus.filters.settings import Filters
-from corpus.language.labels import LABEL
+from corpus.language.labels import LABEL, load_table
 from corpus.language.model_file import BUILT_IN_OWN_MODEL, own_model_path
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from corpus.mine.settings import Mine
@@ -79,8 +79,9 @@ def _hint(code: str, known: set[str]) -> str:
     """What to write instead of a code that is not known."""
     if code in (known_codes(LanguageId(labels=CC100, own_model=BUILT_IN_OWN_MODEL)) or ()):
         return f"language_id: {{labels: {CC100}, own_model: {BUILT_IN_OWN_MODEL}}} has it"
-    nearest = _nearest(code, known)
-    return f"did you mean {nearest}?" if nearest else "look at language_id.labels"
+    named = load_table(CC100).get(code)  # swe is sv, not sw
+    nearest = named if named in known else _nearest(code, known)
+    return f"did you mean {nearest}?" if nearest else "give the code that xlmr corpus identify prints for a text in it"
 
 
 def _split(codes: set[str]) -> set[str]:

@@ -35,6 +35,11 @@ CC100 = ("--corpus.language_id.labels", "cc100")
         ),
         (("--corpus.mine.dumps.DE", "[D]", "--corpus.fetch.dumps", "D"), r"mine\.dumps: .* 'DE'.* did you mean de?"),
         (("--corpus.filters.languages", "{deu: {}}"), r"filters\.languages: the identifier has no language 'deu'"),
+        (("--corpus.mine.languages", "[swe]"), r"has no language 'swe'; did you mean sv\?"),
+        (
+            ("--corpus.mine.languages", "[finnish]"),
+            r"has no language 'finnish'; give the code that xlmr corpus identify",
+        ),
         (
             ("--corpus.language_id.model", "glot.bin", "--corpus.mine.languages", "[../x]"),
             r"mine\.languages: '../x' cannot be a language's code",
