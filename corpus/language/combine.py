@@ -86,11 +86,16 @@ class Combination:
 
     def probabilities(self, found: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
         """[texts, labels] of each voter, and the characters of each text, to [texts, codes]; or as if u were 0."""
+        evidence = [voter.evidence(one) for voter, one in zip(self.voters, found, strict=True)]
+        return self.mixed(evidence, lengths, with_prior)
+
+    def mixed(self, evidence: Sequence[Floats], lengths: Sequence[int], with_prior: bool = True) -> Floats:
+        """The same of the evidence of the voters, or of the first of them alone."""
         at = _places(lengths)
         # In memory as the evidence is, a language after the other.
         logs = np.outer(np.log(self.prior), at @ self.prior_weights * with_prior).T
-        for voter, one in zip(self.voters, found, strict=True):
-            logs += (at @ voter.weights)[:, None] * voter.evidence(one)
+        for voter, one in zip(self.voters, evidence, strict=False):
+            logs += (at @ voter.weights)[:, None] * one
         return _normalised(logs)
 
     def to_card(self) -> dict[str, Any]:
