@@ -78,16 +78,13 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
     ) -> State[Any]:
         try:
             config = resolve(configuration, project, overrides)
-        except XlmrError as error:
-            return Failed(message=str(error))
-        if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
-            show_configuration(config)
-            tag_run(config)
-        given = {"configuration": configuration, "project": project, "force": force, "overrides": overrides}
-        try:
+            if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
+                show_configuration(config)
+                tag_run(config)
+            given = {"configuration": configuration, "project": project, "force": force, "overrides": overrides}
             with watched(), project_lock(config):
                 return work(config, [str(stage) for stage in stages or default(config)], given)
-        except XlmrError as error:  # for instance what the plan refuses, before or after the stages
+        except XlmrError as error:  # of the form, or what the plan refuses, before or after the stages
             return Failed(message=str(error))
 
     run.__name__ = run.__qualname__ = name

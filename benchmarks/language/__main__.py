@@ -17,17 +17,15 @@ import numpy as np
 import corpus
 from benchmarks.language import figures
 from benchmarks.language.identifiers import LID_176, OURS, Answers, answers_of, answers_of_peer, lid_176, ours, peers
-from benchmarks.language.samples import LENGTHS, SLICES, Slice, in_forms, read_slices
+from benchmarks.language.markdown import percent, table
+from benchmarks.language.samples import CODES, LENGTHS, SLICES, Slice, in_forms, read_slices
 from corpus.language.coded_model import CodedModel
 from corpus.language.labels import load_table
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
 from corpus.language.settings import CC100
-from samples.builder.languages import UDHR
 
 Ask = Callable[[Sequence[str]], Answers]
 
-ROMANISED = ("bn_rom", "hi_rom", "ta_rom", "te_rom", "ur_rom")
-CODES = {*UDHR.values(), *ROMANISED, "my_zaw", "as", "or", "sd", "zh"}
 PAIRS_SHOWN = 30
 HARDEST_SHOWN = 20
 CRAWL = Path(__file__).parents[2] / "samples/crawl/*.warc.wet.gz"
@@ -77,19 +75,8 @@ def _print(lines: Iterator[str]) -> None:
     print("\n".join(lines), end="\n\n")
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "| --- |" + " ---: |" * (len(head) - 1)
-    for row in rows:
-        yield "| " + " | ".join(str(cell) for cell in row) + " |"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
 def _both(truth: Sequence[str], said: Sequence[str]) -> str:
-    return f"{_percent(figures.accuracy(truth, said))} / {_percent(figures.macro_f1(truth, said))}"
+    return f"{percent(figures.accuracy(truth, said))} / {percent(figures.macro_f1(truth, said))}"
 
 
 def _by_group(
@@ -103,16 +90,16 @@ def _by_group(
             yield (group, f"{len(places):,}", *cells)
 
     head = "characters" if name == "length" else name
-    yield from _table((f"{head}: % right / macro-F1", "texts", *answers), rows())
+    yield from table((f"{head}: % right / macro-F1", "texts", *answers), rows())
 
 
 def _forms(slices: Sequence[Slice], asked: Mapping[str, Ask]) -> Iterator[str]:
     def rows() -> Iterator[Sequence[object]]:
         for form, (truth, texts) in in_forms(slices).items():
-            shares = (_percent(figures.accuracy(truth, ask(texts).codes)) for ask in asked.values())
+            shares = (percent(figures.accuracy(truth, ask(texts).codes)) for ask in asked.values())
             yield (form, f"{len(texts):,}", *shares)
 
-    yield from _table(("21–100 characters: % right", "texts", *asked), rows())
+    yield from table(("21–100 characters: % right", "texts", *asked), rows())
 
 
 def _reliability(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[str]:
@@ -121,15 +108,15 @@ def _reliability(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Ite
     def cell(found: Answers, places: Sequence[int]) -> str:
         right = np.array([found.codes[i] == slices[i].language for i in places], bool)
         share, true = figures.sure_and_right(right, [found.scores[i] for i in places])
-        return f"{_percent(share)} / {_percent(true)}"
+        return f"{percent(share)} / {percent(true)}"
 
     def rows() -> Iterator[Sequence[object]]:
         for length in LENGTHS:
             places = [i for i, one in enumerate(slices) if one.length == length]
             none = sum(answers[OURS].codes[i] == "" for i in places) / max(len(places), 1)
-            yield (length, *(cell(answers[name], places) for name in (LID_176, OURS)), _percent(none))
+            yield (length, *(cell(answers[name], places) for name in (LID_176, OURS)), percent(none))
 
-    yield from _table(("characters: % with score ≥ 0.9 / of these right", LID_176, OURS, "ours: no answer"), rows())
+    yield from table(("characters: % with score ≥ 0.9 / of these right", LID_176, OURS, "ours: no answer"), rows())
 
 
 def _diagram(slices: Sequence[Slice], found: Answers) -> Iterator[str]:
@@ -138,10 +125,10 @@ def _diagram(slices: Sequence[Slice], found: Answers) -> Iterator[str]:
             places = [i for i, one in enumerate(slices) if one.length == length and found.codes[i]]
             right = np.array([found.codes[i] == slices[i].language for i in places], bool)
             bins = figures.reliability(right, [found.scores[i] for i in places])
-            yield (length, *(f"{_percent(share)} of {number:,}" for number, share in bins))
+            yield (length, *(f"{percent(share)} of {number:,}" for number, share in bins))
 
     edges = [f"{low:g}–{min(high, 1):g}" for low, high in zip(figures.BINS, figures.BINS[1:], strict=False)]
-    yield from _table(("ours, % right by score", *edges), rows())
+    yield from table(("ours, % right by score", *edges), rows())
 
 
 def _recalls(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> dict[str, dict[str, float]]:
@@ -158,16 +145,16 @@ def _below(shares: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     def rows() -> Iterator[Sequence[object]]:
         for code in sorted(shares[OURS], key=lambda code: shares[OURS][code] - shares[LID_176][code]):
             if code in known and shares[OURS][code] < shares[LID_176][code] - POINT:
-                yield (code, *(_percent(share[code]) for share in shares.values()))
+                yield (code, *(percent(share[code]) for share in shares.values()))
 
-    yield from _table(("more than 10 characters, % right: below lid.176", *shares), rows())
+    yield from table(("more than 10 characters, % right: below lid.176", *shares), rows())
 
 
 def _hardest(shares: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     """The languages that ours is least often right in."""
     hardest = sorted(shares[OURS], key=lambda code: shares[OURS][code])[:HARDEST_SHOWN]
-    rows = ((code, *(_percent(share[code]) for share in shares.values())) for code in hardest)
-    yield from _table(("more than 10 characters, % right: the hardest", *shares), rows)
+    rows = ((code, *(percent(share[code]) for share in shares.values())) for code in hardest)
+    yield from table(("more than 10 characters, % right: the hardest", *shares), rows)
 
 
 def _pairs(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[str]:
@@ -190,22 +177,22 @@ def _pairs(slices: Sequence[Slice], answers: Mapping[str, Answers]) -> Iterator[
             numbers = (counted.get(pair, 0) for counted in counts.values())
             yield (f"{pair[0]} → {pair[1] or 'none'}", *numbers, truth.count(pair[0]))
 
-    yield from _table(("more than 20 characters, taken for", *counts, "of"), rows())
+    yield from table(("more than 20 characters, taken for", *counts, "of"), rows())
 
 
 def _neighbours(slices: Sequence[Slice], asked: Mapping[str, Ask]) -> Iterator[str]:
     """How many texts in languages outside CC100 get one of its codes."""
-    table = load_table(CC100)
-    chosen = [one for one in slices if table.get(one.language, one.language) not in CODES]
+    codes = load_table(CC100)
+    chosen = [one for one in slices if codes.get(one.language, one.language) not in CODES]
 
     def rows() -> Iterator[Sequence[object]]:
         for length in LENGTHS:
             texts = [one.text for one in chosen if one.length == length]
             shares = (np.mean([code in CODES for code in ask(texts).codes]) for ask in asked.values())
-            yield (length, f"{len(texts):,}", *map(_percent, map(float, shares)))
+            yield (length, f"{len(texts):,}", *map(percent, map(float, shares)))
 
     head = "other languages: % that get a code of CC100"
-    yield from _table((head, "texts", *asked), rows())
+    yield from table((head, "texts", *asked), rows())
 
 
 def _speed(texts: Sequence[str], answers: Mapping[str, Answers], asked: Mapping[str, Ask]) -> Iterator[str]:
@@ -218,7 +205,7 @@ def _speed(texts: Sequence[str], answers: Mapping[str, Answers], asked: Mapping[
             of_crawl = len(lines) / asked[name](lines).seconds
             yield name, f"{len(texts) / found.seconds:,.0f}", f"{megabytes / found.seconds:.1f}", f"{of_crawl:,.0f}"
 
-    yield from _table(("one core", "slices/s", "MB/s", "lines/s of the embedded crawl"), rows())
+    yield from table(("one core", "slices/s", "MB/s", "lines/s of the embedded crawl"), rows())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     yield from ("", f"Peak memory of this process: {peak} MB")
 

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 import corpus
-from benchmarks.language.__main__ import CODES
 from benchmarks.language.boilerplate import boilerplate_pages
 from benchmarks.language.identifiers import ours
+from benchmarks.language.markdown import percent, table
+from benchmarks.language.samples import CODES
 from corpus.language.document_prior import DocumentLanguages
 from corpus.language.identifier import CodedIdentifier
 from corpus.language.labelled_text import find_files, read_documents
@@ -50,7 +51,7 @@ class Page(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A paragraph: what it is in, what was said of it ('' where unsure), and how many characters it has."""
+    """A paragraph: what it is in, what was predicted ('' where unsure), and how many characters it has."""
 
     language: str
     said: str
@@ -76,7 +77,7 @@ def main() -> None:
     }
     for kind, pages in kinds.items():
         print(f"{kind}: {len(pages):,} pages in {len({page.language for page in pages})} languages\n")
-        print("\n".join(_table({"alone": _alone(identifier, pages), "with the document": _helped(identifier, pages)})))
+        print("\n".join(_by_way({"alone": _alone(identifier, pages), "with the document": _helped(identifier, pages)})))
         print()
 
 
@@ -91,12 +92,12 @@ def _declaration(folder: Path) -> Iterator[Page]:
 
 
 def _manuals() -> Iterator[Page]:
-    table = load_table(CC100)
+    codes = load_table(CC100)
     for batch in corpus.read(SHARD):
         for url, text in zip(batch["url"].to_pylist(), batch["raw_content"].to_pylist(), strict=True):
             if named := _OF_A_MANUAL.search(url):
                 label = named[1] or named[2]
-                code = _NAMES.get(label, table.get(label, label))
+                code = _NAMES.get(label, codes.get(label, label))
                 yield Page(code, [line for line in text.split("\n") if line.strip()])
 
 
@@ -119,12 +120,10 @@ def _found(pages: Sequence[Page], answers: Sequence[tuple[str, float]]) -> list[
     ]
 
 
-def _table(found: Mapping[str, list[Found]]) -> Iterator[str]:
-    yield f"| | {' | '.join(found)} |"
-    yield "| --- |" + " ---: |" * len(found)
+def _by_way(found: Mapping[str, list[Found]]) -> Iterator[str]:
     figures = {way: _figures(answers) for way, answers in found.items()}
-    for name in next(iter(figures.values())):
-        yield f"| {name} | {' | '.join(of_way[name] for of_way in figures.values())} |"
+    names = next(iter(figures.values()))
+    yield from table(("", *figures), ((name, *(of_way[name] for of_way in figures.values())) for name in names))
 
 
 def _figures(found: Sequence[Found]) -> dict[str, str]:
@@ -138,7 +137,7 @@ def _figures(found: Sequence[Found]) -> dict[str, str]:
         right[f"{one.language} all"].append(one.characters)
     means = [sum(right[language]) / sum(right[f"{language} all"]) for language in languages]
     return {
-        "languages that are said": str(len({one.said for one in found if one.said})),
+        "languages predicted": str(len({one.said for one in found if one.said})),
         "% of paragraphs in the language of their page": _percent([one.said == one.language for one in found]),
         "% of paragraphs in English, not their page's": _percent([one.said == "en" != one.language for one in found]),
         "% of paragraphs unsure": _percent([not one.said for one in found]),
@@ -149,7 +148,7 @@ def _figures(found: Sequence[Found]) -> dict[str, str]:
 
 
 def _percent(shares: Sequence[float]) -> str:
-    return f"{100 * np.mean(shares):.1f}"
+    return percent(float(np.mean(shares)))
 
 
 if __name__ == "__main__":

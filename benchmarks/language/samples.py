@@ -12,7 +12,11 @@ import numpy as np
 from corpus.language.labelled_text import cut, find_files, read_documents
 from corpus.language.scripts import main_scripts
 from corpus.language.splitters import split
+from samples.builder.languages import UDHR
 
+ROMANISED = ("bn_rom", "hi_rom", "ta_rom", "te_rom", "ur_rom")
+CODES = {*UDHR.values(), *ROMANISED, "my_zaw", "as", "or", "sd", "zh"}
+"""What is measured: the languages of CC100."""
 LENGTHS = {"1–10": (1, 10), "11–20": (11, 20), "21–50": (21, 50), "51–100": (51, 100), "100+": (101, 400)}
 """Characters of a slice."""
 SLICES = 12

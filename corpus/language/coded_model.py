@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
 
 from corpus.language.fast_text import FastText
 from corpus.language.labels import check_names, load_table
+from corpus.language.merged_labels import MergedLabels
 from corpus.language.model_file import model_path
 
 Floats = npt.NDArray[np.float32]
@@ -21,13 +21,10 @@ class CodedModel:
     def __init__(self, model: str, labels: str) -> None:
         table = load_table(labels)
         self._model = FastText(model_path(model))
-        named = [table.get(label, label) for label in self._model.labels]
-        self.codes = sorted(set(named))
+        self._merged = MergedLabels([table.get(label, label) for label in self._model.labels])
+        self.codes = self._merged.codes
         check_names(self.codes, f"{model}: the label")
-        places = np.searchsorted(self.codes, named), np.arange(len(named))
-        self._merge = csr_matrix((np.ones(len(named), np.float32), places), (len(self.codes), len(named)))
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """[texts, codes]."""
-        merged: Floats = self._merge @ self._model.probabilities(texts).T
-        return merged.T
+        return self._merged.sums(self._model.probabilities(texts))

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_matrix
 
 from corpus.language.fast_text import FastText
+from corpus.language.merged_labels import MergedLabels
 from corpus.language.model_card import read_card
 from corpus.language.model_file import own_model_path
 
@@ -71,12 +71,9 @@ class OwnModel:
         path = own_model_path(name)
         self.card = read_card(path)
         self._model = FastText(path)
-        named = [code_of(label) for label in self._model.labels]
-        self.codes = sorted(set(named))
-        places = np.searchsorted(self.codes, named), np.arange(len(named))
-        self._merge = csr_matrix((np.ones(len(named), np.float32), places), (len(self.codes), len(named)))
+        self._merged = MergedLabels(list(map(code_of, self._model.labels)))
+        self.codes = self._merged.codes
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """[texts, codes]."""
-        merged: npt.NDArray[np.float32] = self._merge @ self._model.probabilities(in_words_alone(texts)).T
-        return merged.T
+        return self._merged.sums(self._model.probabilities(in_words_alone(texts)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,11 +11,23 @@ import pytest
 from postgresql_server import is_installed, new_server
 from prefect_service import PrefectService
 
+import flows
+
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectService]:
     with running(tmp_path_factory.mktemp("service")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def prefect_server(service: PrefectService) -> Iterator[None]:
+    assert flows.__name__ == "flows"
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: service.api}):
+        yield
 
 
 @pytest.fixture(scope="session")
