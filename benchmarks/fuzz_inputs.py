@@ -97,7 +97,7 @@ def _read_cutoffs(folder: Path) -> None:
 
 
 def _fast_text(folder: Path) -> list[Path]:
-    from corpus.language.train import TRAINER
+    from corpus.language.training.train import TRAINER
 
     text = folder / "text.txt"
     lines = (f"__label__de das ist Haus {n * n}\n__label__en this is house {n * n}\n" for n in range(300))
@@ -112,7 +112,7 @@ def _fast_text(folder: Path) -> list[Path]:
 
 
 def _read_fast_text(folder: Path) -> None:
-    from corpus.language.fast_text import FastText
+    from corpus.language.models.fast_text import FastText
 
     each(sorted(folder.iterdir()), lambda path: FastText(path).probabilities(["das Haus", "", "日本 x"]))
 

@@ -19,9 +19,9 @@ from benchmarks.language import figures
 from benchmarks.language.identifiers import LID_176, OURS, Answers, answers_of, answers_of_peer, lid_176, ours, peers
 from benchmarks.language.markdown import percent, table
 from benchmarks.language.samples import CODES, LENGTHS, SLICES, Slice, in_forms, read_slices
-from corpus.language.coded_model import CodedModel
 from corpus.language.labels import load_table
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
+from corpus.language.models.coded_model import CodedModel
 from corpus.language.settings import CC100
 
 Ask = Callable[[Sequence[str]], Answers]

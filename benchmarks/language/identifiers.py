@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.language.peer_side import PEERS
+from corpus.language.characters.splitters import split
 from corpus.language.identifier import make_identifier
 from corpus.language.labels import load_table
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
 from corpus.language.settings import CC100, LanguageId
-from corpus.language.splitters import split
 
 PEER_SIDE = Path(__file__).with_name("peer_side.py")
 BATCH = 1_000

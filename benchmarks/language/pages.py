@@ -26,12 +26,12 @@ from benchmarks.language.boilerplate import boilerplate_pages
 from benchmarks.language.identifiers import ours
 from benchmarks.language.markdown import percent, table
 from benchmarks.language.samples import CODES
-from corpus.language.document_prior import DocumentLanguages
+from corpus.language.characters.splitters import split
 from corpus.language.identifier import CodedIdentifier
-from corpus.language.labelled_text import find_files, read_documents
 from corpus.language.labels import load_table
+from corpus.language.prior.document_prior import DocumentLanguages
 from corpus.language.settings import CC100, DocumentPrior
-from corpus.language.splitters import split
+from corpus.language.training.labelled_text import find_files, read_documents
 
 SHARD = Path(__file__).parents[2] / "samples/crawl/shard-00000.warc.wet.gz"
 PAGES_A_LANGUAGE = 60

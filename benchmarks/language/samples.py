@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus.language.labelled_text import cut, find_files, read_documents
-from corpus.language.scripts import main_scripts
-from corpus.language.splitters import split
+from corpus.language.characters.scripts import main_scripts
+from corpus.language.characters.splitters import split
+from corpus.language.training.labelled_text import cut, find_files, read_documents
 from samples.builder.languages import UDHR
 
 ROMANISED = ("bn_rom", "hi_rom", "ta_rom", "te_rom", "ur_rom")

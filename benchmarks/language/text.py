@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.language import message_catalogues, romanise, text_sources, word_lists
-from corpus.language.scripts import main_scripts
+from corpus.language.characters.scripts import main_scripts
 from samples.builder.fetch import Package, fetch
 from samples.builder.languages import UDHR
 

@@ -5,10 +5,10 @@ What only shows when a model is read as a whole is found where corpus.mine begin
 
 from __future__ import annotations
 
-from corpus.language.base_rates import load_base_rates
 from corpus.language.labels import load_table
-from corpus.language.model_card import read_card
 from corpus.language.model_file import check_header, model_path, own_model_path
+from corpus.language.models.model_card import read_card
+from corpus.language.prior.base_rates import load_base_rates
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, LanguageId
 from pipeline.errors import XlmrError
 

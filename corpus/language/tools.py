@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
 from corpus.language.settings import AS_THEY_ARE, CC100, FASTTEXT, NO_ANSWER, LanguageId
 from corpus.language.text_columns import form_of, read_rows
-from corpus.language.train_settings import IdentifierTraining
+from corpus.language.training.settings import IdentifierTraining
 from pipeline.errors import UsageError, XlmrError
 from pipeline.options import Flag, Json
 from pipeline.packed import unpacking
@@ -149,9 +149,9 @@ def lid_report(
     """
     from corpus.checks import known_codes
     from corpus.language import lid_report as reports
+    from corpus.language.characters.splitters import split
     from corpus.language.identifier import load_identifier
     from corpus.language.labels import load_table
-    from corpus.language.splitters import split
 
     settings = which.settings()
     found_by = load_identifier(settings)
@@ -208,10 +208,10 @@ def train_lid(
     labels
         The table that names the labels of that one.
     """
-    from corpus.language.train import train
+    from corpus.language.training.train import train
 
     path = train(text, out, settings or IdentifierTraining(), base, labels, calibration)
-    from corpus.language.model_card import read_card
+    from corpus.language.models.model_card import read_card
 
     for size, measured in read_card(path)["held_out"].items():
         shares = ", ".join(f"{name} {figures['right']:.1%}" for name, figures in measured.items())

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from corpus.language.document_prior import Answer, DocumentLanguages
 from corpus.language.identifier import CodedIdentifier, Identifier, load_identifier
+from corpus.language.prior.document_prior import Answer, DocumentLanguages
 from corpus.language.settings import LanguageId
 from corpus.mine.rows import MinedRow
 from corpus.mine.steps import MiningStep, StepContext
@@ -90,7 +90,7 @@ class IdentifyParagraphs(SplitByLanguage):
 
 @dataclass(frozen=True)
 class IdentifyParagraphsInDocuments(SplitByLanguage):
-    """Each paragraph with the help of its document (corpus/language/document_prior.py)."""
+    """Each paragraph with the help of its document (corpus/language/prior/document_prior.py)."""
 
     languages: DocumentLanguages
 

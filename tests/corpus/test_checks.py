@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from corpus.checks import known_codes
+from corpus.language.characters.splitters import SPLITTERS
 from corpus.language.identifier import LanguageIdentifier, load_identifier
 from corpus.language.settings import LanguageId
-from corpus.language.splitters import SPLITTERS
 from pipeline.errors import UsageError
 
 CC100 = ("--corpus.language_id.labels", "cc100")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.language.cld2 import Cld2
-from corpus.language.combine import NO_LANGUAGE
+from corpus.language.labels import NO_LANGUAGE
+from corpus.language.models.cld2 import Cld2
 
 KNOWN = {"de", "en", "fr", "he", "jv", "sr", "zh", "ru", "ja"}
 GERMAN = "Das Wetter ist heute schön, und wir gehen zusammen in den Wald spazieren."

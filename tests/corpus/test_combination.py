@@ -11,9 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.language.accuracy import accuracy
-from corpus.language.base_rates import prior_of
-from corpus.language.combine import LENGTHS, PRIOR_WEIGHTS, Combination, Examples, Voter, VoterInput, all_codes, learn
+from corpus.language.combination.rule import (
+    LENGTHS,
+    PRIOR_WEIGHTS,
+    Combination,
+    Examples,
+    Voter,
+    VoterInput,
+    all_codes,
+    learn,
+)
 from corpus.language.identifier import load_identifier
+from corpus.language.prior.base_rates import prior_of
 from corpus.language.settings import LanguageId
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from corpus.language.cld2 import Cld2
-from corpus.language.coded_model import CodedModel
-from corpus.language.combined import SURE, Combined
-from corpus.language.own_model import OwnModel
+from corpus.language.combination.combined import SURE, Combined
+from corpus.language.models.cld2 import Cld2
+from corpus.language.models.coded_model import CodedModel
+from corpus.language.models.own_model import OwnModel
 
 TEXTS = [
     "Das Wetter ist heute schön, und wir gehen zusammen in den Wald spazieren.",
@@ -37,7 +37,7 @@ def test_cld2_is_asked_where_the_others_are_not_sure(combined, monkeypatch, with
     monkeypatch.setattr(Cld2, "probabilities", watched)
     mixed = combined.probabilities(TEXTS, with_prior)
     assert seen == ["Windows 8.1", "dobar dan"]
-    monkeypatch.setattr("corpus.language.combined.SURE", 2)
+    monkeypatch.setattr("corpus.language.combination.combined.SURE", 2)
     of_all = combined.probabilities(TEXTS, with_prior)
     assert seen[2:] == TEXTS
     assert np.allclose(mixed[1:3], of_all[1:3], atol=1e-5)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from language_models import clean_text, train_models
 
 from benchmarks.damage import damage_bytes, damage_json
-from corpus.language.fast_text import FastText
+from corpus.language.models.fast_text import FastText
 from corpus.perplexity.cutoff_table import read_cutoffs
 from corpus.perplexity.ready_made import ReadyMade, take_language
 from corpus.perplexity.score import load_ngrams, try_models

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.language.boilerplate import MENUS, boilerplate_pages, clean_paragraphs
-from corpus.language.base_rates import load_base_rates
-from corpus.language.declared import declared_code
-from corpus.language.document_prior import LEAST, ROUNDS, DocumentLanguages, posteriors
+from corpus.language.characters.letters import NAME, SYLLABLE, own_letters
 from corpus.language.identifier import load_identifier
-from corpus.language.letters import NAME, SYLLABLE, own_letters
+from corpus.language.prior.base_rates import load_base_rates
+from corpus.language.prior.declared import declared_code
+from corpus.language.prior.document_prior import LEAST, ROUNDS, DocumentLanguages, posteriors
 from corpus.language.settings import DocumentPrior, LanguageId
 from corpus.stages import CorpusConfig, MineStage
 from pipeline.errors import XlmrError

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.language.fast_text import FastText
 from corpus.language.model_file import model_path
+from corpus.language.models.fast_text import FastText
 from pipeline.errors import XlmrError
 
 TRAINING = {
@@ -70,7 +70,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("most", [4, 100_000])
 def test_words_met_before_change_no_bit(models, monkeypatch, most):
-    monkeypatch.setattr("corpus.language.word_cache.MOST_WORDS", most)
+    monkeypatch.setattr("corpus.language.models.word_cache.MOST_WORDS", most)
     texts = [text.replace("\n", " ") for lines in TRAINING.values() for text in lines] + SAMPLES
     for path in models.values():
         model = FastText(path)

@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 
 from corpus.language.accuracy import accuracy, confusions
 from corpus.language.identifier import load_identifier, make_identifier
-from corpus.language.labelled_text import LabelledDocument, cut, draw_excerpts, find_files, read_documents, split_off
-from corpus.language.model_card import read_card, write_card
-from corpus.language.own_model import code_of, words_alone
+from corpus.language.models.model_card import read_card, write_card
+from corpus.language.models.own_model import code_of, words_alone
 from corpus.language.settings import LanguageId
-from corpus.language.train import train
-from corpus.language.train_settings import IdentifierTraining
+from corpus.language.training.labelled_text import (
+    LabelledDocument,
+    cut,
+    draw_excerpts,
+    find_files,
+    read_documents,
+    split_off,
+)
+from corpus.language.training.settings import IdentifierTraining
+from corpus.language.training.train import train
 from pipeline.cli import main
 from pipeline.errors import XlmrError
 

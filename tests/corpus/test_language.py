@@ -11,11 +11,11 @@ import fasttext
 import pytest
 
 from corpus.checks import known_codes
-from corpus.language.coded_model import CodedModel
 from corpus.language.identifier import load_identifier
 from corpus.language.labels import load_table
 from corpus.language.model_file import model_path, own_model_path
-from corpus.language.own_model import OwnModel
+from corpus.language.models.coded_model import CodedModel
+from corpus.language.models.own_model import OwnModel
 from corpus.language.settings import LanguageId
 from pipeline.cli import main
 from pipeline.errors import XlmrError

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.language.text_sources import OTHER_SCRIPTS, in_the_other_alphabet
+from corpus.language.characters.prepare import lowered, prepared
+from corpus.language.characters.scripts import WrittenLanguages, main_scripts
 from corpus.language.identifier import load_identifier
-from corpus.language.prepare import lowered, prepared
-from corpus.language.scripts import WrittenLanguages, main_scripts
 from corpus.language.settings import LanguageId
 
 KOREAN = "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다."

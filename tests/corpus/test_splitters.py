@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.language.characters import code_points, sums
-from corpus.language.labels import TABLES
-from corpus.language.splitters import is_romanised, is_traditional, is_zawgyi, split
-from corpus.language.zawgyi import zawgyi_probabilities
+from corpus.language.characters import splitters
+from corpus.language.characters.code_points import code_points, sums
+from corpus.language.characters.splitters import is_romanised, is_traditional, is_zawgyi, split
+from corpus.language.characters.zawgyi import zawgyi_probabilities
 
-HAN = dict(line.split("\t") for line in (TABLES / "han.tsv").read_text(encoding="utf-8").splitlines())
+HAN_TABLE = Path(splitters.__file__).with_name("han.tsv")
+HAN = dict(line.split("\t") for line in HAN_TABLE.read_text(encoding="utf-8").splitlines())
 
 # From compatibility.tsv of google/myanmar-tools (Apache-2.0): probabilities of its Java implementation.
 ZAWGYI = [

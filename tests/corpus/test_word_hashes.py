@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.language.own_model import in_words_alone, words_alone
-from corpus.language.word_hashes import WordNumbers, hash_words
+from corpus.language.models.own_model import in_words_alone, words_alone
+from corpus.language.models.word_hashes import WordNumbers, hash_words
 
 words = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=60, unique=True)
 

@@ -213,7 +213,7 @@ def test_what_needs_an_extra_names_it(installed, tmp_path):
 def test_every_package_says_that_it_is_typed(installed):
     (site,) = (installed.parent / "lib").glob("python3*/site-packages")
     assert all((site / package / "py.typed").is_file() for package in PACKAGES)
-    assert (site / "corpus" / "language" / "own.ftz").is_file()
+    assert (site / "corpus" / "language" / "models" / "own.ftz").is_file()
     assert (site / "pipeline").is_dir()
 
 

@@ -2,7 +2,7 @@
 
 It counts groups of four letters and whole words of 83 languages (160 with its smaller tables), and has learnt them from
 web pages; fastText's identifiers have not, so it is right about other texts than these. Its answers are evidence only
-through its confusion matrix (corpus.language.combine): no setting of it matters but that it always guesses.
+through its confusion matrix (corpus.language.combination.rule): no setting of it matters but that it always guesses.
 
 Source: CLD2Owners/cld2, as pycld2 packs it.
 """
@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pycld2
 
-from corpus.language.combine import NO_LANGUAGE
-from corpus.language.labels import load_table
+from corpus.language.labels import NO_LANGUAGE, load_table
 from corpus.language.settings import CC100
 
 Floats = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from corpus.language.labels import TABLES, check_names
+from corpus.language.labels import check_names
 from corpus.language.settings import CC100
 from pipeline.errors import XlmrError
 
@@ -23,7 +23,7 @@ def load_base_rates(name: str) -> Mapping[str, float]:
 
     Errors: XlmrError for a file that is no such table.
     """
-    path = TABLES / "base_rates.tsv" if name == CC100 else Path(name)
+    path = Path(__file__).with_name("base_rates.tsv") if name == CC100 else Path(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.language.fast_text import FastText
-from corpus.language.merged_labels import MergedLabels
-from corpus.language.model_card import read_card
 from corpus.language.model_file import own_model_path
+from corpus.language.models.fast_text import FastText
+from corpus.language.models.merged_labels import MergedLabels
+from corpus.language.models.model_card import read_card
 
 _SIGNS = re.compile(
     "[\x00-@\\[-`{-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf×÷\u2000-\u200b\u200e-\u206f\u3000-\u303f！-＠]+"

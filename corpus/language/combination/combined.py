@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.cld2 import Cld2
-from corpus.language.coded_model import CodedModel
-from corpus.language.combine import Combination, Examples, VoterInput, all_codes, learn
-from corpus.language.own_model import OwnModel, code_of
-from corpus.language.scripts import WrittenLanguages
+from corpus.language.characters.scripts import WrittenLanguages
+from corpus.language.combination.rule import Combination, Examples, VoterInput, all_codes, learn
+from corpus.language.models.cld2 import Cld2
+from corpus.language.models.coded_model import CodedModel
+from corpus.language.models.own_model import OwnModel, code_of
 from pipeline.errors import XlmrError
 
 Floats = npt.NDArray[np.float32]

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.characters import code_points
-from corpus.language.scripts import scripts_of
+from corpus.language.characters.code_points import code_points
+from corpus.language.characters.scripts import scripts_of
 
 Floats = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]

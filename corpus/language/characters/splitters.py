@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.characters import code_points, sums
-from corpus.language.labels import TABLES
-from corpus.language.zawgyi import zawgyi_probabilities
+from corpus.language.characters.code_points import code_points, sums
+from corpus.language.characters.zawgyi import zawgyi_probabilities
 
 Answers = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -128,7 +128,8 @@ def _shares(question: Callable[[Sequence[str]], Answers], texts: Sequence[str]) 
 @lru_cache(maxsize=1)
 def _han_table() -> npt.NDArray[np.int8]:
     """+1 for characters that are traditional only, −1 for those that are simplified only."""
-    rows = dict(line.split("\t") for line in (TABLES / "han.tsv").read_text(encoding="utf-8").splitlines())
+    lines = Path(__file__).with_name("han.tsv").read_text(encoding="utf-8").splitlines()
+    rows = dict(line.split("\t") for line in lines)
     table = np.zeros(_ALL, np.int8)
     table[code_points([rows["traditional"]])[0]] = 1
     table[code_points([rows["simplified"]])[0]] = -1

@@ -1,7 +1,7 @@
 """The document helps its paragraphs: a prior from the rest of the document, which short paragraphs must overcome.
 
-Of paragraph i with n letters that show a language (corpus/language/letters.py), p(l) is the probability that the
-identifier gives to language l. With the settings of ``document_prior`` in brackets,
+Of paragraph i with n letters that show a language (corpus/language/characters/letters.py), p(l) is the probability
+that the identifier gives to language l. With the settings of ``document_prior`` in brackets,
 
     P(l) ∝ (share · R(l) + [declared] · D(l) + [base] · B(l)) · p(l)^(n / (n + [half]))
 
@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from corpus.language.base_rates import OTHERS, load_base_rates
-from corpus.language.declared import declared_code
+from corpus.language.characters.letters import own_letters
 from corpus.language.identifier import CodedIdentifier
-from corpus.language.letters import own_letters
+from corpus.language.prior.base_rates import OTHERS, load_base_rates
+from corpus.language.prior.declared import declared_code
 from corpus.language.settings import DocumentPrior
 
 Floats = npt.NDArray[np.float32]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.fast_text import FastText
 from corpus.language.labels import check_names, load_table
-from corpus.language.merged_labels import MergedLabels
 from corpus.language.model_file import model_path
+from corpus.language.models.fast_text import FastText
+from corpus.language.models.merged_labels import MergedLabels
 
 Floats = npt.NDArray[np.float32]
 

@@ -15,11 +15,18 @@ from typing import Any
 import numpy as np
 
 from corpus.language.accuracy import accuracy
-from corpus.language.base_rates import prior_of
-from corpus.language.coded_model import CodedModel
-from corpus.language.combine import all_codes
-from corpus.language.combined import Combined, learn_combination
-from corpus.language.labelled_text import (
+from corpus.language.characters.prepare import prepared
+from corpus.language.characters.scripts import WrittenLanguages
+from corpus.language.characters.splitters import split
+from corpus.language.combination.combined import Combined, learn_combination
+from corpus.language.combination.rule import all_codes
+from corpus.language.model_file import model_path
+from corpus.language.models.coded_model import CodedModel
+from corpus.language.models.model_card import CARD_VERSION, write_card
+from corpus.language.models.own_model import OwnModel, code_of, words_alone
+from corpus.language.prior.base_rates import prior_of
+from corpus.language.settings import CC100
+from corpus.language.training.labelled_text import (
     MEDIAN_CHARACTERS,
     LabelledDocument,
     checksums,
@@ -28,14 +35,7 @@ from corpus.language.labelled_text import (
     read_documents,
     split_off,
 )
-from corpus.language.model_card import CARD_VERSION, write_card
-from corpus.language.model_file import model_path
-from corpus.language.own_model import OwnModel, code_of, words_alone
-from corpus.language.prepare import prepared
-from corpus.language.scripts import WrittenLanguages
-from corpus.language.settings import CC100
-from corpus.language.splitters import split
-from corpus.language.train_settings import IdentifierTraining
+from corpus.language.training.settings import IdentifierTraining
 from pipeline.child import ZEROED, run_script
 from pipeline.errors import XlmrError
 from pipeline.storage import is_local, read_json, sha256_of_file

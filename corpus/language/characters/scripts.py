@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.characters import code_points
-from corpus.language.labels import TABLES
+from corpus.language.characters.code_points import code_points
 
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -115,5 +115,5 @@ def _written_table() -> dict[str, frozenset[str]]:
 
 
 def _lines(name: str) -> list[str]:
-    lines = (TABLES / name).read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]

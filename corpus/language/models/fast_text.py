@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
-from corpus.language.fast_text_file import END_OF_LINE, LABEL_PREFIX, FastTextFile, read_fast_text
-from corpus.language.word_cache import WordCache
-from corpus.language.word_hashes import Hashes, WordNumbers, hash_words, word_bytes
+from corpus.language.models.fast_text_file import END_OF_LINE, LABEL_PREFIX, FastTextFile, read_fast_text
+from corpus.language.models.word_cache import WordCache
+from corpus.language.models.word_hashes import Hashes, WordNumbers, hash_words, word_bytes
 
 Floats = npt.NDArray[np.float32]
 

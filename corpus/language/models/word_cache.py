@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.word_hashes import Hashes, Places, WordNumbers
+from corpus.language.models.word_hashes import Hashes, Places, WordNumbers
 
 Floats = npt.NDArray[np.float32]
 

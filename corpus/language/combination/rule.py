@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from corpus.language.labels import NO_LANGUAGE
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
@@ -39,8 +41,6 @@ PRIOR_ITSELF = 0.95
 """The prior probability of its own label, for a language that the identifier knows; the rest is spread evenly."""
 LEAST_PROBABILITY = 0.005
 """Smaller probabilities of a confusion row are not written to the card; they are spread evenly."""
-NO_LANGUAGE = "zxx"
-"""The label of names and code: what an identifier learns them as, and never an answer."""
 _LEAST = 1e-6
 _MOST_WEIGHT = 5.0
 _FIRST_WEIGHT = 0.7

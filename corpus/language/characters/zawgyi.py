@@ -1,7 +1,7 @@
 """How likely a Burmese text is encoded as Zawgyi: the Markov chain of google/myanmar-tools, on whole batches.
 
 Zawgyi uses the code points of Unicode in another order and with other meanings; bigrams of characters tell the two
-apart. Same answers as the package myanmartools, which walks through each text in Python. ``tables/zawgyi.dat`` is its
+apart. Same answers as the package myanmartools, which walks through each text in Python. ``zawgyi.dat`` is its
 model file (Apache-2.0).
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.language.characters import Floats, code_points, sums
-from corpus.language.labels import TABLES
+from corpus.language.characters.code_points import Floats, code_points, sums
 
 _RANGES = ((0x1000, 0x103F), (0x104A, 0x109F), (0xAA60, 0xAA7F), (0xA9E0, 0xA9FF), (0x2000, 0x200B))
 """Characters that the model knows, in the order of its states; spaces (the last) only in its first form."""
@@ -39,7 +39,7 @@ def zawgyi_probabilities(texts: Sequence[str]) -> Floats:
 @lru_cache(maxsize=1)
 def _model() -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
     """State of each code point (0: not Burmese), and the weight of each pair of states."""
-    data = (TABLES / "zawgyi.dat").read_bytes()
+    data = Path(__file__).with_name("zawgyi.dat").read_bytes()
     version = int.from_bytes(data[8:_HEAD], "big")
     without_spaces = version == 2 and int.from_bytes(data[_HEAD : _HEAD + 4], "big") == 1
     ranges = _RANGES[:-1] if without_spaces else _RANGES

@@ -1,0 +1,1 @@
+"""Training an identifier of our own on labelled text."""
