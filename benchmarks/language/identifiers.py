@@ -12,14 +12,15 @@ from pathlib import Path
 from benchmarks.language.peer_side import PEERS
 from corpus.language.characters.splitters import split
 from corpus.language.identifier import make_identifier
-from corpus.language.labels import load_table
+from corpus.language.labels import NO_LANGUAGE, load_table
 from corpus.language.model_file import BUILT_IN_IDENTIFIER, BUILT_IN_OWN_MODEL
+from corpus.language.models.cld2 import OTHER_NAMES
 from corpus.language.settings import CC100, LanguageId
 
 PEER_SIDE = Path(__file__).with_name("peer_side.py")
 BATCH = 1_000
 LID_176, OURS = "lid.176", "ours"
-_CODES = {"iw": "he", "jw": "jv", "sr-ME": "sr", "un": "", "und": "", "zxx": "", "no": "no"}
+_CODES = OTHER_NAMES | {"un": "", "und": "", NO_LANGUAGE: ""}
 """Names of the peers that the table of CC100's codes lacks; '' is no answer."""
 
 

@@ -21,8 +21,10 @@ from corpus.language.settings import CC100
 
 Floats = npt.NDArray[np.float32]
 
-OTHER_NAMES = {"iw": "he", "jw": "jv", "sr-ME": "sr", "zh-Hant": "zh"}
-"""CLD2's names of languages that the table of CC100's codes lacks. Characters decide the script of zh."""
+OTHER_NAMES = {"iw": "he", "jw": "jv", "sr-ME": "sr"}
+"""CLD2's names of languages that the table of CC100's codes lacks."""
+_NAMES = OTHER_NAMES | {"zh-Hant": "zh"}
+"""Of labels that are evidence: characters decide the script of zh."""
 _ENDS = "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
 _REFUSED = re.compile(f"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef{_ENDS}]")
 """Control characters and code points that are no characters: it takes them for damaged UTF-8."""
@@ -33,7 +35,7 @@ class Cld2:
 
     def __init__(self, known: Collection[str]) -> None:
         table = load_table(CC100)
-        named = {label: OTHER_NAMES.get(label, table.get(label, label)) for _, label in pycld2.LANGUAGES}
+        named = {label: _NAMES.get(label, table.get(label, label)) for _, label in pycld2.LANGUAGES}
         codes = {label: code if code in known else NO_LANGUAGE for label, code in named.items()}
         self.codes = [*sorted(set(codes.values()) - {NO_LANGUAGE}), NO_LANGUAGE]
         places = {code: place for place, code in enumerate(self.codes)}
