@@ -8,12 +8,14 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import Event, EventTrigger, Resource
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
+from prefect.exceptions import ObjectNotFound
 
+from flows.complete import COMPLETE, CONFIGURATION, resource_of
 from pipeline.errors import UsageError
 
 LOST_SECONDS = "XLMR_LOST_SECONDS"
@@ -28,6 +30,8 @@ set."""
 TRIES_OF_A_DELAY = 3
 LEAST_SECONDS = 10
 """Prefect waits no less for an event that does not come."""
+OURS = "xlmr: "
+"""How the names of our automations begin."""
 DIED = "The process of this run has died."
 FOUND = "xlmr.flow-run.found."
 """Event: this run is in this state after a start of the server, which forgets events that came just before its end."""
@@ -39,7 +43,8 @@ WAITS = tuple(
 NOTIFICATION_BLOCK = "XLMR_NOTIFICATION_BLOCK"
 """Environment variable: the id of a notification block (Slack, e-mail, …) that failed runs are sent to."""
 CHAIN = "XLMR_CHAIN"
-"""Environment variable: a configuration whose packages start one another, as corpus starts tokenizer."""
+"""Environment variable: configurations, with commas between, whose packages start one another, as corpus starts
+tokenizer."""
 PACKAGES = ("corpus", "tokenizer", "pretrain", "finetune", "report")
 
 
@@ -65,7 +70,7 @@ def zombies(seconds: int = 90) -> AutomationCore:
     # What is being cancelled becomes Cancelled, by the server itself if by nobody else.
     expected = {heartbeat, *ENDS, *WAITS, "prefect.flow-run.Cancelling"}
     after = {heartbeat, FOUND + StateType.RUNNING.value}
-    return _missing("xlmr: runs whose process has died", after, expected, seconds, action)
+    return _missing(f"{OURS}runs whose process has died", after, expected, seconds, action)
 
 
 def never_begun(seconds: int = 100) -> AutomationCore:
@@ -74,7 +79,7 @@ def never_begun(seconds: int = 100) -> AutomationCore:
     taken = {*pending, FOUND + StateType.PENDING.value}
     action = ChangeFlowRunState(state=StateType.CRASHED, message=f"{DIED} It had not begun.")
     begun = {f"prefect.flow-run.{sign}" for sign in ("Running", "Retrying", "heartbeat", "Cancelling")}
-    return _missing("xlmr: runs that have not begun", taken, {*begun, *ENDS, *WAITS}, seconds, action)
+    return _missing(f"{OURS}runs that have not begun", taken, {*begun, *ENDS, *WAITS}, seconds, action)
 
 
 def retry(number: int, seconds: int) -> AutomationCore:
@@ -99,10 +104,10 @@ def retry(number: int, seconds: int) -> AutomationCore:
     )
     message = f"Its process had died; tried again after {seconds} s"
     action = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message=message)
-    return AutomationCore(name=f"xlmr: runs that have died, delay {number}", trigger=trigger, actions=[action])
+    return AutomationCore(name=f"{OURS}runs that have died, delay {number}", trigger=trigger, actions=[action])
 
 
-def failures(block: str) -> AutomationCore:
+def failures(block: UUID) -> AutomationCore:
     """A failed or crashed run is sent to the notification block."""
     trigger = EventTrigger(
         expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
@@ -112,53 +117,95 @@ def failures(block: str) -> AutomationCore:
         threshold=1,
     )
     action = SendNotification(
-        block_document_id=UUID(block),
+        block_document_id=block,
         subject="xlmr: {{ flow_run.name }} is {{ flow_run.state.name }}",
         body="{{ flow_run.state.message }}\n{{ flow_run|ui_url }}",
     )
-    return AutomationCore(name="xlmr: failed runs", trigger=trigger, actions=[action])
+    return AutomationCore(name=f"{OURS}failed runs", trigger=trigger, actions=[action])
 
 
-def chain(before: str, after: str, before_id: Any, after_id: Any, configuration: str) -> AutomationCore:
-    """A completed run of one deployment starts the next."""
+def chain(before: str, after: str, after_id: UUID, configuration: str) -> AutomationCore:
+    """A package that is complete starts the deployment of the next, for the same project and overrides."""
     trigger = EventTrigger(
-        expect={"prefect.flow-run.Completed"},
-        match_related={
-            "prefect.resource.id": [f"prefect.deployment.{before_id}"],
-            "prefect.resource.role": ["deployment"],
-        },
+        expect={COMPLETE},
+        match={"prefect.resource.id": [resource_of(before)], CONFIGURATION: [configuration]},
         posture=Posture.Reactive,
         threshold=1,
     )
-    action = RunDeployment(source="selected", deployment_id=after_id)
-    return AutomationCore(name=f"xlmr: {before} starts {after} ({configuration})", trigger=trigger, actions=[action])
+    parameters = {
+        "project": _of_event("project"),
+        "overrides": {"__prefect_kind": "json", "value": _of_event("overrides | tojson")},
+    }
+    action = RunDeployment(source="selected", deployment_id=after_id, parameters=parameters)
+    return AutomationCore(name=f"{OURS}{before} starts {after} ({configuration})", trigger=trigger, actions=[action])
+
+
+def _of_event(name: str) -> dict[str, str]:
+    """What the event that starts an automation says, in the words of Prefect's templates."""
+    return {"__prefect_kind": "jinja", "template": f"{{{{ event.payload.{name} }}}}"}
+
+
+def _block(client: SyncPrefectClient, text: str) -> UUID:
+    """The id of a block. Errors: UsageError where the server has none of it."""
+    try:
+        block = UUID(text)
+        client.read_block_document(block, include_secrets=False)
+    except (ValueError, ObjectNotFound):
+        problem = f"{NOTIFICATION_BLOCK}={text}: the server has no such block"
+        raise UsageError(problem, "give the id of one, as `prefect block ls` prints it") from None
+    return block
+
+
+def _chains(client: SyncPrefectClient, configuration: str) -> list[AutomationCore]:
+    """One for each package but the last. Errors: UsageError where a package has no deployment."""
+    found = []
+    for before, after in pairwise(PACKAGES):
+        try:
+            deployment = client.read_deployment_by_name(f"{after}/{configuration}")
+        except ObjectNotFound:
+            problem = f"{CHAIN}: there is no deployment {after}/{configuration}"
+            raise UsageError(problem, "give it an entry in prefect.yaml, or name another configuration") from None
+        found.append(chain(before, after, deployment.id, configuration))
+    return found
 
 
 def put_automations(pool_type: str = "process") -> list[str]:
-    """Create them, or bring those of the same name up to date; give their names."""
+    """Create them, or bring those of the same name up to date, and remove what is not asked for now; give their names.
+
+    Errors: UsageError for a number or a configuration that there is not.
+    """
     with get_client(sync_client=True) as client:
-        wanted = [zombies(_one_number(LOST_SECONDS, "90"))]
-        if pool_type == "process" or BEGIN_SECONDS in os.environ:
-            wanted.append(never_begun(_one_number(BEGIN_SECONDS, "100")))
-        wanted += [retry(number, delay) for number, delay in enumerate(_seconds(RETRY_SECONDS, "60,300"), 1)]
-        if block := os.environ.get(NOTIFICATION_BLOCK):
-            wanted.append(failures(block))
-        if configuration := os.environ.get(CHAIN):
-            ids = {name: client.read_deployment_by_name(f"{name}/{configuration}").id for name in PACKAGES}
-            pairs = pairwise(PACKAGES)
-            wanted += [chain(a, b, ids[a], ids[b], configuration) for a, b in pairs]
-        there = {one["name"]: one for one in _automations(client)}
+        wanted = _wanted(client, pool_type)
+        there = {one["name"]: one for one in _automations(client) if one["name"].startswith(OURS)}
+        for name in there.keys() - {automation.name for automation in wanted}:  # its setting is not there any more
+            client.request("DELETE", "/automations/{id}", path_params={"id": there[name]["id"]})
         for automation in wanted:
-            same = there.get(automation.name)
-            body = automation.model_dump(mode="json", exclude={"owner_resource"})
-            if same is None:
-                client.request("POST", "/automations/", json=body)
-                continue
-            body["enabled"] = same["enabled"]  # a person may have switched it off
-            # A change makes the server forget what it waits for: a run that was to be tried again would not be.
-            if _without_ids(AutomationCore.model_validate(same).model_dump(mode="json")) != _without_ids(body):
-                client.request("PUT", "/automations/{id}", path_params={"id": same["id"]}, json=body)
+            _put(client, automation, there.get(automation.name))
     return [automation.name for automation in wanted]
+
+
+def _wanted(client: SyncPrefectClient, pool_type: str) -> list[AutomationCore]:
+    """What the environment asks for."""
+    wanted = [zombies(_one_number(LOST_SECONDS, "90"))]
+    if pool_type == "process" or BEGIN_SECONDS in os.environ:
+        wanted.append(never_begun(_one_number(BEGIN_SECONDS, "100")))
+    wanted += [retry(number, delay) for number, delay in enumerate(_seconds(RETRY_SECONDS, "60,300"), 1)]
+    if block := os.environ.get(NOTIFICATION_BLOCK):
+        wanted.append(failures(_block(client, block)))
+    for configuration in filter(None, map(str.strip, os.environ.get(CHAIN, "").split(","))):
+        wanted += _chains(client, configuration)
+    return wanted
+
+
+def _put(client: SyncPrefectClient, automation: AutomationCore, same: dict[str, Any] | None) -> None:
+    body = automation.model_dump(mode="json", exclude={"owner_resource"})
+    if same is None:
+        client.request("POST", "/automations/", json=body)
+        return
+    body["enabled"] = same["enabled"]  # a person may have switched it off
+    # A change makes the server forget what it waits for: a run that was to be tried again would not be.
+    if _without_ids(AutomationCore.model_validate(same).model_dump(mode="json")) != _without_ids(body):
+        client.request("PUT", "/automations/{id}", path_params={"id": same["id"]}, json=body)
 
 
 def _seconds(variable: str, default: str) -> list[int]:

@@ -68,7 +68,6 @@ class Loopback:
             "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "15",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             REPORTS_URL: self.reports,
-            "PREFECT_CLIENT_MAX_RETRIES": "7",  # a run outlives four minutes without its server
         }
         return {
             **defaults,

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from corpus.crawl.newest import LISTING
 from flows.form import Configuration, Override, resolve
 from flows.packages import corpus, full
-from flows.stages import UNREACHABLE, can_pass
+from flows.stages import TRIES, failed
 from pipeline.errors import XlmrError
 from pipeline.run_settings import run_settings
 
@@ -61,21 +61,12 @@ def settings_of(dump: str) -> list[str]:
     return ["corpus.fetch.crawl=''", f"corpus.fetch.dumps=[{dump}]", "corpus.mine.dumps={}"]
 
 
-@task(
-    name="find the newest dump",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=can_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@task(name="find the newest dump", cache_policy=NO_CACHE, persist_result=False, **TRIES)
 def find_newest(listing: str) -> State[Any]:
     """Completed, with the name of the dump as its message."""
     from corpus.crawl import newest
 
     try:
         return Completed(message=newest.newest_dump(listing))
-    except (ConnectionError, TimeoutError) as error:
-        return Failed(name=UNREACHABLE, message=str(error))
     except XlmrError as error:
-        return Failed(message=str(error))
+        return failed(error)

@@ -13,11 +13,12 @@ from prefect import Flow, State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.artifacts.configuration import show_configuration
+from flows.complete import say_if_complete
 from flows.form import Configuration, Override, dag, resolve, stage_choice
 from flows.one_line import shorten_logs
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
-from flows.settings_artifact import show_configuration
 from flows.stages import run_as_tasks, warnings_of
 from flows.watch import watched
 from pipeline.config import Section
@@ -102,7 +103,13 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
 
 
 def _package_flow(package: str, summary: str, example: str) -> RunFlow:
-    return _flow(package, summary, lambda config: dag().select(package), _package, example)
+    def work(config: Section, stages: list[str], given: dict[str, Any]) -> State[Any]:
+        state = _package(config, stages, given)
+        if state.is_completed():
+            say_if_complete(dag(), config, package, given["configuration"], given["overrides"])
+        return state
+
+    return _flow(package, summary, lambda config: dag().select(package), work, example)
 
 
 corpus = _package_flow(

@@ -7,32 +7,38 @@ each stage uses all the workers of the run itself, and an interrupt stops it at 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from prefect import State, allow_failure, get_run_logger, task
-from prefect.artifacts import Artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import Artifact as ArtifactResponse
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.lineage import show_lineage
-from flows.links import show_links
-from flows.live import LiveFigure
-from flows.progress import ShownProgress
-from flows.sections import artifact_key, show_sections
-from pipeline.config import Section, flatten
+from flows.artifacts.lineage import show_lineage
+from flows.artifacts.live import LiveFigure
+from flows.artifacts.progress import ShownProgress
+from flows.artifacts.sections import artifact_key
+from flows.artifacts.stage import is_shown, show_stage
+from pipeline.config import Section
 from pipeline.dag import Dag
-from pipeline.errors import SignalledError, XlmrError, explain_os_error
+from pipeline.errors import SignalledError, UnreachableError, XlmrError, explain_os_error
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.markdown import markdown_table
 from pipeline.plan import Plan, StagePlan, make_plan
 from pipeline.run_settings import project_folder
 from pipeline.runner import Selection, check_stages, make_copies, run
-from pipeline.secrets import redact
 from pipeline.store.copies import Copies
+
+
+class Tries(TypedDict):
+    """How a task is tried again."""
+
+    retries: int
+    retry_delay_seconds: list[float]
+    retry_condition_fn: Callable[[object, object, State[Any]], bool]
+
 
 UNREACHABLE = "Unreachable"
 """The name of a failed state that is tried again."""
@@ -44,24 +50,21 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
     A stage that fails leaves what is made from it not ready; stages that do not depend on it still run.
     """
     dag = dag.for_config(config)
-    try:
-        chosen = [name for name in dag.stages if name in set(stages)]
-        forced = set(chosen) if force else set[str]()
-        project_folder(config).mkdir(parents=True, exist_ok=True)
-        plan = make_plan(dag, config, only=chosen, force=forced)
-        _show_plan(plan)
-        check_stages(plan, (name for name in chosen if not plan[name].fresh), config)
-    except XlmrError as error:
-        return Failed(message=str(error))
+    chosen = [name for name in dag.stages if name in set(stages)]
+    forced = set(chosen) if force else set[str]()
+    planned = _plan_task(dag, config, chosen, forced, return_state=True)
+    if not planned.is_completed():
+        return Failed(message=planned.message)
+    plan = cast(Plan, planned.result())
     states: dict[str, State[Any]] = {}
     for name in chosen:
         above = {source: states[source] for source in dag.stages[name].inputs if source in states}
-        failed = next((source for source, state in above.items() if not state.is_completed()), "")
+        missing = next((source for source, state in above.items() if not state.is_completed()), "")
         stage_task = _stage_task.with_options(name=name, description=dag.stages[name].summary)
         # Prefect would name an input that has no output by its UUID; the task itself says the stage.
         done = [state for state in above.values() if not state.is_cancelled()]
-        wait_for = [allow_failure(state) for state in done] if failed else done
-        states[name] = stage_task(dag, config, name, name in forced, failed, wait_for=wait_for, return_state=True)
+        wait_for = [allow_failure(state) for state in done] if missing else done
+        states[name] = stage_task(dag, config, name, name in forced, missing, wait_for=wait_for, return_state=True)
     complete = [name for name, one in plan.items() if (states[name].is_completed() if name in states else one.fresh)]
     show_lineage([plan[name].output for name in complete])
     made = [name for name, state in states.items() if state.is_completed() and state.name != "Cached"]
@@ -69,32 +72,48 @@ def run_as_tasks(dag: Dag, config: Section, stages: Collection[str], force: bool
 
 
 def can_pass(task: object, task_run: object, state: State[Any]) -> bool:
-    """Whether a failed stage is tried again: what it needs was out of reach, and nothing in its input is wrong."""
+    """Whether a failed task is tried again: what it needs was out of reach, and nothing in its input is wrong."""
     return state.name == UNREACHABLE
 
 
+TRIES: Tries = {"retries": 2, "retry_delay_seconds": [10, 60], "retry_condition_fn": can_pass}
+"""For ``task``, of all that may meet a server which does not answer."""
+
+
+def failed(error: XlmrError) -> State[Any]:
+    """The state of a task that ends with an error: one line, where an exception would print a traceback."""
+    if isinstance(error, UnreachableError):
+        return Failed(name=UNREACHABLE, message=str(error))
+    return Failed(message=str(error))
+
+
+@task(name="plan", cache_policy=NO_CACHE, persist_result=False, **TRIES)
+def _plan_task(dag: Dag, config: Section, chosen: list[str], forced: set[str]) -> Plan | State[Any]:
+    """Plan, show it, and check that what these stages need is there."""
+    try:
+        project_folder(config).mkdir(parents=True, exist_ok=True)
+        plan = make_plan(dag, config, only=chosen, force=forced)
+        _show_plan(plan)
+        check_stages(plan, (name for name in chosen if not plan[name].fresh), config)
+    except XlmrError as error:
+        return failed(error)
+    return plan
+
+
 # Prints of the stage, its progress lines among them, go to Prefect's log.
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    log_prints=True,
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=can_pass,
-)
-def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str) -> State[Any]:
-    if failed:
-        return Cancelled(name="NotReady", message=f"not run, because it depends on {failed}, which has no output")
-    # Failures that a person can fix come back as states: one line, where an exception would print a traceback.
+@task(cache_policy=NO_CACHE, persist_result=False, log_prints=True, **TRIES)
+def _stage_task(dag: Dag, config: Section, name: str, forced: bool, missing: str) -> State[Any]:
+    if missing:
+        return Cancelled(name="NotReady", message=f"not run, because it depends on {missing}, which has no output")
     try:
         with make_copies(config) as copies:
             plan = make_plan(dag, config, only=[name], force=[name] if forced else [])
             if plan[name].fresh:
-                if not _is_shown(plan[name]):  # the command line has made it
-                    _show_stage(dag, plan, name, copies)
+                if not is_shown(plan[name]):  # the command line has made it
+                    show_stage(dag, plan, name, copies)
                 return Completed(name="Cached", message="fresh: nothing to do")
             plan = _run_shown(dag, config, plan[name], forced, copies)
-            _show_stage(dag, plan, name, copies)
+            show_stage(dag, plan, name, copies)
             manifest = plan[name].manifest
     except SignalledError as error:
         # The stage has kept the signal for itself, to save its work: the run ends by it, and no other stage begins.
@@ -102,9 +121,9 @@ def _stage_task(dag: Dag, config: Section, name: str, forced: bool, failed: str)
         signal.raise_signal(signal.SIGTERM)
         return Failed(message=str(error))
     except XlmrError as error:
-        return Failed(message=str(error))
+        return failed(error)
     except (ConnectionError, TimeoutError) as error:
-        return Failed(name=UNREACHABLE, message=redact(f"{name}: {type(error).__name__}: {error}"))
+        return failed(UnreachableError(f"{name}: {type(error).__name__}: {error}"))
     except OSError as error:
         line = explain_os_error(error)
         if line is None:
@@ -154,41 +173,3 @@ def _outcome(states: dict[str, State[Any]], warned: Sequence[str]) -> State[Any]
 def _show_plan(plan: Plan) -> None:
     rows = [{"stage": name, "state": str(p.state), "why": "; ".join(p.reasons)} for name, p in plan.items()]
     create_table_artifact(rows, key="plan", description="What would run, and why")
-
-
-def _show_stage(dag: Dag, plan: Plan, name: str, copies: Copies) -> None:
-    stage, key = plan[name], artifact_key(name)
-    if stage.manifest is None:
-        return
-    create_markdown_artifact(describe_stage(stage, stage.manifest), key=key, description=stage.stage.summary)
-    show_links(stage, key)
-    show_sections(dag, plan, name, copies)
-
-
-def _is_shown(stage: StagePlan) -> bool:
-    """Whether the server has the artifacts of this very output."""
-    found = cast(ArtifactResponse | None, Artifact.get(artifact_key(stage.stage.name)))
-    return found is not None and f"`{stage.key}`" in str(found.data)
-
-
-def describe_stage(plan: StagePlan, manifest: Manifest) -> str:
-    """Markdown: where the output is, what it cost, what it counted, and its warnings."""
-    megabytes = sum(record.size for record in manifest.files.values()) / 1e6
-    facts = [
-        ("output", f"`{plan.output}`"),
-        *(("page", f"`{page}`") for page in sorted(plan.output.glob("*.html"))),
-        ("key", f"`{plan.key}`"),
-        *((f"made from {name}", f"`{key}`") for name, key in plan.input_keys.items()),
-        ("started", manifest.started[:19]),
-        ("seconds", f"{manifest.seconds:,.1f}"),
-        ("peak memory", f"{manifest.peak_memory_bytes / 1e9:.2f} GB"),
-        ("files", f"{len(manifest.files):,}, {megabytes:,.1f} MB"),
-    ]
-    counts = [
-        (name, f"{value:,}" if isinstance(value, int | float) else value) for name, value in flatten(manifest.counts)
-    ]
-    parts = [f"# {plan.stage.name}", plan.stage.summary, markdown_table(("what", "is"), facts)]
-    if counts:
-        parts.append(markdown_table(("count", "value"), counts))
-    parts.append("\n".join(f"- warning: {line}" for line in manifest.warnings))
-    return "\n\n".join(parts)

@@ -27,6 +27,10 @@ class UsageError(XlmrError):
     exit_code = 2
 
 
+class UnreachableError(XlmrError):
+    """What is needed does not answer now, and may later: a server, a storage, a scheduler. A flow tries again."""
+
+
 class SignalledError(XlmrError):
     """A stage ends because of a signal, and has saved its work."""
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from pipeline.config import Section
 from pipeline.dag import Dag
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UnreachableError, UsageError, XlmrError
 from pipeline.formatting import counted
 from pipeline.json_file import DamagedFileError
 from pipeline.keys import FORMAT, changed_settings, key_settings
@@ -139,7 +139,7 @@ def _outside_checksums(
             raise UsageError(f"{stage.package}.{setting_name}: {error.problem}", error.fix) from None
         except (XlmrError, OSError) as error:
             problem = error.problem if isinstance(error, XlmrError) else f"{pattern}: {error.strerror or error}"
-            raise XlmrError(
+            raise (UnreachableError if isinstance(error, UnreachableError) else XlmrError)(
                 problem,
                 f"it is named by {stage.package}.{setting_name}: fix the setting or put it there"
                 + other_way(setting_name),

@@ -22,10 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UnreachableError, UsageError, XlmrError
 from pipeline.lease import Lease, describe_owner
 from pipeline.store.path import is_stored
 from pipeline.store.protocols import missing_package
+from pipeline.store.unreachable import may_pass
 from pipeline.unicode import is_unicode
 from pipeline.waiting import ask
 
@@ -151,8 +152,10 @@ def naming_address(address: str) -> Iterator[None]:
     except Exception as error:
         if is_local(address):
             raise
-        problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise XlmrError(f"{address}: {problem}", "check the address and your permissions") from error
+        problem = f"{address}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+        if may_pass(error):
+            raise UnreachableError(problem, "check the address and the network, or try again later") from error
+        raise XlmrError(problem, "check the address and your permissions") from error
 
 
 def is_folder(address: str) -> bool:
@@ -180,7 +183,7 @@ def expand(address: str) -> list[str]:
             named: dict[str, Any] = _asked(address, lambda: filesystem.glob(path, detail=True))
             found = sorted(name for name, about in named.items() if not _is_folder(name, about))
         else:
-            found = [path] if _asked(address, lambda: filesystem.exists(path)) else []
+            found = [path] if _asked(address, lambda: _is_there(filesystem, path, address)) else []
     if not found:
         raise XlmrError(f"{address}: no such file", "check the path or pattern in the configuration")
     if unwritable := next((name for name in found if not is_unicode(name)), None):
@@ -192,6 +195,19 @@ def expand(address: str) -> list[str]:
         absolute = Path(address).is_absolute()
         return [p if absolute or not Path(p).is_relative_to(here) else str(Path(p).relative_to(here)) for p in found]
     return [filesystem.unstrip_protocol(name) for name in found]
+
+
+def _is_there(filesystem: Any, path: str, address: str) -> bool:
+    """Whether there is a file or folder. Errors: those of a server that does not answer, where fsspec sees no file."""
+    if is_local(address):
+        return bool(filesystem.exists(path))
+    try:
+        filesystem.info(path)
+    except FileNotFoundError as error:
+        if may_pass(error):
+            raise (error.__cause__ or error) from None
+        return False
+    return True
 
 
 def _is_folder(name: str, about: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from pipeline.errors import XlmrError
+from pipeline.errors import UnreachableError
 
 Answer = TypeVar("Answer")
 
@@ -42,8 +42,8 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
 def ask(what: str, function: Callable[[], Answer]) -> Answer:
     """What ``function`` returns or raises, which asks the network for ``what``.
 
-    Errors: XlmrError where the answer does not come within the limit of ``waiting_at_most``; it is given up then, in a
-    thread that ends with the process.
+    Errors: UnreachableError where the answer does not come within the limit of ``waiting_at_most``; it is given up
+    then, in a thread that ends with the process.
     """
     patience = _patience.get()
     if patience is None:
@@ -69,5 +69,5 @@ def ask(what: str, function: Callable[[], Answer]) -> Answer:
         raise errors[0]
     if not answers:
         problem = f"{what}: no answer within {patience.seconds:g} s, and a plan waits no longer"
-        raise XlmrError(problem, "xlmr run waits and tries again; check the address and the network")
+        raise UnreachableError(problem, "xlmr run waits and tries again; check the address and the network")
     return answers[0]

@@ -16,7 +16,7 @@ from corpus.crawl.inflate import Gap, InflatedText, Limits, format_of
 from corpus.crawl.look_ahead import RECORD_START
 from corpus.crawl.slots import StoppedError, pause, slot
 from corpus.crawl.source import Opened, RefusedError, open_range, open_source
-from pipeline.errors import XlmrError
+from pipeline.errors import UnreachableError, XlmrError
 from pipeline.storage import check_file, naming, read_json, write_json
 
 if TYPE_CHECKING:
@@ -168,13 +168,13 @@ def _receive_range(
 
 
 def _give_up(address: str, refused: RefusedError, failures: int, settings: Download) -> None:
-    """Raise GoneError or XlmrError where another attempt makes no sense, or there were too many."""
+    """Raise GoneError or XlmrError where another attempt makes no sense, UnreachableError after too many."""
     if refused.gone:
         raise GoneError(f"{address}: {refused.problem}", "check the address")
     if not refused.passing:
         raise XlmrError(f"{address}: {refused.problem}", "check the address and your permissions")
     if failures >= settings.attempts:
-        raise XlmrError(
+        raise UnreachableError(
             f"{address}: {refused.problem} ({failures} attempts)",
             "run the same command later: it resumes from here",
         )

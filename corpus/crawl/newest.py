@@ -19,7 +19,7 @@ _NAME = re.compile(r"CC-MAIN-(\d{4})-(\d{2})")
 def newest_dump(listing: str = LISTING) -> str:
     """The name of the newest dump in a listing at an address.
 
-    Errors: ConnectionError where the server does not answer, XlmrError where the answer is no list of dumps.
+    Errors: UnreachableError where the server does not answer, XlmrError where the answer is no list of dumps.
     """
     try:
         dumps: Any = json.loads(_read(listing))
@@ -36,12 +36,8 @@ def _read(listing: str) -> bytes:
     if listing.startswith(("http://", "https://")):
         import httpx
 
-        try:
-            answer = httpx.get(listing, timeout=WAIT_SECONDS, follow_redirects=True)
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise ConnectionError(f"{listing}: {type(error).__name__}: {error}") from error
-        return answer.content
+        with naming_address(listing):
+            return httpx.get(listing, timeout=WAIT_SECONDS, follow_redirects=True).raise_for_status().content
     filesystem, path = filesystem_of(listing)
     with naming_address(listing):
         try:

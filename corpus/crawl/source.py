@@ -12,13 +12,12 @@ from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.storage import filesystem_of
+from pipeline.store.unreachable import PASSING_STATUSES
 
 if TYPE_CHECKING:
     import httpx
 
 BLOCK = 2**20
-_PASSING = {408, 425, 429, 500, 502, 503, 504, 509, 520, 522, 524}
-"""Statuses that a later attempt may not meet."""
 _GONE = {404, 410}
 SAY_403_TOO_OFTEN = {"data.commoncrawl.org"}
 """Servers that say 403 to those who ask too often. Elsewhere it means that one may not read there, now or later."""
@@ -138,7 +137,7 @@ def _client(timeout: float) -> httpx.Client:
 def _refused(answer: httpx.Response) -> RefusedError:
     problem = f"{answer.status_code} {answer.reason_phrase}".strip()
     code = answer.status_code
-    passing = code in _PASSING or (code == 403 and answer.url.host in SAY_403_TOO_OFTEN)
+    passing = code in PASSING_STATUSES or (code == 403 and answer.url.host in SAY_403_TOO_OFTEN)
     return RefusedError(problem, wait=_asked_wait(answer), passing=passing, gone=code in _GONE)
 
 

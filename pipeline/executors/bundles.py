@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.worker_folders import enter, failures_of
@@ -45,10 +45,9 @@ def do_shards(work: ShardWork, shards: Sequence[Shard], folder: str, workers: in
 
 def _write_down(work: ShardWork, name: str, failure: ShardFailure) -> None:
     """Where the disk is full, others may have taken all the space that this one gave back: until they fail too."""
-    values = {"problem": failure.problem, "trace": failure.trace}
     for seconds in (*SPACE_SECONDS, None):
         try:
-            write_json(failures_of(work) / f"{name}.json", values)
+            write_json(failures_of(work) / f"{name}.json", asdict(failure))
             return
         except OSError as error:
             if seconds is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):

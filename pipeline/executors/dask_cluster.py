@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.errors import XlmrError
+from pipeline.errors import UnreachableError, XlmrError
 from pipeline.executors.threads import one_thread
 from pipeline.interrupts import interrupts_held
 from pipeline.plug_ins import calling
@@ -120,7 +120,8 @@ def _client_of(scheduler: str) -> Any:
         return Client(**given, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         problem = f"run.dask.scheduler: no scheduler answers at {scheduler} ({type(error).__name__}: {error})"
-        raise XlmrError(problem, "start one by `dask scheduler`, or correct the address") from error
+        kind = XlmrError if isinstance(error, ValueError) else UnreachableError
+        raise kind(problem, "start one by `dask scheduler`, or correct the address") from error
 
 
 def _start(settings: DaskConfig, workers: int) -> Any:

@@ -61,6 +61,8 @@ class ShardFailure:
 
     problem: str
     trace: str = ""
+    passing: bool = False
+    """Nothing is wrong with the shard: what it needs did not answer."""
 
 
 Outcome = ShardMark | ShardFailure

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import XlmrError, explain_os_error
+from pipeline.errors import UnreachableError, XlmrError, explain_os_error
 from pipeline.manifest import FileRecord, list_files
 from pipeline.shards.mark import Outcome, PackedMarks, ShardFailure, ShardMark, ShardReport
 from pipeline.storage import publish, write_json
@@ -186,7 +186,8 @@ class ShardWork:
             mark = ShardMark(report, files, shard.identity, round(time.monotonic() - begun, 3))
             self.folder.keep(shard.name, mark)
         except XlmrError as error:
-            return ShardFailure(self._plain(str(error), shard), traceback.format_exc())
+            passing = isinstance(error, UnreachableError)
+            return ShardFailure(self._plain(str(error), shard), traceback.format_exc(), passing)
         except OSError as error:
             return ShardFailure(self._plain(str(explain_os_error(error) or error), shard), traceback.format_exc())
         except Exception as error:
@@ -215,7 +216,10 @@ class ShardWork:
 
 
 def as_one_error(failures: Mapping[str, ShardFailure], total: int) -> XlmrError:
-    """One line about all shards that failed, one cause once; each one's trace as a note."""
+    """One line about all shards that failed, one cause once; each one's trace as a note.
+
+    An UnreachableError if a later try can do them all.
+    """
     causes: dict[str, list[str]] = {}
     alike = Counter(failure.problem for failure in failures.values())
     for name, failure in sorted(failures.items()):
@@ -224,7 +228,8 @@ def as_one_error(failures: Mapping[str, ShardFailure], total: int) -> XlmrError:
     reported = sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[1]))
     listed = [_cause(problem, names, failures, alone=len(reported) == 1) for problem, names in reported[:5]]
     more = f"; and {len(reported) - 5} other causes" if len(reported) > 5 else ""
-    error = XlmrError(
+    passing = all(failure.passing for failure in failures.values())
+    error = (UnreachableError if passing else XlmrError)(
         f"{len(failures)} of {total} shards failed{'' if len(reported) == 1 else ': '}{'; '.join(listed)}{more}",
         "fix the cause and run the same command: the other shards are kept",
     )

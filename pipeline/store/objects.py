@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UnreachableError, UsageError, XlmrError
 from pipeline.store.protocols import missing_package
 
 Answer = TypeVar("Answer")
@@ -217,8 +217,8 @@ def _filesystem(protocol: str, place: tuple[tuple[str, Any], ...], process: int)
 def trying(address: str, function: Callable[[], Answer]) -> Answer:
     """What ``function`` returns, tried again while the storage fails.
 
-    Errors: XlmrError when the last try has failed too, or at once where the storage refuses us; FileNotFoundError and
-    FileExistsError as they come.
+    Errors: UnreachableError when the last try has failed too; XlmrError at once where the storage refuses us;
+    FileNotFoundError and FileExistsError as they come.
     """
     for seconds in (*WAITS, None):
         try:
@@ -232,7 +232,7 @@ def trying(address: str, function: Callable[[], Answer]) -> Answer:
                 raise XlmrError(f"{address}: {problem}", fix) from error
             if seconds is None:
                 fix = "run the same command again when the storage answers: what is complete is kept"
-                raise XlmrError(f"{address}: {problem}", fix) from error
+                raise UnreachableError(f"{address}: {problem}", fix) from error
         time.sleep(seconds * random.uniform(0.75, 1.25))
     raise AssertionError("the last try returns or raises")
 

@@ -18,7 +18,7 @@ from corpus.crawl.newest import newest_dump
 from corpus.crawl.settings import Fetch, Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import read_crawl
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UnreachableError, UsageError, XlmrError
 from pipeline.plan import make_plan
 from pipeline.storage import expand
 from pipeline.waiting import waiting_at_most
@@ -249,8 +249,12 @@ def test_the_newest_dump_of_a_listing(server, tmp_path):
     server.files["collinfo.json"] = listing.encode()
     (tmp_path / "list.json").write_text(listing)
     assert newest_dump(f"{server.base}collinfo.json") == newest_dump(str(tmp_path / "list.json")) == "CC-MAIN-2026-43"
-    with pytest.raises(ConnectionError, match="404"):  # it may be there later: a flow tries again
+    with pytest.raises(XlmrError, match="404") as caught:
         newest_dump(f"{server.base}nothing.json")
+    assert not isinstance(caught.value, UnreachableError)
+    server.faults["collinfo.json"] = [lambda handler, _: handler.status(503) or True]
+    with pytest.raises(UnreachableError, match="503"):  # a flow tries again
+        newest_dump(f"{server.base}collinfo.json")
     for content in ("<html>", "{}", '[{"name": "CC-MAIN-2026-43"}]', "[1]", "[]"):
         (tmp_path / "list.json").write_text(content)
         with pytest.raises(XlmrError, match=r"list\.json: (is no list of dumps|names no dump)"):

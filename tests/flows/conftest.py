@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
-from postgresql_server import is_installed, new_server
+from postgresql_server import Database, is_installed, new_server
 from prefect_service import PrefectService
 
 import flows
@@ -33,16 +33,16 @@ def prefect_server(service: PrefectService) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def automating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectService]:
     """With PostgreSQL where it is installed: with SQLite, an event is now and then lost (docs/flows.md)."""
-    own = new_server() if is_installed() else nullcontext("")
+    own = new_server() if is_installed() else nullcontext(None)
     with own as database, running(tmp_path_factory.mktemp("automating"), database) as made:
         yield made
 
 
 @contextmanager
-def running(folder: Path, database: str = "") -> Iterator[PrefectService]:
+def running(folder: Path, database: Database | None = None) -> Iterator[PrefectService]:
     made = PrefectService(folder)
     if database:
-        made.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
+        made.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
     try:
         said = made.command("up")
         assert "started: server, xlmr-cpu, xlmr-gpu" in said

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN = sorted(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin"))
@@ -23,9 +24,31 @@ def is_installed() -> bool:
     return INITDB is not None and PG_CTL is not None
 
 
+@dataclass(frozen=True)
+class Database:
+    """A server that runs, unless it is stopped."""
+
+    control: list[str]
+    port: int
+    owner: str | None
+
+    @property
+    def address(self) -> str:
+        """Where it is, as SQLAlchemy has it."""
+        return f"postgresql+asyncpg://prefect@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, as at first or again."""
+        _run([*self.control, "-o", f"-p {self.port} -k {self.control[2]}/.. -h 127.0.0.1 -F", "start"], self.owner)
+
+    def stop(self) -> None:
+        """End it at once, as by a power cut: it closes no connection as it should."""
+        _run([*self.control, "-m", "immediate", "stop"], self.owner)
+
+
 @contextmanager
-def new_server() -> Iterator[str]:
-    """Where it is, as SQLAlchemy has it; at the end of the block it is gone."""
+def new_server() -> Iterator[Database]:
+    """One that runs; at the end of the block it is gone."""
     assert INITDB is not None
     assert PG_CTL is not None
     owner = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to be root
@@ -36,13 +59,13 @@ def new_server() -> Iterator[str]:
         port = free.getsockname()[1]
         free.close()
         data = f"{folder}/data"
-        control = [PG_CTL, "-D", data, "-w", "-l", f"{folder}/log"]
         _run([INITDB, "-D", data, "-U", "prefect", "-A", "trust", "--no-sync"], owner)
-        _run([*control, "-o", f"-p {port} -k {folder} -h 127.0.0.1 -F", "start"], owner)
+        database = Database([PG_CTL, "-D", data, "-w", "-l", f"{folder}/log"], port, owner)
+        database.start()
         try:
-            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+            yield database
         finally:
-            _run([*control, "-m", "immediate", "stop"], owner)
+            database.stop()
 
 
 def _run(words: list[str], owner: str | None) -> None:

@@ -132,7 +132,7 @@ class PrefectService:
         ends = {"Completed", "Failed", "Crashed", "Cancelled"} - set(but)
         wait_for(lambda: self.state(run) in ends, lambda: self.story(run))
         found = self.ask("GET", f"/flow_runs/{run}")["state"]
-        assert found["name"] == state, found["message"]
+        assert found["name"] == state, self.story(run)
 
     def set_state(self, run: str, kind: str, name: str | None = None) -> None:
         body = {"state": {"type": kind, "name": name or kind.capitalize()}}

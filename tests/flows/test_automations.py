@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from prefect_service import BESIDE, PrefectService, wait_for
+from prefect_service import BESIDE, QUICK, PrefectService, wait_for
 
 from pipeline.errors import UsageError
 
@@ -64,7 +66,7 @@ def test_failed_run_shows_one_line_and_is_sent_to_the_hook(automating: PrefectSe
             name="hook", url=f"http://127.0.0.1:{hook.server_address[1]}/", json_data={"text": "{{subject}} {{body}}"}
         )
         number = block.save("hook", overwrite=True)
-    with automated(automating, failures(str(number))):
+    with automated(automating, failures(UUID(str(number)))):
         run = automating.submit(BESIDE, project="failed", overrides=["toy.numbers.bad=1", "run.until=toy"])
         automating.ended_as(run, "Failed")
         wait_for(lambda: hook.bodies)
@@ -90,20 +92,100 @@ def assert_log_has_no_traceback(service: PrefectService, run: str) -> None:
 
 
 @pytest.mark.slow
-def test_completed_run_names_its_damaged_input_and_starts_the_next(automating: PrefectService) -> None:
+def test_completed_run_names_its_damaged_input(automating: PrefectService) -> None:
+    run = automating.submit(stages=["toy.write"], project="first", overrides=["toy.numbers.count=8"])
+    automating.ended_as(run, "Completed")
+    assert "seven is odd" in automating.message(run)
+
+
+@pytest.mark.slow
+def test_complete_package_starts_the_next_in_its_project(automating: PrefectService, tmp_path: Path) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from flows.automations import chain
 
-    first, second = (automating.ask("GET", f"/deployments/name/full/{name}")["id"] for name in ("demo", BESIDE))
+    second = automating.ask("GET", f"/deployments/name/full/{BESIDE}")["id"]
+    overrides = ["toy.numbers.count=3", "toy.numbers.seconds=0.0", f"run.directory={tmp_path}/it's here"]
     runs = {"deployments": {"id": {"any_": [second]}}, "sort": "EXPECTED_START_TIME_DESC"}
     before = len(automating.ask("POST", "/flow_runs/filter", runs))
-    with automated(automating, chain("full", "full", first, second, "demo")):
-        run = automating.submit(stages=["toy.write"], project="first", overrides=["toy.numbers.count=8"])
-        automating.ended_as(run, "Completed")
+    with (
+        automated(automating, chain("toy", "full", second, "demo")),
+        temporary_settings({PREFECT_API_URL: automating.api}),
+    ):
+        run_toy_package(tmp_path, "elsewhere", "another", overrides, "toy")  # of another configuration
+        run_toy_package(tmp_path, "half", "demo", overrides, "toy.write")  # not all of its stages
+        run_toy_package(tmp_path, "whole", "demo", overrides, "toy")
         wait_for(lambda: len(automating.ask("POST", "/flow_runs/filter", runs)) > before)
-    assert "seven is odd" in automating.message(run)
-    started = automating.ask("POST", "/flow_runs/filter", runs)[0]["id"]
-    automating.set_state(started, "CANCELLED")
+        started = automating.ask("POST", "/flow_runs/filter", runs)
+    assert len(started) == before + 1
+    given = started[0]["parameters"]
+    assert given == {"configuration": "demo", "project": "whole", "overrides": overrides}
+    automating.set_state(started[0]["id"], "CANCELLED")
     automating.has_only_services()
+
+
+def run_toy_package(folder: Path, project: str, configuration: str, overrides: list[str], until: str) -> None:
+    """A flow that does stages of the toy package, and says whether it is complete."""
+    import toy_package
+    from prefect import State, flow
+
+    from flows.complete import say_if_complete
+    from flows.form import words_of
+    from flows.stages import run_as_tasks
+    from pipeline.dag import Dag
+    from pipeline.runner import Selection
+
+    dag = Dag([toy_package.PACKAGE])
+    (folder / "run.yaml").write_text("{}")
+    config = dag.load_config(
+        folder / "run.yaml", [f"--run.project={project}", *(word for one in overrides for word in words_of(one))]
+    )
+
+    @flow(name="toy")
+    def toy() -> State[Any]:
+        state = run_as_tasks(dag, config, Selection(until=until).stages(dag))
+        say_if_complete(dag, config, "toy", configuration, overrides)
+        return state
+
+    assert toy(return_state=True).is_completed()
+
+
+@pytest.mark.slow
+def test_automations_are_those_that_the_environment_asks_for(
+    automating: PrefectService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import automations
+
+    def there() -> set[str]:
+        return {one["name"] for one in automating.ask("POST", "/automations/filter", {})}
+
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
+    usual = there()
+    with temporary_settings({PREFECT_API_URL: automating.api}):
+        monkeypatch.setenv(automations.CHAIN, "demo")
+        monkeypatch.setenv(automations.RETRY_SECONDS, "")
+        assert "xlmr: pretrain starts finetune (demo)" in automations.put_automations()
+        assert {name for name in there() if " starts " in name} == {
+            "xlmr: corpus starts tokenizer (demo)",
+            "xlmr: tokenizer starts pretrain (demo)",
+            "xlmr: pretrain starts finetune (demo)",
+            "xlmr: finetune starts report (demo)",
+        }
+        assert "xlmr: runs that have died, delay 1" not in there()
+        monkeypatch.setenv(automations.CHAIN, "demo, other")
+        with pytest.raises(UsageError, match="XLMR_CHAIN: there is no deployment tokenizer/other"):
+            automations.put_automations()
+        monkeypatch.delenv(automations.CHAIN)
+        for block in ("slack", "00000000-0000-4000-8000-000000000000"):
+            monkeypatch.setenv(automations.NOTIFICATION_BLOCK, block)
+            with pytest.raises(UsageError, match=f"XLMR_NOTIFICATION_BLOCK={block}: the server has no such block"):
+                automations.put_automations()
+        monkeypatch.delenv(automations.NOTIFICATION_BLOCK)
+        monkeypatch.setenv(automations.RETRY_SECONDS, QUICK[automations.RETRY_SECONDS])
+        assert set(automations.put_automations()) == usual == there()
 
 
 def test_seconds_that_prefect_does_not_take_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

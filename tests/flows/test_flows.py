@@ -96,8 +96,8 @@ def dag(monkeypatch: pytest.MonkeyPatch) -> Dag:
     functions = {"count": count, "total": total, "aside": count}
     monkeypatch.setattr(Stage, "load", lambda stage: functions[stage.name.split(".")[1]])
     # Not by import strings: pytest does not import this module under a name of its own.
-    monkeypatch.setattr("flows.live.load_object", {"live": live}.__getitem__)
-    monkeypatch.setattr("flows.live.DRAW_SECONDS", 0.5)
+    monkeypatch.setattr("flows.artifacts.live.load_object", {"live": live}.__getitem__)
+    monkeypatch.setattr("flows.artifacts.live.DRAW_SECONDS", 0.5)
     monkeypatch.setattr("pipeline.report.page.load_object", {"sections": sections}.__getitem__)
     stages = (
         Stage("toy.count", 1, CountConfig, "-", "count up", live="live"),
@@ -247,7 +247,7 @@ def test_progress_is_shown_while_a_stage_runs_and_warnings_in_the_state(
 def test_pages_have_an_address_only_where_their_folder_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.links import address_of
+    from flows.artifacts.links import address_of
 
     project = tmp_path / "runs" / "a b"
     monkeypatch.delenv("XLMR_REPORTS_URL", raising=False)
@@ -261,14 +261,14 @@ def test_pages_have_an_address_only_where_their_folder_is_served(
 
 
 def test_stage_of_no_package_has_no_sections(dag: Dag) -> None:
-    from flows.sections import _show
+    from flows.artifacts.sections import _show
 
     assert dag.stages["report"].package not in {package.name for package in dag.packages}
     _show(dag, "report", {})
 
 
 def test_description_of_progress() -> None:
-    from flows.progress import describe, percent_of
+    from flows.artifacts.progress import describe, percent_of
 
     event = {"task": "toy.count", "done": 1500, "total": 2000, "note": ""}
     assert describe(event) == "toy.count: 1,500 of 2,000"

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgresql_server import is_installed, new_server
-from prefect_service import BESIDE, Held, PrefectService
+from postgresql_server import Database, is_installed, new_server
+from prefect_service import Held, PrefectService, begun, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def postgresql() -> Iterator[str]:
-    """Where a new PostgreSQL server is, as SQLAlchemy has it."""
+def postgresql() -> Iterator[Database]:
     if not is_installed():
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    with new_server() as address:
-        yield address
+    with new_server() as database:
+        yield database
 
 
 def states_in(database: str) -> dict[str, str]:
@@ -36,16 +36,22 @@ def states_in(database: str) -> dict[str, str]:
     return asyncio.run(read())
 
 
-def test_nothing_is_left_after_up_runs_and_down(tmp_path: Path, postgresql: str) -> None:
+def test_lost_database_ends_no_run_and_nothing_is_left_after_down(tmp_path: Path, postgresql: Database) -> None:
     service = PrefectService(tmp_path)
-    service.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = postgresql
+    service.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = postgresql.address
     try:
         service.command("up")
-        done = service.submit(BESIDE, project="done", overrides=["run.until=toy"])
-        under_way = Held(service, "half").begun()
+        done, under_way = begun(Held(service, "done"), half := Held(service, "half"))
+        postgresql.stop()
+        Held(service, "done").go.touch()  # the run ends while nothing can be stored
+        wait_for(lambda: len(Held(service, "done").marks()) == 4)
+        time.sleep(10)
+        postgresql.start()
         service.ended_as(done, "Completed")
+        assert service.state(under_way) == "Running"
+        assert len(half.marks()) == 2
     finally:
         service.command("down")
     assert service.processes() == []
     assert not (tmp_path / "home" / "prefect.db").exists()
-    assert states_in(postgresql) == {done: "Completed", under_way: "Crashed"}
+    assert states_in(postgresql.address) == {done: "Completed", under_way: "Crashed"}

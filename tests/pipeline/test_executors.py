@@ -18,7 +18,7 @@ from test_faults import PATIENCE, RUN, die_always, die_once, digest, fill, small
 from test_partitions import TASK
 
 from pipeline.context import documents_in
-from pipeline.errors import UsageError, XlmrError
+from pipeline.errors import UnreachableError, UsageError, XlmrError
 from pipeline.executors import bundles, deaths, make_executor, worker_folders
 from pipeline.executors.beam import BeamExecutor, beam_options
 from pipeline.executors.deaths import describe_death
@@ -227,6 +227,12 @@ def test_one_cause_is_reported_once():
     )
     different = {f"s{i}": ShardFailure(f"problem {i}") for i in range(9)}
     assert "; and 4 other causes; fix" in str(as_one_error(different, 9))
+
+
+def test_shards_that_a_later_try_can_do_differ_from_bad_ones():
+    unreachable = {f"s{i}": ShardFailure("https://h/x: 503", passing=True) for i in range(3)}
+    assert isinstance(as_one_error(unreachable, 9), UnreachableError)
+    assert not isinstance(as_one_error({**unreachable, "s9": ShardFailure("s9: is cut")}, 9), UnreachableError)
 
 
 @pytest.mark.parametrize(

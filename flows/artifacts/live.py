@@ -10,8 +10,8 @@ from prefect.artifacts import create_image_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.repeater import Repeater
-from flows.sections import data_address
+from flows.artifacts.repeater import Repeater
+from flows.artifacts.sections import data_address
 from pipeline.stage import Stage, load_object
 
 DRAW_SECONDS = 15.0

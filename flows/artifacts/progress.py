@@ -13,7 +13,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.repeater import Repeater
+from flows.artifacts.repeater import Repeater
 from pipeline.formatting import duration
 
 LOOK_SECONDS = 2.0
