@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect_service import BESIDE, QUICK, PrefectService, wait_for
+from prefect_service import BESIDE, QUICK, ROOT, PrefectService, wait_for
 
 from pipeline.errors import UsageError
+
+TOY_FLOW = Path(__file__).with_name("toy_flow.py")
 
 
 class Hook(ThreadingHTTPServer):
@@ -100,21 +104,21 @@ def test_completed_run_names_its_damaged_input(automating: PrefectService) -> No
 
 @pytest.mark.slow
 def test_complete_package_starts_the_next_in_its_project(automating: PrefectService, tmp_path: Path) -> None:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
     from flows.automations import chain
+
+    def run_toy_package(project: str, configuration: str, until: str) -> None:
+        words = [str(tmp_path), project, configuration, until, *overrides]
+        environment = {**automating.environment, "PREFECT_API_URL": automating.api}
+        subprocess.run([sys.executable, TOY_FLOW, *words], env=environment, cwd=ROOT, check=True)
 
     second = automating.ask("GET", f"/deployments/name/full/{BESIDE}")["id"]
     overrides = ["toy.numbers.count=3", "toy.numbers.seconds=0.0", f"run.directory={tmp_path}/it's here"]
     runs = {"deployments": {"id": {"any_": [second]}}, "sort": "EXPECTED_START_TIME_DESC"}
     before = len(automating.ask("POST", "/flow_runs/filter", runs))
-    with (
-        automated(automating, chain("toy", "full", second, "demo")),
-        temporary_settings({PREFECT_API_URL: automating.api}),
-    ):
-        run_toy_package(tmp_path, "elsewhere", "another", overrides, "toy")  # of another configuration
-        run_toy_package(tmp_path, "half", "demo", overrides, "toy.write")  # not all of its stages
-        run_toy_package(tmp_path, "whole", "demo", overrides, "toy")
+    with automated(automating, chain("toy", "full", second, "demo")):
+        run_toy_package("elsewhere", "another", "toy")  # of another configuration
+        run_toy_package("half", "demo", "toy.write")  # not all of its stages
+        run_toy_package("whole", "demo", "toy")
         wait_for(lambda: len(automating.ask("POST", "/flow_runs/filter", runs)) > before)
         started = automating.ask("POST", "/flow_runs/filter", runs)
     assert len(started) == before + 1
@@ -122,32 +126,6 @@ def test_complete_package_starts_the_next_in_its_project(automating: PrefectServ
     assert given == {"configuration": "demo", "project": "whole", "overrides": overrides}
     automating.set_state(started[0]["id"], "CANCELLED")
     automating.has_only_services()
-
-
-def run_toy_package(folder: Path, project: str, configuration: str, overrides: list[str], until: str) -> None:
-    """A flow that does stages of the toy package, and says whether it is complete."""
-    import toy_package
-    from prefect import State, flow
-
-    from flows.complete import say_if_complete
-    from flows.form import words_of
-    from flows.stages import run_as_tasks
-    from pipeline.dag import Dag
-    from pipeline.runner import Selection
-
-    dag = Dag([toy_package.PACKAGE])
-    (folder / "run.yaml").write_text("{}")
-    config = dag.load_config(
-        folder / "run.yaml", [f"--run.project={project}", *(word for one in overrides for word in words_of(one))]
-    )
-
-    @flow(name="toy")
-    def toy() -> State[Any]:
-        state = run_as_tasks(dag, config, Selection(until=until).stages(dag))
-        say_if_complete(dag, config, "toy", configuration, overrides)
-        return state
-
-    assert toy(return_state=True).is_completed()
 
 
 @pytest.mark.slow

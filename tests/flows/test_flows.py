@@ -127,8 +127,8 @@ def settings_of(dag: Dag, folder: Path, **toy: Any) -> Section:
     return dag.config_model.model_validate({"run": {"directory": folder}, "toy": toy})
 
 
-def task_states(flow_state: Any, tasks: int) -> dict[str, tuple[str, list[str]]]:
-    """Task name -> (label of its state, tasks that it waited for), once the server has recorded so many tasks."""
+def task_states(flow_state: Any, stages: int) -> dict[str, tuple[str, list[str]]]:
+    """Stage -> (label of its task's state, stages that it waited for), once the server has recorded so many."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import TaskRunSort
@@ -139,7 +139,8 @@ def task_states(flow_state: Any, tasks: int) -> dict[str, tuple[str, list[str]]]
         end = time.monotonic() + 240
         while True:
             runs = client.read_task_runs(flow_run_filter=own, sort=TaskRunSort.END_TIME_DESC, limit=100)
-            if len(runs) >= tasks and all(run.state_name not in {None, "Pending", "Running"} for run in runs):
+            runs = [run for run in runs if not run.name.startswith("plan-")]
+            if len(runs) >= stages and all(run.state_name not in {None, "Pending", "Running"} for run in runs):
                 break
             assert time.monotonic() < end, [(run.name, run.state_name) for run in runs]
             time.sleep(0.2)
