@@ -119,9 +119,9 @@ class PrefectService:
         """Where `xlmr serve` shows the runs."""
         return f"http://127.0.0.1:{self.port + 1}"
 
-    def submit(self, name: str = "demo", **parameters: Any) -> str:
+    def submit(self, name: str = "demo", job_variables: dict[str, Any] | None = None, **parameters: Any) -> str:
         deployment = self.ask("GET", f"/deployments/name/full/{name}")
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "job_variables": job_variables or {}}
         return str(self.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
 
     def state(self, run: str) -> str:

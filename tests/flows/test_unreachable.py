@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
+from file_server import FileServer, serving
 from prefect_service import BESIDE, ROOT, PrefectService
 
 pytestmark = pytest.mark.slow
@@ -17,47 +14,10 @@ pytestmark = pytest.mark.slow
 CRAWL = "shard-00000.warc.wet.gz"
 
 
-class FileServer(ThreadingHTTPServer):
-    """Gives one file under any name; ``refusals`` says how often each name is refused with 503 before."""
-
-    def __init__(self, file: Path) -> None:
-        self.content = file.read_bytes()
-        self.refusals: Counter[str] = Counter()
-        super().__init__(("127.0.0.1", 0), FileRequest)
-
-    def address(self, name: str, refusals: int) -> str:
-        """Of a file that is refused so many times."""
-        self.refusals[f"/{name}"] = refusals
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
-
-
-class FileRequest(BaseHTTPRequestHandler):
-    server: FileServer
-
-    def do_GET(self) -> None:
-        found = self.path in self.server.refusals
-        refused = found and self.server.refusals[self.path] > 0
-        if refused:
-            self.server.refusals[self.path] -= 1
-        self.send_response(503 if refused else 200 if found else 404)
-        content = self.server.content if found and not refused else b""
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", '"1"')
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else content)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def files() -> Iterator[FileServer]:
-    with FileServer(ROOT / "samples" / "crawl" / CRAWL) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ROOT / "samples" / "crawl" / CRAWL) as server:
         yield server
-        server.shutdown()
 
 
 def tries(service: PrefectService, *runs: str) -> dict[str, int]:
