@@ -184,11 +184,11 @@ def load_config(model: type[Model], path: Path, words: Sequence[str] = ()) -> Mo
     origins: dict[tuple[str, ...], str] = {(): str(path)}
     for dotted, value in _environment():
         names = spell(model, dotted, str.lower)
+        _note_origin(origins, values, names, "environment")
         _set(values, names, _as_list(model, names, value))
-        origins[tuple(names)] = "environment"
     for names, value in overrides(model, words):
+        _note_origin(origins, values, names, "command line")
         _set(values, names, value)
-        origins[tuple(names)] = "command line"
     _refuse_secrets(values, origins)
     try:
         return model.model_validate(values)
@@ -213,6 +213,14 @@ def _refuse_secrets(values: Mapping[str, Any], origins: Mapping[tuple[str, ...],
             f"{_origin(names, origins)}: {_plain('.'.join(names))}: holds a secret, and settings are stored and shown",
             f"take it out, and set in the environment (with Prefect: from a Secret block) {instead}",
         )
+
+
+def _note_origin(origins: dict[tuple[str, ...], str], values: Any, names: Sequence[str], origin: str) -> None:
+    """Note where the setting at ``names`` is given, and each section above it that ``values`` does not have yet."""
+    for n, name in enumerate(names, 1):
+        values = values.get(name) if isinstance(values, dict) else None
+        if values is None or n == len(names):
+            origins[tuple(names[:n])] = origin
 
 
 def _origin(names: Sequence[str], origins: Mapping[tuple[str, ...], str]) -> str:

@@ -47,6 +47,7 @@ def test_order_of_precedence(toy, monkeypatch):
         ("", ["--toy.numbers.count"], "--toy.numbers.count: has no value"),
         ("", ["count", "5"], "count: not understood; settings are given as --section.field VALUE"),
         ("", ["--toy.numbers.cuont", "5"], r"^command line: toy.numbers.cuont is not a setting; did you mean count\?"),
+        ("toy: {}", ["--toys.numbers.count", "5"], r"^command line: toys is not a setting; did you mean toy\?"),
         ("toy: {numbers: {count: -1}}", ["--run.workers", "1"], r"toy\.yaml: toy.numbers.count: input should be gr"),
     ],
 )
