@@ -33,6 +33,8 @@ DOTS_PER_INCH, PALETTE = 120, 64
 BARS_IN_COLUMN = 30
 """More bars than these stand in two columns."""
 BAR_INCHES = 0.19
+TITLE_POINTS = 6.0
+"""Between a panel and its title."""
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     "png": {"Software": None},
@@ -85,11 +87,20 @@ def _render(
         for below, row in zip(made.subfigures(max(len(rows), 1), 1, squeeze=False)[:, 0], rows, strict=False):
             for axes, (title, draw) in zip(below.subplots(1, len(row), squeeze=False)[0], row, strict=True):
                 axes.spines[["top", "right"]].set_visible(False)
-                if title:
-                    axes.set_title(fill(title, int(14 * width / len(row))), fontsize=8.5, loc="left")
                 draw(axes)
+                if title:
+                    _set_title(axes, fill(title, int(14 * width / len(row))))
         made.savefig(buffer, format=kind, dpi=DOTS_PER_INCH if kind == "png" else "figure", metadata=METADATA[kind])
     return buffer.getvalue()
+
+
+def _set_title(axes: Axes, title: str) -> None:
+    """Put it above the panel, and above its legend where that stands above the panel too."""
+    legend, above = axes.get_legend(), 0.0
+    if legend is not None:
+        above = legend.get_window_extent().y1 - axes.get_window_extent().y1
+    dots_of_point = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    axes.set_title(title, fontsize=8.5, loc="left", pad=max(above / dots_of_point, 0) + TITLE_POINTS)
 
 
 def _settings(background: str) -> dict[Any, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import toy_package
 from markupsafe import Markup
+from matplotlib.text import Text
 
 from pipeline.formatting import column, duration, short_number, size
 from pipeline.report.body import ReportFigure, ReportTable, elements_of
@@ -151,6 +152,22 @@ def test_body_knows_its_tables_and_figures():
     heights = [height_of(picture) for picture in (*pictures, png_of(figures))]
     assert heights[-1] == sum(heights[:-1]), "one under the other"
     assert elements_of(Markup("<p>")) == ()
+
+
+def test_title_of_a_picture_stands_above_a_legend_above_its_panel():
+    drawn = []
+
+    def draw(axes):
+        for number in range(7):
+            axes.barh([number], [1], label=f"a series that is named at length, {number}")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        drawn.append(axes)
+
+    figures = [ReportFigure(title, (("", draw),), 6.0, 3.0, 1) for title in ("accuracy by language", "loss")]
+    png_of(figures)
+    for axes, figure in zip(drawn, figures, strict=True):
+        (title,) = [text for text in axes.get_children() if isinstance(text, Text) and text.get_text() == figure.title]
+        assert title.get_window_extent().y0 > axes.get_legend().get_window_extent().y1
 
 
 def test_bars_on_a_log_scale_by_hand():
