@@ -163,8 +163,8 @@ def _outcome(states: dict[str, State[Any]], warned: Sequence[str]) -> State[Any]
     wrong = {name: state for name, state in states.items() if not state.is_completed()}
     if not wrong:
         made = sum(state.name != "Cached" for state in states.values())
-        line = "; ".join([f"{made} of {len(states)} stages ran, the others were fresh", *warned])
-        return Completed(message=line)
+        fresh = ", the others were fresh" if made < len(states) else ""
+        return Completed(message="; ".join([f"{made} of {len(states)} stages ran{fresh}", *warned]))
     name, first = next(iter(wrong.items()))
     line = first.message or f"{name} failed"
     return Failed(message=line if name in line else f"{name}: {line}")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_image_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from flows.artifacts.repeater import Repeater
-from flows.artifacts.sections import data_address
+from flows.artifacts.sections import picture_of
 from pipeline.stage import Stage, load_object
 
 DRAW_SECONDS = 15.0
@@ -33,16 +33,16 @@ class LiveFigure(Repeater):
     def look(self) -> None:
         """Draw it, and show it if it is another than before."""
         figure = load_object(self._stage.live)(self._output)
-        address = data_address([figure]) if figure is not None else self._shown
-        if address == self._shown:
+        picture = picture_of([figure]) if figure is not None else self._shown
+        if picture == self._shown:
             return
         if self._artifact is None:
             description = f"{figure.title}, while {self._stage.name} runs. Load the page again for the newest."
-            self._artifact = cast(UUID, create_image_artifact(address, self._key, description))
+            self._artifact = cast(UUID, create_markdown_artifact(picture, self._key, description=description))
         else:
             with get_client(sync_client=True) as client:
-                client.update_artifact(self._artifact, ArtifactUpdate(data=address))
-        self._shown = address
+                client.update_artifact(self._artifact, ArtifactUpdate(data=picture))
+        self._shown = picture
 
     def finish(self) -> None:
         """Show the last numbers, too."""

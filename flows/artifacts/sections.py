@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import get_run_logger
-from prefect.artifacts import create_image_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pipeline.dag import Dag
 from pipeline.errors import XlmrError
@@ -47,7 +47,7 @@ def _show(dag: Dag, stage: str, outputs: Mapping[str, Path]) -> None:
 def _show_figures(figures: Sequence[ReportFigure], key: str, section: str) -> None:
     if figures:
         description = ": ".join([section, *filter(None, ["; ".join(one.title for one in figures if one.title)])])
-        create_image_artifact(data_address(figures), key=f"{key}-figure", description=description)
+        create_markdown_artifact(picture_of(figures), key=f"{key}-figure", description=description)
 
 
 def _show_table(table: ReportTable, key: str, section: str) -> None:
@@ -56,11 +56,14 @@ def _show_table(table: ReportTable, key: str, section: str) -> None:
     create_table_artifact(rows, key=key, description=description)
 
 
-def data_address(figures: Sequence[ReportFigure]) -> str:
-    """The picture itself as an address, which a browser shows without asking any server for it."""
+def picture_of(figures: Sequence[ReportFigure]) -> str:
+    """Markdown with the picture itself as an address, which a browser shows without asking any server for it.
+
+    Below an artifact of type image, Prefect's page repeats the address: some ten thousand letters.
+    """
     from pipeline.report.figures import png_of
 
-    return f"data:image/png;base64,{base64.b64encode(png_of(figures)).decode()}"
+    return f"![figure](data:image/png;base64,{base64.b64encode(png_of(figures)).decode()})"
 
 
 def artifact_key(name: str) -> str:

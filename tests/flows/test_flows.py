@@ -194,10 +194,10 @@ def test_flow_runs_stages_once_and_shows_them(
     assert (len(rows), rows[299]) == (300, {"n": "299", "square": "89,401"})
     assert shown["toy-total-what-was-added-table"].description == "What was added: Squares"
     figure = shown["toy-total-what-was-added-figure"]
-    assert figure.type == "image"
+    assert figure.type == "markdown"
     kind, _, data = str(figure.data).partition(",")
-    assert kind == "data:image/png;base64"
-    assert base64.b64decode(data).startswith(b"\x89PNG")
+    assert kind == "![figure](data:image/png;base64"
+    assert base64.b64decode(data.removesuffix(")")).startswith(b"\x89PNG")
 
     stamp = pages[0].stat().st_mtime_ns
     again = run_flow(dag, config, until="toy.total")
@@ -242,7 +242,7 @@ def test_progress_is_shown_while_a_stage_runs_and_warnings_in_the_state(
     assert float(shown.data) == 100.0
     state = run_flow(dag, settings_of(dag, tmp_path, numbers={"upto": 13}), until="toy.count")
     assert state.is_completed()
-    assert state.message == "1 of 1 stages ran, the others were fresh; toy.count: warning: 13 is unlucky"
+    assert state.message == "1 of 1 stages ran; toy.count: warning: 13 is unlucky"
 
 
 def test_pages_have_an_address_only_where_their_folder_is_served(
