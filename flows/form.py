@@ -7,6 +7,7 @@ line and are checked, with the same one-line errors, before anything starts.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
@@ -18,7 +19,8 @@ from pydantic import Field
 from pipeline.config import Section
 from pipeline.dag import Dag
 from pipeline.errors import UsageError
-from pipeline.secrets import NO_SECRET
+from pipeline.run_settings import PROJECT_NAME
+from pipeline.secrets import SECRET_WORDS
 
 STUDIES = "studies"
 """Run files of this folder are parts of a study, no runs by themselves."""
@@ -63,14 +65,21 @@ def stage_choice(flow: str) -> type[StrEnum]:
     return _choice(f"{flow.capitalize()}Stage", dag().select(flow) if package else dag().stages)
 
 
-Override = Annotated[str, Field(json_schema_extra={"pattern": NO_SECRET})]
-"""A setting of a form. The server stores parameters before a run begins, so it refuses a secret by this pattern."""
+SECRET_IN_FORM = "a password, token or key: docs/flows.md, Secrets, says where it belongs"
+Override = Annotated[str, Field(json_schema_extra={"not": {"title": SECRET_IN_FORM, "pattern": SECRET_WORDS}})]
+"""A setting of a form. The server stores parameters before a run begins, so it refuses a secret by this pattern. The
+form's message repeats the whole of what is not allowed, the title first.
+"""
+
+Project = Annotated[str, Field(json_schema_extra={"pattern": f"{PROJECT_NAME}|^$"})]
+"""The name of a run, or nothing."""
 
 
 def resolve(configuration: str, project: str, overrides: Sequence[str]) -> Section:
     """The whole checked configuration. Errors: UsageError, one line, for what is wrong with a setting or its value."""
     path = folder_of_configurations() / f"{configuration}.yaml"
-    words = [word for line in overrides for word in words_of(line)]
+    lines = [line for field in overrides for line in field.splitlines()]
+    words = [word for line in lines for word in words_of(line)]
     if project:
         words.append(f"--run.project={project}")
     return dag().load_config(path, words)
@@ -87,8 +96,8 @@ def one_a_line(words: Sequence[str]) -> list[str]:
 
 
 def words_of(line: str) -> list[str]:
-    """One setting as the command line takes it; ``section.field=VALUE`` needs no dashes in a form."""
-    line = line.strip()
+    """One setting as the command line takes it; ``section.field = VALUE`` needs no dashes in a form."""
+    line = re.sub(r"^\s*([^\s=]+)\s*=\s*", r"\1=", line).strip()
     if not line:
         return []
     name, *value = line.split(maxsplit=1) if "=" not in line.split(maxsplit=1)[0] else [line]

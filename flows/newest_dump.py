@@ -38,7 +38,7 @@ def newest_dump(
     Args:
         configuration: A run file of configs/. Its dumps are replaced by the newest one, for all languages.
         package: The corpus only, or all packages.
-        overrides: Settings, one a line, as on the command line. Example: corpus.fetch.pick=0:16
+        overrides: One setting in each field, as on the command line. Example: corpus.fetch.pick=0:16
         listing: Address of the list of dumps.
     """
     found = find_newest(listing, return_state=True)

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 
 from flows.artifacts.configuration import show_configuration
 from flows.complete import say_if_complete
-from flows.form import Configuration, Override, dag, resolve, stage_choice
+from flows.form import Configuration, Override, Project, dag, resolve, stage_choice
 from flows.one_line import shorten_logs
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
@@ -72,7 +72,7 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
 
     def run(
         configuration: Configuration,
-        project: str = "",
+        project: Project = "",
         stages: list[StrEnum] = [],  # noqa: B006
         force: bool = False,
         overrides: list[Override] = [],  # noqa: B006
@@ -97,7 +97,7 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
         project: Name of the run's folder; that of the run file if empty.
         stages: Only these stages; all of them if empty.
         force: Run them even if they are fresh.
-        overrides: Settings, one a line, as on the command line. Example: {example}
+        overrides: One setting in each field, as on the command line. Example: {example}
     """
     return flow(flow_run_name=run_name, persist_result=False)(run)
 

@@ -99,14 +99,16 @@ def _folder_or_address(value: Any, path: ValidatorFunctionWrapHandler) -> Any:
     return StoredPath(text.rstrip("/")) if is_address(text) else path(value)
 
 
+PROJECT_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+"""A name that is one folder on every file system."""
+
+
 class RunConfig(Section):
     """Where a run lives and how much of the machine it may use."""
 
     renamed: ClassVar[Mapping[str, str]] = {"part": "partition"}
 
-    project: str = setting(
-        "demo", "name of the run; its outputs are runs/<project>/", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-    )
+    project: str = setting("demo", "name of the run; its outputs are runs/<project>/", pattern=PROJECT_NAME)
     directory: Annotated[Path, WrapValidator(_folder_or_address)] = setting(
         Path("runs"),
         "folder of all runs, or its address at object storage: s3://bucket/runs, gs://, abfs://, any of fsspec's",

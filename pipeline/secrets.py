@@ -31,8 +31,8 @@ _TOKEN = re.compile(
 _WORDS = (
     r"(?:[Ss]ig(?:nature)?|[Tt]oken|[Kk]ey|[Kk]ey_?[Ii]d|[Cc]redentials?|[Pp]assword|[Ss]ecret|[Pp]assphrase|[Pp]wd)"
 )
-NO_SECRET = rf"^(?!.*(?:://[^\s@/:?#]*:(?!\d+/)[^\s@]+@|https?://[^\s@/?#]+@|{_WORDS}[\"']?\s*[=: ]))"
-"""As a JSON schema's pattern: a setting as a form has it. It refuses somewhat more than ``find_secret``."""
+SECRET_WORDS = rf"://[^\s@/:?#]*:(?!\d+/)[^\s@]+@|https?://[^\s@/?#]+@|{_WORDS}[\"']?\s*[=: ]"
+"""As a JSON schema's pattern: a form's setting that a secret may be in. It finds somewhat more than ``find_secret``."""
 HIDDEN = "***"
 
 _FOR_PROTOCOL = {

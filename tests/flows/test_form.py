@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prefect.utilities.schema_tools.validation import validate
 
 from flows import form, packages
 from flows.form import one_a_line, resolve, words_of
@@ -44,11 +45,31 @@ def test_tags_say_project_dumps_and_languages() -> None:
 def test_overrides_are_those_of_the_command_line() -> None:
     assert words_of("corpus.fetch.crawl=CC-MAIN-2018-05") == ["--corpus.fetch.crawl=CC-MAIN-2018-05"]
     assert words_of(" --pretrain.train.steps 7 ") == ["--pretrain.train.steps", "7"]
+    assert words_of(" run.workers = 2") == ["--run.workers=2"]
+    assert words_of("corpus.fetch.crawl=a = b") == ["--corpus.fetch.crawl=a = b"]
     assert words_of("") == []
     lines = one_a_line(["--pretrain.train.steps", "7", "--run.project=other"])
     config: Any = resolve("demo", "", lines)
     assert (config.pretrain.train.steps, config.run.project) == (7, "other")
+    config = resolve("demo", "", ["run.workers=1\n\npretrain.train.steps=7\n"])  # two lines in one field
+    assert (config.pretrain.train.steps, config.run.workers) == (7, 1)
     config = resolve("demo", "mine", [])
     assert config.run.project == "mine"
     with pytest.raises(UsageError, match="did you mean mine"):
         resolve("demo", "", ["corpus.minee=1"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"project": "a/b"}, "'a/b' does not match"),
+        ({"project": "../up"}, "'../up' does not match"),
+        ({"overrides": ["run.workers=2\ncorpus.fetch.token=planted"]}, f"'title': '{form.SECRET_IN_FORM}"),
+        ({"project": "mine", "overrides": ["run.workers=2"]}, ""),
+        ({"project": ""}, ""),
+    ],
+)
+def test_form_says_what_is_wrong_before_a_run_is_made(given: dict[str, Any], said: str) -> None:
+    for one in (*packages.FLOWS.values(), packages.full):
+        errors = validate({"configuration": "demo", **given}, one.parameters.model_dump())
+        assert [said in error.message for error in errors] == [True] * bool(said)
