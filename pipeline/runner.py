@@ -184,9 +184,10 @@ def check_sources(plan: Plan, chosen: Collection[str]) -> None:
     for name in (name for name in chosen if name in plan):
         for source in plan[name].stage.inputs:
             if source not in chosen and not plan[source].fresh:
+                package = plan[source].stage.package
                 raise XlmrError(
                     f"{name} is made from {source}, which is {plan[source].line()}",
-                    f"run it first: --only {source}, or leave out --from and --only",
+                    f"run it first: --only {source}, with Prefect the flow {package}; or leave out --from and --only",
                 )
 
 

@@ -77,7 +77,9 @@ def test_a_plan_is_of_the_stages_that_a_run_would_take(toy, capsys, monkeypatch)
     assert main(["plan", str(toy.yaml), "--only", "toy.sum"]) == 1
     said = capsys.readouterr()
     assert said.out.split() == ["toy.sum", "missing"]
-    assert said.err.startswith("xlmr: toy.sum is made from toy.write, which is missing; run it first: --only toy.write")
+    assert said.err.startswith(
+        "xlmr: toy.sum is made from toy.write, which is missing; run it first: --only toy.write, with Prefect the flow toy;"
+    )
     toy.run()
     assert planned("--only", "toy.sum") == ["toy.sum fresh"]
     assert planned("--from", "toy.power", "--force", "toy") == [
