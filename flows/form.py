@@ -66,9 +66,9 @@ def stage_choice(flow: str) -> type[StrEnum]:
 
 
 SECRET_IN_FORM = "a password, token or key: docs/flows.md, Secrets, says where it belongs"
-Override = Annotated[str, Field(json_schema_extra={"not": {"title": SECRET_IN_FORM, "pattern": SECRET_WORDS}})]
+Override = Annotated[str, Field(json_schema_extra={"not": {"description": SECRET_IN_FORM, "pattern": SECRET_WORDS}})]
 """A setting of a form. The server stores parameters before a run begins, so it refuses a secret by this pattern. The
-form's message repeats the whole of what is not allowed, the title first.
+form's message repeats the whole of what is not allowed, by name: the description first.
 """
 
 Project = Annotated[str, Field(json_schema_extra={"pattern": f"{PROJECT_NAME}|^$"})]

@@ -64,7 +64,7 @@ def test_overrides_are_those_of_the_command_line() -> None:
     [
         ({"project": "a/b"}, "'a/b' does not match"),
         ({"project": "../up"}, "'../up' does not match"),
-        ({"overrides": ["run.workers=2\ncorpus.fetch.token=planted"]}, f"'title': '{form.SECRET_IN_FORM}"),
+        ({"overrides": ["run.workers=2\ncorpus.fetch.token=planted"]}, f"'description': '{form.SECRET_IN_FORM}"),
         ({"project": "mine", "overrides": ["run.workers=2"]}, ""),
         ({"project": ""}, ""),
     ],
