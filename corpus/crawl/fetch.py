@@ -20,7 +20,7 @@ from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Fetch
-    from corpus.stages import FetchStage
+    from corpus.settings import FetchStage
 
 SHARDS = "shards.json"
 ROOT_FOLDER = "root.json"

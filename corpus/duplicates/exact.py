@@ -31,7 +31,7 @@ from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
-    from corpus.stages import DuplicatesStage
+    from corpus.settings import DuplicatesStage
 
 WINDOWS = "windows.json"
 CHUNK = 2**19

@@ -38,7 +38,7 @@ from pipeline.storage import canonical_json, sha256_of_file
 
 if TYPE_CHECKING:
     from corpus.crawl.settings import Read
-    from corpus.stages import HashStage
+    from corpus.settings import HashStage
 
 DOCUMENTS_AT_ONCE = 1024
 BYTES_AT_ONCE = 2**24

@@ -26,7 +26,7 @@ from pipeline.stage import Inputs
 
 if TYPE_CHECKING:
     from corpus.duplicates.settings import NearDuplicates
-    from corpus.stages import NearDuplicatesStage
+    from corpus.settings import NearDuplicatesStage
 
 DROPS = "drops"
 CLUSTERS = "clusters.arrow"

@@ -29,7 +29,7 @@ from pipeline.shards import ShardReport
 from pipeline.stage import Inputs
 
 if TYPE_CHECKING:
-    from corpus.stages import MineStage
+    from corpus.settings import MineStage
 
 
 def run(config: MineStage, inputs: Inputs, output: Path, context: Context) -> Counts:

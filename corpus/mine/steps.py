@@ -13,7 +13,7 @@ from corpus.mine.rows import MinedRow
 if TYPE_CHECKING:
     from corpus.mine.shard import MineShard
     from corpus.mine.writer import DroppedWriter, RecordWriter
-    from corpus.stages import MineStage
+    from corpus.settings import MineStage
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
     from corpus.output.settings import Regroup
-    from corpus.stages import RegroupStage
+    from corpus.settings import RegroupStage
 
 COUNTED = ("documents", "characters", "bytes")
 MEASURED = ".measured"

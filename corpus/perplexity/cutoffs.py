@@ -22,7 +22,7 @@ from pipeline.stage import Inputs
 from pipeline.storage import read_json, write_json
 
 if TYPE_CHECKING:
-    from corpus.stages import CutoffsStage
+    from corpus.settings import CutoffsStage
 
 CUTOFFS = "cutoffs.json"
 HISTOGRAMS = "histograms.json"

@@ -31,7 +31,7 @@ from pipeline.storage import expand, publish
 
 if TYPE_CHECKING:
     from corpus.perplexity.settings import LanguageModels
-    from corpus.stages import LanguageModelsStage
+    from corpus.settings import LanguageModelsStage
 
 DOCUMENTS_AT_ONCE = 1000
 FEW_TOKENS = 1000

@@ -13,7 +13,8 @@ from minified_corpus import Made
 from corpus.minify.minify import minify
 from corpus.output import regroup
 from corpus.output.settings import Regroup
-from corpus.stages import PACKAGE, RegroupStage
+from corpus.settings import RegroupStage
+from corpus.stages import PACKAGE
 from pipeline.dag import Dag
 from pipeline.manifest import read_manifest
 from pipeline.plan import make_plan

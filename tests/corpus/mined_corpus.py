@@ -11,7 +11,7 @@ from corpus.output import regroup
 from corpus.output.arrow_files import read_batches
 from corpus.output.records import MINED
 from corpus.output.settings import Regroup
-from corpus.stages import RegroupStage
+from corpus.settings import RegroupStage
 from pipeline.context import Context
 from pipeline.log import EventLog
 from pipeline.storage import write_json

@@ -21,7 +21,7 @@ from corpus.language.prior.base_rates import load_base_rates
 from corpus.language.prior.declared import declared_code
 from corpus.language.prior.document_prior import LEAST, ROUNDS, DocumentLanguages, posteriors
 from corpus.language.settings import DocumentPrior, LanguageId
-from corpus.stages import CorpusConfig, MineStage
+from corpus.settings import CorpusConfig, MineStage
 from pipeline.errors import XlmrError
 from pipeline.keys import key_settings
 from pipeline.manifest import read_manifest

@@ -24,7 +24,7 @@ from corpus.duplicates.runs import SortedRuns, sorted_at_most_twice
 from corpus.duplicates.settings import Duplicates
 from corpus.duplicates.table import HashTable
 from corpus.duplicates.windows import PROCESS_BYTES, HashPartition, Window, bits_for, cut, windows_of
-from corpus.stages import DuplicatesStage
+from corpus.settings import DuplicatesStage
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pipeline.log import EventLog

@@ -15,7 +15,8 @@ from corpus.mine.selection import OTHER_DUMP, OTHER_LANGUAGE
 from corpus.mine.writer import DroppedWriter, RecordWriter
 from corpus.output.arrow_files import read_batches
 from corpus.output.step_counts import STEP_OF
-from corpus.stages import PACKAGE, MineStage
+from corpus.settings import MineStage
+from corpus.stages import PACKAGE
 from pipeline.errors import XlmrError
 from pipeline.storage import read_json
 

@@ -22,7 +22,7 @@ from corpus.minify.reproduce import reproduce
 from corpus.minify.segments import order_of
 from corpus.output import regroup
 from corpus.output.settings import Regroup
-from corpus.stages import RegroupStage
+from corpus.settings import RegroupStage
 from pipeline.cli import main
 from pipeline.errors import UsageError, XlmrError
 from pipeline.storage import read_json

@@ -118,7 +118,7 @@ def test_an_error_of_a_remote_file_system_is_one_line(memory, monkeypatch):
     def refuse(*words, **options):
         raise RuntimeError("Unable to locate\ncredentials")
 
-    monkeypatch.setattr(type(memory), "exists", refuse)
+    monkeypatch.setattr(type(memory), "info", refuse)
     with pytest.raises(XlmrError, match="memory://bucket/x: RuntimeError: Unable to locate credentials; check"):
         expand("memory://bucket/x")
 

@@ -9,7 +9,7 @@ import pytest
 from corpus.language.identifier import load_identifier
 from corpus.language.model_file import model_path
 from corpus.perplexity.settings import LanguageModels
-from corpus.stages import CorpusConfig
+from corpus.settings import CorpusConfig
 from pipeline.dag import Dag
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -16,7 +16,7 @@ from corpus.crawl.fetch import read_shards, run
 from corpus.crawl.settings import Fetch, Index, Read
 from corpus.crawl.tally import Tally
 from corpus.crawl.wet import NOT_CHOSEN, read_crawl
-from corpus.stages import FetchStage
+from corpus.settings import FetchStage
 from pipeline.context import Context
 from pipeline.errors import XlmrError
 from pipeline.log import EventLog
