@@ -33,7 +33,13 @@ def test_what_a_run_writes_outlives_its_container(folder: Path) -> None:
 def test_profiles_add_to_what_runs_without_them() -> None:
     services = COMPOSE["services"]
     profiles = {name: service.get("profiles", []) for name, service in services.items()}
-    assert [name for name, asked in profiles.items() if not asked] == ["postgres", "server", "deployments", "worker"]
+    assert [name for name, asked in profiles.items() if not asked] == [
+        "postgres",
+        "server",
+        "deployments",
+        "worker",
+        "reports",
+    ]
     assert {profile for asked in profiles.values() for profile in asked} == {"dask", "storage", "tensorboard"}
     for name, service in services.items():
         for needed in service.get("depends_on", {}):
