@@ -33,6 +33,7 @@ DOTS_PER_INCH, PALETTE = 120, 64
 BARS_IN_COLUMN = 30
 """More bars than these stand in two columns."""
 BAR_INCHES = 0.19
+LEGEND_INCHES, NOTE_INCHES = 0.4, 0.4
 TITLE_POINTS = 6.0
 """Between a panel and its title."""
 METADATA: dict[str, dict[str, Any]] = {
@@ -136,7 +137,8 @@ def bars_figure(
         panels.append(
             ("", partial(_draw_bars, bars=of_panel, rows=rows, note="" if first else note, step=step, legend=legend))
         )
-    return ReportFigure(title, tuple(panels), 4.2 if columns > 1 else 6.0, 0.6 + BAR_INCHES * rows, columns)
+    around = 0.25 + (LEGEND_INCHES if legend else 0) + (NOTE_INCHES if note else 0)
+    return ReportFigure(title, tuple(panels), 4.2 if columns > 1 else 6.0, around + BAR_INCHES * rows, columns)
 
 
 def _draw_bars(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from matplotlib.text import Text
 from pipeline.formatting import column, duration, short_number, size
 from pipeline.report.body import ReportFigure, ReportTable, elements_of
 from pipeline.report.charts import NARROW, bars, chart, legend, scale, side_by_side, stack
-from pipeline.report.figures import COLOURS, png_of
+from pipeline.report.figures import COLOURS, bars_figure, png_of
 from pipeline.report.page import ReportSection, table, write_report
 from pipeline.stage import Package
 from pipeline.stage_graph import draw_graph, lanes, reading_order
@@ -168,6 +170,17 @@ def test_title_of_a_picture_stands_above_a_legend_above_its_panel():
     for axes, figure in zip(drawn, figures, strict=True):
         (title,) = [text for text in axes.get_children() if isinstance(text, Text) and text.get_text() == figure.title]
         assert title.get_window_extent().y0 > axes.get_legend().get_window_extent().y1
+
+
+@pytest.mark.parametrize("number", [1, 3, 30])
+def test_labels_of_bars_stand_clear_of_each_other_in_a_picture(number):
+    bars_of = [(f"l{n}", 100.0 - n, "text", 50.0) for n in range(number)]
+    figure = bars_figure("", bars_of, "a note that takes two lines below the bars, " * 2, 33.3, ("this", "that"))
+    drawn = []
+    panels = tuple((title, lambda axes, draw=draw: (draw(axes), drawn.append(axes))) for title, draw in figure.panels)
+    png_of([replace(figure, panels=panels)])
+    boxes = [label.get_window_extent() for label in drawn[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in itertools.pairwise(boxes))
 
 
 def test_bars_on_a_log_scale_by_hand():
