@@ -105,8 +105,12 @@ class Loopback:
         return started
 
     def _start_server(self) -> list[str]:
-        if self.is_healthy() and "server" not in self.alive():
+        alive = self.alive()
+        if self.is_healthy() and "server" not in alive:
             raise XlmrError(f"{self.address} is in use by another server", "end it, or set PREFECT_PORT")
+        if "server" in alive and (port := _port_of(alive["server"][0])) != self.port:
+            fix = f"set PREFECT_PORT={port}, or `make down` first"
+            raise XlmrError(f"the server of {self.home} runs already, on port {port} and not {self.port}", fix)
         words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         started = self._start("server", words)
         end = time.monotonic() + START_SECONDS
@@ -160,6 +164,12 @@ class Loopback:
             _end([alive["server"][0]])
         self.processes.unlink(missing_ok=True)
         print(f"ended: {', '.join(alive) or 'nothing, none of it was running'}")
+
+
+def _port_of(server: int) -> int:
+    """The port that the server was started with."""
+    words = psutil.Process(server).cmdline()
+    return int(words[words.index("--port") + 1])
 
 
 def _answers(address: str) -> bool:

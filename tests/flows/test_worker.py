@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import partial
 
 import httpx
@@ -31,6 +33,14 @@ def test_deploying_again_keeps_a_schedule_and_starts_nothing_twice(service: Pref
     assert not again["paused"]
     names = [one["name"] for one in service.ask("POST", "/automations/filter", {})]
     assert names.count("xlmr: runs whose process has died") == 1
+
+
+def test_another_port_for_a_server_that_runs_is_refused_at_once(service: PrefectService) -> None:
+    environment = {**service.environment, "PREFECT_PORT": "4200"}
+    words = [sys.executable, "-m", "flows.loopback", "up"]
+    other = subprocess.run(words, cwd=service.folder, env=environment, capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert f"runs already, on port {service.port} and not 4200; set PREFECT_PORT={service.port}, or" in other.stderr
 
 
 def test_bad_setting_ends_at_once_with_the_line_of_the_command(service: PrefectService) -> None:
