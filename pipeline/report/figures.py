@@ -100,7 +100,9 @@ def _set_title(axes: Axes, title: str) -> None:
     legend, above = axes.get_legend(), 0.0
     if legend is not None:
         above = legend.get_window_extent().y1 - axes.get_window_extent().y1
-    dots_of_point = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "these axes are drawn"
+    dots_of_point = figure.dpi / 72
     axes.set_title(title, fontsize=8.5, loc="left", pad=max(above / dots_of_point, 0) + TITLE_POINTS)
 
 
