@@ -5,6 +5,7 @@ Doing so again changes what prefect.yaml says and leaves alone what a person set
 
 from __future__ import annotations
 
+import difflib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 
 from flows.automations import find_runs, put_automations
+from flows.form import folder_of_configurations, run_files
 from flows.loopback import POOLS
 from flows.pools import put_pools
 from pipeline.cli import exit_code_of
@@ -24,6 +27,17 @@ from pipeline.errors import XlmrError
 PREFECT_FILE = Path("prefect.yaml")
 IMAGE_FOLDER = "/app"
 """Where an image has configs/ (infra/Dockerfile)."""
+
+
+def check_server() -> None:
+    """Errors: XlmrError where none is named, as Prefect would start one for this command alone, or none answers."""
+    address = PREFECT_API_URL.value()
+    fix = "start one by `make ui`, or set PREFECT_API_URL=http://HOST:PORT/api"
+    if not address:
+        raise XlmrError("no server of Prefect is named", fix)
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck():
+            raise XlmrError(f"{address}: no server of Prefect answers", fix)
 
 
 def deploy(prefect_file: Path = PREFECT_FILE, kind: str = "process") -> None:
@@ -44,7 +58,7 @@ def adapted(prefect_file: Path, kind: str) -> dict[str, Any]:
     """What ``prefect deploy`` is given: runs in an image start in its folder, and known schedules stay as active as
     they are.
     """
-    content: dict[str, Any] = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))
+    content = read_deployments(prefect_file)
     if kind != "process":
         content["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": IMAGE_FOLDER}}]
     with get_client(sync_client=True) as client:
@@ -53,6 +67,30 @@ def adapted(prefect_file: Path, kind: str) -> dict[str, Any]:
             for schedule in deployment.get("schedules", []):
                 if schedule.get("slug") in known:
                     schedule.pop("active", None)
+    return content
+
+
+def read_deployments(prefect_file: Path) -> dict[str, Any]:
+    """What a prefect.yaml holds. Errors: XlmrError, for what ``prefect deploy`` passes over or has long words for."""
+    try:
+        content: dict[str, Any] = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise XlmrError(
+            f"{prefect_file}: not readable as YAML{where}", "compare it with the file in the repository"
+        ) from None
+    known = run_files(folder_of_configurations())
+    for number, deployment in enumerate(content.get("deployments", []), 1):
+        missing = [key for key in ("name", "entrypoint") if not deployment.get(key)]
+        if missing:
+            raise XlmrError(f"{prefect_file}: entry {number} of deployments has no {missing[0]}", "give it one")
+        configuration = deployment.get("parameters", {}).get("configuration", known[0])
+        if configuration not in known:
+            near = difflib.get_close_matches(configuration, known, 1)
+            fix = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
+            folder = folder_of_configurations()
+            raise XlmrError(f"{prefect_file}: {deployment['name']}: {configuration} is no run file of {folder}/", fix)
     return content
 
 
@@ -70,6 +108,7 @@ def main() -> int:
     """Exit codes: 0 done, 1 failed."""
 
     def work() -> int:
+        check_server()
         kind = put_pools()
         deploy(kind=kind)
         print(f"deployed: {PREFECT_FILE} on pools {', '.join(POOLS)}, of type {kind}")

@@ -23,6 +23,7 @@ from pipeline.errors import UsageError, XlmrError
 from pipeline.lease import birth_of_process
 from pipeline.serve.command import REPORTS_URL, RUNS_FOLDER
 
+LAST_PORT = 65535
 POOLS = ("xlmr-cpu", "xlmr-gpu")
 START_SECONDS = 300
 """For a server or worker to begin; a busy machine takes its time."""
@@ -229,13 +230,21 @@ def _command(environment: Mapping[str, str], module: str) -> None:
         raise XlmrError(f"{module} has failed", "its lines above say why")
 
 
+def _port() -> int:
+    """PREFECT_PORT. Errors: UsageError for what is no port, or has no port after it for the reports."""
+    given = os.environ.get("PREFECT_PORT", "4200")
+    if not given.isdecimal() or not 0 < int(given) < LAST_PORT:
+        raise UsageError(f"PREFECT_PORT={given}: no port", "give a number, as 4300")
+    return int(given)
+
+
 def main(words: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 bad usage."""
     words = sys.argv[1:] if words is None else words
-    home = Path(os.environ.get("XLMR_PREFECT_HOME", ".cache/prefect"))
-    loopback = Loopback(home, int(os.environ.get("PREFECT_PORT", "4200")))
 
     def work() -> int:
+        home = Path(os.environ.get("XLMR_PREFECT_HOME", ".cache/prefect"))
+        loopback = Loopback(home, _port())
         if words not in (["up"], ["down"]):
             raise UsageError(f"{' '.join(words) or 'no word'}: not understood", "say up or down")
         loopback.up() if words == ["up"] else loopback.down()
