@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 
@@ -85,6 +87,14 @@ class SlurmNode:
             assert time.monotonic() < end, self.command("scontrol", "show", "jobs")
             time.sleep(0.2)
         return states
+
+
+def describe_job_of_dask(folder: Path) -> dict[str, str]:
+    """The environment in which dask-jobqueue has one worker a job of a node, as a person describes it in a file."""
+    job = {"cores": 1, "processes": 1, "memory": "1GB", "walltime": "0:10:00", "interface": "lo"}
+    folder.mkdir()
+    (folder / "jobqueue.yaml").write_text(yaml.safe_dump({"jobqueue": {"slurm": job}}))
+    return {"DASK_CONFIG": str(folder)}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slurm_node import SlurmNode, slurm_node, why_no_slurm
+from slurm_node import SlurmNode, describe_job_of_dask, slurm_node, why_no_slurm
 from test_faults import wait_for
 
 from pipeline.shards import MARKS
@@ -24,15 +24,11 @@ SHARDS = 12
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[SlurmNode]:
-    """A Slurm, and one worker a job in Dask's configuration, as a person describes it."""
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     (tmp_path / "slurm").mkdir()
-    (tmp_path / "dask").mkdir()
-    job = {"cores": 1, "processes": 1, "memory": "1GB", "walltime": "0:10:00", "interface": "lo"}
-    (tmp_path / "dask" / "jobqueue.yaml").write_text(yaml.safe_dump({"jobqueue": {"slurm": job}}))
     with slurm_node(tmp_path / "slurm") as made:
         made.environment.update(
-            DASK_CONFIG=str(tmp_path / "dask"),
+            describe_job_of_dask(tmp_path / "dask"),
             PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tests" / "pipeline")]),
             XLMR_PACKAGES="toy_package:PACKAGE",
             OMP_NUM_THREADS="1",
