@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from prefect import Flow, State, flow
 from prefect.runtime import flow_run
@@ -16,6 +17,7 @@ from prefect.states import Completed, Failed
 from flows.artifacts.configuration import show_configuration
 from flows.complete import say_if_complete
 from flows.form import Configuration, Override, Project, dag, resolve, stage_choice
+from flows.lost_tasks import crash_tasks, crash_tasks_of
 from flows.one_line import shorten_logs
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
@@ -80,6 +82,7 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
         try:
             config = resolve(configuration, project, overrides)
             if flow_run.get_parent_flow_run_id() is None:  # else the parent has shown it
+                crash_tasks_of(UUID(flow_run.get_id()))  # of a try whose worker has died with its process
                 show_configuration(config)
                 tag_run(config)
             given = {"configuration": configuration, "project": project, "force": force, "overrides": overrides}
@@ -99,7 +102,7 @@ def _flow(name: str, summary: str, default: Callable[[Section], Sequence[str]], 
         force: Run them even if they are fresh.
         overrides: One setting in each field, as on the command line. Example: {example}
     """
-    return flow(flow_run_name=run_name, persist_result=False)(run)
+    return flow(flow_run_name=run_name, persist_result=False, on_crashed=[crash_tasks])(run)
 
 
 def _package_flow(package: str, summary: str, example: str) -> RunFlow:

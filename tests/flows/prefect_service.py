@@ -138,6 +138,11 @@ class PrefectService:
         body = {"state": {"type": kind, "name": name or kind.capitalize()}}
         assert self.ask("POST", f"/flow_runs/{run}/set_state", body)["status"] == "ACCEPT"
 
+    def tasks(self, run: str) -> dict[str, str]:
+        """The tasks of a run, each with the name of its state."""
+        found = self.ask("POST", "/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        return {one["name"].rpartition("-")[0]: one["state"]["name"] for one in found}
+
     def message(self, run: str) -> str:
         return str(self.ask("GET", f"/flow_runs/{run}")["state"]["message"])
 

@@ -27,6 +27,7 @@ def test_second_run_of_a_project_waits_whatever_its_deployment(service: PrefectS
     assert "project shared is in use by flow run 'full of shared: toy.write' (process" in service.message(second)
     service.engine(first).kill()  # the worker says so at once, and a dead process holds nothing
     service.ended_as(first, "Crashed")
+    wait_for(lambda: service.tasks(first) == {"plan": "Completed", "toy.write": "Crashed"})
     held.go.touch()
     service.ended_as(second, "Completed")
     service.set_state(first, "SCHEDULED", "AwaitingRetry")
