@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -177,7 +178,12 @@ def test_labels_of_bars_stand_clear_of_each_other_in_a_picture(number):
     bars_of = [(f"l{n}", 100.0 - n, "text", 50.0) for n in range(number)]
     figure = bars_figure("", bars_of, "a note that takes two lines below the bars, " * 2, 33.3, ("this", "that"))
     drawn = []
-    panels = tuple((title, lambda axes, draw=draw: (draw(axes), drawn.append(axes))) for title, draw in figure.panels)
+
+    def kept(draw, axes):
+        draw(axes)
+        drawn.append(axes)
+
+    panels = tuple((title, partial(kept, draw)) for title, draw in figure.panels)
     png_of([replace(figure, panels=panels)])
     boxes = [label.get_window_extent() for label in drawn[0].get_yticklabels()]
     assert all(above.y0 >= below.y1 - 1 for above, below in itertools.pairwise(boxes))
