@@ -17,6 +17,7 @@ from pipeline.run_settings import RunConfig
 
 INFRA = Path(__file__).parents[2] / "infra"
 WRITTEN = {RunConfig().directory, Download().folder, Fetch().lists}
+DOCKERFILE = (INFRA / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text())
 
 
@@ -26,8 +27,17 @@ def test_what_a_run_writes_outlives_its_container(folder: Path) -> None:
         service = COMPOSE["services"][name]
         mounted = [Path(volume.split(":")[1]) for volume in service["volumes"] if not volume.endswith(":ro")]
         assert any(Path("/app", folder).is_relative_to(place) for place in mounted)
-    (declared,) = re.findall(r"^VOLUME (.*)$", (INFRA / "Dockerfile").read_text(), re.MULTILINE)
+    (declared,) = re.findall(r"^VOLUME (.*)$", DOCKERFILE, re.MULTILINE)
     assert any(Path("/app", folder).is_relative_to(place) for place in json.loads(declared))
+
+
+def test_images_own_the_folders_at_which_new_volumes_are_mounted() -> None:
+    """Docker gives a new volume the owner of the folder of the image, root where there is none, and user 1000 writes."""
+    (folders,) = re.findall(r"install --directory --owner=xlmr --group=xlmr (.*)$", DOCKERFILE, re.MULTILINE)
+    own = [one for one in COMPOSE["services"].values() if one["image"] == "xlmr-pipeline:cpu"]
+    written = {volume.split(":")[1] for one in own for volume in one.get("volumes", []) if not volume.endswith(":ro")}
+    assert "/prefect" in written
+    assert written <= set(folders.split())
 
 
 def test_profiles_add_to_what_runs_without_them() -> None:
@@ -48,7 +58,7 @@ def test_profiles_add_to_what_runs_without_them() -> None:
             assert port.startswith("127.0.0.1:"), "nobody is asked who he is"
         mounted = [volume.split(":")[0] for volume in service.get("volumes", [])]
         assert {volume for volume in mounted if "/" not in volume} <= COMPOSE["volumes"].keys()
-        targets = re.findall(r"^FROM \S+ AS (\S+)$", (INFRA / "Dockerfile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
         assert service.get("build", {}).get("target", "cpu") in targets
     for name in ("worker", "dask-worker"):  # whatever the executor, a run is in the same place
         assert services[name]["environment"]["XLMR_RUN__DIRECTORY"] == "${XLMR_RUN__DIRECTORY:-runs}"
