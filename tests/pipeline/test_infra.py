@@ -32,7 +32,7 @@ def test_what_a_run_writes_outlives_its_container(folder: Path) -> None:
 
 
 def test_images_own_the_folders_at_which_new_volumes_are_mounted() -> None:
-    """Docker gives a new volume the owner of the folder of the image, root where there is none, and user 1000 writes."""
+    """A new volume has the owner of the folder of the image, root where there is none; user 1000 writes there."""
     (folders,) = re.findall(r"install --directory --owner=xlmr --group=xlmr (.*)$", DOCKERFILE, re.MULTILINE)
     own = [one for one in COMPOSE["services"].values() if one["image"] == "xlmr-pipeline:cpu"]
     written = {volume.split(":")[1] for one in own for volume in one.get("volumes", []) if not volume.endswith(":ro")}
