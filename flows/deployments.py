@@ -23,6 +23,7 @@ from flows.loopback import POOLS
 from flows.pools import put_pools
 from pipeline.cli import exit_code_of
 from pipeline.errors import XlmrError
+from pipeline.yaml_text import YamlError, read_yaml
 
 PREFECT_FILE = Path("prefect.yaml")
 IMAGE_FOLDER = "/app"
@@ -62,7 +63,7 @@ def adapted(prefect_file: Path, kind: str) -> dict[str, Any]:
     if kind != "process":
         content["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": IMAGE_FOLDER}}]
     with get_client(sync_client=True) as client:
-        for deployment in content.get("deployments", []):
+        for deployment in content["deployments"]:
             known = _slugs(client, deployment) if deployment.get("schedules") else set()
             for schedule in deployment.get("schedules", []):
                 if schedule.get("slug") in known:
@@ -73,15 +74,13 @@ def adapted(prefect_file: Path, kind: str) -> dict[str, Any]:
 def read_deployments(prefect_file: Path) -> dict[str, Any]:
     """What a prefect.yaml holds. Errors: XlmrError, for what ``prefect deploy`` passes over or has long words for."""
     try:
-        content: dict[str, Any] = yaml.safe_load(prefect_file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise XlmrError(
-            f"{prefect_file}: not readable as YAML{where}", "compare it with the file in the repository"
-        ) from None
+        content = read_yaml(prefect_file.read_text(encoding="utf-8"))
+    except (YamlError, UnicodeDecodeError) as error:
+        raise XlmrError(f"{prefect_file}: not readable as YAML ({error})", "correct the file") from None
+    if not isinstance(content, dict) or not isinstance(content.get("deployments"), list):
+        raise XlmrError(f"{prefect_file}: names no deployments", "compare it with the file in the repository")
     known = run_files(folder_of_configurations())
-    for number, deployment in enumerate(content.get("deployments", []), 1):
+    for number, deployment in enumerate(content["deployments"], 1):
         missing = [key for key in ("name", "entrypoint") if not deployment.get(key)]
         if missing:
             raise XlmrError(f"{prefect_file}: entry {number} of deployments has no {missing[0]}", "give it one")

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("a: [", "not readable as YAML in line 1"),
+        ("a: [", "not readable as YAML ("),
+        ("", "names no deployments"),
+        ("deployments: demo", "names no deployments"),
         ("deployments: [{nmae: mine, entrypoint: flows.packages.corpus}]", "entry 1 of deployments has no name"),
         (
             "deployments: [{name: mine, entrypoint: flows.packages.corpus, parameters: {configuration: dmeo}}]",
