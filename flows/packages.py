@@ -19,6 +19,7 @@ from flows.complete import say_if_complete
 from flows.form import Configuration, Override, Project, dag, resolve, stage_choice
 from flows.lost_tasks import crash_tasks, crash_tasks_of
 from flows.one_line import shorten_logs
+from flows.output import outlive_worker
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
 from flows.stages import run_as_tasks, warnings_of
@@ -33,6 +34,7 @@ Work = Callable[[Section, list[str], dict[str, Any]], State[Any]]
 """Runs stages of a configuration. The last argument is what the form was given, for the forms of subflows."""
 
 shorten_logs()
+outlive_worker()
 
 
 MOST_NAMED = 2

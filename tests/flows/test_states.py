@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect_service import BESIDE, PATIENCE, ROOT, Held, PrefectService, wait_for
 
@@ -32,6 +33,18 @@ def test_second_run_of_a_project_waits_whatever_its_deployment(service: PrefectS
     service.ended_as(second, "Completed")
     service.set_state(first, "SCHEDULED", "AwaitingRetry")
     service.ended_as(first, "Completed", but=("Crashed",))
+    service.has_only_services()
+
+
+def test_run_outlives_its_worker_that_alone_is_killed(service: PrefectService) -> None:
+    held = Held(service, "orphan")
+    run = held.begun()
+    worker = service.process("xlmr-gpu")
+    worker.kill()
+    psutil.wait_procs([worker], PATIENCE)
+    held.go.touch()
+    service.ended_as(run, "Completed")
+    assert "started: xlmr-gpu" in service.command("up")
     service.has_only_services()
 
 
