@@ -19,11 +19,11 @@ from flows.complete import say_if_complete
 from flows.form import Configuration, Override, Project, dag, resolve, stage_choice
 from flows.lost_tasks import crash_tasks, crash_tasks_of
 from flows.one_line import shorten_logs
-from flows.output import outlive_worker
 from flows.project_lock import project_lock
 from flows.run_tags import tag_run
 from flows.stages import run_as_tasks, warnings_of
 from flows.watch import watched
+from flows.worker_pipe import outlive_worker
 from pipeline.config import Section
 from pipeline.errors import XlmrError
 from pipeline.plan import make_plan

@@ -43,11 +43,7 @@ def running(folder: Path, database: Database | None = None) -> Iterator[PrefectS
     made = PrefectService(folder)
     if database:
         made.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.address
-    try:
-        said = made.command("up")
+    with made.running() as said:
         assert "started: server, xlmr-cpu, xlmr-gpu" in said
         yield made
-    finally:
-        made.command("down")
-    assert made.processes() == []
     assert "nothing, none of it was running" in made.command("down")

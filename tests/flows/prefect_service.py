@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -95,6 +95,15 @@ class PrefectService:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """What `up` has said; at the end of the block all of it is gone."""
+        try:
+            yield self.command("up")
+        finally:
+            self.command("down")
+        assert self.processes() == []
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         # 503: SQLite had another writer between this request's reading and writing. Prefect's client tries again, too.

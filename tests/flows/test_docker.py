@@ -42,12 +42,8 @@ def containers(engine: str, tmp_path: Path) -> Iterator[PrefectService]:
             {"networks": [], "volumes": shared, "env": of_run, "image": "xlmr-pipeline:cpu", "devices": []}
         ),
     }
-    try:
-        service.command("up")
+    with service.running():
         yield service
-    finally:
-        service.command("down")
-    assert service.processes() == []
 
 
 def test_run_is_a_container_that_ends_with_it(containers: PrefectService, engine: str) -> None:

@@ -28,12 +28,8 @@ def login_node(node: SlurmNode, tmp_path: Path) -> Iterator[PrefectService]:
     service = PrefectService(tmp_path / "service")
     service.environment |= {name: node.environment[name] for name in ("PATH", "SLURM_CONF")}
     service.environment |= describe_job_of_dask(tmp_path / "dask")
-    try:
-        service.command("up")
+    with service.running():
         yield service
-    finally:
-        service.command("down")
-    assert service.processes() == []
 
 
 def running(node: SlurmNode) -> int:

@@ -39,8 +39,7 @@ def states_in(database: str) -> dict[str, str]:
 def test_lost_database_ends_no_run_and_nothing_is_left_after_down(tmp_path: Path, postgresql: Database) -> None:
     service = PrefectService(tmp_path)
     service.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = postgresql.address
-    try:
-        service.command("up")
+    with service.running():
         done, under_way = begun(Held(service, "done"), half := Held(service, "half"))
         postgresql.stop()
         Held(service, "done").go.touch()  # the run ends while nothing can be stored
@@ -50,8 +49,5 @@ def test_lost_database_ends_no_run_and_nothing_is_left_after_down(tmp_path: Path
         service.ended_as(done, "Completed")
         assert service.state(under_way) == "Running"
         assert len(half.marks()) == 2
-    finally:
-        service.command("down")
-    assert service.processes() == []
     assert not (tmp_path / "home" / "prefect.db").exists()
     assert states_in(postgresql.address) == {done: "Completed", under_way: "Crashed"}
