@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prefect import get_run_logger
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from pipeline.config import Section
 from pipeline.dag import Dag
+from pipeline.errors import XlmrError
 from pipeline.plan import make_plan
 from pipeline.run_settings import run_settings
 
@@ -31,7 +33,11 @@ def say_if_complete(dag: Dag, config: Section, package: str, configuration: str,
         return
     own = dag.for_config(config)
     stages = own.select(package)
-    plan = make_plan(own, config, only=stages)
+    try:
+        plan = make_plan(own, config, only=stages)
+    except XlmrError as error:  # as of a storage that has just gone away: what the run has made is there all the same
+        get_run_logger().warning(f"whether {package} is complete cannot be said, and nothing is started by it: {error}")
+        return
     if not all(plan[name].fresh for name in stages):
         return
     project = run_settings(config).project
